@@ -1,0 +1,56 @@
+//! What a node is told from outside: its group, its bounds, the time, and what it had on disk.
+
+use crate::ids::{Ballot, Batch, NodeId, Slot};
+
+/// Monotonic and wall time, given by the caller with every call: the crate has no clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Now {
+    /// Never goes back while the process lives.
+    pub mono_us: u64,
+    /// May jump; only compared with the other nodes', never used to order anything.
+    pub wall_ms: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Config {
+    pub me: NodeId,
+    /// The nodes with a vote, this one among them.
+    pub members: Vec<NodeId>,
+    /// Nobody proposes slot s before having applied slot s − alpha. At least 1.
+    pub alpha: u64,
+    /// Length of a heartbeat round.
+    pub heartbeat_us: u64,
+    /// A node whose clock is further than this from the majority's median does not lead.
+    pub clock_skew_max_ms: u64,
+    /// The one safety rule that is switched off, for the simulator.
+    #[cfg(feature = "controls")]
+    pub control: Option<Control>,
+}
+
+/// What the log held when the node started.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Recovered {
+    pub promised: Ballot,
+    /// Only slots above `chosen`, at most one entry each: the last one accepted there.
+    pub accepted: Vec<(Slot, Ballot, Batch)>,
+    pub chosen: Slot,
+}
+
+/// Safety rules that can be switched off, one at a time, to see that the simulator notices.
+#[cfg(feature = "controls")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Control {
+    /// A node that owns the highest ballot it has seen stands with it again instead of going one round higher.
+    ReuseBallot,
+    /// A proposer counts its own vote before it is on disk.
+    CountOwnVoteEarly,
+    /// An acceptor answers a prepare and then forgets that it did.
+    ForgetPromise,
+    /// A promise binds only from the first slot on in which nothing was accepted yet.
+    PromiseOnlyFromSlot,
+    /// A new holder proposes from its own floor on, however high the floors that were reported to it, and acceptors
+    /// vote below their own.
+    IgnoreFloors,
+    /// At start everything accepted counts as chosen.
+    ApplyUnchosenAtStart,
+}

@@ -1,0 +1,130 @@
+//! What the nodes of a group say to each other, and which of it must wait for the disk.
+//!
+//! `Accept` and `Chosen` leave at once, beside the sync. A `Promise`, an `Accepted` (the proposer's own included) and
+//! the `Prepare` of a new ballot bind the node for ever, so they come out as a [`Vow`]: the shell keeps it closed until
+//! everything persisted up to it is on disk.
+
+use crate::ids::{Ballot, Batch, Digest, Slot};
+
+/// One message between two nodes of a group.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Message {
+    /// "Promise me to refuse everything below this ballot, in the whole log, and tell me what you accepted."
+    Prepare {
+        ballot: Ballot,
+    },
+    /// Everything at or below `floor` is chosen and known here; above it, all that was accepted.
+    Promise {
+        ballot: Ballot,
+        floor: Slot,
+        accepted: Vec<Report>,
+    },
+    /// `ballot` comes too late: a higher one is promised here.
+    Refused {
+        ballot: Ballot,
+        promised: Ballot,
+    },
+    /// "Send me the batch that you reported in your promise."
+    FetchBatch {
+        slot: Slot,
+        ballot: Ballot,
+    },
+    FetchedBatch {
+        slot: Slot,
+        ballot: Ballot,
+        batch: Batch,
+    },
+    /// The proposal of a slot; `chosen` rides along so that a busy group needs no message of its own for it.
+    Accept {
+        ballot: Ballot,
+        slot: Slot,
+        batch: Batch,
+        chosen: Option<ChosenMark>,
+    },
+    /// A durable vote.
+    Accepted {
+        ballot: Ballot,
+        slot: Slot,
+    },
+    Chosen(ChosenMark),
+    /// "Send me chosen batches from this slot on." Answered by the shell, from the log, with `Learned`.
+    Learn {
+        from: Slot,
+    },
+    /// Batches that are chosen, the first at slot `from`, the others behind it without gap.
+    Learned {
+        from: Slot,
+        batches: Vec<Batch>,
+    },
+    Heartbeat {
+        round: u64,
+        pulse: Pulse,
+    },
+    /// Echoes the round of the heartbeat that it answers: so the asker knows that both directions work.
+    HeartbeatReply {
+        round: u64,
+        pulse: Pulse,
+    },
+    /// "What is the highest slot that you accepted, or that lies at your floor?" `read` numbers the asker's question.
+    ReadQuery {
+        read: u64,
+    },
+    ReadReply {
+        read: u64,
+        accepted: Slot,
+    },
+}
+
+/// What a promise says of one slot above the floor. The batch itself is fetched only if the asker lacks it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Report {
+    pub slot: Slot,
+    pub ballot: Ballot,
+    pub digest: Digest,
+}
+
+/// Said by the holder of `ballot`: every slot at or below `through` is chosen, and where a node accepted such a slot under
+/// *this* ballot, its copy is what was chosen. A copy accepted under any other ballot may be stale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ChosenMark {
+    pub through: Slot,
+    pub ballot: Ballot,
+}
+
+/// What every heartbeat and every reply to one tells about its sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Pulse {
+    pub wall_ms: u64,
+    /// What the sender's acceptor promised.
+    pub promised: Ballot,
+    /// The highest ballot that the sender has heard of; its owner is whom it takes for the leader.
+    pub leader: Ballot,
+    /// Whether that leader is in sight and has its majority (for the leader itself: whether it has).
+    pub happy: bool,
+    /// All through here is chosen and can be learned from the sender.
+    pub chosen: Slot,
+    /// All through here is in the sender's durable checkpoint.
+    pub checkpoint: Slot,
+}
+
+/// A message that binds its sender for ever: it may leave only after everything persisted up to it is on disk.
+/// It can be addressed to the sender itself (its own promise, its own vote) and counts there by the same rule.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Vow(Message);
+
+impl Vow {
+    pub(crate) fn new(message: Message) -> Vow {
+        debug_assert!(matches!(message, Message::Prepare { .. } | Message::Promise { .. } | Message::Accepted { .. }));
+        Vow(message)
+    }
+
+    /// For whoever holds the proof that the records persisted with it, and before it, are synced.
+    pub fn into_message(self) -> Message {
+        self.0
+    }
+
+    /// What it will say: for codecs and tests, not for sending.
+    pub fn peek(&self) -> &Message {
+        &self.0
+    }
+}

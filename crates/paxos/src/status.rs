@@ -1,0 +1,44 @@
+//! A snapshot of one node for people: tables, pages, metrics. Nothing in the protocol reads it.
+
+use crate::ids::{Ballot, NodeId, Slot};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    Follower,
+    /// Has prepared a ballot and waits for promises, or finishes what it found.
+    Standing,
+    /// Has the pen.
+    Leader,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    pub role: Role,
+    pub leader: Option<NodeId>,
+    /// The highest ballot that this node has heard of.
+    pub ballot: Ballot,
+    pub promised: Ballot,
+    /// The highest slot accepted here, or the last chosen one if that is higher.
+    pub accepted: Slot,
+    pub chosen: Slot,
+    pub applied: Slot,
+    pub checkpoint: Slot,
+    pub peers: Vec<PeerStatus>,
+    /// This node's clock minus the median of those it hears; positive: ahead.
+    pub clock_skew_ms: i64,
+    /// Whether a majority answers this node.
+    pub quorum: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerStatus {
+    pub node: NodeId,
+    pub connected: bool,
+    /// Whether it answered one of the last heartbeats.
+    pub answers: bool,
+    pub promised: Ballot,
+    pub chosen: Slot,
+    pub checkpoint: Slot,
+    /// Since its last heartbeat or reply; `None` if it was never heard.
+    pub heard_us_ago: Option<u64>,
+}
