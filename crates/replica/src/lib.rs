@@ -1,1 +1,30 @@
-//! replica
+//! One node of a replicated group as a value that can be stepped.
+//!
+//! ```text
+//!  callers ─► Replica (Paxos, desk, queue) ─► Log ─► chosen batches ─► Applier (state machine, journal, ids) ─► answers
+//! ```
+//!
+//! In reading order: [`request`] (what a slot holds), [`message`] and [`wire`] (what nodes say to each other),
+//! [`Replica`] with its `desk`, `queue` and `reads`, [`StateMachine`] and the [`Applier`] that runs it over a journal,
+//! and [`recover`], which opens a node from its disk.
+//!
+//! The crate is pure: time and randomness are arguments, the disk is behind `storage::Disk`, nothing here awaits or
+//! spawns. The shell runs `Replica` and `Applier` on a thread each; the simulator steps both in one.
+
+mod applier;
+mod desk;
+pub mod message;
+mod queue;
+mod reads;
+pub mod recover;
+mod replica;
+pub mod request;
+mod state_machine;
+pub mod wire;
+
+pub use applier::{Applied, Applier, ApplierSettings, ApplyError};
+pub use desk::Refusal;
+pub use message::Message;
+pub use replica::{Input, Output, Replica, Settings, Vows};
+pub use request::{Tag, Tagged};
+pub use state_machine::{At, JournalPort, StateMachine};

@@ -1,0 +1,343 @@
+//! Runs a state machine over the journal: chosen batches in, answers out.
+//!
+//! ```text
+//! batch ─► ids that it touches ─► looked up: memory, then filters, then runs ─► rules, in memory ─► journal, unsynced
+//!                                                                                      └─► answers
+//! ```
+//!
+//! Looking up comes first and may read the disk; the rules then run on memory alone. Nothing here waits for a sync:
+//! the log has made the batch durable, the journal follows. Now and then the journal is *folded*: a background job
+//! syncs it, writes checkpoint and id run through one slot, and switches both with one atomic write.
+//!
+//! Ids that no run covers are in memory, in two generations: what came since the last fold began, and what the fold
+//! under way covers. The older one is dropped only when its run is durable and installed.
+
+use crate::request::{self, Tag, UnknownBatch};
+use crate::state_machine::{At, JournalPort, StateMachine};
+use hashbrown::HashMap;
+use paxos::{Batch, Slot};
+use std::collections::VecDeque;
+use std::marker::PhantomData;
+use std::path::Path;
+use storage::{Disk, FoldRules, FoldJob, Folded, Journal, JournalMark, JournalRecord, OpenError, Owner, StorageError, Store};
+
+type IdMap<V> = HashMap<u128, V, foldhash::fast::FixedState>;
+
+/// How many past chain digests are kept, so that nodes can be compared at the same slot.
+const CHAIN_HISTORY: usize = 4_096;
+
+/// When to fold, and how to hash.
+#[derive(Clone, Copy, Debug)]
+pub struct ApplierSettings {
+    /// Fold when this many journal records are not covered by the checkpoint.
+    pub fold_records: u64,
+    /// Seed of the hash maps: different on every start, so that nobody can aim at their collisions.
+    pub hash_seed: u64,
+}
+
+/// The answer to one request of a batch.
+#[derive(Clone, Debug)]
+pub struct Applied<A> {
+    /// Who waits for it.
+    pub tag: Tag,
+    /// What to tell them.
+    pub answer: A,
+}
+
+/// Why a chosen batch could not be applied. The node must stop: the others go on without it.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The batch is of a format that this version does not know.
+    #[error("slot {slot} cannot be applied: {source}; was it written by a newer version?")]
+    Unknown { slot: u64, source: UnknownBatch },
+    /// The disk failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// Slots must come in order.
+    #[error("slot {slot} came to be applied after slot {applied}")]
+    OutOfOrder { slot: u64, applied: u64 },
+}
+
+/// A state machine, its journal, its ids and its checkpoint. See the module's picture.
+pub struct Applier<S, D: Disk> {
+    machine: S,
+    journal: Journal<D>,
+    store: Store<D>,
+    settings: ApplierSettings,
+    applied: u64,
+    /// Ids since the last fold began.
+    recent: IdMap<u64>,
+    /// Ids that the fold under way covers.
+    folding: Option<IdMap<u64>>,
+    chains: VecDeque<(u64, [u8; 32])>,
+    #[cfg(feature = "controls")]
+    control: Option<Control>,
+}
+
+/// Safety rules of the ids that the simulator can switch off.
+#[cfg(feature = "controls")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// Ids in runs are not looked up.
+    SkipIdIndex,
+    /// Ids leave memory when the fold begins, not when its run is durable.
+    DropIdsEarly,
+    /// The fold's id run reaches past its checkpoint.
+    RunPastCheckpoint,
+}
+
+impl<S: StateMachine, D: Disk> Applier<S, D> {
+    /// Loads the checkpoint into `machine`, a fresh one. What the log holds beyond it is to be applied next.
+    ///
+    /// # Errors
+    /// When the files cannot be read, are damaged, or belong to another node.
+    pub fn open(
+        disk: &D,
+        dir: &Path,
+        owner: Owner,
+        mut machine: S,
+        settings: ApplierSettings,
+    ) -> Result<Self, OpenError> {
+        let store = Store::open(disk.clone(), dir, owner)?;
+        let mark = store.mark();
+        let journal = Journal::open(disk.clone(), dir, owner, mark)?;
+        let foreign = |what| OpenError::Foreign { file: dir.join("store"), what };
+        for entry in store.entries() {
+            let (key, value) = entry?;
+            machine.restore(&key, &value).map_err(foreign)?;
+        }
+        machine.restored().map_err(foreign)?;
+        Ok(Self {
+            machine,
+            journal,
+            applied: mark.slot,
+            chains: VecDeque::from([(mark.slot, mark.chain)]),
+            store,
+            settings,
+            recent: id_map(settings),
+            folding: None,
+            #[cfg(feature = "controls")]
+            control: None,
+        })
+    }
+
+    /// Switches one safety rule off.
+    #[cfg(feature = "controls")]
+    pub fn set_control(&mut self, control: Control) {
+        self.control = Some(control);
+        if control == Control::RunPastCheckpoint {
+            self.store.set_control(Some(storage::Control::RunPastCheckpoint));
+        }
+    }
+
+    /// The last slot applied.
+    pub fn applied(&self) -> Slot {
+        Slot::new(self.applied)
+    }
+
+    /// The slot that the durable checkpoint covers.
+    pub fn checkpoint(&self) -> Slot {
+        Slot::new(self.store.mark().slot)
+    }
+
+    /// The state machine, for questions.
+    pub fn machine(&self) -> &S {
+        &self.machine
+    }
+
+    /// The state machine, for switching its controls.
+    #[cfg(feature = "controls")]
+    pub fn machine_mut(&mut self) -> &mut S {
+        &mut self.machine
+    }
+
+    /// The journal's chain digest after `slot`, if that is not too long ago.
+    pub fn chain_at(&self, slot: Slot) -> Option<[u8; 32]> {
+        self.chains.iter().rev().find(|(of, _)| *of == slot.get()).map(|(_, chain)| *chain)
+    }
+
+    /// Where the journal stands: slot, number of records, chain digest.
+    pub fn mark(&self) -> JournalMark {
+        self.journal.mark()
+    }
+
+    /// Applies the batch of the next slot.
+    ///
+    /// # Errors
+    /// See [`ApplyError`]; after one, nothing of the batch may be told to anybody, and the node must stop.
+    pub fn apply(&mut self, slot: Slot, batch: &Batch) -> Result<Vec<Applied<S::Answer>>, ApplyError> {
+        let slot = slot.get();
+        if slot != self.applied + 1 {
+            return Err(ApplyError::OutOfOrder { slot, applied: self.applied });
+        }
+        let requests = request::decode(batch).map_err(|source| ApplyError::Unknown { slot, source })?;
+        let mut ids = Vec::new();
+        for tagged in &requests.requests {
+            S::ids(&tagged.request, &mut ids);
+        }
+        let known = self.look_up(&ids)?;
+        self.journal.begin(slot);
+        let of_batch = HashMap::with_capacity_and_hasher(ids.len(), hasher(self.settings));
+        let mut port = Port { journal: &mut self.journal, known, of_batch };
+        let at = At { slot, clock_ms: requests.clock_ms };
+        let mut answers = Vec::with_capacity(requests.requests.len());
+        for tagged in requests.requests {
+            answers.push(Applied { tag: tagged.tag, answer: self.machine.apply(at, &tagged.request, &mut port) });
+        }
+        self.recent.extend(port.of_batch);
+        self.journal.finish()?;
+        self.applied = slot;
+        self.remember_chain(slot);
+        Ok(answers)
+    }
+
+    /// The record pushed under `id`, ever.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn find(&self, id: u128) -> Result<Option<JournalRecord>, StorageError> {
+        match self.find_place(id)? {
+            Some(place) => self.journal.read(place).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The record at a place of the journal.
+    ///
+    /// # Errors
+    /// When the disk fails, or there is no such place.
+    pub fn record(&self, place: u64) -> Result<JournalRecord, StorageError> {
+        self.journal.read(place)
+    }
+
+    /// Number of records in the journal.
+    pub fn places(&self) -> u64 {
+        self.journal.next_place()
+    }
+
+    /// A job that makes a checkpoint of all that is applied, if enough has come since the last and none is under way.
+    /// Everything applied must be in the synced part of the log, or be learnable from others: what is chosen is.
+    pub fn fold_if_due(&mut self) -> Option<FoldJob<D>> {
+        let to = self.journal.mark();
+        let due = to.places - self.store.mark().places >= self.settings.fold_records;
+        (due && self.folding.is_none()).then(|| self.fold(to))
+    }
+
+    /// A job that makes a checkpoint of all that is applied, unless one is under way or nothing has come since.
+    pub fn fold_now(&mut self) -> Option<FoldJob<D>> {
+        let to = self.journal.mark();
+        (to.slot > self.store.mark().slot && self.folding.is_none()).then(|| self.fold(to))
+    }
+
+    fn fold(&mut self, to: JournalMark) -> FoldJob<D> {
+        let covered = std::mem::replace(&mut self.recent, id_map(self.settings));
+        self.folding = Some(covered);
+        let job = self.store.fold(self.journal.reader(), to, Rules::<S>(PhantomData));
+        #[cfg(feature = "controls")]
+        if self.control == Some(Control::DropIdsEarly) {
+            self.folding = Some(id_map(self.settings));
+        }
+        job
+    }
+
+    /// The job is done: checkpoint and id run are durable. Returns the slot that they cover.
+    pub fn install(&mut self, done: Folded<D>) -> Slot {
+        self.store.install(done);
+        self.folding = None;
+        self.checkpoint()
+    }
+
+    /// The records of those ids that were used before.
+    fn look_up(&self, ids: &[u128]) -> Result<IdMap<JournalRecord>, StorageError> {
+        let mut known = id_map(self.settings);
+        for id in ids {
+            if let Some(place) = self.find_place(*id)? {
+                known.insert(*id, self.journal.read(place)?);
+            }
+        }
+        Ok(known)
+    }
+
+    fn find_place(&self, id: u128) -> Result<Option<u64>, StorageError> {
+        if let Some(place) = self.recent.get(&id) {
+            return Ok(Some(*place));
+        }
+        if let Some(place) = self.folding.as_ref().and_then(|folding| folding.get(&id)) {
+            return Ok(Some(*place));
+        }
+        #[cfg(feature = "controls")]
+        if self.control == Some(Control::SkipIdIndex) {
+            return Ok(None);
+        }
+        if self.store.maybe_contains(id) { self.store.find(id) } else { Ok(None) }
+    }
+
+    fn remember_chain(&mut self, slot: u64) {
+        if self.chains.len() >= CHAIN_HISTORY {
+            self.chains.pop_front();
+        }
+        self.chains.push_back((slot, self.journal.chain()));
+    }
+}
+
+impl<S: std::fmt::Debug, D: Disk> std::fmt::Debug for Applier<S, D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Applier").field("machine", &self.machine).field("applied", &self.applied).finish_non_exhaustive()
+    }
+}
+
+/// The machine's fold rules without the machine.
+struct Rules<S>(PhantomData<fn() -> S>);
+
+impl<S: FoldRules> FoldRules for Rules<S> {
+    fn effects(record: &JournalRecord, put: &mut dyn FnMut(&[u8], Option<&[u8]>)) {
+        S::effects(record, put);
+    }
+
+    fn id(record: &JournalRecord) -> Option<u128> {
+        S::id(record)
+    }
+}
+
+fn hasher(settings: ApplierSettings) -> foldhash::fast::FixedState {
+    foldhash::fast::FixedState::with_seed(settings.hash_seed)
+}
+
+fn id_map<V>(settings: ApplierSettings) -> IdMap<V> {
+    HashMap::with_hasher(hasher(settings))
+}
+
+/// The machine's door to the journal during one batch.
+struct Port<'a, D: Disk> {
+    journal: &'a mut Journal<D>,
+    /// Records of earlier batches.
+    known: IdMap<JournalRecord>,
+    /// Places of records of this batch.
+    of_batch: IdMap<u64>,
+}
+
+impl<D: Disk> JournalPort for Port<'_, D> {
+    fn find(&self, id: u128) -> Option<JournalRecord> {
+        match self.of_batch.get(&id) {
+            Some(place) => Some(self.journal.read(*place).expect("records of the open batch are in memory")),
+            None if self.known.is_empty() => None,
+            None => self.known.get(&id).copied(),
+        }
+    }
+
+    fn push(&mut self, id: Option<u128>, record: &JournalRecord) -> u64 {
+        let place = self.journal.push(record);
+        if let Some(id) = id {
+            // The first record of an id is its outcome; later ones (a hold's end) are found by way of it or of the
+            // state, so the id keeps leading to the first.
+            if !self.known.contains_key(&id) {
+                self.of_batch.entry(id).or_insert(place);
+            }
+        }
+        place
+    }
+
+    fn next_place(&self) -> u64 {
+        self.journal.next_place()
+    }
+}

@@ -1,0 +1,503 @@
+//! One node of a group as a value that can be stepped: Paxos, the desk of its callers, the queue for the pen.
+//!
+//! ```text
+//!            Submit, Read        Received, Connected, Tick        Released        Applied, Checkpointed
+//!                 │                        │                          │                    │
+//!                 ▼                        ▼                          ▼                    ▼
+//!   ┌──────────────────────────────── Replica::step ─────────────────────────────────────────────┐
+//!   │ desk ──at hand──► queue ──batch──► Paxos         reads ──one round for all──► Paxos         │
+//!   └───┬──────────────────┬──────────────────────┬─────────────────┬───────────────────┬────────┘
+//!       ▼                  ▼                      ▼                 ▼                   ▼
+//!   refuse            send (beside the sync)   unsynced          apply              reads, serve, trim
+//! ```
+//!
+//! It performs no IO and knows no clock. Promises, acceptances, its own vote and the Prepare of a new ballot come out
+//! as [`Unsynced`]: only the log's proof of sync turns them into messages, by way of [`Input::Released`].
+//!
+//! Not here: applying (see [`crate::Applier`]) and the answers of what was applied, which go from there to who waits.
+
+use crate::desk::{Desk, Order, Place, Refusal};
+use crate::message::{ForwardRefusal, Forwarded, Message, RefusedForward};
+use crate::queue::{BATCH_BYTES_MAX, Queue, Queued, Waiting};
+use crate::reads::Reads;
+use crate::request::{self, Tag, Tagged};
+use bytes::Bytes;
+use paxos::{Batch, Effects, Event, NodeId, Now, Paxos, Serve, Slot, Status, Vow};
+use std::collections::VecDeque;
+use storage::{LogRecord, Unsynced};
+
+/// How long a request rests after a node refused it, unless another node is elected before.
+const REST_US: u64 = 10_000;
+
+/// Bounds and times of one replica. They change no outcome, only when one comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Settings {
+    /// Distinguishes this start of the process from every other of the same node.
+    pub boot: u64,
+    /// Batches proposed and not yet chosen, at most: a deeper window only adds waiting.
+    pub in_flight_max: usize,
+    /// Requests of this node's callers under way, at most.
+    pub requests_max: usize,
+    /// Bytes of the same, at most.
+    pub request_bytes_max: usize,
+    /// Reads under way, at most.
+    pub reads_max: usize,
+    /// A request passed on and not chosen for this long is passed on again, in microseconds.
+    pub resend_us: u64,
+    /// Chosen bytes not applied yet, from which on the node accepts no more until it has caught up.
+    pub backlog_bytes_max: usize,
+}
+
+impl Settings {
+    /// The settings that nodes run with.
+    pub fn new(boot: u64) -> Self {
+        Self {
+            boot,
+            in_flight_max: 4,
+            requests_max: 100_000,
+            request_bytes_max: 64 << 20,
+            reads_max: 100_000,
+            resend_us: 400_000,
+            backlog_bytes_max: 64 << 20,
+        }
+    }
+}
+
+/// What happens to a node.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// Time has passed; called every few milliseconds.
+    Tick,
+    /// A member said something.
+    Received { from: NodeId, message: Message },
+    /// A connection to a member stands.
+    Connected(NodeId),
+    /// A connection to a member was closed.
+    Disconnected(NodeId),
+    /// The log proved that what these waited for is on disk.
+    Released(Vows),
+    /// A caller's request; `seq` is never used twice in one boot.
+    Submit { seq: u64, request: Bytes, deadline_us: u64 },
+    /// A caller's linearizable read.
+    Read { seq: u64, deadline_us: u64 },
+    /// The state machine has applied everything through this slot.
+    Applied(Slot),
+    /// A checkpoint through this slot is durable.
+    Checkpointed(Slot),
+    /// An operator asks for an election.
+    Elect,
+    /// The node is about to shut down: hand the pen over, take nothing new.
+    Leave,
+}
+
+/// Messages that wait for a sync, each with its receiver, which may be the node itself.
+#[derive(Clone, Debug, Default)]
+pub struct Vows(Vec<(NodeId, Vow)>);
+
+/// What the shell has to do after a step. Sending and applying need not wait for the sync.
+#[derive(Debug, Default)]
+pub struct Output {
+    records: Vec<LogRecord>,
+    vows: Vec<(NodeId, Vow)>,
+    /// To be sent now.
+    pub send: Vec<(NodeId, Message)>,
+    /// Chosen batches to be applied, in order and without gaps.
+    pub apply: Vec<(Slot, Batch)>,
+    /// Members that ask for chosen batches: read them from the log and send `Learned`.
+    pub serve: Vec<Serve>,
+    /// Callers whose request found no slot.
+    pub refuse: Vec<(u64, Refusal)>,
+    /// Reads that may be answered once the slot is applied.
+    pub reads: Vec<(u64, Slot)>,
+    /// Reads whose time was up.
+    pub reads_refused: Vec<u64>,
+    /// The log below this slot is needed by nobody any more.
+    pub trim: Option<Slot>,
+    /// What an operator may want to know.
+    pub events: Vec<Event>,
+}
+
+impl Output {
+    /// Takes what must be written and synced, together with what may leave only then; none when there is nothing.
+    pub fn take_unsynced(&mut self) -> Option<Unsynced<Vows>> {
+        if self.records.is_empty() && self.vows.is_empty() {
+            return None;
+        }
+        Some(Unsynced::new(std::mem::take(&mut self.records), Vows(std::mem::take(&mut self.vows))))
+    }
+
+    /// Does anything wait for the next sync? Marks of what is chosen may ride with a later one.
+    pub fn has_vows(&self) -> bool {
+        !self.vows.is_empty()
+    }
+}
+
+/// One node. See the module's picture.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Replica {
+    settings: Settings,
+    me: NodeId,
+    paxos: Paxos,
+    desk: Desk,
+    queue: Queue,
+    reads: Reads,
+    /// Sizes of batches handed out and not applied yet.
+    backlog: VecDeque<(Slot, usize)>,
+    backlog_bytes: usize,
+    trimmed: Slot,
+    leader: Option<NodeId>,
+    leaving: bool,
+    #[cfg(feature = "controls")]
+    trim_before_checkpoint: bool,
+}
+
+impl Replica {
+    /// A node that has applied everything that its log marks as chosen.
+    pub fn new(settings: Settings, me: NodeId, paxos: Paxos) -> Self {
+        let leader = paxos.leader();
+        Self {
+            settings,
+            me,
+            paxos,
+            desk: Desk::default(),
+            queue: Queue::default(),
+            reads: Reads::default(),
+            backlog: VecDeque::new(),
+            backlog_bytes: 0,
+            trimmed: Slot::ZERO,
+            leader,
+            leaving: false,
+            #[cfg(feature = "controls")]
+            trim_before_checkpoint: false,
+        }
+    }
+
+    /// Control: the log is trimmed up to what is applied, checkpoint or not.
+    #[cfg(feature = "controls")]
+    pub fn trim_before_checkpoint(&mut self) {
+        self.trim_before_checkpoint = true;
+    }
+
+    /// Paxos's own view: role, leader, ballot, slots, peers.
+    pub fn status(&self) -> Status {
+        self.paxos.status()
+    }
+
+    /// The protocol's state, for checkers.
+    pub fn paxos(&self) -> &Paxos {
+        &self.paxos
+    }
+
+    /// Requests of this node's callers whose slot is not known yet.
+    pub fn requests_waiting(&self) -> usize {
+        self.desk.len()
+    }
+
+    /// Requests that wait here for the pen.
+    pub fn queue_len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// One thing happened at `now`; what follows from it is added to `out`.
+    pub fn step(&mut self, now: Now, input: Input, out: &mut Output) {
+        let mut fx = Effects::default();
+        match input {
+            Input::Tick => self.on_tick(now, &mut fx, out),
+            Input::Received { from, message } => self.on_message(now, from, message, &mut fx, out),
+            Input::Connected(peer) => self.paxos.on_connected(now, peer, &mut fx),
+            Input::Disconnected(peer) => self.on_disconnected(now, peer, &mut fx),
+            Input::Released(vows) => self.on_released(now, vows, &mut fx, out),
+            Input::Submit { seq, request, deadline_us } => self.on_submit(seq, request, deadline_us, out),
+            Input::Read { seq, deadline_us } => self.on_read(seq, deadline_us, out),
+            Input::Applied(slot) => self.on_applied(slot, out),
+            Input::Checkpointed(slot) => self.paxos.set_checkpoint(slot),
+            Input::Elect => self.paxos.elect(now, &mut fx),
+            Input::Leave => {
+                self.leaving = true;
+                self.paxos.resign(now, &mut fx);
+            }
+        }
+        self.absorb(fx, out);
+        self.follow_leader(out);
+        self.move_on(now, out);
+    }
+
+    fn on_tick(&mut self, now: Now, fx: &mut Effects, out: &mut Output) {
+        self.paxos.on_tick(now, fx);
+        for (seq, refusal) in self.desk.expire(now.mono_us) {
+            self.queue.withdraw(self.own_tag(seq));
+            out.refuse.push((seq, refusal));
+        }
+        out.reads_refused.extend(self.reads.expire(now.mono_us));
+        let stale_us = now.mono_us.saturating_sub(self.settings.resend_us);
+        self.desk.recall(|place| match place {
+            Place::Forwarded { at_us, .. } => at_us < stale_us,
+            Place::Resting { until_us } => until_us <= now.mono_us,
+            Place::AtHand | Place::Queued | Place::Proposed => false,
+        });
+        self.trim(self.paxos.trim_point(), out);
+    }
+
+    fn on_message(&mut self, now: Now, from: NodeId, message: Message, fx: &mut Effects, out: &mut Output) {
+        match message {
+            Message::Paxos(message) => {
+                if !self.is_too_much(&message) {
+                    self.paxos.on_message(now, from, message, fx);
+                }
+            }
+            Message::Forward(requests) => self.on_forward(from, requests, out),
+            Message::ForwardRefused(refused) => {
+                for RefusedForward { seq, boot, attempt, why } in refused {
+                    if boot == self.settings.boot {
+                        self.desk.refused(seq, attempt, why, now.mono_us + REST_US);
+                    }
+                }
+            }
+            Message::Nudge(through) => self.paxos.nudge(through, fx),
+        }
+    }
+
+    /// A node that applies more slowly than the others choose would hold more and more in memory: it rather accepts
+    /// nothing for a while, and is resent what it missed.
+    fn is_too_much(&self, message: &paxos::Message) -> bool {
+        let brings_batches = matches!(message, paxos::Message::Accept { .. } | paxos::Message::Learned { .. });
+        brings_batches && self.backlog_bytes > self.settings.backlog_bytes_max
+    }
+
+    fn on_disconnected(&mut self, now: Now, peer: NodeId, fx: &mut Effects) {
+        self.paxos.on_disconnected(now, peer, fx);
+        self.desk.recall(|place| matches!(place, Place::Forwarded { to, .. } if to == peer));
+    }
+
+    fn on_released(&mut self, now: Now, vows: Vows, fx: &mut Effects, out: &mut Output) {
+        for (to, vow) in vows.0 {
+            if to == self.me {
+                self.paxos.on_message(now, to, vow.into_message(), fx);
+            } else {
+                out.send.push((to, Message::Paxos(vow.into_message())));
+            }
+        }
+    }
+
+    fn on_submit(&mut self, seq: u64, request: Bytes, deadline_us: u64, out: &mut Output) {
+        let fits = self.desk.len() < self.settings.requests_max
+            && self.desk.bytes() + request.len() <= self.settings.request_bytes_max;
+        if self.leaving {
+            out.refuse.push((seq, Refusal::Leaving));
+        } else if fits {
+            self.desk.put(seq, request, deadline_us);
+        } else {
+            out.refuse.push((seq, Refusal::Overloaded));
+        }
+    }
+
+    fn on_read(&mut self, seq: u64, deadline_us: u64, out: &mut Output) {
+        if self.leaving || self.reads.len() >= self.settings.reads_max {
+            out.reads_refused.push(seq);
+        } else {
+            self.reads.put(seq, deadline_us);
+        }
+    }
+
+    fn on_applied(&mut self, slot: Slot, out: &mut Output) {
+        while let Some((_, bytes)) = self.backlog.pop_front_if(|(applied, _)| *applied <= slot) {
+            self.backlog_bytes -= bytes;
+        }
+        self.paxos.on_applied(slot);
+        #[cfg(feature = "controls")]
+        if self.trim_before_checkpoint {
+            self.trim(slot, out);
+        }
+        let _ = out;
+    }
+
+    /// Somebody passed requests on to this node, taking it for the holder of the pen.
+    fn on_forward(&mut self, from: NodeId, requests: Vec<Forwarded>, out: &mut Output) {
+        let mut refused = Vec::new();
+        for forwarded in requests {
+            let (tag, attempt) = (forwarded.request.tag, forwarded.attempt);
+            let why = if self.leaving || !self.has_or_expects_pen() {
+                Some(ForwardRefusal::NoPen)
+            } else if self.queue.push_forwarded(from, forwarded) == Queued::Full {
+                Some(ForwardRefusal::Full)
+            } else {
+                None
+            };
+            refused.extend(why.map(|why| RefusedForward { seq: tag.seq, boot: tag.boot, attempt, why }));
+        }
+        if !refused.is_empty() {
+            out.send.push((from, Message::ForwardRefused(refused)));
+        }
+    }
+
+    /// Carries over what Paxos wants done.
+    fn absorb(&mut self, fx: Effects, out: &mut Output) {
+        out.records.extend(fx.persist.into_iter().map(log_record));
+        out.vows.extend(fx.vows);
+        out.send.extend(fx.send.into_iter().map(|(to, message)| (to, Message::Paxos(message))));
+        out.send.extend(fx.nudges.into_iter().map(|(to, through)| (to, Message::Nudge(through))));
+        out.serve.extend(fx.serve);
+        for (slot, batch) in fx.chosen {
+            self.on_chosen(slot, &batch);
+            out.apply.push((slot, batch));
+        }
+        for (round, after) in fx.reads {
+            out.reads.extend(self.reads.finish_round(round, after));
+        }
+        for event in fx.events {
+            match event {
+                Event::PenTaken(_) => self.on_pen_taken(),
+                Event::PenLost { .. } => self.on_pen_lost(out),
+                _ => {}
+            }
+            out.events.push(event);
+        }
+    }
+
+    fn on_chosen(&mut self, slot: Slot, batch: &Batch) {
+        self.backlog.push_back((slot, batch.bytes().len()));
+        self.backlog_bytes += batch.bytes().len();
+        // A batch of an unknown format cannot be applied either: there the node stops and says so.
+        for tagged in request::decode(batch).map(|batch| batch.requests).unwrap_or_default() {
+            self.queue.chosen(tagged.tag);
+            if tagged.tag.origin == self.me.get() && tagged.tag.boot == self.settings.boot {
+                self.desk.settle(tagged.tag.seq);
+            }
+        }
+    }
+
+    /// A new pen finishes what was accepted under older ones, but not what never reached an acceptor: whatever was
+    /// proposed under this node's last pen goes its way again, and the ids inside see to it that it acts once.
+    fn on_pen_taken(&mut self) {
+        self.queue.forget_in_flight();
+        self.desk.recall(|place| place == Place::Proposed);
+    }
+
+    /// What was proposed under a lost pen may still be chosen, or not; what only waited for it was not proposed.
+    fn on_pen_lost(&mut self, out: &mut Output) {
+        self.queue.forget_in_flight();
+        self.desk.recall(|place| matches!(place, Place::Queued | Place::Proposed));
+        if !self.has_or_expects_pen() {
+            self.refuse_waiting(out);
+        }
+    }
+
+    fn refuse_waiting(&mut self, out: &mut Output) {
+        for Waiting { request: Tagged { tag, .. }, from } in self.queue.clear() {
+            if let Some((from, attempt)) = from {
+                let why = ForwardRefusal::NoPen;
+                let refused = RefusedForward { seq: tag.seq, boot: tag.boot, attempt, why };
+                out.send.push((from, Message::ForwardRefused(vec![refused])));
+            }
+        }
+    }
+
+    /// An elected node that still prepares takes what is passed on to it: it will propose that in a moment.
+    fn has_or_expects_pen(&self) -> bool {
+        self.paxos.has_pen() || self.paxos.leader() == Some(self.me)
+    }
+
+    /// What was passed on to somebody who leads no longer is passed on anew; what was passed on to this node, which
+    /// leads no longer, goes back.
+    fn follow_leader(&mut self, out: &mut Output) {
+        let leader = self.paxos.leader();
+        if leader == self.leader {
+            return;
+        }
+        self.leader = leader;
+        self.desk.recall(|place| match place {
+            Place::Forwarded { to, .. } => Some(to) != leader,
+            Place::Resting { .. } => true,
+            Place::AtHand | Place::Queued | Place::Proposed => false,
+        });
+        if !self.has_or_expects_pen() {
+            self.desk.recall(|place| place == Place::Queued);
+            self.refuse_waiting(out);
+        }
+    }
+
+    /// Moves requests as far as they can go now, and asks for waiting reads.
+    fn move_on(&mut self, now: Now, out: &mut Output) {
+        let mut fx = Effects::default();
+        if self.paxos.has_pen() {
+            self.queue_own();
+            self.propose(now, &mut fx);
+        } else if let Some(leader) = self.leader.filter(|leader| *leader != self.me) {
+            self.forward_own(now, leader, out);
+        }
+        if let Some(round) = self.reads.start_round() {
+            self.paxos.read(now, round, &mut fx);
+        }
+        self.absorb(fx, out);
+    }
+
+    fn queue_own(&mut self) {
+        while self.queue.has_room()
+            && let Some((seq, request, _)) = self.desk.take_at_hand(|_: &mut Order| Place::Queued)
+        {
+            let request = Tagged { tag: self.own_tag(seq), request };
+            let _ = self.queue.push(Waiting { request, from: None });
+        }
+    }
+
+    fn propose(&mut self, now: Now, fx: &mut Effects) {
+        while self.paxos.can_propose() && self.paxos.in_flight() < self.settings.in_flight_max && self.queue.len() > 0 {
+            let requests = self.queue.next_batch();
+            let batch = request::encode(now.wall_ms, &requests);
+            self.paxos.propose(batch, fx).expect("it can propose, as was just asked");
+            for Tagged { tag, .. } in requests {
+                if tag.origin == self.me.get() && tag.boot == self.settings.boot {
+                    self.desk.mark_proposed(tag.seq);
+                }
+            }
+        }
+        self.paxos.announce(fx);
+    }
+
+    fn forward_own(&mut self, now: Now, leader: NodeId, out: &mut Output) {
+        let place = Place::Forwarded { to: leader, at_us: now.mono_us };
+        let mut bytes = 0;
+        let mut requests = Vec::new();
+        while let Some(more) = self.desk.next_at_hand_bytes() {
+            if bytes + more > BATCH_BYTES_MAX && !requests.is_empty() {
+                out.send.push((leader, Message::Forward(std::mem::take(&mut requests))));
+                bytes = 0;
+            }
+            bytes += more;
+            if let Some((seq, request, attempt)) = self.desk.take_at_hand(|_| place) {
+                requests.push(Forwarded { request: Tagged { tag: self.own_tag(seq), request }, attempt });
+            }
+        }
+        if !requests.is_empty() {
+            out.send.push((leader, Message::Forward(requests)));
+        }
+    }
+
+    fn trim(&mut self, below: Slot, out: &mut Output) {
+        if below > self.trimmed {
+            self.trimmed = below;
+            out.trim = Some(below);
+        }
+    }
+
+    fn own_tag(&self, seq: u64) -> Tag {
+        Tag { origin: self.me.get(), boot: self.settings.boot, seq }
+    }
+}
+
+/// Paxos's record in the log's plain terms.
+fn log_record(record: paxos::Record) -> LogRecord {
+    match record {
+        paxos::Record::Promised(ballot) => LogRecord::Promised { round: ballot.round, node: ballot.node },
+        paxos::Record::Accepted { slot, ballot, batch } => LogRecord::Accepted {
+            slot: slot.get(),
+            round: ballot.round,
+            node: ballot.node,
+            batch: batch.bytes().clone(),
+        },
+        paxos::Record::Learned { slot, batch } => {
+            LogRecord::Learned { slot: slot.get(), batch: batch.bytes().clone() }
+        }
+        paxos::Record::Chosen { through } => LogRecord::Chosen { through: through.get() },
+    }
+}

@@ -1,0 +1,182 @@
+//! What one slot of the log holds: the requests of many callers, each with the tag of who waits for it, and the
+//! proposer's clock.
+//!
+//! ```text
+//! batch   = version u8 = 1 | clock_ms u64 | count u32 | request*        (all numbers little-endian)
+//! request = origin u16 | boot u64 | seq u64 | length u32 | bytes
+//! ```
+//!
+//! The empty batch is Paxos's no-op and holds nothing at all. The format is stored in logs: it is never changed, only
+//! followed by another version.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use paxos::Batch;
+
+/// The format that this code writes.
+const VERSION: u8 = 1;
+const HEAD: usize = 1 + 8 + 4;
+const REQUEST_HEAD: usize = 2 + 8 + 8 + 4;
+
+/// Who waits for the outcome of a request: a node, one start of its process, and that process's own number.
+///
+/// A tag routes an answer, nothing more: that a request sent twice acts once is the state machine's business, by the
+/// ids inside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tag {
+    /// Number of the node that the caller spoke to.
+    pub origin: u16,
+    /// Distinguishes one start of that node from the next.
+    pub boot: u64,
+    /// Counts that node's requests since its start.
+    pub seq: u64,
+}
+
+/// A request on its way: opaque bytes for the state machine, and who waits.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Tagged {
+    /// Who waits.
+    pub tag: Tag,
+    /// What the state machine will be given.
+    pub request: Bytes,
+}
+
+/// The parsed content of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Requests {
+    /// The proposer's wall clock, in Unix milliseconds; zero in a no-op.
+    pub clock_ms: u64,
+    /// The requests in their order.
+    pub requests: Vec<Tagged>,
+}
+
+/// A batch that is not of a known format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a batch of the log has an unknown format ({0})")]
+pub struct UnknownBatch(pub &'static str);
+
+/// Bytes that `request` takes inside a batch.
+pub fn encoded_len(request: &Bytes) -> usize {
+    REQUEST_HEAD + request.len()
+}
+
+/// Writes requests into a batch.
+pub fn encode(clock_ms: u64, requests: &[Tagged]) -> Batch {
+    let bytes: usize = HEAD + requests.iter().map(|tagged| encoded_len(&tagged.request)).sum::<usize>();
+    let mut out = BytesMut::with_capacity(bytes);
+    out.put_u8(VERSION);
+    out.put_u64_le(clock_ms);
+    out.put_u32_le(u32::try_from(requests.len()).expect("a batch is bounded by its bytes"));
+    for Tagged { tag, request } in requests {
+        out.put_u16_le(tag.origin);
+        out.put_u64_le(tag.boot);
+        out.put_u64_le(tag.seq);
+        out.put_u32_le(u32::try_from(request.len()).expect("a request is bounded far below 4 GiB"));
+        out.put_slice(request);
+    }
+    Batch::new(out.freeze())
+}
+
+/// Reads a batch. The requests share the batch's memory.
+///
+/// # Errors
+/// When the bytes are not a batch of a known version.
+pub fn decode(batch: &Batch) -> Result<Requests, UnknownBatch> {
+    if batch.is_noop() {
+        return Ok(Requests { clock_ms: 0, requests: Vec::new() });
+    }
+    let mut reader = Reader { bytes: batch.bytes().clone() };
+    if reader.u8()? != VERSION {
+        return Err(UnknownBatch("version"));
+    }
+    let clock_ms = reader.u64()?;
+    let count = reader.u32()? as usize;
+    if count > reader.bytes.len() / REQUEST_HEAD {
+        return Err(UnknownBatch("count"));
+    }
+    let mut requests = Vec::with_capacity(count);
+    for _ in 0..count {
+        let tag = Tag { origin: reader.u16()?, boot: reader.u64()?, seq: reader.u64()? };
+        let length = reader.u32()? as usize;
+        requests.push(Tagged { tag, request: reader.take(length)? });
+    }
+    if !reader.bytes.is_empty() {
+        return Err(UnknownBatch("bytes behind the last request"));
+    }
+    Ok(Requests { clock_ms, requests })
+}
+
+/// Takes little-endian fields off the front of shared bytes.
+struct Reader {
+    bytes: Bytes,
+}
+
+impl Reader {
+    fn take(&mut self, length: usize) -> Result<Bytes, UnknownBatch> {
+        if length > self.bytes.len() {
+            return Err(UnknownBatch("cut short"));
+        }
+        Ok(self.bytes.split_to(length))
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], UnknownBatch> {
+        let (head, _) = self.bytes.split_first_chunk::<N>().ok_or(UnknownBatch("cut short"))?;
+        let head = *head;
+        let _ = self.bytes.split_to(N);
+        Ok(head)
+    }
+
+    fn u8(&mut self) -> Result<u8, UnknownBatch> {
+        self.array().map(u8::from_le_bytes)
+    }
+
+    fn u16(&mut self) -> Result<u16, UnknownBatch> {
+        self.array().map(u16::from_le_bytes)
+    }
+
+    fn u32(&mut self) -> Result<u32, UnknownBatch> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    fn u64(&mut self) -> Result<u64, UnknownBatch> {
+        self.array().map(u64::from_le_bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn tagged() -> impl Strategy<Value = Tagged> {
+        (any::<u16>(), any::<u64>(), any::<u64>(), proptest::collection::vec(any::<u8>(), 0..40)).prop_map(
+            |(origin, boot, seq, request)| Tagged { tag: Tag { origin, boot, seq }, request: request.into() },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn a_batch_reads_back_as_it_was_written(clock_ms: u64, requests in proptest::collection::vec(tagged(), 0..20)) {
+            let batch = encode(clock_ms, &requests);
+            prop_assert_eq!(decode(&batch), Ok(Requests { clock_ms, requests }));
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = decode(&Batch::new(bytes.into()));
+        }
+    }
+
+    #[test]
+    fn a_noop_holds_nothing() {
+        assert_eq!(decode(&Batch::noop()), Ok(Requests { clock_ms: 0, requests: Vec::new() }));
+    }
+
+    #[test]
+    fn a_batch_cut_anywhere_is_refused() {
+        let tag = Tag { origin: 1, boot: 2, seq: 3 };
+        let whole = encode(9, &[Tagged { tag, request: Bytes::from_static(b"pay") }]);
+        for cut in 1..whole.bytes().len() {
+            assert!(decode(&Batch::new(whole.bytes().slice(..cut))).is_err(), "cut at {cut}");
+        }
+    }
+}
