@@ -31,7 +31,6 @@ pub struct Start {
 }
 
 /// A node that is ready to be stepped.
-#[derive(Debug)]
 pub struct Opened<S, D: Disk> {
     pub replica: Replica,
     pub log: Log<D>,
@@ -40,6 +39,15 @@ pub struct Opened<S, D: Disk> {
     pub torn_bytes: u64,
     /// Slots applied anew from the log.
     pub replayed: u64,
+}
+
+impl<S, D: Disk> std::fmt::Debug for Opened<S, D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { replica, torn_bytes, replayed, .. } = self;
+        let mut fields = f.debug_struct("Opened");
+        fields.field("replica", replica).field("torn_bytes", torn_bytes).field("replayed", replayed);
+        fields.finish_non_exhaustive()
+    }
 }
 
 /// Why a node cannot start.

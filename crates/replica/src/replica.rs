@@ -348,7 +348,7 @@ impl Replica {
             match event {
                 Event::PenTaken(_) => self.on_pen_taken(),
                 Event::PenLost { .. } => self.on_pen_lost(out),
-                _ => {}
+                Event::Leader(_) | Event::ClockOff { .. } | Event::ClockFine | Event::Quorum(_) => {}
             }
             out.events.push(event);
         }
