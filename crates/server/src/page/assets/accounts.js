@@ -1,0 +1,212 @@
+// The accounts: search as you type, order, pages, all made by the node, so that 100,000 accounts cost the page 25 rows.
+// The visible rows are read again when a snapshot says that something on them changed, at most once a second. While a
+// panel is open rows keep their places, so that nothing moves under a hand that is about to press a button.
+
+import { accountActions, openAccount } from './actions.js';
+import { ask } from './calls.js';
+import { byId, el, say, short } from './elements.js';
+import { grouped } from './money.js';
+
+const PAGE = 25;
+const TYPING_MS = 120;
+const CALM_MS = 1000;
+const tbody = byId('rows');
+const search = byId('search');
+const sort = byId('sort');
+const rows = new Map(); // account id → { account, tr, parts }
+let cursors = [null]; // cursor of each page up to this one
+let nextCursor = null;
+let asking = null;
+let readMs = 0;
+let stale = false;
+let lastSequence = 0;
+let lastAccounts = -1;
+let chosen = null; // { id, panel, actions }
+let opening = null;
+
+/** Reads the page of accounts again. An explicit change of what is asked for may move rows; a refresh may not while a panel is open. */
+async function read(cause) {
+  asking?.abort();
+  const mine = (asking = new AbortController());
+  stale = false;
+  readMs = Date.now();
+  const query = new URLSearchParams({ limit: PAGE, sort: sort.value });
+  if (search.value.trim()) query.set('search', search.value.trim());
+  if (cursors.at(-1)) query.set('cursor', cursors.at(-1));
+  const slow = setTimeout(() => tbody.classList.add('stale'), 400);
+  try {
+    const answer = await ask(`/v1/accounts?${query}`, mine.signal);
+    nextCursor = answer.next_cursor;
+    if (chosen && cause === 'refresh') await refreshInPlace(answer.accounts);
+    else arrange(answer.accounts);
+    pages(answer);
+  } catch (failure) {
+    if (mine.signal.aborted) return;
+    stale = true;
+    if (cursors.length > 1 && failure.status === 400) { cursors = [null]; return; }
+    if (!rows.size) empty(`The accounts cannot be read just now: ${failure.message}`);
+  } finally {
+    clearTimeout(slow);
+    if (asking === mine) { asking = null; tbody.classList.remove('stale'); }
+  }
+}
+
+async function refreshInPlace(accounts) {
+  for (const account of accounts) if (rows.has(account.account_id)) fill(rows.get(account.account_id), account);
+  if (chosen && !accounts.some((account) => account.account_id === chosen.id)) {
+    const id = chosen.id;
+    const account = await ask(`/v1/accounts/${id}`);
+    if (rows.has(id)) fill(rows.get(id), account);
+  }
+  chosen?.actions.refresh();
+}
+
+function arrange(accounts) {
+  const focused = document.activeElement;
+  const wanted = accounts.map((account) => {
+    const row = rows.get(account.account_id) ?? makeRow(account);
+    fill(row, account);
+    return row.tr;
+  });
+  for (const [id, row] of rows) if (!wanted.includes(row.tr)) { row.tr.remove(); rows.delete(id); }
+  wanted.forEach((tr, i) => {
+    tr.classList.toggle('odd', i % 2 === 1);
+    if (tbody.children[i] !== tr) tbody.insertBefore(tr, tbody.children[i] ?? null);
+  });
+  if (focused !== document.activeElement && focused?.isConnected) focused.focus({ preventScroll: true });
+  if (accounts.length) byId('empty').hidden = true;
+  else empty(search.value.trim() ? `No account matches “${search.value.trim()}”.` : 'No accounts yet. Open the first one.');
+}
+
+function empty(text) {
+  say(byId('empty'), text);
+  byId('empty').hidden = false;
+}
+
+function pages({ accounts, total }) {
+  const from = (cursors.length - 1) * PAGE;
+  const of = total === undefined || total === null ? '' : ` of ${grouped(total)}`;
+  say(byId('range'), accounts.length ? `${grouped(from + 1)}–${grouped(from + accounts.length)}${of}${search.value.trim() ? ' that match' : ''}` : '');
+  byId('previous').disabled = cursors.length < 2;
+  byId('next').disabled = !nextCursor;
+}
+
+function makeRow(account) {
+  const internal = account.internal;
+  const name = internal ? el('span') : el('button', { type: 'button', className: 'row', 'aria-expanded': 'false' });
+  const balance = el('span', { className: 'balance' });
+  const held = el('span', { className: 'held' });
+  const tr = el('tr', { className: `account${internal ? ' internal' : ''}` },
+    el('td', {}, name, internal ? el('span', { className: 'tag' }, 'internal') : ''),
+    el('td', { className: 'wide' }, el('span', { className: 'id mono', title: account.account_id }, short(account.account_id))),
+    el('td', { className: 'amount' }, balance, el('span', { className: 'cur' }, account.currency), held));
+  const row = { account: null, tr, name, balance, held };
+  if (!internal) tr.addEventListener('click', () => { if (!getSelection().toString()) toggle(account.account_id); });
+  rows.set(account.account_id, row);
+  return row;
+}
+
+function fill(row, account) {
+  const before = row.account;
+  row.account = account;
+  say(row.name, account.owner || short(account.account_id));
+  row.name.classList.toggle('nameless', !account.owner);
+  say(row.balance, grouped(account.balance));
+  say(row.held, /[1-9]/.test(account.held ?? '') ? `${grouped(account.held)} held` : '');
+  if (before && before.balance !== account.balance) flash(row.balance);
+}
+
+function flash(element) {
+  element.classList.remove('changed');
+  requestAnimationFrame(() => element.classList.add('changed'));
+}
+
+function toggle(id) {
+  if (chosen?.id === id) return close();
+  close();
+  const row = rows.get(id);
+  const actions = accountActions(() => row.account, { close, after: () => read('refresh') });
+  const panel = el('tr', { className: 'panel' }, el('td', { colspan: 3 }, actions.form));
+  row.tr.after(panel);
+  row.tr.classList.add('chosen');
+  row.name.setAttribute('aria-expanded', 'true');
+  chosen = { id, panel, actions };
+  actions.focus();
+  panel.scrollIntoView({ block: 'nearest' });
+  return undefined;
+}
+
+function close() {
+  if (!chosen) return;
+  const row = rows.get(chosen.id);
+  const inside = chosen.panel.contains(document.activeElement);
+  chosen.panel.remove();
+  row?.tr.classList.remove('chosen');
+  row?.name.setAttribute('aria-expanded', 'false');
+  chosen = null;
+  if (inside) row?.name.focus({ preventScroll: true });
+  stale = true;
+}
+
+function turn(change) {
+  close();
+  change();
+  read('asked');
+}
+
+export function toggleOpening() {
+  if (opening) return closeOpening();
+  opening = openAccount({ close: closeOpening, after: () => turn(() => { cursors = [null]; }) });
+  byId('opening').replaceChildren(opening.form);
+  byId('open').setAttribute('aria-expanded', 'true');
+  opening.focus();
+  return undefined;
+}
+
+function closeOpening() {
+  opening.form.remove();
+  opening = null;
+  byId('open').setAttribute('aria-expanded', 'false');
+  byId('open').focus({ preventScroll: true });
+}
+
+/** A snapshot came: read again if it touches what is on the screen. */
+export function hint({ sequence, accounts, changed }) {
+  const missed = sequence !== lastSequence + 1;
+  const moved = changed.accounts.length > 0 || changed.more;
+  const visible = changed.more || changed.accounts.some((id) => rows.has(id)) || (moved && sort.value.endsWith('balance'));
+  if (missed || visible || accounts !== lastAccounts) stale = true;
+  lastSequence = sequence;
+  lastAccounts = accounts;
+  if (stale && !asking && !document.hidden && Date.now() - readMs >= CALM_MS) read('refresh');
+}
+
+/** Esc closes what is open, the innermost first. Says whether there was anything. */
+export function closeInnermost() {
+  if (chosen && !opening?.form.contains(document.activeElement)) close();
+  else if (opening) closeOpening();
+  else return false;
+  return true;
+}
+
+let typing = 0;
+search.addEventListener('input', () => {
+  clearTimeout(typing);
+  typing = setTimeout(() => turn(() => { cursors = [null]; }), TYPING_MS);
+});
+sort.addEventListener('change', () => turn(() => { cursors = [null]; }));
+byId('next').addEventListener('click', () => turn(() => cursors.push(nextCursor)));
+byId('previous').addEventListener('click', () => turn(() => cursors.pop()));
+byId('open').addEventListener('click', toggleOpening);
+
+/** Walks the accounts with the arrow keys, from the search field on. */
+document.addEventListener('keydown', (event) => {
+  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  const from = document.activeElement;
+  if (!step || !(from === search || from.classList.contains('row'))) return;
+  const buttons = [search, ...tbody.querySelectorAll('.row')];
+  buttons[buttons.indexOf(from) + step]?.focus();
+  event.preventDefault();
+});
+
+read('asked');
