@@ -1,5 +1,7 @@
 //! Log, journal, id runs and checkpoint of one node, all through a [`Disk`] that may fail.
 
+mod checksum;
+mod directory;
 mod disk;
 mod error;
 mod faulty_disk;

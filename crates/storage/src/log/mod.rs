@@ -1,15 +1,50 @@
-//! The log (being filled in).
+//! What the Paxos acceptor of a node must not forget, on disk before anybody hears of it.
+//!
+//! Records go into numbered segments of fixed size, each append is one write, one sync serves all that was appended
+//! before it (group commit). A group begins at a fresh page, so no write ever touches bytes that were synced before.
+//! After one failed write or sync the log is closed to this process: what is on the disk is not known any more, and
+//! only reading it anew at the next start can tell.
+//!
+//! It deliberately knows nothing of ballots' meaning: it keeps records, the newest for each slot, and the highest
+//! promise and chosen mark.
+
+mod append;
+mod index;
+mod record;
+mod recover;
+mod segment;
 mod unsynced;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+
+use crate::directory::make_durable;
+use crate::{Disk, DiskFile, LogError, OpenError, Owner, StorageError};
+use index::{Ballot, Index, Location};
+use record::{HEADER, Kind, Position, whole_record};
+use segment::{Found, Segment, segment_path};
+
+pub use segment::{Spare, SpareJob};
 pub use unsynced::{LogRecord, Pending, Synced, Unsynced};
 
-use crate::{Disk, LogError, OpenError, Owner};
-use bytes::Bytes;
-use std::path::Path;
+/// A group begins at a multiple of this.
+const PAGE: u64 = 4096;
+/// No batch is larger; a frame from a peer that says so is refused before it comes here.
+const LARGEST_BATCH: u64 = 8 << 20;
+/// Head, promise and chosen mark at the beginning of a segment.
+const SEGMENT_HEAD: u64 = 3 * HEADER as u64;
+/// Trimmed segments beyond this many spares are removed.
+const SPARES: usize = 2;
 
 /// How a log is laid out.
 #[derive(Debug, Clone)]
 pub struct LogOptions {
-    /// Size of one segment file.
+    /// Size of one segment file, at most 2 GiB. It also bounds the largest batch.
     pub segment_bytes: u64,
 }
 
@@ -36,53 +71,274 @@ pub struct LogRecovered {
 /// The log of one node.
 pub struct Log<D: Disk> {
     disk: D,
+    dir: PathBuf,
+    owner: Owner,
+    options: LogOptions,
+    segments: BTreeMap<u64, Segment<D>>,
+    spares: Vec<PathBuf>,
+    next_spare: u64,
+    spare_under_way: Arc<()>,
+    index: Index,
+    promised: Ballot,
+    chosen: u64,
+    first_slot: u64,
+    epoch: u32,
+    /// Where the last record ends.
+    end: Position,
+    /// Everything before this is on the disk.
+    synced: Position,
+    unsynced_segments: BTreeSet<u64>,
+    /// Where the last record ends, in whatever segment: what the next one states.
+    previous_end: u32,
+    /// Encoded, not yet written: at most one group.
+    buffer: Vec<u8>,
+    /// Where in the last segment the buffer belongs.
+    buffer_at: u64,
+    /// Tells this opening of this log from all others in the process, for the proofs.
+    id: u64,
+    /// Groups appended so far.
+    groups: u64,
+    failed: Option<Arc<str>>,
 }
+
+static NEXT_LOG: AtomicU64 = AtomicU64::new(1);
 
 impl<D: Disk> Log<D> {
-    /// `dir` is the node's directory; the log lives in `dir/log`.
+    /// Opens the log in `dir/log`, where `dir` is the node's directory, or begins it.
+    ///
+    /// The last group is written and synced again before it counts: after a sync that failed, or a process that died
+    /// before it, the page cache may show bytes that the disk never got.
     pub fn open(disk: D, dir: &Path, owner: Owner, options: LogOptions) -> Result<(Log<D>, LogRecovered), OpenError> {
-        todo!()
+        assert!(options.segment_bytes >= 4 * PAGE && options.segment_bytes <= 1 << 31, "a segment is 16 KiB to 2 GiB");
+        let dir = dir.join("log");
+        make_durable(&disk, &dir)?;
+        let found = Found::in_dir(&disk, &dir)?;
+        let mut log = Log {
+            disk,
+            dir,
+            owner,
+            options,
+            segments: BTreeMap::new(),
+            spares: Vec::new(),
+            next_spare: found.next_spare,
+            spare_under_way: Arc::new(()),
+            index: Index::default(),
+            promised: (0, 0),
+            chosen: 0,
+            first_slot: 1,
+            epoch: 0,
+            end: Position { segment: 0, offset: 0 },
+            synced: Position { segment: 0, offset: 0 },
+            unsynced_segments: BTreeSet::new(),
+            previous_end: 0,
+            buffer: Vec::new(),
+            buffer_at: 0,
+            id: NEXT_LOG.fetch_add(1, Ordering::Relaxed),
+            groups: 0,
+            failed: None,
+        };
+        log.sort_out_spares(&found)?;
+        let torn_bytes = if found.segments.is_empty() { 0 } else { log.recover(&found.segments)? };
+        log.begin_epoch()?;
+        log.first_slot = log.index.first_of_unbroken(log.chosen);
+        let recovered = log.recovered(torn_bytes)?;
+        Ok((log, recovered))
     }
+
+    /// Writes a group's records at once; what it holds waits in the answer for the proof of a sync.
     pub fn append<T>(&mut self, group: Unsynced<T>) -> Result<Pending<T>, LogError> {
-        todo!()
+        self.still_open()?;
+        self.all_fit(&group.records)?;
+        self.write_records(&group.records).map_err(|error| self.close_after(error))?;
+        self.groups += 1;
+        Ok(Pending { log: self.id, group: self.groups, held: group.held })
     }
+
+    /// Returns once everything appended before is on the disk; the answer is the proof.
     pub fn sync(&mut self) -> Result<Synced, LogError> {
-        todo!()
+        self.still_open()?;
+        while let Some(number) = self.unsynced_segments.first().copied() {
+            let segment = &self.segments[&number];
+            let synced = segment.file.sync().map_err(StorageError::io("syncing", &segment.path, None));
+            synced.map_err(|error| self.close_after(error))?;
+            self.unsynced_segments.remove(&number);
+        }
+        self.synced = self.end;
+        Ok(Synced { log: self.id, through: self.groups })
     }
+
+    /// Batches of chosen slots from `from` on, without gap: as many as fit into `max_bytes`, but at least one if
+    /// there is one. Empty when `from` is above what is chosen.
     pub fn read_chosen(&self, from: u64, max_bytes: usize) -> Result<Vec<Bytes>, LogError> {
-        todo!()
+        if from < self.first_slot && from <= self.chosen {
+            return Err(StorageError::Absent { path: self.dir.clone(), wanted: from, end: self.first_slot });
+        }
+        let mut batches = Vec::new();
+        let mut bytes = 0;
+        for slot in from..=self.chosen {
+            let location = self.index.chosen(slot).expect("all slots from first_slot through chosen are held");
+            bytes += location.len as usize;
+            if bytes > max_bytes && !batches.is_empty() {
+                break;
+            }
+            batches.push(self.read_batch(location)?);
+        }
+        Ok(batches)
     }
+
+    /// Gives up the slots below `below`, as far as whole segments hold nothing else. Never gives up a slot above what
+    /// is chosen. The caller has made sure that nobody needs them.
     pub fn trim(&mut self, below: u64) -> Result<(), LogError> {
-        todo!()
+        self.still_open()?;
+        let below = below.min(self.chosen + 1);
+        let mut trimmed = false;
+        while let Some((&oldest, segment)) = self.segments.first_key_value() {
+            // The head of the next segment repeats promise and chosen mark, so it must be on the disk first.
+            let next_head = Position { segment: oldest + 1, offset: SEGMENT_HEAD as u32 };
+            if oldest == self.end.segment || segment.highest_slot >= below || self.synced < next_head {
+                break;
+            }
+            self.give_up(oldest).map_err(|error| self.close_after(error))?;
+            trimmed = true;
+        }
+        if trimmed {
+            let oldest = *self.segments.first_key_value().expect("the last segment is never given up").0;
+            self.index.forget_before(oldest);
+            self.first_slot = self.index.first_of_unbroken(self.chosen);
+        }
+        Ok(())
     }
-    pub fn size_bytes(&self) -> u64 {
-        todo!()
-    }
+
     /// The oldest slot that can still be read.
     pub fn first_slot(&self) -> u64 {
-        todo!()
+        self.first_slot
     }
-    /// Work for a background thread: prepares the next segment before it is needed. None if one is ready or under way.
-    pub fn spare_job(&self) -> Option<SpareJob<D>> {
-        todo!()
+
+    /// Bytes that the segments occupy on the disk, spares not counted.
+    pub fn size_bytes(&self) -> u64 {
+        self.segments.values().map(|segment| segment.capacity).sum()
     }
-    /// Takes over what a [`SpareJob`] prepared.
+
+    /// Work for a background thread that prepares the next segment; None while one is ready or being prepared.
+    /// Without it the log prepares a segment when it needs one, and whoever appends waits for that.
+    pub fn spare_job(&mut self) -> Option<SpareJob<D>> {
+        if !self.spares.is_empty() || Arc::strong_count(&self.spare_under_way) > 1 {
+            return None;
+        }
+        Some(self.new_spare_job())
+    }
+
+    /// Takes over what a [`SpareJob`] has prepared.
     pub fn put_spare(&mut self, spare: Spare) {
-        todo!()
+        self.spares.push(spare.path);
+    }
+
+    fn new_spare_job(&mut self) -> SpareJob<D> {
+        let number = self.next_spare;
+        self.next_spare += 1;
+        SpareJob {
+            disk: self.disk.clone(),
+            dir: self.dir.clone(),
+            number,
+            bytes: self.options.segment_bytes,
+            under_way: self.spare_under_way.clone(),
+        }
+    }
+
+    fn sort_out_spares(&mut self, found: &Found) -> Result<(), LogError> {
+        for path in &found.half_prepared {
+            self.remove(path)?;
+        }
+        for path in &found.spares {
+            let file = self.disk.open(path).map_err(StorageError::io("opening", path, None))?;
+            let len = file.len().map_err(StorageError::io("measuring", path, None))?;
+            if len == self.options.segment_bytes && self.spares.len() < SPARES {
+                self.spares.push(path.clone());
+            } else {
+                self.remove(path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the segments, drops a torn tail, and writes the last group again.
+    fn recover(&mut self, numbers: &[u64]) -> Result<u64, OpenError> {
+        let scan = recover::scan(&self.disk, &self.dir, self.owner, numbers)?;
+        self.segments = scan.segments.into_iter().collect();
+        (self.index, self.promised, self.chosen) = (scan.index, scan.promised, scan.chosen);
+        (self.epoch, self.end, self.synced) = (scan.epoch, scan.end, scan.synced);
+        if self.segments.is_empty() {
+            // The very first segment was never finished: begin it again, under the same number.
+            self.end = Position { segment: 0, offset: 0 };
+        }
+        self.previous_end = self.end.offset;
+        // From the newest to the oldest, so that a crash in between leaves no gap in the numbers.
+        for &number in scan.dropped.iter().rev() {
+            let path = segment_path(&self.dir, number);
+            self.remove(&path)?;
+            self.sync_names()?;
+        }
+        self.write_last_group_again()?;
+        Ok(scan.torn_bytes)
+    }
+
+    fn write_last_group_again(&mut self) -> Result<(), LogError> {
+        for (&number, segment) in self.segments.range(self.synced.segment..) {
+            let from = if number == self.synced.segment { self.synced.offset } else { 0 };
+            let bytes = segment.read(u64::from(from), (segment.end - from) as usize)?;
+            if !bytes.is_empty() {
+                segment.write(u64::from(from), &bytes)?;
+            }
+            self.unsynced_segments.insert(number);
+        }
+        Ok(())
+    }
+
+    /// Nothing of a dropped tail may ever join what is written from now on: that is what the epoch is for, so it is
+    /// on the disk before anything else of this opening.
+    fn begin_epoch(&mut self) -> Result<(), LogError> {
+        self.epoch = self.epoch.checked_add(1).expect("a node is started fewer than four billion times");
+        if self.room() < HEADER as u64 {
+            self.begin_segment()?;
+        }
+        self.encode_next(Kind::Opened, 0, (0, 0), &[]);
+        self.flush()?;
+        self.sync()?;
+        Ok(())
+    }
+
+    fn recovered(&self, torn_bytes: u64) -> Result<LogRecovered, LogError> {
+        let mut accepted = Vec::new();
+        for (slot, ballot, location) in self.index.accepted_above(self.chosen) {
+            accepted.push((slot, ballot, self.read_batch(location)?));
+        }
+        Ok(LogRecovered {
+            promised: self.promised,
+            accepted,
+            chosen: self.chosen,
+            first_slot: self.first_slot,
+            torn_bytes,
+        })
+    }
+
+    fn read_batch(&self, Location { at, len }: Location) -> Result<Bytes, LogError> {
+        let segment = &self.segments[&at.segment];
+        let offset = u64::from(at.offset);
+        let bytes = segment.read(offset, HEADER + len as usize)?;
+        match whole_record(bytes.into(), &segment.seal, offset) {
+            Some((_, batch)) => Ok(batch),
+            None => Err(StorageError::rot(&segment.path, offset, "a record that was whole before is not any more")),
+        }
     }
 }
 
-/// Prepares one segment file.
-pub struct SpareJob<D: Disk> {
-    disk: D,
-}
-
-impl<D: Disk> SpareJob<D> {
-    pub fn run(self) -> Result<Spare, LogError> {
-        todo!()
+impl<D: Disk> fmt::Debug for Log<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Log")
+            .field("dir", &self.dir)
+            .field("end", &self.end)
+            .field("synced", &self.synced)
+            .field("chosen", &self.chosen)
+            .finish_non_exhaustive()
     }
 }
-
-/// A segment file that is ready to be written.
-#[derive(Debug)]
-pub struct Spare {}
