@@ -24,7 +24,7 @@ pub struct Config {
     pub clock_skew_max_ms: u64,
     /// The one safety rule that is switched off, for the simulator.
     #[cfg(feature = "controls")]
-    pub control: Option<Control>,
+    pub control: Option<crate::Control>,
 }
 
 /// What the log held when the node started.
@@ -34,23 +34,4 @@ pub struct Recovered {
     /// Only slots above `chosen`, at most one entry each: the last one accepted there.
     pub accepted: Vec<(Slot, Ballot, Batch)>,
     pub chosen: Slot,
-}
-
-/// Safety rules that can be switched off, one at a time, to see that the simulator notices.
-#[cfg(feature = "controls")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Control {
-    /// A node that owns the highest ballot it has seen stands with it again instead of going one round higher.
-    ReuseBallot,
-    /// A proposer counts its own vote before it is on disk.
-    CountOwnVoteEarly,
-    /// An acceptor answers a prepare and then forgets that it did.
-    ForgetPromise,
-    /// A promise binds only from the first slot on in which nothing was accepted yet.
-    PromiseOnlyFromSlot,
-    /// A new holder proposes from its own floor on, however high the floors that were reported to it, and acceptors
-    /// vote below their own.
-    IgnoreFloors,
-    /// At start everything accepted counts as chosen.
-    ApplyUnchosenAtStart,
 }

@@ -1,0 +1,32 @@
+//! The relations that hold in every reachable state of one node. Tests and the simulator ask after every step.
+
+use crate::ids::Slot;
+use crate::paxos::Paxos;
+
+/// Panics, naming the relation, if the state is one that this code can never be in.
+pub fn check(paxos: &Paxos) {
+    let Paxos { acceptor, learner, proposer, members, election, config, marked, checkpoint, .. } = paxos;
+    let me = members.me();
+    let floor = acceptor.floor();
+
+    assert!(learner.applied <= floor, "node {me}: applied {} is above chosen {floor}", learner.applied);
+    assert!(*checkpoint <= floor, "node {me}: the checkpoint {checkpoint} is above chosen {floor}");
+    assert_eq!(*marked, floor, "node {me}: what is chosen is marked so in the log at once");
+    assert!(acceptor.promised() <= election.lead, "node {me}: promised a ballot that it never heard of");
+    for (slot, vote) in acceptor.votes() {
+        assert!(*slot > floor, "node {me}: keeps a vote for {slot}, at or below its floor {floor}");
+        assert!(*slot <= floor.plus(acceptor.bound()), "node {me}: holds {slot}, too far above its floor {floor}");
+        assert!(vote.ballot <= acceptor.promised(), "node {me}: voted in {slot} above its promise");
+    }
+
+    let Some(ballot) = proposer.ballot() else { return };
+    assert_eq!(ballot.owner(), Some(me), "node {me}: proposes with another's ballot");
+    assert_eq!(ballot, acceptor.promised(), "node {me}: proposes with a ballot that it has not promised, or beyond it");
+    let Some(pen) = proposer.pen() else { return };
+    assert!(pen.base <= floor, "node {me}: took the pen before it knew what lies below its base");
+    assert!(pen.next > floor, "node {me}: would propose at or below its floor");
+    assert!(pen.next <= learner.applied.max(pen.base).plus(config.alpha).next(), "node {me}: proposed beyond alpha");
+    let expected: Vec<Slot> = (floor.get() + 1..pen.next.get()).map(Slot::new).collect();
+    let in_flight: Vec<Slot> = pen.in_flight_slots().collect();
+    assert_eq!(in_flight, expected, "node {me}: all that is proposed and not chosen is in flight");
+}

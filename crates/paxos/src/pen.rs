@@ -1,0 +1,183 @@
+//! The pen: what a node does that a majority has promised its ballot to. It finishes what its predecessors left, then
+//! sends its own batches, pipelined, until it is shown a higher ballot.
+//!
+//! Invariants: nothing is ever proposed at or below `base`, the highest floor reported with the promises; each slot is
+//! proposed once under this ballot; `next` is at most alpha slots above what this node has applied. Because each proposal
+//! goes to the own acceptor first, a slot counted as chosen here is the own acceptor's copy under this ballot.
+
+use crate::acceptor::Acceptor;
+use crate::controls::{Control, Rules};
+use crate::effects::Effects;
+use crate::ids::{Ballot, Batch, NodeId, Slot};
+use crate::members::Members;
+use crate::message::{ChosenMark, Message};
+use std::collections::{BTreeMap, BTreeSet};
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Pen {
+    pub(crate) ballot: Ballot,
+    pub(crate) base: Slot,
+    pub(crate) next: Slot,
+    /// What predecessors left and is still to be proposed; a slot through `found_through` that is not in here is a gap.
+    found: BTreeMap<Slot, Batch>,
+    found_through: Slot,
+    in_flight: BTreeMap<Slot, InFlight>,
+    /// The last mark that was sent to all.
+    told: Slot,
+    alpha: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct InFlight {
+    batch: Batch,
+    votes: BTreeSet<NodeId>,
+    sent_us: u64,
+}
+
+/// What a batch that was learned to be chosen says about the pen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It is what this pen proposed there, or would have.
+    Kept,
+    /// It can only have been chosen under a higher ballot.
+    Lost,
+}
+
+/// Everything outside of the pen that it needs to propose.
+pub(crate) struct Desk<'a> {
+    pub(crate) members: &'a Members,
+    pub(crate) acceptor: &'a mut Acceptor,
+    pub(crate) applied: Slot,
+    pub(crate) now_us: u64,
+    pub(crate) rules: Rules,
+}
+
+impl Pen {
+    pub(crate) fn new(ballot: Ballot, base: Slot, found: BTreeMap<Slot, Batch>, alpha: u64) -> Pen {
+        let found_through = found.last_key_value().map_or(base, |(slot, _)| *slot);
+        let in_flight = BTreeMap::new();
+        Pen { ballot, base, next: base.next(), found, found_through, in_flight, told: base, alpha }
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    pub(crate) fn in_flight_slots(&self) -> impl Iterator<Item = Slot> + '_ {
+        self.in_flight.keys().copied()
+    }
+
+    pub(crate) fn has_finished_found(&self) -> bool {
+        self.next > self.found_through
+    }
+
+    pub(crate) fn window_is_open(&self, applied: Slot) -> bool {
+        self.next <= applied.plus(self.alpha)
+    }
+
+    /// Proposes what was found, and no-ops in its gaps, as far as the window allows.
+    pub(crate) fn finish_found(&mut self, desk: &mut Desk<'_>, fx: &mut Effects) {
+        while !self.has_finished_found() && self.window_is_open(desk.applied) {
+            let batch = self.found.remove(&self.next).unwrap_or_default();
+            self.propose(batch, desk, fx);
+        }
+    }
+
+    /// Sends the accept to all at once; the own vote goes through the own acceptor and counts when it is on disk.
+    pub(crate) fn propose(&mut self, batch: Batch, desk: &mut Desk<'_>, fx: &mut Effects) -> Slot {
+        let slot = self.next;
+        assert!(self.window_is_open(desk.applied), "{slot} is further than alpha above {}", desk.applied);
+        assert!(slot > self.base, "{slot} lies below the base {}", self.base);
+        self.next = slot.next();
+        let chosen = self.mark(desk.acceptor.floor());
+        for peer in desk.members.others() {
+            let accept = Message::Accept { ballot: self.ballot, slot, batch: batch.clone(), chosen };
+            fx.send.push((peer, accept));
+        }
+        self.told = self.told.max(desk.acceptor.floor());
+        let me = desk.members.me();
+        desk.acceptor.on_accept(me, self.ballot, slot, batch.clone(), fx);
+        let mut votes = BTreeSet::new();
+        if !desk.rules.hold(Control::CountOwnVoteEarly) {
+            votes.insert(me);
+        }
+        self.in_flight.insert(slot, InFlight { batch, votes, sent_us: desk.now_us });
+        slot
+    }
+
+    pub(crate) fn on_accepted(&mut self, from: NodeId, slot: Slot) {
+        if let Some(proposal) = self.in_flight.get_mut(&slot) {
+            proposal.votes.insert(from);
+        }
+    }
+
+    /// The next slot above `floor`, if a majority has accepted it: it leaves the pen.
+    pub(crate) fn take_chosen(&mut self, floor: Slot, majority: usize) -> Option<(Slot, Batch)> {
+        let first = self.in_flight.first_entry()?;
+        if *first.key() != floor.next() || first.get().votes.len() < majority {
+            return None;
+        }
+        let (slot, proposal) = first.remove_entry();
+        Some((slot, proposal.batch))
+    }
+
+    /// Another node said what is chosen in `slot`, the next above the floor. As long as it agrees with what this ballot
+    /// carries there, the marks of this ballot stay true.
+    pub(crate) fn on_learned(&mut self, slot: Slot, batch: &Batch) -> Verdict {
+        let own = if slot < self.next {
+            self.in_flight.remove(&slot).map(|proposal| proposal.batch)
+        } else if slot <= self.found_through {
+            self.next = slot.next();
+            Some(self.found.remove(&slot).unwrap_or_default())
+        } else {
+            None
+        };
+        if own.as_ref() == Some(batch) { Verdict::Kept } else { Verdict::Lost }
+    }
+
+    /// Tells everybody what was chosen since they were last told.
+    pub(crate) fn announce(&mut self, members: &Members, chosen: Slot, fx: &mut Effects) {
+        if chosen <= self.told {
+            return;
+        }
+        self.told = chosen;
+        if let Some(mark) = self.mark(chosen) {
+            fx.send.extend(members.others().map(|peer| (peer, Message::Chosen(mark))));
+        }
+    }
+
+    /// Tells one node again, because a mark may have been lost.
+    pub(crate) fn tell(&self, peer: NodeId, chosen: Slot, fx: &mut Effects) {
+        if let Some(mark) = self.mark(chosen) {
+            fx.send.push((peer, Message::Chosen(mark)));
+        }
+    }
+
+    /// Sends again, to those that have not voted and can be reached, what was last sent before `sent_before_us`.
+    pub(crate) fn resend(&mut self, to: &[NodeId], sent_before_us: u64, now_us: u64, chosen: Slot, fx: &mut Effects) {
+        let mark = self.mark(chosen);
+        for (slot, proposal) in &mut self.in_flight {
+            if proposal.sent_us >= sent_before_us {
+                continue;
+            }
+            proposal.sent_us = now_us;
+            for peer in to.iter().filter(|peer| !proposal.votes.contains(peer)) {
+                let batch = proposal.batch.clone();
+                fx.send.push((*peer, Message::Accept { ballot: self.ballot, slot: *slot, batch, chosen: mark }));
+            }
+        }
+    }
+
+    /// A peer's connection is new: whatever it has not voted for may have been lost with the old one.
+    pub(crate) fn resend_to(&self, peer: NodeId, chosen: Slot, fx: &mut Effects) {
+        let mark = self.mark(chosen);
+        for (slot, proposal) in self.in_flight.iter().filter(|(_, proposal)| !proposal.votes.contains(&peer)) {
+            let batch = proposal.batch.clone();
+            fx.send.push((peer, Message::Accept { ballot: self.ballot, slot: *slot, batch, chosen: mark }));
+        }
+    }
+
+    fn mark(&self, chosen: Slot) -> Option<ChosenMark> {
+        (chosen > self.base).then_some(ChosenMark { through: chosen, ballot: self.ballot })
+    }
+}

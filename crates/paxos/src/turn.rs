@@ -1,0 +1,315 @@
+//! One turn of the wheel: what a node does on a tick, and after each call with whatever has become possible.
+
+use crate::config::Now;
+use crate::controls::Control;
+use crate::effects::{Effects, Event, Record};
+use crate::election::Sight;
+use crate::ids::{Ballot, Batch, NodeId, Slot};
+use crate::learner::Patience;
+use crate::message::{ChosenMark, Message, Pulse};
+use crate::paxos::Paxos;
+use crate::peers::Link;
+use crate::pen::{Desk, Pen, Verdict};
+use crate::proposer::Proposer;
+
+/// Heartbeat rounds after which an unanswered message counts as lost. Well above one slow sync, so that a slow disk does
+/// not double the traffic.
+const ROUNDS_UNTIL_RESENT: u64 = 5;
+
+/// Heartbeat rounds after which a node that stands and gets nowhere lets others try, and tries with a new ballot itself.
+const ROUNDS_STANDING: u64 = 50;
+
+impl Paxos {
+    /// To be called every few milliseconds: time passes only through the calls.
+    pub fn on_tick(&mut self, now: Now, fx: &mut Effects) {
+        self.enter(now);
+        if self.election.round == 0 {
+            self.trust_votes_at_start(fx);
+        }
+        if self.election.round == 0 || self.election.began_us + self.config.heartbeat_us <= self.now.mono_us {
+            self.begin_round(fx);
+        }
+        let standing_us = self.proposer.standing_since_us().map(|since_us| self.now.mono_us.saturating_sub(since_us));
+        if standing_us.is_some_and(|standing_us| standing_us > ROUNDS_STANDING * self.config.heartbeat_us) {
+            self.give_up(fx);
+        }
+        let patience = self.patience();
+        self.proposer.resend(self.now, patience.retry_us, &self.members, fx);
+        self.resend_accepts(patience, fx);
+        self.learner.on_tick(self.now, patience, &self.peers, self.acceptor.floor(), fx);
+        self.reads.on_tick(self.now, 2 * patience.heartbeat_us, &self.members, fx);
+        if let Some(through) = self.reads.undecided_tail(self.now, patience.heartbeat_us) {
+            self.decide_tail(through, fx);
+        }
+        self.settle(fx);
+    }
+
+    /// Does whatever the last input made possible.
+    pub(crate) fn settle(&mut self, fx: &mut Effects) {
+        self.count_votes(fx);
+        self.gather(fx);
+        self.finish_found(fx);
+        self.reads.settle(self.now, &self.members, &self.acceptor, fx);
+        self.mark_chosen(fx);
+        self.review(fx);
+    }
+
+    pub(crate) fn on_prepare(&mut self, from: NodeId, ballot: Ballot, fx: &mut Effects) {
+        self.acceptor.on_prepare(false, from, ballot, fx);
+        self.observe(ballot, fx);
+        // Who prepares the highest ballot had a majority a moment ago: reason enough to wait for its heartbeats.
+        if self.election.lead == ballot {
+            self.hear(from);
+            if let Some(peer) = self.peers.get_mut(from) {
+                peer.leader = ballot;
+                peer.happy = true;
+            }
+        }
+    }
+
+    /// It spoke, if not of itself.
+    pub(crate) fn hear(&mut self, from: NodeId) {
+        let round = self.election.round;
+        if let Some(peer) = self.peers.get_mut(from) {
+            peer.spoke = round;
+        }
+    }
+
+    pub(crate) fn on_pulse(&mut self, from: NodeId, pulse: &Pulse, fx: &mut Effects) {
+        self.peers.on_pulse(self.now, self.election.round, from, pulse);
+        self.observe(pulse.promised.max(pulse.leader), fx);
+    }
+
+    /// A ballot was seen. One that is higher than the own ends the own: it would only be refused from now on.
+    pub(crate) fn observe(&mut self, ballot: Ballot, fx: &mut Effects) {
+        self.election.lead = self.election.lead.max(ballot);
+        if self.proposer.ballot().is_some_and(|own| own < self.election.lead) {
+            self.step_down(self.election.lead, fx);
+        }
+    }
+
+    pub(crate) fn on_fetch_batch(&mut self, from: NodeId, slot: Slot, ballot: Ballot, fx: &mut Effects) {
+        if let Some(vote) = self.acceptor.vote(slot).filter(|vote| vote.ballot == ballot) {
+            fx.send.push((from, Message::FetchedBatch { slot, ballot, batch: vote.batch.clone() }));
+        }
+    }
+
+    /// The own copies are looked at again even without a new mark: an accept may have come after the mark that covers it.
+    pub(crate) fn on_mark(&mut self, from: NodeId, mark: Option<ChosenMark>, fx: &mut Effects) {
+        if let Some(mark) = mark {
+            self.peers.heard_chosen(from, mark.through);
+            self.learner.on_mark(mark);
+        }
+        let before = fx.chosen.len();
+        self.learner.take_marked(self.now, &mut self.acceptor, fx);
+        self.compare_with_pen(before, fx);
+        if self.learner.has_gap(&self.acceptor) {
+            self.learner.ask(self.now, &self.peers, self.acceptor.floor(), fx);
+        }
+    }
+
+    pub(crate) fn on_learned(&mut self, from: NodeId, first: Slot, batches: Vec<Batch>, fx: &mut Effects) {
+        let before = fx.chosen.len();
+        let mut slot = first;
+        for batch in batches {
+            if slot == self.acceptor.floor().next() {
+                self.learner.take_learned(self.now, slot, batch, &mut self.acceptor, fx);
+            }
+            slot = slot.next();
+        }
+        if fx.chosen.len() == before {
+            return;
+        }
+        self.learner.on_answer(from);
+        self.compare_with_pen(before, fx);
+        self.learner.take_marked(self.now, &mut self.acceptor, fx);
+        if self.peers.highest_chosen() > self.acceptor.floor() {
+            self.learner.ask(self.now, &self.peers, self.acceptor.floor(), fx);
+        }
+    }
+
+    pub(crate) fn pulse(&self) -> Pulse {
+        Pulse {
+            wall_ms: self.now.wall_ms,
+            promised: self.acceptor.promised(),
+            leader: self.election.lead,
+            happy: self.election.is_happy(self.sight()),
+            chosen: self.acceptor.floor(),
+            checkpoint: self.checkpoint,
+        }
+    }
+
+    pub(crate) fn sight(&self) -> Sight<'_> {
+        let leads = self.may_lead() && self.proposer.ballot() == Some(self.election.lead);
+        Sight { members: &self.members, peers: &self.peers, leads }
+    }
+
+    pub(crate) fn may_lead(&self) -> bool {
+        !self.election.resigned && !self.clock.is_off()
+    }
+
+    pub(crate) fn compare_clocks(&mut self, fx: &mut Effects) {
+        let ahead_ms = self.peers.answering(self.election.round).map(|(_, peer)| peer.ahead_ms).collect();
+        self.clock.compare(ahead_ms, self.members.majority(), fx);
+        if self.clock.is_off() {
+            self.announce(fx);
+            self.give_up(fx);
+        }
+    }
+
+    /// Takes the way to the pen with a ballot that nobody has used.
+    pub(crate) fn stand(&mut self, fx: &mut Effects) {
+        let me = self.members.me();
+        let mut ballot = self.election.new_ballot(me);
+        if !self.rules.hold(Control::ReuseBallot) && self.election.lead.owner() == Some(me) {
+            ballot = self.election.lead;
+        }
+        self.step_down(ballot, fx);
+        self.election.lead = ballot;
+        self.proposer.prepare(self.now, ballot, &self.members, &mut self.acceptor, fx);
+    }
+
+    /// Lays the pen down, or stands no longer, without having been shown a higher ballot.
+    pub(crate) fn give_up(&mut self, fx: &mut Effects) {
+        if let Some(own) = self.proposer.ballot() {
+            self.step_down(own, fx);
+        }
+    }
+
+    pub(crate) fn finish_found(&mut self, fx: &mut Effects) {
+        if let Some((pen, mut desk)) = self.pen_and_desk() {
+            pen.finish_found(&mut desk, fx);
+        }
+    }
+
+    pub(crate) fn pen_and_desk(&mut self) -> Option<(&mut Pen, Desk<'_>)> {
+        let pen = self.proposer.pen_mut()?;
+        let desk = Desk {
+            members: &self.members,
+            acceptor: &mut self.acceptor,
+            applied: self.learner.applied,
+            now_us: self.now.mono_us,
+            rules: self.rules,
+        };
+        Some((pen, desk))
+    }
+
+    fn step_down(&mut self, to: Ballot, fx: &mut Effects) {
+        if self.has_pen() {
+            fx.events.push(Event::PenLost { to });
+        }
+        self.proposer = Proposer::Idle;
+    }
+
+    fn patience(&self) -> Patience {
+        let heartbeat_us = self.config.heartbeat_us;
+        Patience { heartbeat_us, retry_us: ROUNDS_UNTIL_RESENT * heartbeat_us }
+    }
+
+    /// Tells everybody how this node is and asks how they are; who missed what was chosen is told again.
+    fn begin_round(&mut self, fx: &mut Effects) {
+        self.election.round += 1;
+        self.election.began_us = self.now.mono_us;
+        let heartbeat = Message::Heartbeat { round: self.election.round, pulse: self.pulse() };
+        fx.send.extend(self.members.others().map(|peer| (peer, heartbeat.clone())));
+        let chosen = self.acceptor.floor();
+        if let Some(pen) = self.proposer.pen() {
+            for (node, _) in self.peers.answering(self.election.round).filter(|(_, peer)| peer.chosen < chosen) {
+                pen.tell(node, chosen, fx);
+            }
+        }
+    }
+
+    fn resend_accepts(&mut self, patience: Patience, fx: &mut Effects) {
+        let Some(sent_before_us) = self.now.mono_us.checked_sub(patience.retry_us) else { return };
+        let open = |node: &NodeId| self.peers.get(*node).is_some_and(|peer| peer.link != Link::Closed);
+        let reachable: Vec<NodeId> = self.members.others().filter(open).collect();
+        let chosen = self.acceptor.floor();
+        if let Some(pen) = self.proposer.pen_mut() {
+            pen.resend(&reachable, sent_before_us, self.now.mono_us, chosen, fx);
+        }
+    }
+
+    fn decide_tail(&mut self, through: Slot, fx: &mut Effects) {
+        if self.has_pen() {
+            self.nudge(through, fx);
+        } else if let Some(leader) = self.leader() {
+            fx.nudges.push((leader, through));
+        }
+    }
+
+    fn count_votes(&mut self, fx: &mut Effects) {
+        let majority = self.members.majority();
+        let Some(pen) = self.proposer.pen_mut() else { return };
+        while let Some((slot, batch)) = pen.take_chosen(self.acceptor.floor(), majority) {
+            self.acceptor.raise_floor(slot);
+            self.learner.note_progress(self.now);
+            fx.chosen.push((slot, batch));
+        }
+    }
+
+    fn gather(&mut self, fx: &mut Effects) {
+        if !self.rules.hold(Control::IgnoreFloors) {
+            self.proposer.ignore_floors(&self.acceptor);
+        }
+        let (retry_us, alpha) = (self.patience().retry_us, self.config.alpha);
+        if let Some(ballot) = self.proposer.gather(self.now, retry_us, alpha, &self.acceptor, &self.peers, fx) {
+            fx.events.push(Event::PenTaken(ballot));
+        } else if self.proposer.must_learn_through().is_some_and(|floor| floor > self.acceptor.floor()) {
+            self.learner.ask(self.now, &self.peers, self.acceptor.floor(), fx);
+        }
+    }
+
+    /// What became chosen otherwise than by the pen's own count must be what the pen proposed, or the pen is lost.
+    fn compare_with_pen(&mut self, before: usize, fx: &mut Effects) {
+        self.proposer.note_progress(self.now);
+        for index in before..fx.chosen.len() {
+            let Some(pen) = self.proposer.pen_mut() else { return };
+            let (slot, batch) = &fx.chosen[index];
+            if pen.on_learned(*slot, batch) == Verdict::Lost {
+                self.step_down(self.election.lead, fx);
+            }
+        }
+    }
+
+    fn mark_chosen(&mut self, fx: &mut Effects) {
+        let through = self.acceptor.floor();
+        if through > self.marked {
+            self.marked = through;
+            fx.persist.push(Record::Chosen { through });
+        }
+    }
+
+    /// Looks around: who leads, is there a majority, is it time to stand.
+    fn review(&mut self, fx: &mut Effects) {
+        let happy = self.election.is_happy(self.sight());
+        let turned = self.election.note_mood(happy);
+        if turned && self.election.round > 0 {
+            self.begin_round(fx);
+        }
+        if self.may_lead() && self.election.should_stand(self.sight()) {
+            self.stand(fx);
+        }
+        let quorum = self.election.has_quorum(self.sight());
+        if quorum != self.told_quorum {
+            self.told_quorum = quorum;
+            fx.events.push(Event::Quorum(quorum));
+        }
+        let leader = self.leader();
+        if leader != self.told_leader {
+            self.told_leader = leader;
+            fx.events.push(Event::Leader(leader));
+        }
+    }
+
+    fn trust_votes_at_start(&mut self, fx: &mut Effects) {
+        if self.rules.hold(Control::ApplyUnchosenAtStart) {
+            return;
+        }
+        while let Some(vote) = self.acceptor.vote(self.acceptor.floor().next()).cloned() {
+            let slot = self.acceptor.floor().next();
+            self.acceptor.raise_floor(slot);
+            fx.chosen.push((slot, vote.batch));
+        }
+    }
+}
