@@ -62,6 +62,7 @@ impl<D: Disk> Log<D> {
         self.encode_next(Kind::Head, 0, (0, 0), &[]);
         self.encode_next(Kind::Promised, 0, self.promised, &[]);
         self.encode_next(Kind::Chosen, self.chosen, (0, 0), &[]);
+        self.encode_next(Kind::Trimmed, self.trimmed_below, (0, 0), &[]);
         Ok(())
     }
 
@@ -150,6 +151,7 @@ impl<D: Disk> Log<D> {
             }
             Kind::Learned => self.note_slot(header.slot),
             Kind::Chosen => self.chosen = self.chosen.max(header.slot),
+            Kind::Trimmed => self.trimmed_below = self.trimmed_below.max(header.slot),
             Kind::Head | Kind::Opened => {}
         }
     }

@@ -34,7 +34,7 @@ impl Index {
                 self.slots.entry(header.slot).or_default().accepted = Some(((header.round, header.node), location));
             }
             Kind::Learned => self.slots.entry(header.slot).or_default().learned = Some(location),
-            Kind::Head | Kind::Opened | Kind::Promised | Kind::Chosen => {}
+            Kind::Head | Kind::Opened | Kind::Promised | Kind::Chosen | Kind::Trimmed => {}
         }
     }
 

@@ -36,8 +36,8 @@ pub use unsynced::{LogRecord, Pending, Synced, Unsynced};
 const PAGE: u64 = 4096;
 /// No batch is larger; a frame from a peer that says so is refused before it comes here.
 const LARGEST_BATCH: u64 = 8 << 20;
-/// Head, promise and chosen mark at the beginning of a segment.
-const SEGMENT_HEAD: u64 = 3 * HEADER as u64;
+/// Head, promise, chosen mark and what was trimmed, at the beginning of a segment.
+const SEGMENT_HEAD: u64 = 4 * HEADER as u64;
 /// Trimmed segments beyond this many spares are removed.
 const SPARES: usize = 2;
 
@@ -81,6 +81,7 @@ pub struct Log<D: Disk> {
     index: Index,
     promised: Ballot,
     chosen: u64,
+    trimmed_below: u64,
     first_slot: u64,
     epoch: u32,
     /// Where the last record ends.
@@ -125,6 +126,7 @@ impl<D: Disk> Log<D> {
             index: Index::default(),
             promised: (0, 0),
             chosen: 0,
+            trimmed_below: 0,
             first_slot: 1,
             epoch: 0,
             end: Position { segment: 0, offset: 0 },
@@ -140,7 +142,7 @@ impl<D: Disk> Log<D> {
         log.sort_out_spares(&found)?;
         let torn_bytes = if found.segments.is_empty() { 0 } else { log.recover(&found.segments)? };
         log.begin_epoch()?;
-        log.first_slot = log.index.first_of_unbroken(log.chosen);
+        log.first_slot = log.first_readable();
         let recovered = log.recovered(torn_bytes)?;
         Ok((log, recovered))
     }
@@ -191,21 +193,11 @@ impl<D: Disk> Log<D> {
     pub fn trim(&mut self, below: u64) -> Result<(), LogError> {
         self.still_open()?;
         let below = below.min(self.chosen + 1);
-        let mut trimmed = false;
-        while let Some((&oldest, segment)) = self.segments.first_key_value() {
-            // The head of the next segment repeats promise and chosen mark, so it must be on the disk first.
-            let next_head = Position { segment: oldest + 1, offset: SEGMENT_HEAD as u32 };
-            if oldest == self.end.segment || segment.highest_slot >= below || self.synced < next_head {
-                break;
-            }
-            self.give_up(oldest).map_err(|error| self.close_after(error))?;
-            trimmed = true;
-        }
-        if trimmed {
-            let oldest = *self.segments.first_key_value().expect("the last segment is never given up").0;
-            self.index.forget_before(oldest);
-            self.first_slot = self.index.first_of_unbroken(self.chosen);
-        }
+        let spent = self.spent_segments(below);
+        let Some(&(newest, _)) = spent.last() else { return Ok(()) };
+        let highest = spent.iter().map(|(_, highest_slot)| *highest_slot).max().unwrap_or(0);
+        self.drop_segments(newest, highest).map_err(|error| self.close_after(error))?;
+        self.first_slot = self.first_readable();
         Ok(())
     }
 
@@ -231,6 +223,36 @@ impl<D: Disk> Log<D> {
     /// Takes over what a [`SpareJob`] has prepared.
     pub fn put_spare(&mut self, spare: Spare) {
         self.spares.push(spare.path);
+    }
+
+    /// The oldest segments, as far as they hold no slot from `below` on: number and highest slot.
+    fn spent_segments(&self, below: u64) -> Vec<(u64, u64)> {
+        self.segments
+            .iter()
+            .map(|(number, segment)| (*number, segment.highest_slot))
+            .take_while(|(number, highest_slot)| *number != self.end.segment && *highest_slot < below)
+            .collect()
+    }
+
+    /// A learned batch may go with its segment while an older accepted one of the same slot stays in a later segment
+    /// and would pass for the chosen one; so it is on the disk that the slots are given up, before they are. The same
+    /// sync brings the heads of the later segments, which repeat promise and chosen mark, to the disk.
+    fn drop_segments(&mut self, newest: u64, highest_slot: u64) -> Result<(), LogError> {
+        if self.room() < HEADER as u64 {
+            self.begin_segment()?;
+        }
+        self.encode_next(Kind::Trimmed, highest_slot + 1, (0, 0), &[]);
+        self.flush()?;
+        self.sync()?;
+        while let Some(oldest) = self.segments.keys().next().copied().filter(|oldest| *oldest <= newest) {
+            self.give_up(oldest)?;
+        }
+        self.index.forget_before(newest + 1);
+        Ok(())
+    }
+
+    fn first_readable(&self) -> u64 {
+        self.index.first_of_unbroken(self.chosen).max(self.trimmed_below)
     }
 
     fn new_spare_job(&mut self) -> SpareJob<D> {
@@ -265,7 +287,8 @@ impl<D: Disk> Log<D> {
     fn recover(&mut self, numbers: &[u64]) -> Result<u64, OpenError> {
         let scan = recover::scan(&self.disk, &self.dir, self.owner, numbers)?;
         self.segments = scan.segments.into_iter().collect();
-        (self.index, self.promised, self.chosen) = (scan.index, scan.promised, scan.chosen);
+        (self.index, self.promised) = (scan.index, scan.promised);
+        (self.chosen, self.trimmed_below) = (scan.chosen, scan.trimmed_below);
         (self.epoch, self.end, self.synced) = (scan.epoch, scan.end, scan.synced);
         if self.segments.is_empty() {
             // The very first segment was never finished: begin it again, under the same number.

@@ -42,6 +42,8 @@ pub(super) enum Kind {
     Accepted = 4,
     Learned = 5,
     Chosen = 6,
+    /// Slots below this one were given up: what the log still holds of them is not all that it held.
+    Trimmed = 7,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,9 +142,8 @@ fn batch_sum(seal: &Seal, offset: u64, batch: &[u8]) -> u64 {
 }
 
 fn kind_of(number: u8) -> Option<Kind> {
-    [Kind::Head, Kind::Opened, Kind::Promised, Kind::Accepted, Kind::Learned, Kind::Chosen]
-        .into_iter()
-        .find(|kind| *kind as u8 == number)
+    let kinds = [Kind::Head, Kind::Opened, Kind::Promised, Kind::Accepted, Kind::Learned, Kind::Chosen, Kind::Trimmed];
+    kinds.into_iter().find(|kind| *kind as u8 == number)
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {

@@ -29,6 +29,7 @@ pub(super) struct Scan<D: Disk> {
     pub(super) index: Index,
     pub(super) promised: Ballot,
     pub(super) chosen: u64,
+    pub(super) trimmed_below: u64,
     pub(super) epoch: u32,
     /// Where the last whole record ends.
     pub(super) end: Position,
@@ -47,6 +48,7 @@ pub(super) fn scan<D: Disk>(disk: &D, dir: &Path, owner: Owner, numbers: &[u64])
         index: Index::default(),
         promised: (0, 0),
         chosen: 0,
+        trimmed_below: 0,
         epoch: 0,
         end: start,
         synced: start,
@@ -108,6 +110,7 @@ impl<D: Disk> Scan<D> {
             }
             Kind::Learned => segment.highest_slot = segment.highest_slot.max(header.slot),
             Kind::Chosen => self.chosen = self.chosen.max(header.slot),
+            Kind::Trimmed => self.trimmed_below = self.trimmed_below.max(header.slot),
             Kind::Head | Kind::Opened => {}
         }
     }
