@@ -1,1 +1,60 @@
-//! ledger
+//! The ledger of a bank: money, accounts, transfers and holds, and the rules that keep them true.
+//!
+//! One deterministic state machine. Requests come in as bytes, in the order of the log; every command of theirs gets one
+//! outcome, forever; every outcome is a record in the journal, from which the books can be made again.
+//!
+//! ```text
+//! request bytes ─ decode ─► Command ─ rules ─► Outcome ─► answer
+//!                                     │  ▲         └────► 256-byte record ─► journal ─ fold ─► checkpoint
+//!                                     ▼  │ Books                                                  │
+//!                                    memory ◄──────────────────── restore ────────────────────────┘
+//! ```
+//!
+//! What is not here: no file, no clock, no randomness, no network, no thread, no float, and no order that comes from
+//! hashing. Nothing that arrives from outside can make it panic; a broken relation inside does, before money moves on.
+//!
+//! Reading order: [`money`], [`currency`], [`ids`], [`text`]: the values. [`command`], [`outcome`]: what goes in and
+//! comes out. [`rules`]: what decides, over [`books`]. [`request`], [`record`], [`checkpoint`]: the bytes. [`ledger`]:
+//! the whole. [`invariant`]: what must hold after every step.
+
+pub mod account;
+pub mod books;
+pub mod checkpoint;
+pub mod command;
+pub mod currency;
+mod earlier;
+pub mod hold;
+pub mod ids;
+pub mod invariant;
+pub mod journal;
+pub mod ledger;
+mod memory;
+pub mod money;
+pub mod movement;
+pub mod outcome;
+pub mod record;
+pub mod request;
+pub mod rules;
+pub mod settings;
+pub mod statement;
+pub mod text;
+
+pub use account::{Balances, BalancesAfter, Standing};
+pub use checkpoint::{RestoreError, fold_effects};
+pub use command::{Command, Request};
+pub use currency::Currency;
+pub use hold::{Hold, HoldState};
+pub use ids::{AccountId, IdError, Internal, Placer, TransferId};
+pub use journal::JournalPort;
+#[cfg(feature = "controls")]
+pub use ledger::Control;
+pub use ledger::{AccountView, Ledger, Totals};
+pub use money::{Amount, AmountError};
+pub use movement::Movement;
+pub use outcome::{Answer, Outcome, Rejected};
+pub use record::{Body, RECORD_BYTES, Record, RecordBytes, RecordError, record_id};
+pub use request::Malformed;
+pub use rules::Context;
+pub use settings::{SettingChange, SettingEntry, Settings};
+pub use statement::{Direction, LineKind, StatementLine, TransferView};
+pub use text::{LineError, Owner, Reference};

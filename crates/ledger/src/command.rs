@@ -1,0 +1,82 @@
+//! What the ledger can be told to do.
+//!
+//! Every command carries an id or the version that it expects, so that sending it twice is always safe.
+
+use crate::currency::Currency;
+use crate::ids::{AccountId, Placer, TransferId};
+use crate::money::Amount;
+use crate::movement::Movement;
+use crate::settings::SettingChange;
+use crate::text::{Owner, Reference};
+
+/// One order to the ledger. Its kind is a number on the wire; see [`crate::request`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Command {
+    /// Makes a customer's account. Repeated with the same content it answers as at first.
+    OpenAccount { id: AccountId, owner: Owner, currency: Currency },
+    /// Ends an account that holds no money and has no holds. `id` names the closing.
+    CloseAccount { id: TransferId, account: AccountId },
+    /// Moves money at once.
+    Transfer {
+        id: TransferId,
+        debit: AccountId,
+        credit: AccountId,
+        amount: Amount,
+        currency: Currency,
+        reference: Reference,
+    },
+    /// Sets money aside under an id, for its placer to post or to void.
+    PlaceHold {
+        id: TransferId,
+        placer: Placer,
+        debit: AccountId,
+        credit: AccountId,
+        amount: Amount,
+        currency: Currency,
+        reference: Reference,
+    },
+    /// Turns a hold into a transfer.
+    PostHold { id: TransferId, placer: Placer },
+    /// Lets go of a hold. For an id never seen: leaves a tombstone, so that a late `PlaceHold` is refused.
+    VoidHold { id: TransferId, placer: Placer },
+    /// Settles what became of an id: its first outcome if it has one, otherwise a tombstone and none ever after.
+    VoidTransfer { id: TransferId },
+    /// Changes a setting if the version is still the expected one.
+    ChangeSetting { expected_version: u64, change: SettingChange },
+}
+
+/// What one caller sends at once. The items are independent unless `linked`: then all or none.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Request {
+    pub linked: bool,
+    /// 1 ..= [`Request::COMMANDS_MAX`].
+    pub commands: Vec<Command>,
+}
+
+impl Request {
+    /// 8,190 commands at the size of a transfer, about 0.8 MB, stay well below what one batch may hold.
+    pub const COMMANDS_MAX: usize = 8_190;
+
+    /// A request of one command.
+    pub fn single(command: Command) -> Request {
+        Request { linked: false, commands: vec![command] }
+    }
+}
+
+impl Command {
+    /// What a transfer or the placing of a hold would move.
+    pub fn movement(&self) -> Option<Movement> {
+        match *self {
+            Command::Transfer { id, debit, credit, amount, currency, reference }
+            | Command::PlaceHold { id, placer: _, debit, credit, amount, currency, reference } => {
+                Some(Movement { id, debit, credit, amount, currency, reference })
+            }
+            Command::OpenAccount { .. }
+            | Command::CloseAccount { .. }
+            | Command::PostHold { .. }
+            | Command::VoidHold { .. }
+            | Command::VoidTransfer { .. }
+            | Command::ChangeSetting { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! The first outcome of a command that was here before, and what is known about a hold.
+//!
+//! One id has one outcome: the same content finds it again, other content is refused and leaves no record, for the id has
+//! its outcome already.
+
+use crate::books::Books;
+use crate::command::Command;
+use crate::hold::{self, Hold, HoldState};
+use crate::ids::{Placer, TransferId};
+use crate::outcome::{Answer, Outcome, Rejected};
+use crate::record::{Body, Record};
+
+/// The answer to a command that needs no deciding any more; `None` if it is new.
+pub(crate) fn earlier<B: Books>(books: &B, command: &Command) -> Option<Answer> {
+    match command {
+        Command::OpenAccount { .. } => earlier_opening(books, command),
+        Command::Transfer { id, .. } | Command::PlaceHold { id, .. } | Command::CloseAccount { id, .. } => {
+            let first = books.find(id.get())?;
+            Some(match &first.body {
+                Body::Tombstone { .. } => replay(&first, rejected(&first, Rejected::Voided)),
+                body if is_same(body, command) => replay(&first, first.outcome(state_of_hold(books, *id))),
+                _ => refuse_reuse(&first),
+            })
+        }
+        Command::VoidTransfer { id } => {
+            let first = books.find(id.get())?;
+            Some(replay(&first, first.outcome(state_of_hold(books, *id))))
+        }
+        Command::PostHold { id, placer } => earlier_end(books, *id, *placer, HoldState::Posted),
+        Command::VoidHold { id, placer } => earlier_end(books, *id, *placer, HoldState::Voided),
+        Command::ChangeSetting { expected_version, change } => {
+            let entry = books.settings().entry(*expected_version).filter(|entry| entry.change == *change)?;
+            let outcome = Outcome::SettingChanged { time_ms: entry.time_ms, version: expected_version + 1 };
+            Some(Answer { outcome, replay: true, place: entry.place })
+        }
+    }
+}
+
+/// What is known about a hold.
+pub(crate) enum HoldStory {
+    /// The id was never seen.
+    Unknown,
+    Open(Hold),
+    Ended {
+        placer: Placer,
+        state: HoldState,
+        end: Record,
+    },
+    /// The hold was refused.
+    Rejected {
+        placer: Placer,
+        first: Record,
+    },
+    /// The id was voided before anything came under it.
+    Tombstone(Record),
+    /// The id is something else's.
+    NoHold,
+}
+
+pub(crate) fn hold_story<B: Books>(books: &B, id: TransferId) -> HoldStory {
+    if let Some(hold) = books.hold(id) {
+        return HoldStory::Open(hold);
+    }
+    let Some(first) = books.find(id.get()) else { return HoldStory::Unknown };
+    match first.body {
+        Body::HoldPlaced { placer, .. } => {
+            let end = books.find(hold::end_id(id)).expect("a hold that is not open has its end in the journal");
+            let state = if matches!(end.body, Body::HoldPosted { .. }) { HoldState::Posted } else { HoldState::Voided };
+            HoldStory::Ended { placer, state, end }
+        }
+        Body::HoldRejected { placer, .. } => HoldStory::Rejected { placer, first },
+        Body::Tombstone { .. } => HoldStory::Tombstone(first),
+        _ => HoldStory::NoHold,
+    }
+}
+
+fn earlier_opening<B: Books>(books: &B, command: &Command) -> Option<Answer> {
+    let Command::OpenAccount { id, owner, currency } = command else { return None };
+    if id.internal().is_some() {
+        return None;
+    }
+    let opening = books.opening(*id)?;
+    let same = opening.owner == *owner && opening.currency == *currency;
+    let time_ms = opening.time_ms;
+    let outcome = match same {
+        true => Outcome::Opened { time_ms, number: opening.number },
+        false => Outcome::Rejected { time_ms, rejection: Rejected::IdReused },
+    };
+    Some(Answer { outcome, replay: same, place: opening.place })
+}
+
+/// The end that the placer asks for, if the hold came to it before or never held.
+fn earlier_end<B: Books>(books: &B, id: TransferId, caller: Placer, wanted: HoldState) -> Option<Answer> {
+    match hold_story(books, id) {
+        HoldStory::Ended { placer, state, end } if placer == caller && state == wanted => {
+            Some(replay(&end, end.outcome(state)))
+        }
+        HoldStory::Rejected { placer, first } if placer == caller && wanted == HoldState::Voided => {
+            Some(replay(&first, first.outcome(HoldState::Held)))
+        }
+        HoldStory::Tombstone(first) if wanted == HoldState::Voided => {
+            Some(replay(&first, first.outcome(HoldState::Held)))
+        }
+        HoldStory::Unknown
+        | HoldStory::Open(_)
+        | HoldStory::Ended { .. }
+        | HoldStory::Rejected { .. }
+        | HoldStory::Tombstone(_)
+        | HoldStory::NoHold => None,
+    }
+}
+
+/// Every answer about a hold carries what has become of it by now.
+fn state_of_hold<B: Books>(books: &B, id: TransferId) -> HoldState {
+    match hold_story(books, id) {
+        HoldStory::Ended { state, .. } => state,
+        HoldStory::Unknown
+        | HoldStory::Open(_)
+        | HoldStory::Rejected { .. }
+        | HoldStory::Tombstone(_)
+        | HoldStory::NoHold => HoldState::Held,
+    }
+}
+
+/// Whether a record is the outcome of just this command.
+fn is_same(body: &Body, command: &Command) -> bool {
+    match (body, command) {
+        (Body::TransferPosted { movement, .. }, Command::Transfer { .. })
+        | (Body::TransferRejected { movement, .. }, Command::Transfer { .. }) => Some(*movement) == command.movement(),
+        (Body::HoldPlaced { placer, movement, .. }, Command::PlaceHold { placer: caller, .. })
+        | (Body::HoldRejected { placer, movement, .. }, Command::PlaceHold { placer: caller, .. }) => {
+            placer == caller && Some(*movement) == command.movement()
+        }
+        (Body::AccountClosed { account, .. }, Command::CloseAccount { account: asked, .. })
+        | (Body::CloseRejected { account, .. }, Command::CloseAccount { account: asked, .. }) => account == asked,
+        _ => false,
+    }
+}
+
+fn replay(first: &Record, outcome: Outcome) -> Answer {
+    Answer { outcome, replay: true, place: first.place }
+}
+
+fn rejected(first: &Record, rejection: Rejected) -> Outcome {
+    Outcome::Rejected { time_ms: first.time_ms, rejection }
+}
+
+fn refuse_reuse(first: &Record) -> Answer {
+    Answer { outcome: rejected(first, Rejected::IdReused), replay: false, place: first.place }
+}

@@ -1,0 +1,309 @@
+//! The books in memory.
+//!
+//! Accounts stand in a vector by number, and a hash index leads from id to number. What the rules touch for each transfer
+//! (id, totals, standing: 96 bytes) is kept apart from what only readers ask for. The index is used for lookups alone:
+//! whatever has an order that can be seen comes from the vector or from an ordered map, so the seed changes nothing.
+
+use std::collections::BTreeMap;
+use std::hash::BuildHasher;
+
+use foldhash::fast::FixedState;
+use hashbrown::{HashMap, HashTable};
+
+use crate::account::{Account, Standing};
+use crate::books::{Books, Opening};
+use crate::currency::Currency;
+use crate::hold::Hold;
+use crate::ids::{AccountId, TransferId};
+use crate::journal::JournalPort;
+use crate::record::{Record, RecordBytes, record_id};
+use crate::settings::{SettingEntry, Settings};
+use crate::text::Owner;
+
+/// What only readers ask for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Facts {
+    pub(crate) owner: Box<str>,
+    pub(crate) opened_ms: u64,
+    pub(crate) opened_place: u64,
+    pub(crate) closed_ms: Option<u64>,
+}
+
+/// All accounts, holds and settings of a bank.
+#[derive(Debug, Clone)]
+pub(crate) struct State {
+    pub(crate) accounts: Vec<Account>,
+    pub(crate) facts: Vec<Facts>,
+    index: HashTable<u32>,
+    hasher: FixedState,
+    /// Numbers of the bank's own accounts, few.
+    pub(crate) internals: Vec<u32>,
+    pub(crate) holds: BTreeMap<TransferId, Hold>,
+    pub(crate) settings: Settings,
+    pub(crate) time_ms: u64,
+    /// By ISO number.
+    pub(crate) pledged: Vec<u128>,
+    #[cfg(feature = "controls")]
+    pub(crate) control: Option<crate::ledger::Control>,
+}
+
+impl State {
+    pub(crate) fn new(hash_seed: u64) -> State {
+        State {
+            accounts: Vec::new(),
+            facts: Vec::new(),
+            index: HashTable::new(),
+            hasher: FixedState::with_seed(hash_seed),
+            internals: Vec::new(),
+            holds: BTreeMap::new(),
+            settings: Settings::default(),
+            time_ms: 0,
+            pledged: vec![0; 1000],
+            #[cfg(feature = "controls")]
+            control: None,
+        }
+    }
+
+    /// Where the account stands in the vectors: its number.
+    pub(crate) fn seat(&self, id: AccountId) -> Option<usize> {
+        let found = self.index.find(self.hasher.hash_one(id), |number| self.accounts[*number as usize].id == id);
+        found.map(|number| *number as usize)
+    }
+
+    pub(crate) fn open(&mut self, opening: &Opening) {
+        let number = u32::try_from(self.accounts.len()).expect("the rules bound the number of accounts");
+        assert_eq!(opening.number, u64::from(number), "accounts are numbered in order");
+        self.accounts.push(Account::new(opening.account, opening.currency));
+        self.facts.push(Facts {
+            owner: opening.owner.as_str().into(),
+            opened_ms: opening.time_ms,
+            opened_place: opening.place,
+            closed_ms: None,
+        });
+        if opening.account.internal().is_some() {
+            self.internals.push(number);
+        }
+        let hash = self.hasher.hash_one(opening.account);
+        self.index.insert_unique(hash, number, |number| self.hasher.hash_one(self.accounts[*number as usize].id));
+    }
+
+    fn unopen(&mut self) {
+        let account = self.accounts.pop().expect("only an opened account is taken back");
+        self.facts.pop();
+        let number = u32::try_from(self.accounts.len()).expect("it was one before");
+        if account.is_internal() {
+            self.internals.pop();
+        }
+        let entry = self.index.find_entry(self.hasher.hash_one(account.id), |other| *other == number);
+        entry.expect("every account is in the index").remove();
+    }
+
+    pub(crate) fn opening(&self, id: AccountId) -> Option<Opening> {
+        let seat = self.seat(id)?;
+        let facts = &self.facts[seat];
+        Some(Opening {
+            account: id,
+            owner: Owner::new(&facts.owner).expect("it was an owner when the account was opened"),
+            currency: self.accounts[seat].currency,
+            number: seat as u64,
+            time_ms: facts.opened_ms,
+            place: facts.opened_place,
+        })
+    }
+
+    pub(crate) fn close(&mut self, seat: usize, time_ms: u64) {
+        self.accounts[seat].standing = Standing::Closed;
+        self.facts[seat].closed_ms = Some(time_ms);
+    }
+}
+
+/// The state together with the journal of one request.
+pub(crate) struct MemoryBooks<'a, J: JournalPort + ?Sized> {
+    state: &'a mut State,
+    journal: &'a mut J,
+    linked: Option<Linked>,
+}
+
+/// What a linked request has done so far and how to take it back.
+#[derive(Default)]
+struct Linked {
+    undo: Vec<Undo>,
+    records: Vec<(Option<u128>, RecordBytes)>,
+    /// Position in `records` by id; lookups only.
+    by_id: HashMap<u128, usize, FixedState>,
+}
+
+/// One step back.
+enum Undo {
+    Open,
+    Account { seat: usize, before: Account, closed_ms: Option<u64> },
+    HoldPut(TransferId),
+    HoldEnded(Hold),
+    Setting,
+    Pledged { currency: Currency, before: u128 },
+    Time(u64),
+}
+
+impl<'a, J: JournalPort + ?Sized> MemoryBooks<'a, J> {
+    pub(crate) fn new(state: &'a mut State, journal: &'a mut J) -> MemoryBooks<'a, J> {
+        MemoryBooks { state, journal, linked: None }
+    }
+
+    fn remember(&mut self, step: Undo) {
+        if let Some(linked) = &mut self.linked {
+            linked.undo.push(step);
+        }
+    }
+
+    fn remember_account(&mut self, seat: usize) {
+        if self.linked.is_some() {
+            let (before, closed_ms) = (self.state.accounts[seat], self.state.facts[seat].closed_ms);
+            self.remember(Undo::Account { seat, before, closed_ms });
+        }
+    }
+
+    fn take_back(&mut self, step: Undo) {
+        match step {
+            Undo::Open => self.state.unopen(),
+            Undo::Account { seat, before, closed_ms } => {
+                self.state.accounts[seat] = before;
+                self.state.facts[seat].closed_ms = closed_ms;
+            }
+            Undo::HoldPut(id) => drop(self.state.holds.remove(&id)),
+            Undo::HoldEnded(hold) => drop(self.state.holds.insert(hold.movement.id, hold)),
+            Undo::Setting => self.state.settings.pop(),
+            Undo::Pledged { currency, before } => self.state.pledged[usize::from(currency.number())] = before,
+            Undo::Time(before) => self.state.time_ms = before,
+        }
+    }
+
+    #[cfg(feature = "controls")]
+    fn drops(&self, record: &Record) -> bool {
+        self.state.control == Some(crate::ledger::Control::RejectionsNotJournaled) && record.body.is_rejection()
+    }
+
+    #[cfg(not(feature = "controls"))]
+    fn drops(&self, _: &Record) -> bool {
+        false
+    }
+}
+
+impl<J: JournalPort + ?Sized> Books for MemoryBooks<'_, J> {
+    fn time_ms(&self) -> u64 {
+        self.state.time_ms
+    }
+
+    fn account(&self, id: AccountId) -> Option<Account> {
+        Some(self.state.accounts[self.state.seat(id)?])
+    }
+
+    fn opening(&self, id: AccountId) -> Option<Opening> {
+        self.state.opening(id)
+    }
+
+    fn account_count(&self) -> u64 {
+        self.state.accounts.len() as u64
+    }
+
+    fn room_for_accounts(&self) -> u64 {
+        u64::from(u32::MAX) - self.account_count()
+    }
+
+    fn open_account(&mut self, opening: &Opening) {
+        self.state.open(opening);
+        self.remember(Undo::Open);
+    }
+
+    fn put_account(&mut self, account: &Account) {
+        let seat = self.state.seat(account.id).expect("an account is written back only where it was read");
+        self.remember_account(seat);
+        self.state.accounts[seat] = *account;
+    }
+
+    fn close_account(&mut self, id: AccountId, time_ms: u64) {
+        let seat = self.state.seat(id).expect("only an account that was read is closed");
+        self.remember_account(seat);
+        self.state.close(seat, time_ms);
+    }
+
+    fn hold(&self, id: TransferId) -> Option<Hold> {
+        self.state.holds.get(&id).copied()
+    }
+
+    fn put_hold(&mut self, hold: &Hold) {
+        let before = self.state.holds.insert(hold.movement.id, *hold);
+        assert!(before.is_none(), "one id places one hold");
+        self.remember(Undo::HoldPut(hold.movement.id));
+    }
+
+    fn end_hold(&mut self, id: TransferId) {
+        let hold = self.state.holds.remove(&id).expect("only an open hold is ended");
+        self.remember(Undo::HoldEnded(hold));
+    }
+
+    fn settings(&self) -> &Settings {
+        &self.state.settings
+    }
+
+    fn change_setting(&mut self, entry: SettingEntry) {
+        self.state.settings.push(entry);
+        self.remember(Undo::Setting);
+    }
+
+    fn pledged(&self, currency: Currency) -> u128 {
+        self.state.pledged[usize::from(currency.number())]
+    }
+
+    fn set_pledged(&mut self, currency: Currency, minor: u128) {
+        let before = std::mem::replace(&mut self.state.pledged[usize::from(currency.number())], minor);
+        self.remember(Undo::Pledged { currency, before });
+    }
+
+    fn find(&self, id: u128) -> Option<Record> {
+        let staged = self.linked.as_ref().and_then(|linked| Some(linked.records[*linked.by_id.get(&id)?].1));
+        let bytes = staged.or_else(|| self.journal.find(id))?;
+        Some(Record::decode(&bytes).expect("the journal returns what the ledger wrote"))
+    }
+
+    fn next_place(&self) -> u64 {
+        let staged = self.linked.as_ref().map_or(0, |linked| linked.records.len() as u64);
+        self.journal.next_place() + staged
+    }
+
+    fn write(&mut self, record: &Record) {
+        assert!(record.time_ms >= self.state.time_ms, "the ledger's time never goes back");
+        if self.drops(record) {
+            return;
+        }
+        let bytes = record.encode();
+        let id = record_id(&bytes);
+        self.remember(Undo::Time(self.state.time_ms));
+        self.state.time_ms = record.time_ms;
+        if let Some(linked) = &mut self.linked {
+            linked.by_id.extend(id.map(|id| (id, linked.records.len())));
+            linked.records.push((id, bytes));
+            return;
+        }
+        let place = self.journal.push(id, &bytes);
+        assert_eq!(place, record.place, "a record goes to the place that it names");
+    }
+
+    fn begin(&mut self) {
+        assert!(self.linked.is_none(), "linked requests do not nest");
+        self.linked = Some(Linked::default());
+    }
+
+    fn keep(&mut self) {
+        let linked = self.linked.take().expect("what is kept was begun");
+        for (id, bytes) in linked.records {
+            self.journal.push(id, &bytes);
+        }
+    }
+
+    fn undo(&mut self) {
+        let linked = self.linked.take().expect("what is undone was begun");
+        for step in linked.undo.into_iter().rev() {
+            self.take_back(step);
+        }
+    }
+}

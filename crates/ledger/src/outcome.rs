@@ -1,0 +1,221 @@
+//! What becomes of a command: one id, one outcome, forever.
+//!
+//! A rejection is an outcome like any other: business data, decided the same on every node, stored under its id, and
+//! answered again to whoever repeats the command. Its numbers are in journals: keep them stable.
+
+use crate::account::BalancesAfter;
+use crate::currency::Currency;
+use crate::hold::HoldState;
+use crate::ids::AccountId;
+use crate::money::Amount;
+
+/// The answer to one command.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Answer {
+    pub outcome: Outcome,
+    /// The command had its outcome before; this is that first answer again (a hold's present state apart).
+    pub replay: bool,
+    /// Place in the journal of the record that holds the outcome; for [`Rejected::IdReused`] of the id's first one.
+    pub place: u64,
+}
+
+/// What became of a command. `time_ms` is the ledger's time then.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    Opened {
+        time_ms: u64,
+        number: u64,
+    },
+    Closed {
+        time_ms: u64,
+    },
+    Posted {
+        time_ms: u64,
+        debit: BalancesAfter,
+        credit: BalancesAfter,
+    },
+    /// The hold was placed; `now` is what has become of it by the time of this answer.
+    Held {
+        time_ms: u64,
+        now: HoldState,
+        debit: BalancesAfter,
+        credit: BalancesAfter,
+    },
+    HoldPosted {
+        time_ms: u64,
+        debit: BalancesAfter,
+        credit: BalancesAfter,
+    },
+    HoldVoided {
+        time_ms: u64,
+        debit: BalancesAfter,
+        credit: BalancesAfter,
+    },
+    /// The id had no outcome and now never moves money: a tombstone.
+    Voided {
+        time_ms: u64,
+    },
+    SettingChanged {
+        time_ms: u64,
+        version: u64,
+    },
+    Rejected {
+        time_ms: u64,
+        rejection: Rejected,
+    },
+}
+
+impl Outcome {
+    pub fn rejection(&self) -> Option<&Rejected> {
+        match self {
+            Outcome::Rejected { rejection, .. } => Some(rejection),
+            Outcome::Opened { .. }
+            | Outcome::Closed { .. }
+            | Outcome::Posted { .. }
+            | Outcome::Held { .. }
+            | Outcome::HoldPosted { .. }
+            | Outcome::HoldVoided { .. }
+            | Outcome::Voided { .. }
+            | Outcome::SettingChanged { .. } => None,
+        }
+    }
+
+    /// The ledger's time at which it was decided.
+    pub fn time_ms(&self) -> u64 {
+        match *self {
+            Outcome::Opened { time_ms, .. }
+            | Outcome::Closed { time_ms }
+            | Outcome::Posted { time_ms, .. }
+            | Outcome::Held { time_ms, .. }
+            | Outcome::HoldPosted { time_ms, .. }
+            | Outcome::HoldVoided { time_ms, .. }
+            | Outcome::Voided { time_ms }
+            | Outcome::SettingChanged { time_ms, .. }
+            | Outcome::Rejected { time_ms, .. } => time_ms,
+        }
+    }
+}
+
+/// Why the books refuse a command, with the data that explains it. Amounts are minor units of the command's currency.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Rejected {
+    #[error("both sides are the same account")]
+    SameAccount,
+    #[error("the account to debit, {account}, does not exist")]
+    UnknownDebitAccount { account: AccountId },
+    #[error("the account to credit, {account}, does not exist")]
+    UnknownCreditAccount { account: AccountId },
+    #[error("account {account} is kept in {kept_in}")]
+    CurrencyMismatch { account: AccountId, kept_in: Currency },
+    #[error("account {account} is closed")]
+    AccountClosed { account: AccountId },
+    #[error("more than the limit of one transfer")]
+    LimitExceeded { limit: Amount, asked: Amount },
+    #[error("not enough money")]
+    InsufficientFunds { available: u128, needed: Amount },
+    #[error("the totals of account {account} would pass the largest that can be kept")]
+    BalanceOverflow { account: AccountId },
+    #[error("the books hold as much as they can")]
+    BooksFull,
+    #[error("the id was voided before this command came")]
+    Voided,
+    #[error("the id was used before, for something else")]
+    IdReused,
+    #[error("item {index} of the linked request failed, so none was done")]
+    LinkedFailed { index: u32 },
+    #[error("there is no hold of that id")]
+    HoldNotFound,
+    #[error("the hold was placed by somebody else")]
+    NotYourHold,
+    #[error("the hold was posted before")]
+    HoldAlreadyPosted,
+    #[error("the hold was voided before")]
+    HoldAlreadyVoided,
+    #[error("account {account} does not exist")]
+    UnknownAccount { account: AccountId },
+    #[error("the account has money on hold")]
+    AccountHasHolds,
+    #[error("the account still has a balance")]
+    AccountNotEmpty { balance: u128 },
+    #[error("{account} is one of the bank's own accounts")]
+    InternalAccount { account: AccountId },
+    #[error("the settings are at version {actual}, not {expected}")]
+    VersionMismatch { expected: u64, actual: u64 },
+}
+
+/// A rejection in the journal: its number and up to two values.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct StoredRejection {
+    pub(crate) code: u16,
+    pub(crate) first: u128,
+    pub(crate) second: u128,
+}
+
+impl Rejected {
+    /// The stable number of this rejection.
+    pub fn code(&self) -> u16 {
+        self.to_stored().code
+    }
+
+    pub(crate) fn to_stored(self) -> StoredRejection {
+        let (code, first, second) = match self {
+            Rejected::SameAccount => (1, 0, 0),
+            Rejected::UnknownDebitAccount { account } => (2, account.get(), 0),
+            Rejected::UnknownCreditAccount { account } => (3, account.get(), 0),
+            Rejected::CurrencyMismatch { account, kept_in } => (4, account.get(), u128::from(kept_in.number())),
+            Rejected::AccountClosed { account } => (5, account.get(), 0),
+            Rejected::LimitExceeded { limit, asked } => (6, limit.minor(), asked.minor()),
+            Rejected::InsufficientFunds { available, needed } => (7, available, needed.minor()),
+            Rejected::BalanceOverflow { account } => (8, account.get(), 0),
+            Rejected::BooksFull => (9, 0, 0),
+            Rejected::Voided => (10, 0, 0),
+            Rejected::IdReused => (11, 0, 0),
+            Rejected::LinkedFailed { index } => (12, u128::from(index), 0),
+            Rejected::HoldNotFound => (13, 0, 0),
+            Rejected::NotYourHold => (14, 0, 0),
+            Rejected::HoldAlreadyPosted => (15, 0, 0),
+            Rejected::HoldAlreadyVoided => (16, 0, 0),
+            Rejected::UnknownAccount { account } => (17, account.get(), 0),
+            Rejected::AccountHasHolds => (18, 0, 0),
+            Rejected::AccountNotEmpty { balance } => (19, balance, 0),
+            Rejected::InternalAccount { account } => (20, account.get(), 0),
+            Rejected::VersionMismatch { expected, actual } => (21, u128::from(expected), u128::from(actual)),
+        };
+        StoredRejection { code, first, second }
+    }
+
+    /// `None` for a number or values that no rejection has.
+    pub(crate) fn from_stored(stored: StoredRejection) -> Option<Rejected> {
+        let StoredRejection { code, first, second } = stored;
+        let account = || AccountId::new(first);
+        Some(match code {
+            1 => Rejected::SameAccount,
+            2 => Rejected::UnknownDebitAccount { account: account()? },
+            3 => Rejected::UnknownCreditAccount { account: account()? },
+            4 => {
+                let kept_in = Currency::from_number(u16::try_from(second).ok()?)?;
+                Rejected::CurrencyMismatch { account: account()?, kept_in }
+            }
+            5 => Rejected::AccountClosed { account: account()? },
+            6 => Rejected::LimitExceeded { limit: Amount::new(first)?, asked: Amount::new(second)? },
+            7 => Rejected::InsufficientFunds { available: first, needed: Amount::new(second)? },
+            8 => Rejected::BalanceOverflow { account: account()? },
+            9 => Rejected::BooksFull,
+            10 => Rejected::Voided,
+            11 => Rejected::IdReused,
+            12 => Rejected::LinkedFailed { index: u32::try_from(first).ok()? },
+            13 => Rejected::HoldNotFound,
+            14 => Rejected::NotYourHold,
+            15 => Rejected::HoldAlreadyPosted,
+            16 => Rejected::HoldAlreadyVoided,
+            17 => Rejected::UnknownAccount { account: account()? },
+            18 => Rejected::AccountHasHolds,
+            19 => Rejected::AccountNotEmpty { balance: first },
+            20 => Rejected::InternalAccount { account: account()? },
+            21 => {
+                Rejected::VersionMismatch { expected: u64::try_from(first).ok()?, actual: u64::try_from(second).ok()? }
+            }
+            _ => return None,
+        })
+    }
+}

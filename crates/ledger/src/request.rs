@@ -1,0 +1,249 @@
+//! A request as bytes: what travels through the log, written by hand, versioned and bounded.
+//!
+//! ```text
+//! request   version u8 = 1 · flags u8 (1 = linked) · count u32 · commands
+//! command   kind u8 · fields in the order of `Command`, little endian
+//!           id, account u128 · amount u96 · currency u16 (ISO number) · placer u64 · text: length u8, bytes
+//! ```
+//!
+//! Decoding checks everything that can be checked without the books: what comes out is a command that makes sense by
+//! itself. Bytes come from callers and peers; whatever they are, decoding answers with a command or a reason.
+
+use crate::command::{Command, Request};
+use crate::currency::Currency;
+use crate::ids::{AccountId, Placer, TransferId};
+use crate::money::Amount;
+use crate::movement::Movement;
+use crate::settings::{CHANGE_BYTES, SettingChange};
+use crate::text::{Line, LineError};
+
+const VERSION: u8 = 1;
+const LINKED: u8 = 1;
+
+/// Why bytes are not a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Malformed {
+    #[error("the request ends in the middle of a field, at byte {at}")]
+    CutOff { at: usize },
+    #[error("the request goes on after its last command, at byte {at}")]
+    Trailing { at: usize },
+    #[error("the request has format version {version}; this program reads {VERSION}")]
+    Version { version: u8 },
+    #[error("the request has unknown flags {flags:#04x}")]
+    Flags { flags: u8 },
+    #[error("the request has {count} commands; 1 to {} are taken", Request::COMMANDS_MAX)]
+    Count { count: u32 },
+    #[error("the command before byte {at} is of unknown kind {kind}")]
+    Kind { kind: u8, at: usize },
+    #[error("the id before byte {at} is nil")]
+    NilId { at: usize },
+    #[error("the amount before byte {at} is zero")]
+    ZeroAmount { at: usize },
+    #[error("the currency before byte {at} has ISO number {number}, which is not known")]
+    UnknownCurrency { number: u16, at: usize },
+    #[error("the placer before byte {at} is nobody")]
+    NoPlacer { at: usize },
+    #[error("the text before byte {at} is refused: {reason}")]
+    Text { reason: LineError, at: usize },
+    #[error("the setting before byte {at} is not known")]
+    UnknownSetting { at: usize },
+}
+
+/// Numbers of the kinds of command. They are in logs: keep them stable.
+mod kind {
+    pub(super) const OPEN_ACCOUNT: u8 = 1;
+    pub(super) const CLOSE_ACCOUNT: u8 = 2;
+    pub(super) const TRANSFER: u8 = 3;
+    pub(super) const PLACE_HOLD: u8 = 4;
+    pub(super) const POST_HOLD: u8 = 5;
+    pub(super) const VOID_HOLD: u8 = 6;
+    pub(super) const VOID_TRANSFER: u8 = 7;
+    pub(super) const CHANGE_SETTING: u8 = 8;
+}
+
+impl Request {
+    /// The bytes of a request. A request of more commands than allowed is written too, and refused when it is read.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(6 + self.commands.len() * 100);
+        out.push(VERSION);
+        out.push(if self.linked { LINKED } else { 0 });
+        out.extend_from_slice(&u32::try_from(self.commands.len()).unwrap_or(u32::MAX).to_le_bytes());
+        for command in &self.commands {
+            encode_command(command, &mut out);
+        }
+        out
+    }
+
+    /// Reads a request, whole.
+    pub fn decode(bytes: &[u8]) -> Result<Request, Malformed> {
+        let mut reader = Reader { bytes, at: 0 };
+        let (linked, count) = reader.head()?;
+        let mut commands = Vec::with_capacity(count);
+        for _ in 0..count {
+            commands.push(reader.command()?);
+        }
+        match reader.at == bytes.len() {
+            true => Ok(Request { linked, commands }),
+            false => Err(Malformed::Trailing { at: reader.at }),
+        }
+    }
+}
+
+fn encode_command(command: &Command, out: &mut Vec<u8>) {
+    match *command {
+        Command::OpenAccount { id, owner, currency } => {
+            out.push(kind::OPEN_ACCOUNT);
+            out.extend_from_slice(&id.get().to_le_bytes());
+            encode_line(&owner, out);
+            out.extend_from_slice(&currency.number().to_le_bytes());
+        }
+        Command::CloseAccount { id, account } => {
+            out.push(kind::CLOSE_ACCOUNT);
+            out.extend_from_slice(&id.get().to_le_bytes());
+            out.extend_from_slice(&account.get().to_le_bytes());
+        }
+        Command::Transfer { id, debit, credit, amount, currency, reference } => {
+            out.push(kind::TRANSFER);
+            encode_movement(&Movement { id, debit, credit, amount, currency, reference }, out);
+        }
+        Command::PlaceHold { id, placer, debit, credit, amount, currency, reference } => {
+            out.push(kind::PLACE_HOLD);
+            out.extend_from_slice(&placer.get().to_le_bytes());
+            encode_movement(&Movement { id, debit, credit, amount, currency, reference }, out);
+        }
+        Command::PostHold { id, placer } => {
+            out.push(kind::POST_HOLD);
+            out.extend_from_slice(&id.get().to_le_bytes());
+            out.extend_from_slice(&placer.get().to_le_bytes());
+        }
+        Command::VoidHold { id, placer } => {
+            out.push(kind::VOID_HOLD);
+            out.extend_from_slice(&id.get().to_le_bytes());
+            out.extend_from_slice(&placer.get().to_le_bytes());
+        }
+        Command::VoidTransfer { id } => {
+            out.push(kind::VOID_TRANSFER);
+            out.extend_from_slice(&id.get().to_le_bytes());
+        }
+        Command::ChangeSetting { expected_version, change } => {
+            out.push(kind::CHANGE_SETTING);
+            out.extend_from_slice(&expected_version.to_le_bytes());
+            out.extend_from_slice(&change.to_bytes());
+        }
+    }
+}
+
+fn encode_movement(movement: &Movement, out: &mut Vec<u8>) {
+    out.extend_from_slice(&movement.id.get().to_le_bytes());
+    out.extend_from_slice(&movement.debit.get().to_le_bytes());
+    out.extend_from_slice(&movement.credit.get().to_le_bytes());
+    out.extend_from_slice(&movement.amount.to_bytes());
+    out.extend_from_slice(&movement.currency.number().to_le_bytes());
+    encode_line(&movement.reference, out);
+}
+
+fn encode_line<const MAX: usize>(line: &Line<MAX>, out: &mut Vec<u8>) {
+    out.push(line.len_byte());
+    out.extend_from_slice(line.as_bytes());
+}
+
+/// Takes fields off the front of the bytes.
+struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn head(&mut self) -> Result<(bool, usize), Malformed> {
+        let [version] = self.array()?;
+        if version != VERSION {
+            return Err(Malformed::Version { version });
+        }
+        let [flags] = self.array()?;
+        if flags & !LINKED != 0 {
+            return Err(Malformed::Flags { flags });
+        }
+        let count = u32::from_le_bytes(self.array()?);
+        match usize::try_from(count) {
+            Ok(commands) if (1..=Request::COMMANDS_MAX).contains(&commands) => Ok((flags & LINKED != 0, commands)),
+            Ok(_) | Err(_) => Err(Malformed::Count { count }),
+        }
+    }
+
+    fn command(&mut self) -> Result<Command, Malformed> {
+        let [number] = self.array()?;
+        Ok(match number {
+            kind::OPEN_ACCOUNT => {
+                Command::OpenAccount { id: self.account()?, owner: self.line()?, currency: self.currency()? }
+            }
+            kind::CLOSE_ACCOUNT => Command::CloseAccount { id: self.id()?, account: self.account()? },
+            kind::TRANSFER => {
+                let Movement { id, debit, credit, amount, currency, reference } = self.movement()?;
+                Command::Transfer { id, debit, credit, amount, currency, reference }
+            }
+            kind::PLACE_HOLD => {
+                let placer = self.placer()?;
+                let Movement { id, debit, credit, amount, currency, reference } = self.movement()?;
+                Command::PlaceHold { id, placer, debit, credit, amount, currency, reference }
+            }
+            kind::POST_HOLD => Command::PostHold { id: self.id()?, placer: self.placer()? },
+            kind::VOID_HOLD => Command::VoidHold { id: self.id()?, placer: self.placer()? },
+            kind::VOID_TRANSFER => Command::VoidTransfer { id: self.id()? },
+            kind::CHANGE_SETTING => Command::ChangeSetting {
+                expected_version: u64::from_le_bytes(self.array()?),
+                change: self.setting_change()?,
+            },
+            kind => return Err(Malformed::Kind { kind, at: self.at }),
+        })
+    }
+
+    fn movement(&mut self) -> Result<Movement, Malformed> {
+        Ok(Movement {
+            id: self.id()?,
+            debit: self.account()?,
+            credit: self.account()?,
+            amount: Amount::from_bytes(self.array()?).ok_or(Malformed::ZeroAmount { at: self.at })?,
+            currency: self.currency()?,
+            reference: self.line()?,
+        })
+    }
+
+    fn id(&mut self) -> Result<TransferId, Malformed> {
+        TransferId::new(u128::from_le_bytes(self.array()?)).ok_or(Malformed::NilId { at: self.at })
+    }
+
+    fn account(&mut self) -> Result<AccountId, Malformed> {
+        AccountId::new(u128::from_le_bytes(self.array()?)).ok_or(Malformed::NilId { at: self.at })
+    }
+
+    fn placer(&mut self) -> Result<Placer, Malformed> {
+        Placer::new(u64::from_le_bytes(self.array()?)).ok_or(Malformed::NoPlacer { at: self.at })
+    }
+
+    fn currency(&mut self) -> Result<Currency, Malformed> {
+        let number = u16::from_le_bytes(self.array()?);
+        Currency::from_number(number).ok_or(Malformed::UnknownCurrency { number, at: self.at })
+    }
+
+    fn line<const MAX: usize>(&mut self) -> Result<Line<MAX>, Malformed> {
+        let [len] = self.array()?;
+        let text = self.take(usize::from(len))?;
+        Line::from_utf8(text).map_err(|reason| Malformed::Text { reason, at: self.at })
+    }
+
+    fn setting_change(&mut self) -> Result<SettingChange, Malformed> {
+        let bytes: [u8; CHANGE_BYTES] = self.array()?;
+        SettingChange::from_bytes(&bytes).ok_or(Malformed::UnknownSetting { at: self.at })
+    }
+
+    fn array<const LEN: usize>(&mut self) -> Result<[u8; LEN], Malformed> {
+        Ok(self.take(LEN)?.try_into().expect("as many bytes as were taken"))
+    }
+
+    fn take(&mut self, len: usize) -> Result<&'a [u8], Malformed> {
+        let rest = &self.bytes[self.at..];
+        let (taken, _) = rest.split_at_checked(len).ok_or(Malformed::CutOff { at: self.bytes.len() })?;
+        self.at += len;
+        Ok(taken)
+    }
+}

@@ -1,0 +1,332 @@
+//! The rules of money.
+//!
+//! Every command goes the same way: an id that has an outcome answers with it; otherwise the command's checks run, in the
+//! order of their precedence, and then what it does is written with the record of its outcome, or the record of its
+//! rejection. The first check that fails names the rejection. The tables:
+//!
+//! ```text
+//! open       InternalAccount · BooksFull
+//! close      UnknownAccount · InternalAccount · AccountClosed · AccountHasHolds · AccountNotEmpty
+//! transfer   SameAccount · UnknownDebitAccount · UnknownCreditAccount · CurrencyMismatch (debit, credit)
+//!  and hold  · AccountClosed (debit, credit) · LimitExceeded · InsufficientFunds · BalanceOverflow (debit, credit)
+//!            · BooksFull
+//! post       HoldNotFound · NotYourHold · HoldAlreadyVoided
+//! void       HoldNotFound (the id is something else) · NotYourHold · HoldAlreadyPosted
+//! setting    VersionMismatch
+//! any        Voided, IdReused (before all others), LinkedFailed (instead of success)
+//! ```
+//!
+//! Posting a hold has no check of money, account or bound: placing it made sure of them, and whatever came later kept
+//! them. Times are taken from records alone: a batch that leaves no record does not move the ledger's time, so a node
+//! restored from records agrees with one that never stopped.
+
+use crate::account::{Account, Place, Standing};
+use crate::books::{Books, Opening};
+use crate::command::{Command, Request};
+use crate::currency::Currency;
+use crate::earlier::{HoldStory, earlier, hold_story};
+use crate::hold::{Hold, HoldState};
+use crate::ids::{AccountId, Placer, TransferId};
+use crate::money::{Amount, TOTAL_MAX};
+use crate::movement::Movement;
+use crate::outcome::{Answer, Rejected};
+use crate::record::{Body, Record, Side, U48_MAX};
+use crate::settings::{SettingChange, SettingEntry};
+use crate::text::Owner;
+
+/// What a batch brings along: its slot and its proposer's clock.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Context {
+    pub slot: u64,
+    pub time_ms: u64,
+}
+
+/// The most that may be debited and held in one currency, over all accounts and all time: so every sum over accounts
+/// fits into 127 bits, with a sign. No bank gets there by honest means, but nothing may break if somebody tries.
+pub const PLEDGED_MAX: u128 = u128::MAX >> 1;
+
+/// Carries out a request: one answer for each command, in order.
+pub fn apply<B: Books>(books: &mut B, context: Context, request: &Request) -> Vec<Answer> {
+    // A clock is somebody's word: past what a record can hold it counts as the last moment that one can.
+    let time_ms = books.time_ms().max(context.time_ms.min(U48_MAX));
+    let now = Context { slot: context.slot, time_ms };
+    match request.linked {
+        false => request.commands.iter().map(|command| settle(books, now, command)).collect(),
+        true => all_or_none(books, now, &request.commands),
+    }
+}
+
+/// Every command is done, or none is and each says why.
+fn all_or_none<B: Books>(books: &mut B, now: Context, commands: &[Command]) -> Vec<Answer> {
+    books.begin();
+    let mut answers = Vec::with_capacity(commands.len());
+    for (index, command) in commands.iter().enumerate() {
+        let answer = settle(books, now, command);
+        if let Some(reason) = answer.outcome.rejection() {
+            books.undo();
+            return none(books, now, commands, (index, *reason));
+        }
+        answers.push(answer);
+    }
+    books.keep();
+    answers
+}
+
+/// Gives each command of a failed linked request its outcome. One that had an outcome before keeps it.
+fn none<B: Books>(books: &mut B, now: Context, commands: &[Command], failed: (usize, Rejected)) -> Vec<Answer> {
+    let (failed_index, reason) = failed;
+    let others = Rejected::LinkedFailed { index: u32::try_from(failed_index).expect("a request is bounded") };
+    let outcome = |(index, command): (usize, &Command)| {
+        let rejection = if index == failed_index { reason } else { others };
+        earlier(books, command).unwrap_or_else(|| reject(books, now, command, rejection))
+    };
+    commands.iter().enumerate().map(outcome).collect()
+}
+
+fn settle<B: Books>(books: &mut B, now: Context, command: &Command) -> Answer {
+    if let Some(first) = earlier(books, command) {
+        return first;
+    }
+    match carry_out(books, now, command) {
+        Ok(body) => write(books, now, body),
+        Err(rejection) => reject(books, now, command, rejection),
+    }
+}
+
+fn carry_out<B: Books>(books: &mut B, now: Context, command: &Command) -> Result<Body, Rejected> {
+    match command {
+        Command::OpenAccount { id, owner, currency } => {
+            check_opening(books, *id)?;
+            Ok(open_account(books, now, *id, *owner, *currency))
+        }
+        Command::CloseAccount { id, account } => close_account(books, now, *id, *account),
+        Command::Transfer { .. } => transfer(books, now, movement_of(command)),
+        Command::PlaceHold { placer, .. } => place_hold(books, now, *placer, movement_of(command)),
+        Command::PostHold { id, placer } => post_hold(books, *id, *placer),
+        Command::VoidHold { id, placer } => void_hold(books, *id, *placer),
+        // An id that has an outcome never comes this far.
+        Command::VoidTransfer { id } => Ok(Body::Tombstone { id: *id }),
+        Command::ChangeSetting { expected_version, change } => change_setting(books, now, *expected_version, *change),
+    }
+}
+
+fn check_opening<B: Books>(books: &B, id: AccountId) -> Result<(), Rejected> {
+    if id.internal().is_some() {
+        return Err(Rejected::InternalAccount { account: id });
+    }
+    if books.room_for_accounts() == 0 {
+        return Err(Rejected::BooksFull);
+    }
+    Ok(())
+}
+
+fn open_account<B: Books>(books: &mut B, now: Context, account: AccountId, owner: Owner, currency: Currency) -> Body {
+    let number = books.account_count();
+    let place = books.next_place();
+    books.open_account(&Opening { account, owner, currency, number, time_ms: now.time_ms, place });
+    Body::AccountOpened { account, owner, currency, number }
+}
+
+fn close_account<B: Books>(books: &mut B, now: Context, id: TransferId, account: AccountId) -> Result<Body, Rejected> {
+    let Some(closing) = books.account(account) else {
+        return Err(Rejected::UnknownAccount { account });
+    };
+    if closing.is_internal() {
+        return Err(Rejected::InternalAccount { account });
+    }
+    if closing.standing == Standing::Closed {
+        return Err(Rejected::AccountClosed { account });
+    }
+    if closing.balances.has_holds() {
+        return Err(Rejected::AccountHasHolds);
+    }
+    let balance = u128::try_from(closing.balances.balance()).expect("a customer's balance is never negative");
+    if balance != 0 {
+        return Err(Rejected::AccountNotEmpty { balance });
+    }
+    books.close_account(account, now.time_ms);
+    Ok(Body::AccountClosed { id, account })
+}
+
+fn transfer<B: Books>(books: &mut B, now: Context, movement: Movement) -> Result<Body, Rejected> {
+    let (mut debit, mut credit) = check_movement(books, &movement)?;
+    open_if_new(books, now, &debit);
+    open_if_new(books, now, &credit);
+    pledge(books, &movement);
+    debit.balances.posted_debits += movement.amount.minor();
+    credit.balances.posted_credits += movement.amount.minor();
+    let (debit, credit) = put_sides(books, debit, credit);
+    Ok(Body::TransferPosted { movement, debit, credit })
+}
+
+fn place_hold<B: Books>(books: &mut B, now: Context, placer: Placer, movement: Movement) -> Result<Body, Rejected> {
+    let (mut debit, mut credit) = check_movement(books, &movement)?;
+    open_if_new(books, now, &debit);
+    open_if_new(books, now, &credit);
+    pledge(books, &movement);
+    debit.balances.held_debits += movement.amount.minor();
+    credit.balances.held_credits += movement.amount.minor();
+    books.put_hold(&Hold { placer, movement, time_ms: now.time_ms, place: books.next_place() });
+    let (debit, credit) = put_sides(books, debit, credit);
+    Ok(Body::HoldPlaced { placer, movement, debit, credit })
+}
+
+fn post_hold<B: Books>(books: &mut B, id: TransferId, placer: Placer) -> Result<Body, Rejected> {
+    let hold = match hold_story(books, id) {
+        HoldStory::Unknown => return Err(Rejected::HoldNotFound),
+        HoldStory::Open(hold) if hold.placer != placer => return Err(Rejected::NotYourHold),
+        HoldStory::Open(hold) => hold,
+        HoldStory::Ended { placer: other, .. } if other != placer => return Err(Rejected::NotYourHold),
+        HoldStory::Ended { .. } => return Err(Rejected::HoldAlreadyVoided),
+        HoldStory::Tombstone(_) => return Err(Rejected::HoldAlreadyVoided),
+        HoldStory::Rejected { .. } | HoldStory::NoHold => return Err(Rejected::HoldNotFound),
+    };
+    let (mut debit, mut credit) = end_hold(books, &hold);
+    debit.balances.posted_debits += hold.movement.amount.minor();
+    credit.balances.posted_credits += hold.movement.amount.minor();
+    let (debit, credit) = put_sides(books, debit, credit);
+    Ok(Body::HoldPosted { placer, movement: hold.movement, debit, credit })
+}
+
+fn void_hold<B: Books>(books: &mut B, id: TransferId, placer: Placer) -> Result<Body, Rejected> {
+    let hold = match hold_story(books, id) {
+        HoldStory::Unknown => return Ok(Body::Tombstone { id }),
+        HoldStory::Open(hold) if hold.placer != placer => return Err(Rejected::NotYourHold),
+        HoldStory::Open(hold) => hold,
+        HoldStory::Ended { placer: other, .. } if other != placer => return Err(Rejected::NotYourHold),
+        HoldStory::Ended { .. } => return Err(Rejected::HoldAlreadyPosted),
+        // Its own placer was answered from the record.
+        HoldStory::Rejected { .. } => return Err(Rejected::NotYourHold),
+        HoldStory::Tombstone(_) | HoldStory::NoHold => return Err(Rejected::HoldNotFound),
+    };
+    let (debit, credit) = end_hold(books, &hold);
+    let currency = hold.movement.currency;
+    books.set_pledged(currency, books.pledged(currency) - hold.movement.amount.minor());
+    let (debit, credit) = put_sides(books, debit, credit);
+    Ok(Body::HoldVoided { placer, movement: hold.movement, debit, credit })
+}
+
+fn change_setting<B: Books>(
+    books: &mut B,
+    now: Context,
+    expected: u64,
+    change: SettingChange,
+) -> Result<Body, Rejected> {
+    let actual = books.settings().version();
+    if expected != actual {
+        return Err(Rejected::VersionMismatch { expected, actual });
+    }
+    let place = books.next_place();
+    books.change_setting(SettingEntry { change, time_ms: now.time_ms, place });
+    Ok(Body::SettingChanged { replaced_version: expected, change })
+}
+
+/// Everything that can refuse a transfer or the placing of a hold, in order. Both accounts as they are, the bank's own as
+/// they will be on first use.
+fn check_movement<B: Books>(books: &B, movement: &Movement) -> Result<(Account, Account), Rejected> {
+    let Movement { debit: debit_id, credit: credit_id, amount, currency, .. } = *movement;
+    if debit_id == credit_id {
+        return Err(Rejected::SameAccount);
+    }
+    let debit = find_account(books, debit_id).ok_or(Rejected::UnknownDebitAccount { account: debit_id })?;
+    let credit = find_account(books, credit_id).ok_or(Rejected::UnknownCreditAccount { account: credit_id })?;
+    for account in [&debit, &credit] {
+        if account.currency != currency {
+            return Err(Rejected::CurrencyMismatch { account: account.id, kept_in: account.currency });
+        }
+    }
+    for account in [&debit, &credit] {
+        if account.standing == Standing::Closed {
+            return Err(Rejected::AccountClosed { account: account.id });
+        }
+    }
+    if let Some(limit) = books.settings().transfer_limit(currency).filter(|limit| amount > *limit) {
+        return Err(Rejected::LimitExceeded { limit, asked: amount });
+    }
+    debit.can_spend(amount).map_err(|available| Rejected::InsufficientFunds { available, needed: amount })?;
+    if !debit.balances.has_room_for_debit(amount) {
+        return Err(Rejected::BalanceOverflow { account: debit_id });
+    }
+    if !credit.balances.has_room_for_credit(amount) {
+        return Err(Rejected::BalanceOverflow { account: credit_id });
+    }
+    check_books_have_room(books, movement.currency, amount)?;
+    Ok((debit, credit))
+}
+
+/// The sum over all accounts stays in bounds, and two internal accounts may have to be opened.
+fn check_books_have_room<B: Books>(books: &B, currency: Currency, amount: Amount) -> Result<(), Rejected> {
+    if books.pledged(currency) + amount.minor() > PLEDGED_MAX || books.room_for_accounts() < 2 {
+        return Err(Rejected::BooksFull);
+    }
+    Ok(())
+}
+
+fn find_account<B: Books>(books: &B, id: AccountId) -> Option<Account> {
+    books.account(id).or_else(|| id.internal().map(|(_, currency)| Account::new(id, currency)))
+}
+
+/// The bank's own accounts come to be on first use, and that is a record of its own.
+fn open_if_new<B: Books>(books: &mut B, now: Context, account: &Account) {
+    let Some((kind, currency)) = account.id.internal() else { return };
+    if books.account(account.id).is_none() {
+        let owner = Owner::new(kind.name()).expect("the names of internal accounts are short");
+        let opened = open_account(books, now, account.id, owner, currency);
+        write(books, now, opened);
+    }
+}
+
+fn pledge<B: Books>(books: &mut B, movement: &Movement) {
+    books.set_pledged(movement.currency, books.pledged(movement.currency) + movement.amount.minor());
+}
+
+/// Takes the held amount off both accounts, for the caller to post or to let go.
+fn end_hold<B: Books>(books: &mut B, hold: &Hold) -> (Account, Account) {
+    let Movement { id, debit, credit, amount, .. } = hold.movement;
+    books.end_hold(id);
+    let mut debit = books.account(debit).expect("an account with holds cannot go away");
+    let mut credit = books.account(credit).expect("an account with holds cannot go away");
+    debit.balances.held_debits -= amount.minor();
+    credit.balances.held_credits -= amount.minor();
+    (debit, credit)
+}
+
+/// Writes both accounts back, heads of their statements moved to the record that is about to be written.
+fn put_sides<B: Books>(books: &mut B, debit: Account, credit: Account) -> (Side, Side) {
+    let place = Place::new(books.next_place());
+    let mut put = |mut account: Account| {
+        assert!(account.balances.are_bounded(), "no total passes {TOTAL_MAX}");
+        assert!(account.is_internal() || account.balances.available() >= 0, "no customer is overdrawn");
+        let previous = account.last_place.replace(place);
+        books.put_account(&account);
+        Side { after: account.balances, previous }
+    };
+    (put(debit), put(credit))
+}
+
+fn reject<B: Books>(books: &mut B, now: Context, command: &Command, rejection: Rejected) -> Answer {
+    let body = match *command {
+        Command::OpenAccount { id, owner, currency } => Body::OpenRejected { account: id, owner, currency, rejection },
+        Command::CloseAccount { id, account } => Body::CloseRejected { id, account, rejection },
+        Command::Transfer { .. } => Body::TransferRejected { movement: movement_of(command), rejection },
+        Command::PlaceHold { placer, .. } => Body::HoldRejected { placer, movement: movement_of(command), rejection },
+        Command::PostHold { id, placer } => Body::PostHoldRejected { id, placer, rejection },
+        Command::VoidHold { id, placer } => Body::VoidHoldRejected { id, placer, rejection },
+        Command::VoidTransfer { id } => Body::VoidTransferRejected { id, rejection },
+        Command::ChangeSetting { expected_version, change } => {
+            Body::SettingRejected { expected_version, change, rejection }
+        }
+    };
+    write(books, now, body)
+}
+
+/// Writes the record of an outcome and answers with it.
+fn write<B: Books>(books: &mut B, now: Context, body: Body) -> Answer {
+    let record = Record { time_ms: now.time_ms, slot: now.slot, place: books.next_place(), body };
+    books.write(&record);
+    Answer { outcome: record.outcome(HoldState::Held), replay: false, place: record.place }
+}
+
+fn movement_of(command: &Command) -> Movement {
+    command.movement().expect("transfers and holds move something")
+}
