@@ -1,1 +1,26 @@
-//! api
+//! The wires of Rialto: what callers send, what they are answered, and the client that does both well.
+//!
+//! - [`code`]: the one table of stable codes; [`problem`]: one occurrence, for both wires
+//! - [`json`]: the shapes of HTTP; [`field`]: their texts become values of the ledger
+//! - [`idempotency`]: `Idempotency-Key` to id
+//! - [`proto`]: generated from `proto/rialto/v1`; [`grpc`]: between those messages and the ledger
+//! - [`status`]: one node as everyone outside sees it
+//! - [`openapi`]: the description of HTTP for programs
+//! - [`client`]: the SDK over gRPC
+//!
+//! This crate parses and prints. It decides nothing about money and serves nothing.
+
+pub mod code;
+pub mod field;
+pub mod grpc;
+pub mod idempotency;
+pub mod json;
+pub mod problem;
+pub mod rejection;
+pub mod status;
+
+/// Generated from `proto/rialto/v1`.
+#[allow(missing_debug_implementations, unreachable_pub, reason = "generated code")]
+pub mod proto {
+    tonic::include_proto!("rialto.v1");
+}

@@ -1,0 +1,177 @@
+//! Every code that a caller can be answered with: the one table.
+//!
+//! A code is a promise: programs match on it, so its text, its HTTP status and its gRPC code never change, and a code
+//! that is no longer used is not given to something else. `docs/errors.md` is this table in prose; a test compares them.
+//!
+//! 422 is the ledger's word on a well-formed request: an outcome that stays with its id. Everything else in the 400s is
+//! about the request itself, never reached the ledger, and leaves its id unused. 429 and 503 mean that nothing was
+//! proposed. Only 504 leaves the fate open.
+
+use tonic::Code as Grpc;
+
+/// What a code means on each wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Row {
+    pub code: Code,
+    /// The stable text, `snake_case`.
+    pub text: &'static str,
+    pub http: u16,
+    pub grpc: Grpc,
+    /// A few words for people, the same for every occurrence.
+    pub title: &'static str,
+    /// What to do about it.
+    pub advice: &'static str,
+}
+
+macro_rules! codes {
+    ($($name:ident $text:literal $http:literal $grpc:ident $title:literal $advice:literal;)*) => {
+        /// A stable code; see the table of this module.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Code { $($name),* }
+
+        /// The table, in the order of `docs/errors.md`.
+        pub const ROWS: &[Row] = &[$(Row {
+            code: Code::$name, text: $text, http: $http, grpc: Grpc::$grpc, title: $title, advice: $advice,
+        }),*];
+    };
+}
+
+codes! {
+    // The request itself.
+    NotJson "not_json" 400 InvalidArgument "Not JSON" "Send one JSON object, UTF-8, without comments or trailing commas.";
+    MissingField "missing_field" 400 InvalidArgument "A field is missing" "Add the field that the detail names.";
+    UnknownField "unknown_field" 400 InvalidArgument "A field is not known here" "Remove it or correct its spelling; unknown fields are refused so that a typo cannot change what is paid.";
+    WrongType "wrong_type" 400 InvalidArgument "A field has the wrong type" "Send the type that the detail names.";
+    MalformedQuery "malformed_query" 400 InvalidArgument "The query string cannot be used" "Use the parameters that the detail names.";
+    MalformedId "malformed_id" 400 InvalidArgument "Not an id" "Send a UUID in its usual form, such as 018f3a2c-1b2d-7c3e-9f40-112233445566; the nil UUID is refused.";
+    AmountNotANumber "amount_not_a_number" 400 InvalidArgument "The amount is not a number" "Send digits with at most one decimal point, as a JSON number or a string: 12.50 or \"12.50\".";
+    AmountNegative "amount_negative" 400 InvalidArgument "The amount is negative" "Send a positive amount; to move money the other way swap the accounts.";
+    AmountZero "amount_zero" 400 InvalidArgument "The amount is zero" "Send an amount of at least one minor unit.";
+    AmountTooPrecise "amount_too_precise" 400 InvalidArgument "The amount has too many decimals" "Round it to the currency's minor unit; Rialto never rounds money.";
+    AmountTooLarge "amount_too_large" 400 InvalidArgument "The amount is too large" "An amount is at most 2^96 - 1 minor units.";
+    UnknownCurrency "unknown_currency" 400 InvalidArgument "Not a currency" "Send an ISO 4217 code, such as EUR.";
+    InvalidOwner "invalid_owner" 400 InvalidArgument "The owner cannot be used" "At most 64 bytes of UTF-8 without control characters.";
+    InvalidReference "invalid_reference" 400 InvalidArgument "The reference cannot be used" "At most 35 bytes of UTF-8 without control characters.";
+    SameAccount "same_account" 400 InvalidArgument "Source and destination are the same account" "Name two different accounts.";
+    InvalidCursor "invalid_cursor" 400 InvalidArgument "Not a cursor" "Send next_cursor of the page before, unchanged, or leave it out for the first page.";
+    InvalidLimit "invalid_limit" 400 InvalidArgument "The limit cannot be used" "Ask for 1 to 1000 items.";
+    BatchEmpty "batch_empty" 400 InvalidArgument "The batch is empty" "Send at least one transfer.";
+    BatchTooLarge "batch_too_large" 400 InvalidArgument "The batch has too many transfers" "Send at most 8190 transfers in one call.";
+    MalformedKey "malformed_key" 400 InvalidArgument "The Idempotency-Key cannot be used" "Send 1 to 255 printable ASCII characters, quoted or not, once.";
+    KeyAndId "key_and_id" 400 InvalidArgument "An Idempotency-Key and an id together" "Send one of the two: each alone makes the request safe to repeat.";
+    Unauthorized "unauthorized" 401 Unauthenticated "The operator token is missing or wrong" "Send the header Authorization: Bearer and the token of the file that the node was started with.";
+    ForbiddenHost "forbidden_host" 403 PermissionDenied "The Host is not this machine" "Use 127.0.0.1 or localhost in the address; until sign-in exists the API is open only there.";
+    ForbiddenOrigin "forbidden_origin" 403 PermissionDenied "A page of elsewhere may not call this" "Call from the bank's own page, or from a program that sends no Origin.";
+    NoSuchPath "no_such_path" 404 Unimplemented "Nothing is at this path" "The paths are listed in /openapi.json.";
+    UnknownAccount "unknown_account" 404 NotFound "There is no such account" "Check the id, or open the account first.";
+    UnknownTransfer "unknown_transfer" 404 NotFound "No outcome for this id so far" "This is no outcome: a request on its way may still be chosen. Send it again, or void the id, to settle it.";
+    MethodNotAllowed "method_not_allowed" 405 Unimplemented "The path does not take this method" "Use a method of the Allow header.";
+    RequestTimeout "request_timeout" 408 Cancelled "The request did not arrive in time" "Send the whole body within ten seconds.";
+    BodyTooLarge "body_too_large" 413 InvalidArgument "The body is too large" "Send less at once; the detail says the limit.";
+    NotApplicationJson "not_application_json" 415 InvalidArgument "The body is not declared as JSON" "Send the header Content-Type: application/json.";
+    BrokenRequest "broken_request" 400 Cancelled "The request broke off" "Send it again; nothing was changed.";
+
+    // The ledger's word: outcomes that stay with their id.
+    InsufficientFunds "insufficient_funds" 422 FailedPrecondition "Not enough money" "The outcome stays with this id; pay in and try again with a new id.";
+    UnknownDebitAccount "unknown_debit_account" 422 FailedPrecondition "The account to be debited does not exist" "Check the id; the outcome stays, so use a new id for the next try.";
+    UnknownCreditAccount "unknown_credit_account" 422 FailedPrecondition "The account to be credited does not exist" "Check the id; the outcome stays, so use a new id for the next try.";
+    AccountClosed "account_closed" 422 FailedPrecondition "The account is closed" "Use another account.";
+    AccountHasHolds "account_has_holds" 422 FailedPrecondition "The account has open holds" "Wait until they are posted or voided.";
+    AccountNotEmpty "account_not_empty" 422 FailedPrecondition "The account is not empty" "Move its money elsewhere first.";
+    AccountIsInternal "account_is_internal" 422 FailedPrecondition "The account belongs to the bank itself" "Use a customer's account.";
+    CurrencyMismatch "currency_mismatch" 422 FailedPrecondition "The currencies differ" "Both accounts and the amount must be of one currency; Rialto does not exchange.";
+    BalanceOverflow "balance_overflow" 422 OutOfRange "The account's totals would overflow" "Use another account.";
+    BooksFull "books_full" 422 ResourceExhausted "The books hold as much as they can" "Tell the operator of the bank.";
+    LimitExceeded "limit_exceeded" 422 FailedPrecondition "More than the limit of one transfer" "Send less at once, or have the limit raised.";
+    IdReused "id_reused" 422 AlreadyExists "The id belongs to another request" "Each new request needs a new id; to learn the first one's outcome read or repeat it unchanged.";
+    IdempotencyKeyReused "idempotency_key_reused" 422 AlreadyExists "The Idempotency-Key belongs to another request" "Use a new key for a new request; repeat the first one unchanged to see its answer.";
+    Voided "voided" 422 FailedPrecondition "The id was voided" "It will never post; use a new id.";
+    LinkedFailed "linked_failed" 422 Aborted "Another item of the linked batch was refused" "Correct the item that the detail names and send the batch again with new ids.";
+    HoldNotFound "hold_not_found" 422 FailedPrecondition "There is no such hold" "Check the id.";
+    HoldOfAnother "hold_of_another" 422 PermissionDenied "The hold was placed by another" "Only its placer ends a hold.";
+    HoldPosted "hold_posted" 422 FailedPrecondition "The hold was already posted" "Nothing is left to do.";
+    HoldVoided "hold_voided" 422 FailedPrecondition "The hold was already voided" "Nothing is left to do.";
+    VersionMismatch "version_mismatch" 422 Aborted "The setting has changed meanwhile" "Read it again and decide anew.";
+
+    // The bank's state; 429 and 503 mean that nothing was proposed.
+    Overloaded "overloaded" 429 ResourceExhausted "Too much at once" "Wait for Retry-After and send it again, with the same id; nothing was changed.";
+    Unavailable "unavailable" 503 Unavailable "The bank cannot take this now" "Send it again after Retry-After, here or to another node; nothing was changed.";
+    ShuttingDown "shutting_down" 503 Unavailable "The node is shutting down" "Send it to another node; nothing was changed.";
+    TooManyConnections "too_many_connections" 503 Unavailable "The node has all the connections that it takes" "Close idle connections, or try again shortly.";
+    OutcomeUnknown "outcome_unknown" 504 DeadlineExceeded "The outcome is not known yet" "Send it again unchanged, with the id that the answer names, or void that id; either settles it. Never use a new id for the same payment.";
+    Internal "internal" 500 Internal "A bug" "Please report it with the time; the id may be sent again safely.";
+}
+
+impl Code {
+    /// The row of this code.
+    pub fn row(self) -> &'static Row {
+        &ROWS[self as usize]
+    }
+
+    pub fn text(self) -> &'static str {
+        self.row().text
+    }
+
+    /// The code with that text, if there is one: how a client reads it back.
+    pub fn from_text(text: &str) -> Option<Code> {
+        ROWS.iter().find(|row| row.text.eq_ignore_ascii_case(text)).map(|row| row.code)
+    }
+}
+
+/// `docs/errors.md`, made from the table.
+pub fn page() -> String {
+    let mut page = String::from(
+        "# Errors\n\n\
+         Over HTTP an error is `application/problem+json` (RFC 9457) with a stable `code`; over gRPC a status with `google.rpc.ErrorInfo`\n\
+         (domain `rialto`, reason the code in upper case) and, where waiting helps, `google.rpc.RetryInfo`.\n\n\
+         422 is the ledger's word on a well-formed request and stays with its id. Everything else in the 400s never reached the ledger and\n\
+         leaves its id unused. After 429 and 503 nothing was proposed. Only 504 leaves the fate open: repeat the request with its id, or void it.\n\n\
+         | code | HTTP | gRPC | meaning | what to do |\n|---|---|---|---|---|\n",
+    );
+    for row in ROWS {
+        page.push_str(&format!(
+            "| `{}` | {} | {} | {} | {} |\n",
+            row.text,
+            row.http,
+            grpc_name(row.grpc),
+            row.title,
+            row.advice
+        ));
+    }
+    page
+}
+
+fn grpc_name(code: Grpc) -> String {
+    let mut name = String::new();
+    for letter in format!("{code:?}").chars() {
+        if letter.is_ascii_uppercase() && !name.is_empty() {
+            name.push('_');
+        }
+        name.push(letter.to_ascii_uppercase());
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_finds_its_own_row_and_no_text_is_used_twice() {
+        for (index, row) in ROWS.iter().enumerate() {
+            assert_eq!(row.code as usize, index);
+            assert_eq!(Code::from_text(row.text), Some(row.code), "{} is used twice", row.text);
+        }
+    }
+
+    /// Set `UPDATE_DOCS=1` to write the page anew.
+    #[test]
+    fn the_page_of_errors_is_the_table() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/errors.md");
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(path, page()).expect("docs/ can be written");
+        }
+        let written = std::fs::read_to_string(path).expect("docs/errors.md exists");
+        assert_eq!(written, page(), "docs/errors.md differs from the table: run this test with UPDATE_DOCS=1");
+    }
+}
