@@ -1,1 +1,10 @@
-//! bank
+//! A bank: the ledger as the state machine of a replicated group.
+//!
+//! The ledger knows nothing of logs, the replica nothing of money; this crate is the seam, and nothing else: it decides
+//! nothing, performs no IO, and cannot fail. [`Machine`] applies, [`BankView`] answers questions.
+
+mod machine;
+mod view;
+
+pub use machine::{BankAnswer, Machine, posted};
+pub use view::{BankView, HistoryError};
