@@ -1,13 +1,36 @@
-//! The journal (being filled in).
-use crate::{Disk, OpenError, Owner, StorageError};
+//! Everything that was applied, in order: one record of 256 bytes for each outcome, in batches, hashed into a chain.
+//!
+//! The journal is written without a sync while batches are applied: the log can always make it again. It is synced in
+//! the background before a checkpoint counts on it. So after a crash what lies beyond the checkpoint may be whole,
+//! torn or absent, and the batches are made again from the log. Then a batch that is whole on the disk must be the same,
+//! byte for byte, otherwise this node gave two outcomes to one slot and must stop ([`StorageError::Diverged`]);
+//! what is torn or absent is written anew.
+//!
+//! Each place holds one record, headers of batches included; places are numbered from 0 over all files.
+
+mod batch;
+mod files;
+mod reader;
+
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::directory::make_durable;
+use crate::{Disk, OpenError, Owner, StorageError};
+use batch::{BatchHeader, chain_through};
+use files::Files;
+
+pub use reader::JournalReader;
+
 /// Bytes of one record.
 pub const RECORD: usize = 256;
+/// One record; its first two bytes are its kind (little-endian), which belongs to the state machine.
 pub type JournalRecord = [u8; RECORD];
-/// The kind of a batch's header record.
+/// The kind of a batch's header record, which no other record may have.
 pub const HEADER_KIND: u16 = 0xFFFF;
+/// Records per file: 256 MiB.
+const RECORDS_PER_FILE: u64 = 1 << 20;
 
 /// A point between two batches: everything through `slot`, which is the first `places` records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,68 +47,155 @@ impl JournalMark {
 
 /// The journal of one node: its one writer.
 pub struct Journal<D: Disk> {
-    disk: D,
+    files: Arc<Files<D>>,
+    mark: JournalMark,
+    /// Header and records of the open batch, or empty.
+    batch: Vec<u8>,
+    batch_slot: u64,
+    /// Below this an earlier process may have written something.
+    found: u64,
 }
 
 impl<D: Disk> Journal<D> {
-    /// `dir` is the node's directory; the journal lives in `dir/journal`. Writing goes on at `from`.
+    /// Opens the journal in `dir/journal`, where `dir` is the node's directory; writing goes on at `from`, the mark of
+    /// the checkpoint. Everything before `from` was synced: if it is not there, that is damage.
     pub fn open(disk: D, dir: &Path, owner: Owner, from: JournalMark) -> Result<Journal<D>, OpenError> {
-        todo!()
+        Journal::open_with(disk, dir, owner, from, RECORDS_PER_FILE)
     }
+
+    /// As [`Journal::open`], with files of another size; the size must be the same each time.
+    pub fn open_with(
+        disk: D,
+        dir: &Path,
+        owner: Owner,
+        from: JournalMark,
+        records_per_file: u64,
+    ) -> Result<Journal<D>, OpenError> {
+        let dir = dir.join("journal");
+        make_durable(&disk, &dir)?;
+        let files = Arc::new(Files::new(disk, dir, owner, records_per_file, from.places));
+        let reader = JournalReader { files: files.clone() };
+        if !reader.ends_with(from)? {
+            let what = "the checkpoint was made from a journal that goes on to here, and this one does not";
+            return Err(files.rot(from.places.saturating_sub(1), what).into());
+        }
+        let found = files.extent()?;
+        if found > from.places {
+            files.doubt_all_from(from.places)?;
+        }
+        Ok(Journal { files, mark: from, batch: Vec::new(), batch_slot: 0, found })
+    }
+
+    /// Begins the batch of a slot.
     pub fn begin(&mut self, slot: u64) {
-        todo!()
+        assert!(self.batch.is_empty(), "the batch of slot {} was not finished", self.batch_slot);
+        assert!(slot > self.mark.slot, "slot {slot} is not above {}, which was written before", self.mark.slot);
+        self.batch_slot = slot;
+        self.batch.resize(RECORD, 0);
     }
+
+    /// Adds a record to the open batch and returns its place.
     pub fn push(&mut self, record: &JournalRecord) -> u64 {
-        todo!()
+        assert!(!self.batch.is_empty(), "a record belongs to a batch");
+        let place = self.next_place();
+        self.batch.extend_from_slice(record);
+        place
     }
+
+    /// The place that the next record gets. Between two batches the next place is a header's: the first record of the
+    /// next batch comes one later.
     pub fn next_place(&self) -> u64 {
-        todo!()
+        self.mark.places + (self.batch.len() / RECORD) as u64
     }
+
+    /// Writes the open batch, without a sync. After a failure nothing more is written by this process.
     pub fn finish(&mut self) -> Result<(), StorageError> {
-        todo!()
+        assert!(!self.batch.is_empty(), "a batch was begun");
+        let header = self.header().encode(self.files.owner);
+        self.batch[..RECORD].copy_from_slice(&header);
+        let place = self.mark.places;
+        if place < self.found {
+            self.compare_with_found(place)?;
+        }
+        // A batch that was found whole is written again too: it may be in the page cache only, after a sync that
+        // failed, and then no later sync would bring it to the disk.
+        self.files.write(place, &self.batch)?;
+        self.mark = JournalMark { slot: self.batch_slot, places: self.next_place(), chain: chain_through(&header) };
+        self.files.set_written(self.mark.places);
+        self.batch.clear();
+        Ok(())
     }
+
+    /// A record that was written, or pushed to the open batch.
     pub fn read(&self, place: u64) -> Result<JournalRecord, StorageError> {
-        todo!()
+        // The header of the open batch does not exist yet.
+        if place > self.mark.places && place < self.next_place() {
+            let at = (place - self.mark.places) as usize * RECORD;
+            return Ok(self.batch[at..at + RECORD].try_into().expect("a record's bytes were taken"));
+        }
+        self.reader().read(place)
     }
+
+    /// The chain through the last finished batch.
     pub fn chain(&self) -> [u8; 32] {
-        todo!()
+        self.mark.chain
     }
+
+    /// Behind the last finished batch.
     pub fn mark(&self) -> JournalMark {
-        todo!()
+        self.mark
     }
-    /// Calls `f(place, record)` for every record in `from..to`, headers included.
+
+    /// Calls `f(place, record)` for every written record in `from..to`, headers included.
     pub fn scan(&self, from: u64, to: u64, f: impl FnMut(u64, &JournalRecord)) -> Result<(), StorageError> {
-        todo!()
+        self.reader().scan(from, to, f)
     }
+
     pub fn reader(&self) -> JournalReader<D> {
-        todo!()
+        JournalReader { files: self.files.clone() }
+    }
+
+    fn header(&self) -> BatchHeader {
+        let records = &self.batch[RECORD..];
+        BatchHeader {
+            slot: self.batch_slot,
+            place: self.mark.places,
+            count: u32::try_from(records.len() / RECORD).expect("a batch has fewer than four billion records"),
+            chain_before: self.mark.chain,
+            records_hash: *blake3::hash(records).as_bytes(),
+        }
+    }
+
+    /// If an earlier process wrote a whole batch at this place, it must be the one that is being written now.
+    fn compare_with_found(&self, place: u64) -> Result<(), StorageError> {
+        let mut header = [0; RECORD];
+        if !self.files.read(place, &mut header)? {
+            return Ok(());
+        }
+        let Some(found) = BatchHeader::decode(&header, self.files.owner).filter(|found| found.place == place) else {
+            return Ok(());
+        };
+        let places = u64::from(found.count) + 1;
+        if place + places > self.found {
+            return Ok(());
+        }
+        let mut records = vec![0; found.count as usize * RECORD];
+        let whole =
+            self.files.read(place + 1, &mut records)? && *blake3::hash(&records).as_bytes() == found.records_hash;
+        if whole && (self.batch[..RECORD] != header || self.batch[RECORD..] != records) {
+            return Err(StorageError::Diverged {
+                path: self.files.path_of(place),
+                offset: self.files.offset_of(place),
+                slot: self.batch_slot,
+                place,
+            });
+        }
+        Ok(())
     }
 }
 
-/// Reads what was written; cheap to clone, for other threads.
-pub struct JournalReader<D: Disk> {
-    shared: Arc<D>,
-}
-
-impl<D: Disk> Clone for JournalReader<D> {
-    fn clone(&self) -> Self {
-        todo!()
-    }
-}
-
-impl<D: Disk> JournalReader<D> {
-    /// The number of places written so far.
-    pub fn written(&self) -> u64 {
-        todo!()
-    }
-    pub fn read(&self, place: u64) -> Result<JournalRecord, StorageError> {
-        todo!()
-    }
-    pub fn scan(&self, from: u64, to: u64, f: impl FnMut(u64, &JournalRecord)) -> Result<(), StorageError> {
-        todo!()
-    }
-    /// Returns once the first `places` records are on the disk.
-    pub fn sync(&self, places: u64) -> Result<(), StorageError> {
-        todo!()
+impl<D: Disk> fmt::Debug for Journal<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Journal").field("dir", &self.files.dir()).field("mark", &self.mark).finish_non_exhaustive()
     }
 }
