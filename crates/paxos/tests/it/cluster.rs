@@ -1,0 +1,360 @@
+//! A small group in one thread: queues of messages per pair of nodes, links that can be cut in either direction, logs
+//! that lose what was not synced when their node crashes. After every step it checks agreement and each node's invariants.
+
+use paxos::{Batch, Config, Effects, Event, Message, NodeId, Now, Paxos, Record, Recovered, Slot, Vow, invariant};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+pub const HEARTBEAT_US: u64 = 20_000;
+pub const TICK_US: u64 = 5_000;
+pub const ALPHA: u64 = 8;
+
+pub fn node(number: u16) -> NodeId {
+    NodeId::new(number).expect("tests number their nodes from 1")
+}
+
+pub fn slot(number: u64) -> Slot {
+    Slot::new(number)
+}
+
+pub fn batch(text: &str) -> Batch {
+    Batch::new(bytes::Bytes::copy_from_slice(text.as_bytes()))
+}
+
+pub fn config(me: u16, members: u16) -> Config {
+    Config {
+        me: node(me),
+        members: (1..=members).map(node).collect(),
+        alpha: ALPHA,
+        heartbeat_us: HEARTBEAT_US,
+        clock_skew_max_ms: 1_000,
+        #[cfg(feature = "controls")]
+        control: None,
+    }
+}
+
+/// Whether a crash keeps what was appended and never synced: a disk may do either.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsynced {
+    Lost,
+    Kept,
+}
+
+pub struct Node {
+    /// `None` while it is down.
+    pub paxos: Option<Paxos>,
+    log: Vec<Record>,
+    synced: usize,
+    /// With how long a log each vow came out.
+    held: VecDeque<(NodeId, Vow)>,
+    pub chosen: BTreeMap<Slot, Batch>,
+    pub reads: Vec<(u64, Slot)>,
+    pub events: Vec<Event>,
+    pub wall_ahead_ms: i64,
+    /// A disk that never finishes a sync, until it is set to false again.
+    pub disk_hangs: bool,
+}
+
+pub struct Cluster {
+    size: u16,
+    pub mono_us: u64,
+    pub nodes: BTreeMap<u16, Node>,
+    pub queues: BTreeMap<(u16, u16), VecDeque<Message>>,
+    /// Directions that lose everything.
+    pub cut: BTreeSet<(u16, u16)>,
+    /// What was chosen, by whoever said so first.
+    pub truth: BTreeMap<Slot, Batch>,
+    #[cfg(feature = "controls")]
+    pub control: Option<paxos::Control>,
+}
+
+impl Cluster {
+    pub fn new(size: u16) -> Cluster {
+        let mut cluster = Cluster {
+            size,
+            mono_us: 1_000_000,
+            nodes: BTreeMap::new(),
+            queues: BTreeMap::new(),
+            cut: BTreeSet::new(),
+            truth: BTreeMap::new(),
+            #[cfg(feature = "controls")]
+            control: None,
+        };
+        for number in 1..=size {
+            let fresh = Node {
+                paxos: None,
+                log: Vec::new(),
+                synced: 0,
+                held: VecDeque::new(),
+                chosen: BTreeMap::new(),
+                reads: Vec::new(),
+                events: Vec::new(),
+                wall_ahead_ms: 0,
+                disk_hangs: false,
+            };
+            cluster.nodes.insert(number, fresh);
+        }
+        for number in 1..=size {
+            cluster.start(number);
+        }
+        cluster
+    }
+
+    #[cfg(feature = "controls")]
+    pub fn without(size: u16, control: paxos::Control) -> Cluster {
+        let mut cluster = Cluster::new(size);
+        cluster.control = Some(control);
+        for number in 1..=size {
+            cluster.crash(number, Unsynced::Lost);
+            cluster.start(number);
+        }
+        cluster
+    }
+
+    pub fn now(&self, number: u16) -> Now {
+        let wall_ms = 1_700_000_000_000 + (self.mono_us / 1_000) as i64 + self.nodes[&number].wall_ahead_ms;
+        Now { mono_us: self.mono_us, wall_ms: wall_ms as u64 }
+    }
+
+    pub fn paxos(&self, number: u16) -> &Paxos {
+        self.nodes[&number].paxos.as_ref().expect("the test asks a node that is up")
+    }
+
+    pub fn is_up(&self, number: u16) -> bool {
+        self.nodes[&number].paxos.is_some()
+    }
+
+    /// Runs one call of a node and carries out its effects.
+    pub fn call<T>(&mut self, number: u16, call: impl FnOnce(&mut Paxos, Now, &mut Effects) -> T) -> Option<T> {
+        let now = self.now(number);
+        let mut fx = Effects::default();
+        let node = self.nodes.get_mut(&number).expect("a node of this cluster");
+        let answer = call(node.paxos.as_mut()?, now, &mut fx);
+        self.carry_out(number, fx);
+        Some(answer)
+    }
+
+    fn carry_out(&mut self, number: u16, fx: Effects) {
+        let node = self.nodes.get_mut(&number).expect("a node of this cluster");
+        node.log.extend(fx.persist);
+        node.held.extend(fx.vows);
+        for (at, batch) in fx.chosen {
+            let last = node.chosen.last_key_value().map_or(Slot::ZERO, |(last, _)| *last);
+            assert_eq!(at, last.next(), "node {number} hands out chosen slots in order");
+            let truth = self.truth.entry(at).or_insert_with(|| batch.clone());
+            assert_eq!(*truth, batch, "agreement: {at:?} on node {number}");
+            node.chosen.insert(at, batch);
+            node.paxos.as_mut().expect("it was just called").on_applied(at);
+        }
+        node.reads.extend(fx.reads);
+        node.events.extend(fx.events);
+        invariant::check(node.paxos.as_ref().expect("it was just called"));
+        for serve in fx.serve {
+            let known = self.nodes[&number].chosen.range(serve.from..);
+            let batches: Vec<Batch> = known.take(4).map(|(_, batch)| batch.clone()).collect();
+            self.send(number, serve.to.get(), Message::Learned { from: serve.from, batches });
+        }
+        for (to, message) in fx.send {
+            self.send(number, to.get(), message);
+        }
+        for (leader, through) in fx.nudges {
+            if !self.cut.contains(&(number, leader.get())) {
+                self.call(leader.get(), |paxos, _, fx| paxos.nudge(through, fx));
+            }
+        }
+    }
+
+    pub fn send(&mut self, from: u16, to: u16, message: Message) {
+        if !self.cut.contains(&(from, to)) {
+            self.queues.entry((from, to)).or_default().push_back(message);
+        }
+    }
+
+    /// Everything appended so far is on disk: vows leave.
+    pub fn sync(&mut self, number: u16) {
+        let node = self.nodes.get_mut(&number).expect("a node of this cluster");
+        if node.disk_hangs || node.paxos.is_none() {
+            return;
+        }
+        node.synced = node.log.len();
+        for (to, vow) in std::mem::take(&mut node.held) {
+            let message = vow.into_message();
+            if to.get() == number {
+                self.call(number, |paxos, now, fx| paxos.on_message(now, to, message, fx));
+            } else {
+                self.send(number, to.get(), message);
+            }
+        }
+    }
+
+    /// Delivers the first message of that direction, if there is one.
+    pub fn deliver(&mut self, from: u16, to: u16) -> bool {
+        let Some(message) = self.queues.get_mut(&(from, to)).and_then(VecDeque::pop_front) else { return false };
+        self.call(to, |paxos, now, fx| paxos.on_message(now, node(from), message, fx));
+        true
+    }
+
+    /// Syncs and delivers until nothing is under way. Time stands still.
+    pub fn drain(&mut self) {
+        for _ in 0..10_000 {
+            for number in 1..=self.size {
+                self.sync(number);
+            }
+            let busy: Vec<(u16, u16)> =
+                self.queues.iter().filter(|(_, queue)| !queue.is_empty()).map(|(pair, _)| *pair).collect();
+            if busy.is_empty() && self.nodes.values().all(|node| node.held.is_empty() || node.disk_hangs) {
+                return;
+            }
+            for (from, to) in busy {
+                self.deliver(from, to);
+            }
+        }
+        panic!("the nodes never stop talking although no time passes");
+    }
+
+    pub fn tick(&mut self) {
+        self.mono_us += TICK_US;
+        for number in 1..=self.size {
+            self.call(number, |paxos, now, fx| paxos.on_tick(now, fx));
+        }
+    }
+
+    /// Lets time pass until the condition holds; answers how long it took, or panics after ten seconds.
+    pub fn run_until(&mut self, what: &str, condition: impl Fn(&Cluster) -> bool) -> u64 {
+        let began_us = self.mono_us;
+        self.drain();
+        while !condition(self) {
+            assert!(self.mono_us < began_us + 10_000_000, "waited in vain: {what}");
+            self.tick();
+            self.drain();
+        }
+        self.mono_us - began_us
+    }
+
+    pub fn run_for(&mut self, span_us: u64) {
+        let end_us = self.mono_us + span_us;
+        self.drain();
+        while self.mono_us < end_us {
+            self.tick();
+            self.drain();
+        }
+    }
+
+    /// The node that holds the pen with the highest ballot, once one does.
+    pub fn holder(&self) -> Option<u16> {
+        let holders = self.nodes.iter().filter(|(_, node)| node.paxos.as_ref().is_some_and(Paxos::has_pen));
+        holders
+            .max_by_key(|(_, node)| node.paxos.as_ref().map(|paxos| paxos.status().ballot))
+            .map(|(number, _)| *number)
+    }
+
+    /// Makes the given node the holder.
+    pub fn elect(&mut self, number: u16) {
+        self.run_for(3 * HEARTBEAT_US);
+        self.call(number, |paxos, now, fx| paxos.elect(now, fx));
+        self.run_until("an elected node takes the pen", |cluster| cluster.paxos(number).has_pen());
+        self.run_for(3 * HEARTBEAT_US);
+        assert_eq!(self.holder(), Some(number));
+    }
+
+    pub fn propose(&mut self, number: u16, text: &str) -> Option<Slot> {
+        self.call(number, |paxos, _, fx| paxos.propose(batch(text), fx)).and_then(Result::ok)
+    }
+
+    /// Proposes at whoever holds the pen and waits until the nodes given know that it is chosen.
+    pub fn choose(&mut self, text: &str, known_by: &[u16]) {
+        self.run_until("somebody holds the pen", |cluster| cluster.holder().is_some());
+        let wanted = batch(text);
+        let began_us = self.mono_us;
+        // The holder may turn out to be cut off: what is proposed there waits, so it is proposed again elsewhere.
+        while !known_by.iter().all(|number| self.nodes[number].chosen.values().any(|known| *known == wanted)) {
+            assert!(self.mono_us < began_us + 10_000_000, "{text} is not chosen: {:#?}", self.statuses());
+            if let Some(holder) = self.holder().filter(|_| !self.truth.values().any(|known| *known == wanted)) {
+                self.propose(holder, text);
+            }
+            self.run_for(2 * HEARTBEAT_US);
+        }
+    }
+
+    pub fn statuses(&self) -> Vec<(u16, paxos::Status)> {
+        self.nodes.iter().filter_map(|(number, node)| Some((*number, node.paxos.as_ref()?.status()))).collect()
+    }
+
+    pub fn crash(&mut self, number: u16, unsynced: Unsynced) {
+        let node = self.nodes.get_mut(&number).expect("a node of this cluster");
+        if unsynced == Unsynced::Lost {
+            node.log.truncate(node.synced);
+        }
+        node.paxos = None;
+        node.held.clear();
+        self.queues.retain(|(from, to), _| *from != number && *to != number);
+        for other in (1..=self.size).filter(|other| *other != number) {
+            let peer = self::node(number);
+            self.call(other, |paxos, now, fx| paxos.on_disconnected(now, peer, fx));
+        }
+    }
+
+    pub fn start(&mut self, number: u16) {
+        let now = self.now(number);
+        #[cfg_attr(not(feature = "controls"), expect(unused_mut, reason = "only a control changes it"))]
+        let mut config = config(number, self.size);
+        #[cfg(feature = "controls")]
+        {
+            config.control = self.control;
+        }
+        let node = self.nodes.get_mut(&number).expect("a node of this cluster");
+        let (recovered, chosen) = recover(&node.log);
+        let replayed = recovered.chosen;
+        let mut paxos = Paxos::new(config, recovered, now);
+        paxos.on_applied(replayed);
+        node.chosen = chosen;
+        node.synced = node.log.len();
+        node.paxos = Some(paxos);
+        for other in (1..=self.size).filter(|other| *other != number) {
+            if self.is_up(other) {
+                let peer = self::node(number);
+                self.call(other, |paxos, now, fx| paxos.on_connected(now, peer, fx));
+                let peer = self::node(other);
+                self.call(number, |paxos, now, fx| paxos.on_connected(now, peer, fx));
+            }
+        }
+    }
+
+    pub fn cut_both(&mut self, one: u16, other: u16) {
+        self.cut.insert((one, other));
+        self.cut.insert((other, one));
+        self.queues.remove(&(one, other));
+        self.queues.remove(&(other, one));
+    }
+
+    pub fn heal(&mut self) {
+        self.cut.clear();
+    }
+
+    pub fn knows(&self, number: u16, text: &str) -> bool {
+        self.nodes[&number].chosen.values().any(|known| *known == batch(text))
+    }
+}
+
+/// What a log says after a crash: the last record of each slot counts, and `Learned` is a mark by itself.
+fn recover(log: &[Record]) -> (Recovered, BTreeMap<Slot, Batch>) {
+    let mut promised = paxos::Ballot::ZERO;
+    let mut last = BTreeMap::new();
+    let mut chosen = Slot::ZERO;
+    for record in log {
+        match record {
+            Record::Promised(ballot) => promised = promised.max(*ballot),
+            Record::Accepted { slot, ballot, batch } => {
+                last.insert(*slot, (*ballot, batch.clone()));
+            }
+            Record::Learned { slot, batch } => {
+                last.insert(*slot, (paxos::Ballot::ZERO, batch.clone()));
+                chosen = chosen.max(*slot);
+            }
+            Record::Chosen { through } => chosen = chosen.max(*through),
+        }
+    }
+    let above = last.split_off(&chosen.next());
+    let accepted = above.into_iter().map(|(slot, (ballot, batch))| (slot, ballot, batch)).collect();
+    let known = last.into_iter().map(|(slot, (_, batch))| (slot, batch)).collect();
+    (Recovered { promised, accepted, chosen }, known)
+}

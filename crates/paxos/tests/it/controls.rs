@@ -1,0 +1,1 @@
+//! Each safety rule, switched off, is missed: a conversation that the rule decides goes wrong.

@@ -1,0 +1,568 @@
+//! Conversations with one node: what it is told, and all that it answers. No cluster, no time but what the script gives.
+
+use crate::cluster::{ALPHA, HEARTBEAT_US, batch, config, node, slot};
+use paxos::{
+    Ballot, Batch, ChosenMark, Effects, Event, Message, NotProposed, Now, Paxos, Pulse, Record, Recovered, Report,
+    Serve, Slot,
+};
+
+fn ballot(round: u64, node: u16) -> Ballot {
+    Ballot { round, node }
+}
+
+fn report(at: u64, under: Ballot, text: &str) -> Report {
+    Report { slot: slot(at), ballot: under, digest: batch(text).digest() }
+}
+
+fn accept(under: Ballot, at: u64, text: &str) -> Message {
+    Message::Accept { ballot: under, slot: slot(at), batch: batch(text), chosen: None }
+}
+
+fn mark(through: u64, under: Ballot) -> ChosenMark {
+    ChosenMark { through: slot(through), ballot: under }
+}
+
+/// One node of three, number 1 unless said otherwise, and the test's hand on its clock and its disk.
+struct Solo {
+    paxos: Paxos,
+    now: Now,
+}
+
+impl Solo {
+    fn of_three(recovered: Recovered) -> Solo {
+        Solo::of(3, recovered)
+    }
+
+    fn of(members: u16, recovered: Recovered) -> Solo {
+        let now = Now { mono_us: 1_000_000, wall_ms: 1_700_000_000_000 };
+        let applied = recovered.chosen;
+        let mut paxos = Paxos::new(config(1, members), recovered, now);
+        paxos.on_applied(applied);
+        Solo { paxos, now }
+    }
+
+    fn hear(&mut self, from: u16, message: Message) -> Effects {
+        let mut fx = Effects::default();
+        self.paxos.on_message(self.now, node(from), message, &mut fx);
+        paxos::invariant::check(&self.paxos);
+        fx
+    }
+
+    fn tick_after(&mut self, span_us: u64) -> Effects {
+        self.now.mono_us += span_us;
+        self.now.wall_ms += span_us / 1_000;
+        let mut fx = Effects::default();
+        self.paxos.on_tick(self.now, &mut fx);
+        fx
+    }
+
+    fn propose(&mut self, text: &str) -> Result<Effects, NotProposed> {
+        let mut fx = Effects::default();
+        self.paxos.propose(batch(text), &mut fx).map(|_| fx)
+    }
+
+    /// The disk has caught up: the node hears its own vows.
+    fn release_own(&mut self, fx: Effects) -> Effects {
+        let mut after = Effects::default();
+        for (to, vow) in fx.vows {
+            if to == node(1) {
+                self.paxos.on_message(self.now, to, vow.into_message(), &mut after);
+            }
+        }
+        after
+    }
+
+    fn pulse(&self, leader: Ballot, chosen: u64) -> Pulse {
+        Pulse {
+            wall_ms: self.now.wall_ms,
+            promised: leader,
+            leader,
+            happy: false,
+            chosen: slot(chosen),
+            checkpoint: Slot::ZERO,
+        }
+    }
+
+    /// Ticks, lets node 2 answer the round, and returns what standing looks like.
+    fn stand(&mut self) -> (Ballot, Effects) {
+        let fx = self.tick_after(HEARTBEAT_US);
+        let round = fx
+            .send
+            .iter()
+            .find_map(|(_, message)| if let Message::Heartbeat { round, .. } = message { Some(*round) } else { None })
+            .expect("a round begins with heartbeats");
+        let fx = self.hear(2, Message::HeartbeatReply { round, pulse: self.pulse(Ballot::ZERO, 0) });
+        let prepared = fx.vows.iter().find_map(|(_, vow)| match vow.peek() {
+            Message::Prepare { ballot } => Some(*ballot),
+            _ => None,
+        });
+        (prepared.expect("an unhappy node with a majority stands"), fx)
+    }
+
+    fn promise_of(&mut self, from: u16, ballot: Ballot, floor: u64, accepted: Vec<Report>) -> Effects {
+        self.hear(from, Message::Promise { ballot, floor: slot(floor), accepted })
+    }
+
+    /// A node that has just taken the pen with the promises of itself and node 2.
+    fn holder() -> (Solo, Ballot) {
+        let mut solo = Solo::of_three(Recovered::default());
+        let (ballot, fx) = solo.stand();
+        solo.release_own(fx);
+        solo.promise_of(2, ballot, 0, vec![]);
+        assert!(solo.paxos.has_pen());
+        (solo, ballot)
+    }
+}
+
+fn accepts(fx: &Effects) -> Vec<(u16, u64, Batch)> {
+    let mut all: Vec<(u16, u64, Batch)> = fx
+        .send
+        .iter()
+        .filter_map(|(to, message)| match message {
+            Message::Accept { slot, batch, .. } => Some((to.get(), slot.get(), batch.clone())),
+            _ => None,
+        })
+        .collect();
+    all.sort_by_key(|(to, slot, _)| (*to, *slot));
+    all
+}
+
+fn vows(fx: &Effects) -> Vec<(u16, Message)> {
+    fx.vows.iter().map(|(to, vow)| (to.get(), vow.peek().clone())).collect()
+}
+
+fn sent(fx: &Effects) -> Vec<(u16, Message)> {
+    fx.send.iter().map(|(to, message)| (to.get(), message.clone())).collect()
+}
+
+// ---- acceptor
+
+#[test]
+fn one_promise_binds_for_the_whole_log() {
+    let mut solo = Solo::of_three(Recovered::default());
+    let fx = solo.hear(3, Message::Prepare { ballot: ballot(5, 3) });
+    assert_eq!(fx.persist, [Record::Promised(ballot(5, 3))]);
+    let promise = Message::Promise { ballot: ballot(5, 3), floor: Slot::ZERO, accepted: vec![] };
+    assert_eq!(vows(&fx), [(3, promise)]);
+
+    for at in [1, 2, ALPHA, 2 * ALPHA, 1_000] {
+        let fx = solo.hear(2, accept(ballot(4, 2), at, "late"));
+        assert_eq!(sent(&fx)[0], (2, Message::Refused { ballot: ballot(4, 2), promised: ballot(5, 3) }));
+        assert!(fx.persist.is_empty() && fx.vows.is_empty(), "slot {at}");
+    }
+    let fx = solo.hear(2, Message::Prepare { ballot: ballot(5, 2) });
+    assert_eq!(sent(&fx)[0], (2, Message::Refused { ballot: ballot(5, 2), promised: ballot(5, 3) }));
+    assert!(fx.persist.is_empty() && fx.vows.is_empty());
+}
+
+#[test]
+fn a_promise_survives_a_crash() {
+    let mut solo = Solo::of_three(Recovered { promised: ballot(5, 3), ..Recovered::default() });
+    let fx = solo.hear(2, accept(ballot(4, 2), 1, "late"));
+    assert_eq!(sent(&fx)[0], (2, Message::Refused { ballot: ballot(4, 2), promised: ballot(5, 3) }));
+    assert!(fx.persist.is_empty() && fx.vows.is_empty());
+}
+
+#[test]
+fn a_vote_is_a_promise_too_and_its_record_says_so() {
+    let mut solo = Solo::of_three(Recovered::default());
+    let fx = solo.hear(2, accept(ballot(4, 2), 1, "a"));
+    let accepted = Record::Accepted { slot: slot(1), ballot: ballot(4, 2), batch: batch("a") };
+    assert_eq!(fx.persist, [Record::Promised(ballot(4, 2)), accepted]);
+    assert_eq!(vows(&fx), [(2, Message::Accepted { ballot: ballot(4, 2), slot: slot(1) })]);
+    let fx = solo.hear(3, accept(ballot(3, 3), 9, "late"));
+    assert_eq!(sent(&fx)[0], (3, Message::Refused { ballot: ballot(3, 3), promised: ballot(4, 2) }));
+}
+
+#[test]
+fn a_promise_reports_the_floor_and_what_is_accepted_above_it() {
+    let accepted = vec![(slot(5), ballot(2, 2), batch("e")), (slot(7), ballot(3, 3), batch("g"))];
+    let mut solo = Solo::of_three(Recovered { promised: ballot(3, 3), accepted, chosen: slot(4) });
+    let fx = solo.hear(2, Message::Prepare { ballot: ballot(4, 2) });
+    let accepted = vec![report(5, ballot(2, 2), "e"), report(7, ballot(3, 3), "g")];
+    assert_eq!(vows(&fx)[0], (2, Message::Promise { ballot: ballot(4, 2), floor: slot(4), accepted }));
+}
+
+#[test]
+fn an_accept_heard_twice_is_answered_twice_and_written_once() {
+    let mut solo = Solo::of_three(Recovered::default());
+    solo.hear(2, accept(ballot(4, 2), 1, "a"));
+    let fx = solo.hear(2, accept(ballot(4, 2), 1, "a"));
+    assert!(fx.persist.is_empty());
+    assert_eq!(vows(&fx), [(2, Message::Accepted { ballot: ballot(4, 2), slot: slot(1) })]);
+}
+
+#[test]
+fn an_acceptor_bounds_what_it_holds() {
+    let mut solo = Solo::of_three(Recovered::default());
+    let fx = solo.hear(2, accept(ballot(4, 2), 2 * ALPHA, "a"));
+    assert_eq!(fx.vows.len(), 1);
+    let fx = solo.hear(2, accept(ballot(4, 2), 2 * ALPHA + 1, "b"));
+    assert!(fx.vows.is_empty() && fx.persist.is_empty());
+}
+
+#[test]
+fn nothing_is_voted_for_at_or_below_the_floor() {
+    let mut solo = Solo::of_three(Recovered { chosen: slot(3), ..Recovered::default() });
+    let fx = solo.hear(2, accept(ballot(4, 2), 3, "other"));
+    assert!(fx.vows.is_empty() && fx.persist.is_empty());
+}
+
+#[test]
+fn a_reported_batch_is_handed_out_only_under_its_ballot() {
+    let mut solo = Solo::of_three(Recovered::default());
+    solo.hear(2, accept(ballot(4, 2), 1, "a"));
+    let asked = Message::FetchBatch { slot: slot(1), ballot: ballot(4, 2) };
+    let fetched = Message::FetchedBatch { slot: slot(1), ballot: ballot(4, 2), batch: batch("a") };
+    assert_eq!(sent(&solo.hear(3, asked)), [(3, fetched)]);
+    assert!(solo.hear(3, Message::FetchBatch { slot: slot(1), ballot: ballot(3, 2) }).send.is_empty());
+}
+
+// ---- proposer
+
+#[test]
+fn a_prepare_leaves_only_behind_the_own_promise_and_never_with_a_used_ballot() {
+    let mut solo = Solo::of_three(Recovered { promised: ballot(7, 1), ..Recovered::default() });
+    let (prepared, fx) = solo.stand();
+    assert_eq!(prepared, ballot(8, 1), "its own ballot of before the crash is used up");
+    assert_eq!(fx.persist, [Record::Promised(ballot(8, 1))]);
+    let promise = Message::Promise { ballot: prepared, floor: Slot::ZERO, accepted: vec![] };
+    let prepare = Message::Prepare { ballot: prepared };
+    assert_eq!(vows(&fx), [(1, promise), (2, prepare.clone()), (3, prepare)]);
+    assert!(!fx.send.iter().any(|(_, message)| matches!(message, Message::Prepare { .. })));
+}
+
+#[test]
+fn the_own_promise_counts_only_when_it_is_on_disk() {
+    let mut solo = Solo::of_three(Recovered::default());
+    let (ballot, fx) = solo.stand();
+    solo.promise_of(2, ballot, 0, vec![]);
+    assert!(!solo.paxos.has_pen());
+    let after = solo.release_own(fx);
+    assert!(solo.paxos.has_pen());
+    assert!(after.events.contains(&Event::PenTaken(ballot)));
+}
+
+#[test]
+fn a_new_holder_finishes_the_highest_ballot_of_each_slot_and_fills_gaps_with_noops() {
+    let accepted = vec![(slot(1), ballot(1, 2), batch("old")), (slot(4), ballot(1, 2), batch("mine"))];
+    let mut solo = Solo::of_three(Recovered { promised: ballot(2, 3), accepted, chosen: Slot::ZERO });
+    let (prepared, fx) = solo.stand();
+    solo.release_own(fx);
+    let fx = solo.promise_of(2, prepared, 0, vec![report(1, ballot(2, 3), "new"), report(2, ballot(2, 3), "two")]);
+    assert_eq!(
+        sent(&fx),
+        [
+            (2, Message::FetchBatch { slot: slot(1), ballot: ballot(2, 3) }),
+            (2, Message::FetchBatch { slot: slot(2), ballot: ballot(2, 3) })
+        ],
+        "its own copy of slot 1 is of a lower ballot, of slot 2 it has none"
+    );
+    // A batch that does not have the reported digest is not what was reported.
+    solo.hear(2, Message::FetchedBatch { slot: slot(1), ballot: ballot(2, 3), batch: batch("forged") });
+    solo.hear(2, Message::FetchedBatch { slot: slot(2), ballot: ballot(2, 3), batch: batch("two") });
+    assert!(!solo.paxos.has_pen());
+    let fx = solo.hear(2, Message::FetchedBatch { slot: slot(1), ballot: ballot(2, 3), batch: batch("new") });
+    assert!(solo.paxos.has_pen());
+    let to_node_2: Vec<_> = accepts(&fx).into_iter().filter(|(to, ..)| *to == 2).collect();
+    assert_eq!(to_node_2, [(2, 1, batch("new")), (2, 2, batch("two")), (2, 3, Batch::noop()), (2, 4, batch("mine"))]);
+}
+
+#[test]
+fn a_new_holder_learns_what_lies_below_the_highest_floor_and_proposes_nothing_there() {
+    let mut solo = Solo::of_three(Recovered::default());
+    let (prepared, fx) = solo.stand();
+    solo.release_own(fx);
+    let fx = solo.promise_of(2, prepared, 2, vec![]);
+    assert_eq!(sent(&fx), [(2, Message::Learn { from: slot(1) })]);
+    assert!(!solo.paxos.has_pen() && solo.propose("too early").is_err());
+    let fx = solo.hear(2, Message::Learned { from: slot(1), batches: vec![batch("a"), batch("b")] });
+    assert_eq!(
+        fx.persist,
+        [
+            Record::Learned { slot: slot(1), batch: batch("a") },
+            Record::Learned { slot: slot(2), batch: batch("b") },
+            Record::Chosen { through: slot(2) }
+        ]
+    );
+    assert!(accepts(&fx).is_empty() && solo.paxos.has_pen());
+    let fx = solo.propose("c").expect("it has the pen");
+    assert_eq!(accepts(&fx), [(2, 3, batch("c")), (3, 3, batch("c"))]);
+}
+
+#[test]
+fn a_fetch_goes_to_another_holder_if_the_first_is_silent() {
+    let mut solo = Solo::of(5, Recovered::default());
+    let fx = solo.tick_after(HEARTBEAT_US);
+    drop(fx);
+    let round = 1;
+    for peer in [2, 3] {
+        solo.hear(peer, Message::HeartbeatReply { round, pulse: solo.pulse(Ballot::ZERO, 0) });
+    }
+    let prepared = ballot(1, 1);
+    solo.promise_of(4, prepared, 0, vec![]);
+    solo.promise_of(2, prepared, 0, vec![report(1, ballot(0, 0), "x")]);
+    let fx = solo.promise_of(3, prepared, 0, vec![report(1, ballot(0, 0), "x")]);
+    let fetch = Message::FetchBatch { slot: slot(1), ballot: Ballot::ZERO };
+    assert_eq!(sent(&fx), [(2, fetch.clone())]);
+    let fx = solo.tick_after(10 * HEARTBEAT_US);
+    assert!(sent(&fx).contains(&(3, fetch)));
+}
+
+#[test]
+fn an_accept_leaves_beside_the_sync_and_the_own_vote_waits_for_it() {
+    let (mut solo, ballot) = Solo::holder();
+    let fx = solo.propose("a").expect("it has the pen");
+    assert_eq!(accepts(&fx), [(2, 1, batch("a")), (3, 1, batch("a"))]);
+    assert_eq!(fx.persist, [Record::Accepted { slot: slot(1), ballot, batch: batch("a") }]);
+    assert_eq!(vows(&fx), [(1, Message::Accepted { ballot, slot: slot(1) })]);
+
+    let after = solo.hear(2, Message::Accepted { ballot, slot: slot(1) });
+    assert!(after.chosen.is_empty(), "one durable vote of three is no majority");
+    let after = solo.release_own(fx);
+    assert_eq!(after.chosen, [(slot(1), batch("a"))]);
+    assert_eq!(after.persist, [Record::Chosen { through: slot(1) }]);
+}
+
+#[test]
+fn chosen_rides_with_the_next_accept_or_is_announced() {
+    let (mut solo, ballot) = Solo::holder();
+    let fx = solo.propose("a").expect("it has the pen");
+    solo.hear(3, Message::Accepted { ballot, slot: slot(1) });
+    solo.release_own(fx);
+    let fx = solo.propose("b").expect("the pipeline is open");
+    for (_, message) in &fx.send {
+        let Message::Accept { chosen, .. } = message else { panic!("only accepts: {message:?}") };
+        assert_eq!(*chosen, Some(mark(1, ballot)));
+    }
+    let mut told = Effects::default();
+    solo.paxos.announce(&mut told);
+    assert!(told.is_empty(), "the accept has said it");
+    solo.hear(3, Message::Accepted { ballot, slot: slot(2) });
+    solo.release_own(fx);
+    solo.paxos.announce(&mut told);
+    assert_eq!(sent(&told), [(2, Message::Chosen(mark(2, ballot))), (3, Message::Chosen(mark(2, ballot)))]);
+    let mut again = Effects::default();
+    solo.paxos.announce(&mut again);
+    assert!(again.is_empty());
+}
+
+#[test]
+fn slots_are_chosen_in_order_even_if_their_votes_are_not() {
+    let (mut solo, ballot) = Solo::holder();
+    for text in ["a", "b"] {
+        solo.propose(text).expect("the pipeline is open");
+    }
+    for peer in [2, 3] {
+        assert!(solo.hear(peer, Message::Accepted { ballot, slot: slot(2) }).chosen.is_empty());
+    }
+    solo.hear(2, Message::Accepted { ballot, slot: slot(1) });
+    solo.hear(2, Message::Accepted { ballot, slot: slot(1) });
+    assert_eq!(solo.paxos.status().chosen, Slot::ZERO, "one node's vote counts once");
+    let fx = solo.hear(3, Message::Accepted { ballot, slot: slot(1) });
+    assert_eq!(fx.chosen, [(slot(1), batch("a")), (slot(2), batch("b"))]);
+}
+
+#[test]
+fn nobody_proposes_further_than_alpha_above_what_it_has_applied() {
+    let (mut solo, ballot) = Solo::holder();
+    for number in 0..ALPHA {
+        solo.propose(&number.to_string()).expect("within alpha");
+    }
+    assert_eq!(solo.propose("one more"), Err(NotProposed::WindowFull(batch("one more"))));
+    for peer in [2, 3] {
+        solo.hear(peer, Message::Accepted { ballot, slot: slot(1) });
+    }
+    assert!(!solo.paxos.can_propose(), "chosen is not applied");
+    solo.paxos.on_applied(slot(1));
+    assert!(solo.paxos.can_propose());
+}
+
+#[test]
+fn a_holder_that_is_shown_a_higher_ballot_stops_at_once() {
+    let (mut solo, own) = Solo::holder();
+    let fx = solo.hear(3, Message::Refused { ballot: own, promised: ballot(9, 2) });
+    assert!(fx.events.contains(&Event::PenLost { to: ballot(9, 2) }));
+    assert_eq!(solo.propose("a"), Err(NotProposed::NoPen(batch("a"))));
+    let (prepared, _) = solo.stand();
+    assert_eq!(prepared, ballot(10, 1));
+}
+
+#[test]
+fn what_is_not_acknowledged_is_sent_again_to_those_that_have_not_voted() {
+    let (mut solo, ballot) = Solo::holder();
+    solo.propose("a").expect("it has the pen");
+    solo.hear(3, Message::Accepted { ballot, slot: slot(1) });
+    assert!(accepts(&solo.tick_after(HEARTBEAT_US)).is_empty(), "too early");
+    assert_eq!(accepts(&solo.tick_after(5 * HEARTBEAT_US)), [(2, 1, batch("a"))]);
+
+    let mut fx = Effects::default();
+    solo.paxos.on_connected(solo.now, node(2), &mut fx);
+    assert_eq!(accepts(&fx), [(2, 1, batch("a"))], "a new connection may have lost it");
+}
+
+#[test]
+fn a_prepare_is_sent_again_to_those_that_have_not_answered() {
+    let mut solo = Solo::of(5, Recovered::default());
+    solo.tick_after(HEARTBEAT_US);
+    for peer in [2, 3] {
+        solo.hear(peer, Message::HeartbeatReply { round: 1, pulse: solo.pulse(Ballot::ZERO, 0) });
+    }
+    solo.promise_of(4, ballot(1, 1), 0, vec![]);
+    let fx = solo.tick_after(5 * HEARTBEAT_US);
+    let again: Vec<u16> = vows(&fx).into_iter().map(|(to, _)| to).collect();
+    assert_eq!(again, [2, 3, 5]);
+}
+
+#[test]
+fn a_single_member_works_at_once() {
+    let mut solo = Solo::of(1, Recovered::default());
+    let fx = solo.tick_after(0);
+    let after = solo.release_own(fx);
+    assert!(after.events.iter().any(|event| matches!(event, Event::PenTaken(_))));
+    let fx = solo.propose("a").expect("nobody else to ask");
+    assert!(fx.chosen.is_empty(), "not before it is on disk");
+    assert_eq!(solo.release_own(fx).chosen, [(slot(1), batch("a"))]);
+}
+
+// ---- learner
+
+#[test]
+fn chosen_counts_only_for_a_copy_accepted_under_the_ballot_that_it_names() {
+    let mut solo = Solo::of_three(Recovered::default());
+    solo.hear(2, accept(ballot(1, 2), 1, "stale"));
+    let fx = solo.hear(3, Message::Chosen(mark(1, ballot(2, 3))));
+    assert!(fx.chosen.is_empty() && fx.persist.is_empty());
+    assert_eq!(sent(&fx), [(3, Message::Learn { from: slot(1) })]);
+    let fx = solo.hear(3, Message::Learned { from: slot(1), batches: vec![batch("right")] });
+    let learned = Record::Learned { slot: slot(1), batch: batch("right") };
+    assert_eq!(fx.persist, [learned, Record::Chosen { through: slot(1) }], "written over the stale copy");
+    assert_eq!(fx.chosen, [(slot(1), batch("right"))]);
+}
+
+#[test]
+fn the_own_copy_is_taken_under_the_ballot_named_also_if_it_comes_after_the_mark() {
+    let mut solo = Solo::of_three(Recovered::default());
+    solo.hear(2, accept(ballot(1, 2), 1, "a"));
+    let fx = solo.hear(2, Message::Chosen(mark(2, ballot(1, 2))));
+    assert_eq!(fx.chosen, [(slot(1), batch("a"))]);
+    assert_eq!(fx.persist, [Record::Chosen { through: slot(1) }]);
+    let fx = solo.hear(2, accept(ballot(1, 2), 2, "b"));
+    assert_eq!(fx.chosen, [(slot(2), batch("b"))]);
+}
+
+#[test]
+fn a_learned_batch_that_equals_the_own_copy_is_not_written_again() {
+    let mut solo = Solo::of_three(Recovered::default());
+    solo.hear(2, accept(ballot(1, 2), 1, "a"));
+    let fx = solo.hear(3, Message::Learned { from: slot(1), batches: vec![batch("a")] });
+    assert_eq!(fx.persist, [Record::Chosen { through: slot(1) }]);
+    assert_eq!(fx.chosen, [(slot(1), batch("a"))]);
+}
+
+#[test]
+fn at_start_only_what_is_marked_chosen_counts() {
+    let accepted = vec![(slot(3), ballot(2, 2), batch("c"))];
+    let mut solo = Solo::of_three(Recovered { promised: ballot(2, 2), accepted, chosen: slot(2) });
+    let fx = solo.tick_after(HEARTBEAT_US);
+    assert!(fx.chosen.is_empty());
+    assert_eq!((solo.paxos.status().chosen, solo.paxos.status().accepted), (slot(2), slot(3)));
+    let fx = solo.hear(2, Message::Chosen(mark(3, ballot(2, 2))));
+    assert_eq!(fx.chosen, [(slot(3), batch("c"))]);
+}
+
+#[test]
+fn who_hears_that_others_know_more_while_nothing_happens_asks_and_asks_again() {
+    let mut solo = Solo::of_three(Recovered::default());
+    let round = 1;
+    solo.hear(2, Message::Heartbeat { round, pulse: solo.pulse(ballot(1, 2), 5) });
+    solo.hear(3, Message::Heartbeat { round, pulse: solo.pulse(ballot(1, 2), 4) });
+    let learn = Message::Learn { from: slot(1) };
+    assert!(sent(&solo.tick_after(HEARTBEAT_US)).contains(&(2, learn.clone())), "who knows most first");
+    assert!(!sent(&solo.tick_after(HEARTBEAT_US)).contains(&(3, learn.clone())), "one question at a time");
+    assert!(sent(&solo.tick_after(5 * HEARTBEAT_US)).contains(&(3, learn)), "the first did not answer");
+    let fx = solo.hear(3, Message::Learned { from: slot(1), batches: vec![batch("a"), batch("b")] });
+    assert_eq!(fx.chosen.len(), 2);
+    assert_eq!(sent(&fx), [(2, Message::Learn { from: slot(3) })], "until it has caught up");
+}
+
+#[test]
+fn chosen_batches_are_served_from_the_log_only_as_far_as_they_are_chosen() {
+    let mut solo = Solo::of_three(Recovered { chosen: slot(5), ..Recovered::default() });
+    let fx = solo.hear(3, Message::Learn { from: slot(4) });
+    assert_eq!(fx.serve, [Serve { to: node(3), from: slot(4) }]);
+    assert!(solo.hear(3, Message::Learn { from: slot(6) }).serve.is_empty());
+    assert!(solo.hear(3, Message::Learn { from: Slot::ZERO }).serve.is_empty());
+}
+
+#[test]
+fn a_holder_that_learns_another_batch_than_its_own_has_lost_the_pen() {
+    let (mut solo, own) = Solo::holder();
+    solo.propose("mine").expect("it has the pen");
+    let fx = solo.hear(3, Message::Learned { from: slot(1), batches: vec![batch("theirs")] });
+    assert_eq!(fx.chosen, [(slot(1), batch("theirs"))]);
+    assert!(fx.events.iter().any(|event| matches!(event, Event::PenLost { .. })));
+
+    let (mut solo, again) = Solo::holder();
+    assert_eq!(own, again);
+    solo.propose("mine").expect("it has the pen");
+    let fx = solo.hear(3, Message::Learned { from: slot(1), batches: vec![batch("mine")] });
+    assert!(fx.events.is_empty() && solo.paxos.has_pen(), "its own proposal was chosen");
+}
+
+// ---- nonsense
+
+#[test]
+fn what_makes_no_sense_is_ignored() {
+    let huge = Ballot { round: u64::MAX, node: 2 };
+    let own = ballot(1, 1);
+    let nonsense = [
+        (9, Message::Prepare { ballot: ballot(1, 9) }),
+        (2, Message::Prepare { ballot: ballot(1, 3) }),
+        (2, Message::Prepare { ballot: Ballot::ZERO }),
+        (2, Message::Prepare { ballot: huge }),
+        (1, Message::Prepare { ballot: ballot(9, 1) }),
+        (2, accept(ballot(1, 2), 0, "a")),
+        (2, accept(ballot(1, 9), 1, "a")),
+        (2, accept(huge, 1, "a")),
+        (2, accept(ballot(2, 2), u64::MAX, "a")),
+        (2, Message::Refused { ballot: own, promised: huge }),
+        (2, Message::Accepted { ballot: own, slot: slot(7) }),
+        (2, Message::Accepted { ballot: ballot(1, 3), slot: slot(1) }),
+        (2, Message::Promise { ballot: own, floor: slot(u64::MAX), accepted: vec![report(1, own, "a")] }),
+        (2, Message::Promise { ballot: own, floor: Slot::ZERO, accepted: vec![report(1, huge, "a")] }),
+        (2, Message::Chosen(ChosenMark { through: slot(3), ballot: ballot(1, 9) })),
+        (2, Message::Learn { from: slot(u64::MAX) }),
+        (2, Message::Learned { from: slot(u64::MAX), batches: vec![batch("a"), batch("b")] }),
+        (2, Message::Learned { from: Slot::ZERO, batches: vec![batch("a")] }),
+        (2, Message::FetchBatch { slot: slot(u64::MAX), ballot: huge }),
+        (2, Message::FetchedBatch { slot: slot(1), ballot: huge, batch: batch("a") }),
+        (2, Message::ReadReply { read: 0, accepted: slot(u64::MAX) }),
+        (
+            2,
+            Message::HeartbeatReply {
+                round: u64::MAX,
+                pulse: Pulse {
+                    wall_ms: u64::MAX,
+                    promised: huge,
+                    leader: huge,
+                    happy: true,
+                    chosen: slot(u64::MAX),
+                    checkpoint: slot(u64::MAX),
+                },
+            },
+        ),
+    ];
+    for (from, message) in nonsense {
+        let mut solo = Solo::of_three(Recovered::default());
+        solo.tick_after(HEARTBEAT_US);
+        let fx = solo.hear(from, message.clone());
+        let Effects { persist, vows, chosen, serve, .. } = &fx;
+        let quiet = vows.is_empty() && chosen.is_empty() && serve.is_empty();
+        assert!(
+            quiet && !persist.iter().any(|record| matches!(record, Record::Accepted { .. })),
+            "{message:?}: {fx:?}"
+        );
+        let (_, _) = solo.stand();
+    }
+}

@@ -1,0 +1,138 @@
+//! Random faults: messages lost, doubled and reordered, links cut, nodes crashed with or without what they had not
+//! synced, syncs held back, elections out of the blue. After every step the cluster checks agreement, order and every
+//! node's invariants; at the end, healed, it must make progress.
+
+use crate::cluster::{ALPHA, Cluster, Unsynced};
+use proptest::prelude::*;
+
+#[derive(Clone, Debug)]
+pub enum Step {
+    Deliver(u16, u16),
+    Lose(u16, u16),
+    Double(u16, u16),
+    /// The first message goes behind the others.
+    Delay(u16, u16),
+    Sync(u16),
+    Tick,
+    Rounds,
+    Propose(u16),
+    Read(u16),
+    Elect(u16),
+    Crash(u16, bool),
+    Start(u16),
+    Cut(u16, u16),
+    Heal,
+    Drain,
+}
+
+pub fn steps(size: u16) -> impl Strategy<Value = Vec<Step>> {
+    let node = 1..=size;
+    let pair = (1..=size, 1..=size);
+    let step = prop_oneof![
+        30 => pair.clone().prop_map(|(from, to)| Step::Deliver(from, to)),
+        3 => pair.clone().prop_map(|(from, to)| Step::Lose(from, to)),
+        2 => pair.clone().prop_map(|(from, to)| Step::Double(from, to)),
+        3 => pair.clone().prop_map(|(from, to)| Step::Delay(from, to)),
+        14 => node.clone().prop_map(Step::Sync),
+        5 => Just(Step::Tick),
+        3 => Just(Step::Rounds),
+        12 => node.clone().prop_map(Step::Propose),
+        2 => node.clone().prop_map(Step::Read),
+        2 => node.clone().prop_map(Step::Elect),
+        2 => (node.clone(), any::<bool>()).prop_map(|(node, kept)| Step::Crash(node, kept)),
+        4 => node.prop_map(Step::Start),
+        2 => pair.prop_map(|(from, to)| Step::Cut(from, to)),
+        2 => Just(Step::Heal),
+        2 => Just(Step::Drain),
+    ];
+    prop::collection::vec(step, 100..400)
+}
+
+pub fn play(cluster: &mut Cluster, size: u16, steps: Vec<Step>) {
+    let mut reads = BTreeMapOfReads::new();
+    for (number, step) in steps.into_iter().enumerate() {
+        match step {
+            Step::Deliver(from, to) => {
+                cluster.deliver(from, to);
+            }
+            Step::Lose(from, to) => {
+                cluster.queues.entry((from, to)).or_default().pop_front();
+            }
+            Step::Double(from, to) => {
+                let queue = cluster.queues.entry((from, to)).or_default();
+                queue.extend(queue.front().cloned());
+            }
+            Step::Delay(from, to) => {
+                let queue = cluster.queues.entry((from, to)).or_default();
+                if !queue.is_empty() {
+                    queue.rotate_left(1);
+                }
+            }
+            Step::Sync(node) => cluster.sync(node),
+            Step::Tick => cluster.tick(),
+            Step::Rounds => {
+                for _ in 0..6 {
+                    cluster.tick();
+                }
+            }
+            Step::Propose(node) => {
+                cluster.propose(node, &format!("{number} of {node}"));
+            }
+            Step::Read(node) => {
+                let chosen = cluster.truth.last_key_value().map(|(slot, _)| *slot).unwrap_or_default();
+                reads.insert((node, number as u64), chosen);
+                cluster.call(node, |paxos, now, fx| paxos.read(now, number as u64, fx));
+            }
+            Step::Elect(node) => {
+                cluster.call(node, |paxos, now, fx| paxos.elect(now, fx));
+            }
+            Step::Crash(node, kept) => {
+                if cluster.is_up(node) {
+                    cluster.crash(node, if kept { Unsynced::Kept } else { Unsynced::Lost });
+                }
+            }
+            Step::Start(node) => {
+                if !cluster.is_up(node) {
+                    cluster.start(node);
+                }
+            }
+            Step::Cut(from, to) => {
+                if from != to {
+                    cluster.cut.insert((from, to));
+                }
+            }
+            Step::Heal => cluster.heal(),
+            Step::Drain => cluster.drain(),
+        }
+    }
+    for ((node, id), chosen_before) in reads {
+        for (_, through) in cluster.nodes[&node].reads.iter().filter(|(read, _)| *read == id) {
+            assert!(*through >= chosen_before, "read {id} on node {node} misses what was chosen before it began");
+        }
+    }
+    cluster.heal();
+    for node in 1..=size {
+        if !cluster.is_up(node) {
+            cluster.start(node);
+        }
+    }
+    for number in 0..2 * ALPHA {
+        cluster.choose(&format!("at the end {number}"), &(1..=size).collect::<Vec<_>>());
+    }
+}
+
+type BTreeMapOfReads = std::collections::BTreeMap<(u16, u64), paxos::Slot>;
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, max_shrink_iters: 2_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn three_nodes_agree_whatever_happens(steps in steps(3)) {
+        play(&mut Cluster::new(3), 3, steps);
+    }
+
+    #[test]
+    fn five_nodes_agree_whatever_happens(steps in steps(5)) {
+        play(&mut Cluster::new(5), 5, steps);
+    }
+}
