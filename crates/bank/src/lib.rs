@@ -4,7 +4,9 @@
 //! nothing, performs no IO, and cannot fail. [`Machine`] applies, [`BankView`] answers questions.
 
 mod machine;
+mod recount;
 mod view;
 
 pub use machine::{BankAnswer, Machine, posted};
+pub use recount::{Mismatch, Recount, Totals, recount_through};
 pub use view::{BankView, HistoryError};

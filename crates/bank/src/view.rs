@@ -1,11 +1,12 @@
 //! The books between two batches, as a question sees them: the present in memory, the past in the journal.
 
 use crate::machine::Machine;
+use crate::recount::Mismatch;
 use ledger::record::Record;
 use ledger::{AccountId, Ledger, StatementLine, TransferId};
 use paxos::Slot;
 use replica::Applier;
-use storage::{Disk, JournalMark, JournalRecord, StorageError};
+use storage::{Disk, JournalMark, JournalReader, JournalRecord, StorageError};
 
 /// A look at one node's books. Nothing changes while it exists.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub enum HistoryError {
     Storage(#[from] StorageError),
     #[error("the journal holds something unreadable at {place}: {source}")]
     Record { place: u64, source: ledger::record::RecordError },
+    #[error(transparent)]
+    Mismatch(#[from] Mismatch),
 }
 
 impl<'a, D: Disk> BankView<'a, D> {
@@ -46,6 +49,11 @@ impl<'a, D: Disk> BankView<'a, D> {
     /// The head of the hash chain after `slot`, if that is not too long ago.
     pub fn chain_at(&self, slot: Slot) -> Option<[u8; 32]> {
         self.applier.chain_at(slot)
+    }
+
+    /// Reads the journal from another thread.
+    pub fn reader(&self) -> JournalReader<D> {
+        self.applier.reader()
     }
 
     /// The record of the outcome of a transfer or hold.
@@ -123,10 +131,10 @@ impl<'a, D: Disk> BankView<'a, D> {
     }
 }
 
-fn is_header(record: &JournalRecord) -> bool {
+pub(crate) fn is_header(record: &JournalRecord) -> bool {
     record[..2] == storage::HEADER_KIND.to_le_bytes()
 }
 
-fn decode(record: &JournalRecord, place: u64) -> Result<Record, HistoryError> {
+pub(crate) fn decode(record: &JournalRecord, place: u64) -> Result<Record, HistoryError> {
     Record::decode(record).map_err(|source| HistoryError::Record { place, source })
 }

@@ -19,7 +19,7 @@ use paxos::{Batch, Slot};
 use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::path::Path;
-use storage::{Disk, FoldRules, FoldJob, Folded, Journal, JournalMark, JournalRecord, OpenError, Owner, StorageError, Store};
+use storage::{Disk, FoldRules, FoldJob, Folded, Journal, JournalMark, JournalReader, JournalRecord, OpenError, Owner, StorageError, Store};
 
 type IdMap<V> = HashMap<u128, V, foldhash::fast::FixedState>;
 
@@ -208,6 +208,11 @@ impl<S: StateMachine, D: Disk> Applier<S, D> {
     /// When the disk fails, or there is no such place.
     pub fn record(&self, place: u64) -> Result<JournalRecord, StorageError> {
         self.journal.read(place)
+    }
+
+    /// Reads the journal from another thread.
+    pub fn reader(&self) -> JournalReader<D> {
+        self.journal.reader()
     }
 
     /// Number of records in the journal.
