@@ -33,7 +33,6 @@ async function read(cause) {
   const query = new URLSearchParams({ limit: PAGE, sort: sort.value });
   if (search.value.trim()) query.set('search', search.value.trim());
   if (cursors.at(-1)) query.set('cursor', cursors.at(-1));
-  const slow = setTimeout(() => tbody.classList.add('stale'), 400);
   try {
     const answer = await ask(`/v1/accounts?${query}`, mine.signal);
     nextCursor = answer.next_cursor;
@@ -43,17 +42,19 @@ async function read(cause) {
   } catch (failure) {
     if (mine.signal.aborted) return;
     stale = true;
-    if (cursors.length > 1 && failure.status === 400) { cursors = [null]; return; }
+    if (cursors.length > 1 && failure.code === 'invalid_cursor') { cursors = [null]; return; }
     if (!rows.size) empty(`The accounts cannot be read just now: ${failure.message}`);
   } finally {
-    clearTimeout(slow);
-    if (asking === mine) { asking = null; tbody.classList.remove('stale'); }
+    if (asking === mine) {
+      asking = null;
+      tbody.ariaBusy = 'false';
+    }
   }
 }
 
 async function refreshInPlace(accounts) {
-  for (const account of accounts) if (rows.has(account.account_id)) fill(rows.get(account.account_id), account);
-  if (chosen && !accounts.some((account) => account.account_id === chosen.id)) {
+  for (const account of accounts) if (rows.has(account.id)) fill(rows.get(account.id), account);
+  if (chosen && !accounts.some((account) => account.id === chosen.id)) {
     const id = chosen.id;
     const account = await ask(`/v1/accounts/${id}`);
     if (rows.has(id)) fill(rows.get(id), account);
@@ -64,7 +65,7 @@ async function refreshInPlace(accounts) {
 function arrange(accounts) {
   const focused = document.activeElement;
   const wanted = accounts.map((account) => {
-    const row = rows.get(account.account_id) ?? makeRow(account);
+    const row = rows.get(account.id) ?? makeRow(account);
     fill(row, account);
     return row.tr;
   });
@@ -83,36 +84,36 @@ function empty(text) {
   byId('empty').hidden = false;
 }
 
-function pages({ accounts, total }) {
+function pages({ accounts }) {
   const from = (cursors.length - 1) * PAGE;
-  const of = total === undefined || total === null ? '' : ` of ${grouped(total)}`;
-  say(byId('range'), accounts.length ? `${grouped(from + 1)}–${grouped(from + accounts.length)}${of}${search.value.trim() ? ' that match' : ''}` : '');
+  const of = search.value.trim() ? (nextCursor ? ', and more that match' : ' that match') : lastAccounts >= 0 ? ` of ${grouped(lastAccounts)}` : '';
+  say(byId('range'), accounts.length ? `${grouped(from + 1)}–${grouped(from + accounts.length)}${of}` : '');
   byId('previous').disabled = cursors.length < 2;
   byId('next').disabled = !nextCursor;
 }
 
 function makeRow(account) {
-  const internal = account.internal;
+  const internal = account.kind !== 'customer';
   const name = internal ? el('span') : el('button', { type: 'button', className: 'row', 'aria-expanded': 'false' });
   const balance = el('span', { className: 'balance' });
   const held = el('span', { className: 'held' });
   const tr = el('tr', { className: `account${internal ? ' internal' : ''}` },
-    el('td', {}, name, internal ? el('span', { className: 'tag' }, 'internal') : ''),
-    el('td', { className: 'wide' }, el('span', { className: 'id mono', title: account.account_id }, short(account.account_id))),
+    el('td', {}, name, internal ? el('span', { className: 'tag', title: 'An account of the bank itself' }, 'internal') : ''),
+    el('td', { className: 'wide' }, el('span', { className: 'id mono', title: account.id }, short(account.id))),
     el('td', { className: 'amount' }, balance, el('span', { className: 'cur' }, account.currency), held));
-  const row = { account: null, tr, name, balance, held };
-  if (!internal) tr.addEventListener('click', () => { if (!getSelection().toString()) toggle(account.account_id); });
-  rows.set(account.account_id, row);
+  const row = { account: null, tr, name, balance, held, internal };
+  if (!internal) tr.addEventListener('click', () => { if (!getSelection().toString()) toggle(account.id); });
+  rows.set(account.id, row);
   return row;
 }
 
 function fill(row, account) {
   const before = row.account;
   row.account = account;
-  say(row.name, account.owner || short(account.account_id));
+  say(row.name, account.owner || short(account.id));
   row.name.classList.toggle('nameless', !account.owner);
   say(row.balance, grouped(account.balance));
-  say(row.held, /[1-9]/.test(account.held ?? '') ? `${grouped(account.held)} held` : '');
+  say(row.held, !row.internal && account.available !== account.balance ? `${grouped(account.available)} available` : '');
   if (before && before.balance !== account.balance) flash(row.balance);
 }
 
@@ -148,7 +149,9 @@ function close() {
   stale = true;
 }
 
+/** Something else is asked for: what is shown is on its way out, and says so. */
 function turn(change) {
+  tbody.ariaBusy = 'true';
   close();
   change();
   read('asked');
@@ -171,7 +174,8 @@ function closeOpening() {
 }
 
 /** A snapshot came: read again if it touches what is on the screen. */
-export function hint({ sequence, accounts, changed }) {
+export function hint({ sequence, changed, ...counts }) {
+  const accounts = counts.accounts + counts.internal_accounts;
   const missed = sequence !== lastSequence + 1;
   const moved = changed.accounts.length > 0 || changed.more;
   const visible = changed.more || changed.accounts.some((id) => rows.has(id)) || (moved && sort.value.endsWith('balance'));
@@ -191,6 +195,7 @@ export function closeInnermost() {
 
 let typing = 0;
 search.addEventListener('input', () => {
+  tbody.ariaBusy = 'true';
   clearTimeout(typing);
   typing = setTimeout(() => turn(() => { cursors = [null]; }), TYPING_MS);
 });

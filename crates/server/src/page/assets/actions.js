@@ -24,7 +24,7 @@ export function accountActions(current, { after, close }) {
 
   const choices = el('div', { className: 'kinds', role: 'radiogroup', 'aria-label': 'What to do' });
   for (const [value, { verb }] of Object.entries(kinds)) {
-    const radio = el('input', { type: 'radio', name: `kind-${account.account_id}`, value, checked: value === kind });
+    const radio = el('input', { type: 'radio', name: `kind-${account.id}`, value, checked: value === kind });
     radio.addEventListener('input', () => {
       kind = value;
       to.root.hidden = kind !== 'move';
@@ -32,31 +32,29 @@ export function accountActions(current, { after, close }) {
     choices.append(el('label', {}, radio, el('span', {}, verb)));
   }
   const available = el('span');
-  const facts = el('p', { className: 'facts' }, idWithCopy(account.account_id), available);
+  const facts = el('p', { className: 'facts' }, idWithCopy(account.id), available);
 
   function plan(id) {
     const { verb, way, path } = kinds[kind];
     const sum = written(amount.input.value, decimals);
     const target = kind === 'move' ? choose.value() : null;
     const what = `${verb} ${sum ? grouped(sum) : '…'} ${account.currency}`;
-    const words = { says: `${what} ${way(account, target)}.`, button: sum ? what : verb };
+    const words = { says: `${what} ${way(account, target)}.`.replace('….', '…'), button: sum ? what : verb };
     const mistakes = [];
     const wrong = mistake(amount.input.value, decimals, account.currency);
     if (wrong) mistakes.push([amount, wrong]);
     if (kind === 'move' && !target) mistakes.push([to, 'Choose an account, or paste its whole id.']);
-    else if (target?.account_id === account.account_id) mistakes.push([to, 'This is the account it comes from. Choose another.']);
+    else if (target?.id === account.id) mistakes.push([to, 'This is the account it comes from. Choose another.']);
     if (mistakes.length) return { ...words, mistakes };
-    const from = { account_id: account.account_id };
-    const parties = target ? { source: from, destination: { account_id: target.account_id } } : from;
+    const from = { account_id: account.id };
+    const parties = target ? { source: from, destination: { account_id: target.id } } : from;
     return { ...words, path, body: { ...parties, amount: sum, transfer_id: id }, done: 'The money has moved.' };
   }
 
   function place({ field: named, code }) {
-    if (named === 'amount') return amount;
-    if (named.startsWith('destination')) return kind === 'move' ? to : null;
-    if (named) return null;
-    if (/amount|funds|decimal|negative|zero|too_large|not_a_number|limit/.test(code)) return amount;
-    return kind === 'move' && /credit_account|same_account|destination|currency|unknown_account|closed/.test(code) ? to : null;
+    if (named === 'amount' || /^amount_|^insufficient_funds$|^limit_exceeded$|^balance_overflow$/.test(code)) return amount;
+    const ofPayee = named.startsWith('destination') || /^unknown_(credit_)?account$|^same_account$|^currency_mismatch$|^account_(closed|is_internal)$/.test(code);
+    return kind === 'move' && ofPayee ? to : null;
   }
 
   const form = actionForm({
@@ -67,8 +65,8 @@ export function accountActions(current, { after, close }) {
     },
   });
   const refresh = () => {
-    const { available: free, held, currency } = current();
-    available.textContent = `${grouped(free)} ${currency} available${/[1-9]/.test(held ?? '') ? `, ${grouped(held)} held` : ''}`;
+    const { available: free, currency } = current();
+    available.textContent = `${grouped(free)} ${currency} available`;
   };
   refresh();
   return { form, refresh, focus: () => amount.input.focus() };
@@ -84,7 +82,7 @@ export function openAccount({ after, close }) {
     const name = owner.input.value.trim();
     const words = { says: `Open an account in ${code || '…'}${name ? ` for ${name}` : ''}, with nothing on it.`, button: 'Open account' };
     if (!/^[A-Z]{3}$/.test(code)) return { ...words, mistakes: [[currency, 'A currency has three letters, like EUR.']] };
-    const body = { account_id: id, currency: code, ...(name && { owner: name }) };
+    const body = { id, currency: code, ...(name && { owner: name }) };
     return { ...words, path: '/v1/accounts', body, done: 'The account is open.' };
   }
   function place({ field: named, code }) {

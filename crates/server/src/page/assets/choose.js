@@ -9,7 +9,7 @@ const PAUSE_MS = 120;
 
 /** An ARIA combobox. `from` is the account that is left out; only accounts of its currency are offered. */
 export function chooser(from) {
-  const list = el('ul', { className: 'choices', id: `choices-${from.account_id}`, role: 'listbox', hidden: true });
+  const list = el('ul', { className: 'choices', id: `choices-${from.id}`, role: 'listbox', hidden: true });
   const input = el('input', {
     type: 'text', placeholder: 'Owner or id', spellcheck: false, autocomplete: 'off', role: 'combobox',
     'aria-expanded': 'false', 'aria-controls': list.id, 'aria-autocomplete': 'list',
@@ -43,7 +43,7 @@ export function chooser(from) {
     try {
       const { accounts } = await ask(`/v1/accounts?limit=12&search=${encodeURIComponent(input.value.trim())}`, asking.signal);
       if (document.activeElement !== input) return;
-      offered = accounts.filter((a) => !a.internal && a.currency === from.currency && a.account_id !== from.account_id).slice(0, 6);
+      offered = accounts.filter((a) => a.kind === 'customer' && !a.closed && a.currency === from.currency && a.id !== from.id).slice(0, 6);
       list.replaceChildren(...offered.map((account, i) => {
         const item = el('li', { id: `${list.id}-${i}`, role: 'option', 'aria-selected': 'false' },
           el('span', {}, called(account)), el('span', { className: 'id' }, grouped(account.balance)));
@@ -79,7 +79,7 @@ export function chooser(from) {
   return {
     input,
     list,
-    /** { account_id, owner? } or null */
-    value: () => chosen ?? (UUID.test(input.value.trim()) ? { account_id: input.value.trim().toLowerCase() } : null),
+    /** { id, owner? } or null */
+    value: () => chosen ?? (UUID.test(input.value.trim()) ? { id: input.value.trim().toLowerCase() } : null),
   };
 }

@@ -25,7 +25,7 @@ export function say(element, text) {
 export const short = (id) => (id.length > 14 ? `${id.slice(0, 8)}…${id.slice(-4)}` : id);
 
 /** How a person calls an account: its owner and its id, or the id alone. */
-export const called = (account) => (account.owner ? `${account.owner} (${short(account.account_id)})` : short(account.account_id));
+export const called = (account) => (account.owner ? `${account.owner} (${short(account.id)})` : short(account.id));
 
 export const clock = (ms) => new Date(ms).toLocaleTimeString('en-GB');
 

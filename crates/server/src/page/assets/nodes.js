@@ -45,7 +45,7 @@ for (const [event, value] of [['pointerenter', true], ['pointerleave', false]]) 
 }
 
 export function showLatest(snapshot) {
-  const fresh = snapshot.latest.filter((transfer) => !shown.includes(transfer.transfer_id));
+  const fresh = snapshot.latest.filter((transfer) => !shown.includes(transfer.id));
   byId('latest-empty').hidden = snapshot.latest.length > 0;
   const many = snapshot.transfers_per_second > MANY;
   say(byId('latest-note'), reading && fresh.length ? 'held while you read' : many ? 'a sample' : '');
@@ -56,24 +56,24 @@ export function showLatest(snapshot) {
   const latest = snapshot.latest.slice(0, SHOWN);
   const kept = new Map([...list.children].map((item) => [item.dataset.id, item]));
   list.replaceChildren(...latest.map((transfer) => {
-    const item = kept.get(transfer.transfer_id) ?? line(transfer);
-    item.className = kept.has(transfer.transfer_id) || many || first ? '' : 'in';
+    const item = kept.get(transfer.id) ?? line(transfer);
+    item.className = kept.has(transfer.id) || many || first ? '' : 'in';
     return item;
   }));
-  shown = latest.map((transfer) => transfer.transfer_id);
+  shown = latest.map((transfer) => transfer.id);
 }
 
 function line(transfer) {
-  const item = el('li', { title: `transfer ${transfer.transfer_id}` },
+  const item = el('li', { title: `transfer ${transfer.id}` },
     el('span', { className: 'way' }, ...way(transfer)),
     el('span', { className: 'amount' }, grouped(transfer.amount), el('span', { className: 'cur' }, transfer.currency)),
     el('span', { className: 'small' }, [clock(transfer.time_ms), transfer.reference].filter(Boolean).join(' · ')));
-  item.dataset.id = transfer.transfer_id;
+  item.dataset.id = transfer.id;
   return item;
 }
 
-const vault = (party) => party.internal && party.name.startsWith('vault');
-const name = (party) => party.name || short(party.account_id);
+const vault = (party) => party.internal && party.owner.startsWith('vault');
+const name = (party) => party.owner || short(party.id);
 
 function way({ debit, credit }) {
   if (vault(debit)) return [el('i', {}, 'Deposit to'), el('span', {}, name(credit))];
