@@ -27,6 +27,21 @@ pub struct Config {
     pub control: Option<crate::Control>,
 }
 
+impl Config {
+    /// A node with every rule on.
+    pub fn new(me: NodeId, members: Vec<NodeId>, alpha: u64, heartbeat_us: u64, clock_skew_max_ms: u64) -> Config {
+        Config {
+            me,
+            members,
+            alpha,
+            heartbeat_us,
+            clock_skew_max_ms,
+            #[cfg(feature = "controls")]
+            control: None,
+        }
+    }
+}
+
 /// What the log held when the node started.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Recovered {
