@@ -264,7 +264,7 @@ mod tests {
 
         #[test]
         fn no_text_panics(text in "[-+0-9.,eE ]{0,40}|\\PC{0,20}") {
-            drop(parse_decimal(&text, Currency::EUR));
+            let _ = parse_decimal(&text, Currency::EUR);
         }
     }
 }

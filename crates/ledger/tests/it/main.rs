@@ -1,1 +1,13 @@
-//! Tests of the ledger.
+//! Tests of the ledger through its public face: tables of outcomes, the bytes that must stay stable, and random commands
+//! against a naive model.
+
+mod codec;
+mod desk;
+mod holds;
+mod linked;
+mod model;
+mod outcomes;
+mod random;
+mod records;
+mod replays;
+mod restore;

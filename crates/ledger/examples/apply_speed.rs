@@ -1,0 +1,121 @@
+//! What one transfer costs in memory: decoding, rules, its record and its answer, with a journal that keeps ids in a hash
+//! map and forgets records.
+//!
+//! `cargo run --release -p ledger --example apply_speed`
+
+use std::time::Instant;
+
+use hashbrown::HashMap;
+use ledger::{
+    AccountId, Amount, Command, Context, Currency, JournalPort, Ledger, Owner, RecordBytes, Reference, Request,
+    TransferId,
+};
+
+const BATCHES: u64 = 120;
+
+/// Keeps the newest records in a ring, and where each id is.
+struct Journal {
+    ring: Vec<RecordBytes>,
+    ids: HashMap<u128, u64, foldhash::fast::FixedState>,
+    next: u64,
+}
+
+impl JournalPort for Journal {
+    fn find(&self, id: u128) -> Option<RecordBytes> {
+        self.ids.get(&id).map(|place| self.ring[*place as usize % self.ring.len()])
+    }
+
+    fn push(&mut self, id: Option<u128>, record: &RecordBytes) -> u64 {
+        let at = self.next as usize % self.ring.len();
+        self.ring[at] = *record;
+        self.ids.extend(id.map(|id| (id, self.next)));
+        self.next += 1;
+        self.next - 1
+    }
+
+    fn next_place(&self) -> u64 {
+        self.next
+    }
+}
+
+fn main() {
+    println!("{:>10} {:>12} {:>12} {:>14}", "accounts", "decode ns", "apply ns", "transfers/s");
+    for accounts in [10_000u64, 1_000_000] {
+        let (decode_ns, apply_ns) = measure(accounts);
+        println!("{accounts:>10} {decode_ns:>12} {apply_ns:>12} {:>14}", 1_000_000_000 / (decode_ns + apply_ns));
+    }
+}
+
+/// Nanoseconds of decoding and of applying one transfer.
+fn measure(accounts: u64) -> (u64, u64) {
+    let mut ledger = Ledger::new(1);
+    let mut journal = Journal { ring: vec![[0; 256]; 1 << 15], ids: HashMap::default(), next: 0 };
+    let transfers = BATCHES as usize * Request::COMMANDS_MAX;
+    journal.ids.reserve(transfers + 2 * accounts as usize);
+    fill(&mut ledger, &mut journal, accounts);
+
+    let mut random = Random(42);
+    let (mut decode_ns, mut apply_ns) = (0, 0);
+    for slot in 0..BATCHES {
+        let bytes = batch(accounts, &mut random).encode();
+        let start = Instant::now();
+        let request = Request::decode(&bytes).expect("just encoded");
+        decode_ns += start.elapsed().as_nanos() as u64;
+        let start = Instant::now();
+        let answers = ledger.apply_request(Context { slot, time_ms: slot }, &request, &mut journal);
+        apply_ns += start.elapsed().as_nanos() as u64;
+        assert!(answers.iter().all(|answer| answer.outcome.rejection().is_none()), "every transfer is posted");
+    }
+    ledger::invariant::check(&ledger).expect("the books are sound");
+    (decode_ns / transfers as u64, apply_ns / transfers as u64)
+}
+
+fn fill(ledger: &mut Ledger, journal: &mut Journal, accounts: u64) {
+    let everyone: Vec<u64> = (0..accounts).collect();
+    let context = Context { slot: 0, time_ms: 0 };
+    for some in everyone.chunks(Request::COMMANDS_MAX / 2) {
+        let open =
+            |number: &u64| Command::OpenAccount { id: account(*number), owner: Owner::EMPTY, currency: Currency::EUR };
+        let fund = |number: &u64| {
+            transfer(u128::from(*number) + 1, AccountId::vault(Currency::EUR), account(*number), 1 << 60)
+        };
+        let commands = some.iter().map(open).chain(some.iter().map(fund)).collect();
+        ledger.apply_request(context, &Request { linked: false, commands }, journal);
+    }
+}
+
+fn batch(accounts: u64, random: &mut Random) -> Request {
+    let one = |_| {
+        let debit = random.next() % accounts;
+        let credit = (debit + 1 + random.next() % (accounts - 1)) % accounts;
+        let id = u128::from(random.next()) << 64 | u128::from(random.next());
+        transfer(id, account(debit), account(credit), 1)
+    };
+    Request { linked: false, commands: (0..Request::COMMANDS_MAX).map(one).collect() }
+}
+
+fn transfer(id: u128, debit: AccountId, credit: AccountId, minor: u128) -> Command {
+    let id = TransferId::new(id).expect("not nil");
+    let amount = Amount::new(minor).expect("in range");
+    let reference = Reference::new("invoice 4711").expect("short");
+    Command::Transfer { id, debit, credit, amount, currency: Currency::EUR, reference }
+}
+
+/// Spread over all 128 bits, as random UUIDs are.
+fn account(number: u64) -> AccountId {
+    let mixed = (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    AccountId::new(u128::from(mixed) << 64 | u128::from(number)).expect("not nil")
+}
+
+/// splitmix64.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
