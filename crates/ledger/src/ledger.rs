@@ -123,6 +123,11 @@ impl Ledger {
         self.state.accounts.len() as u64
     }
 
+    /// How many of the accounts are the bank's own.
+    pub fn internal_count(&self) -> u64 {
+        self.state.internals.len() as u64
+    }
+
     /// Accounts in the order of their opening, from that number on.
     pub fn accounts(&self, from: u64) -> impl DoubleEndedIterator<Item = AccountView<'_>> + ExactSizeIterator {
         let count = self.state.accounts.len();

@@ -1,0 +1,176 @@
+//! The thread that owns the state machine: it applies what is chosen, answers who waits, and answers questions.
+//!
+//! A question sees the books between two batches, never within one. Checkpoints are written by a thread of their own,
+//! from the journal: here they only begin and are taken over.
+
+use crate::callers::Callers;
+use crate::gauges::{Books, Gauges};
+use bank::{BankView, Machine};
+use paxos::{Batch, Slot};
+use replica::{Applier, ApplyError};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use storage::{Disk, FoldJob, Folded, StorageError};
+use tracing::{info, warn};
+
+/// Jobs that wait, at most: beyond it the replica's thread waits, and with it the peers and the callers.
+const JOBS_MAX: usize = 16_384;
+
+/// A question to the books; told nothing when it cannot be answered in time.
+pub(crate) type Question<D> = Box<dyn FnOnce(Option<&BankView<'_, D>>) + Send>;
+
+/// What the thread may be told, by threads that know nothing of the disk's type.
+pub(crate) enum ApplyJob {
+    Apply(Slot, Batch),
+    /// The read of that number may be answered once the slot is applied.
+    Read { seq: u64, after: Slot },
+    /// The read of that number cannot be answered.
+    ReadRefused { seq: u64 },
+    /// A question to the present state is waiting.
+    Peek { seq: u64 },
+    /// A background job has ended.
+    FoldEnded,
+    Stop,
+}
+
+/// The way to the apply thread.
+#[derive(Clone, Debug)]
+pub(crate) struct ApplyQueue(SyncSender<ApplyJob>);
+
+impl ApplyQueue {
+    pub(crate) fn put(&self, job: ApplyJob) {
+        // An error means that the thread has ended, with the node: nobody waits any more.
+        let _ = self.0.send(job);
+    }
+
+    /// Adds a job if there is room.
+    pub(crate) fn try_put(&self, job: ApplyJob) -> bool {
+        self.0.try_send(job).is_ok()
+    }
+}
+
+/// Makes the queue and its end for the thread.
+pub(crate) fn queue() -> (ApplyQueue, Receiver<ApplyJob>) {
+    let (sender, receiver) = sync_channel(JOBS_MAX);
+    (ApplyQueue(sender), receiver)
+}
+
+/// Questions by number, until their turn.
+pub(crate) struct Questions<D: Disk>(Mutex<HashMap<u64, Question<D>>>);
+
+impl<D: Disk> Default for Questions<D> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<D: Disk> Questions<D> {
+    pub(crate) fn add(&self, seq: u64, question: Question<D>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(seq, question);
+    }
+
+    pub(crate) fn take(&self, seq: u64) -> Option<Question<D>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&seq)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}
+
+/// Why the thread ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApplyStopped {
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    #[error(transparent)]
+    Fold(#[from] StorageError),
+}
+
+/// Everything that the thread owns.
+pub(crate) struct ApplyLoop<D: Disk> {
+    pub(crate) applier: Applier<Machine, D>,
+    pub(crate) me: u16,
+    pub(crate) boot: u64,
+    pub(crate) callers: Arc<Callers>,
+    pub(crate) questions: Arc<Questions<D>>,
+    pub(crate) gauges: Arc<Gauges>,
+    pub(crate) queue: ApplyQueue,
+    /// Reads that wait for their slot.
+    pub(crate) reads: BTreeMap<Slot, Vec<u64>>,
+    /// Where the background job leaves its result.
+    pub(crate) folded: Arc<Mutex<Option<Result<Folded<D>, StorageError>>>>,
+}
+
+impl<D: Disk> ApplyLoop<D> {
+    /// Runs until told to stop, or until the disk fails.
+    pub(crate) fn run(mut self, jobs: &Receiver<ApplyJob>) -> Result<(), ApplyStopped> {
+        while let Ok(job) = jobs.recv() {
+            match job {
+                ApplyJob::Apply(slot, batch) => self.apply(slot, &batch)?,
+                ApplyJob::Read { seq, after } if after <= self.applier.applied() => self.ask(seq),
+                ApplyJob::Read { seq, after } => self.reads.entry(after).or_default().push(seq),
+                ApplyJob::ReadRefused { seq } => {
+                    if let Some(question) = self.questions.take(seq) {
+                        question(None);
+                    }
+                }
+                ApplyJob::Peek { seq } => self.ask(seq),
+                ApplyJob::FoldEnded => self.install()?,
+                ApplyJob::Stop => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, slot: Slot, batch: &Batch) -> Result<(), ApplyStopped> {
+        let answers = self.applier.apply(slot, batch)?;
+        let accounts = self.applier.machine().ledger().account_count();
+        self.gauges.set_books(Books { mark: self.applier.mark(), accounts });
+        let posted: u64 = answers.iter().map(|applied| bank::posted(&applied.answer)).sum();
+        self.gauges.posted.fetch_add(posted, Ordering::Relaxed);
+        let (me, boot) = (self.me, self.boot);
+        let own = answers.into_iter().filter(|applied| applied.tag.origin == me && applied.tag.boot == boot);
+        self.callers.tell(own.map(|applied| (applied.tag.seq, Ok(applied.answer))));
+        while let Some(entry) = self.reads.first_entry().filter(|entry| *entry.key() <= slot) {
+            for seq in entry.remove() {
+                self.ask(seq);
+            }
+        }
+        if let Some(job) = self.applier.fold_if_due() {
+            self.fold(job);
+        }
+        Ok(())
+    }
+
+    fn ask(&self, seq: u64) {
+        if let Some(question) = self.questions.take(seq) {
+            question(Some(&BankView::new(&self.applier)));
+        }
+    }
+
+    fn fold(&self, job: FoldJob<D>) {
+        let (folded, queue) = (Arc::clone(&self.folded), self.queue.clone());
+        let run = move || {
+            let result = job.run();
+            *folded.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+            queue.put(ApplyJob::FoldEnded);
+        };
+        if let Err(error) = thread::Builder::new().name("checkpoint".to_owned()).spawn(run) {
+            warn!(event = "no_thread", what = "writing a checkpoint", why = %error, todo = "tried again at the next start");
+        }
+    }
+
+    fn install(&mut self) -> Result<(), ApplyStopped> {
+        let done = self.folded.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(done) = done {
+            let slot = self.applier.install(done?);
+            self.gauges.checkpoint.store(slot.get(), Ordering::Release);
+            info!(event = "checkpoint", slot = slot.get());
+        }
+        Ok(())
+    }
+}

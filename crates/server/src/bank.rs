@@ -1,0 +1,307 @@
+//! The handle of a running bank node: what HTTP, gRPC and the page talk to.
+//!
+//! A request is answered by the node's own books when its slot is applied here, whoever proposed it. A read is answered
+//! after this node has applied whatever was chosen before the read began.
+
+use crate::apply_loop::{ApplyJob, ApplyQueue, Questions};
+use crate::callers::Callers;
+use crate::clock::Clock;
+use crate::edge::port::{BankPort, ReadError, SubmitError, Unreadable, View};
+use crate::gauges::Gauges;
+use crate::memory;
+use crate::replica_loop::Inbox;
+use api::status::{BallotStatus, NodeStatus, PeerStatus, Role, SlotStatus};
+use bank::BankView;
+use bytes::Bytes;
+use ledger::record::RecordBytes;
+use ledger::{Answer, Ledger, Request};
+use replica::{Input, Refusal};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use storage::{RealDisk, StorageError};
+use tokio::sync::{oneshot, watch};
+
+/// How long a request or a read waits for its slot; callers have their answer within two seconds.
+const PATIENCE: Duration = Duration::from_millis(1_700);
+/// Beyond the replica's own deadline, only a node that hangs keeps a caller waiting.
+const PATIENCE_WITH_HANGING: Duration = Duration::from_millis(1_950);
+/// Questions that wait, at most.
+const QUESTIONS_MAX: usize = 50_000;
+/// A node is ready only while it lags behind its peers by no more than this.
+const READY_LAG_MAX: u64 = 1_000;
+
+/// What an orderly stop is asked for by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopReason {
+    /// `POST /shutdown`: the node stays down until somebody starts it.
+    Asked,
+    /// A signal.
+    Signal,
+    /// The process that supervises it has ended.
+    ParentGone,
+}
+
+/// Facts of the node that never change.
+#[derive(Clone, Debug)]
+pub(crate) struct Facts {
+    pub(crate) group: String,
+    pub(crate) node: u16,
+}
+
+/// See the module.
+#[derive(Clone)]
+pub struct Bank {
+    shared: Arc<Shared>,
+}
+
+impl std::fmt::Debug for Bank {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bank").field("facts", &self.shared.facts).finish_non_exhaustive()
+    }
+}
+
+pub(crate) struct Shared {
+    pub(crate) facts: Facts,
+    pub(crate) clock: Clock,
+    pub(crate) inbox: Inbox,
+    pub(crate) apply: ApplyQueue,
+    pub(crate) callers: Arc<Callers>,
+    pub(crate) questions: Arc<Questions<RealDisk>>,
+    pub(crate) gauges: Arc<Gauges>,
+    pub(crate) stopping: AtomicBool,
+    pub(crate) stop: watch::Sender<Option<StopReason>>,
+}
+
+impl Bank {
+    pub(crate) fn new(shared: Shared) -> Self {
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Has the group carry out an encoded request, and waits for its outcomes: one answer for each command.
+    async fn submit_encoded(&self, request: Bytes) -> Result<Vec<Answer>, SubmitError> {
+        let shared = &self.shared;
+        if shared.stopping.load(Ordering::Relaxed) {
+            return Err(SubmitError::ShuttingDown);
+        }
+        let (seq, answer) = shared.callers.add();
+        let deadline_us = shared.clock.mono_us() + micros(PATIENCE);
+        if !shared.inbox.try_put(Input::Submit { seq, request, deadline_us }) {
+            shared.callers.tell([(seq, Err(Refusal::Overloaded))]);
+        }
+        match tokio::time::timeout(PATIENCE_WITH_HANGING, answer).await {
+            Ok(Ok(Ok(Ok(answers)))) => Ok(answers),
+            Ok(Ok(Err(refusal))) => Err(refused(refusal)),
+            // Requests are encoded here, so they can be read; unless members of other versions disagree about it. Else
+            // the node hangs or stops. What became of the request is not known here in any of these cases.
+            Ok(Ok(Ok(Err(_))) | Err(_)) | Err(_) => Err(SubmitError::OutcomeUnknown),
+        }
+    }
+
+    /// Puts a question where the apply thread finds it, has `send` say when its turn is, and waits for the answer.
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&dyn View) -> T + Send + 'static,
+        send: impl FnOnce(u64) -> bool + Send,
+    ) -> Result<T, ReadError> {
+        let shared = &self.shared;
+        if shared.stopping.load(Ordering::Relaxed) {
+            return Err(ReadError::ShuttingDown);
+        }
+        if shared.questions.len() >= QUESTIONS_MAX {
+            return Err(ReadError::Overloaded { retry_after_ms: 100 });
+        }
+        let seq = shared.callers.number();
+        let (sender, receiver) = oneshot::channel();
+        let answer = move |view: Option<&BankView<'_, RealDisk>>| {
+            let _ = sender.send(view.map(|view| question(view)));
+        };
+        shared.questions.add(seq, Box::new(answer));
+        if !send(seq) {
+            shared.questions.take(seq);
+            return Err(ReadError::Overloaded { retry_after_ms: 100 });
+        }
+        let answered = tokio::time::timeout(PATIENCE_WITH_HANGING, receiver).await;
+        shared.questions.take(seq);
+        match answered {
+            Ok(Ok(Some(answer))) => Ok(answer),
+            Ok(Ok(None) | Err(_)) | Err(_) => {
+                let reason = "no majority of its nodes answers this one".to_owned();
+                Err(ReadError::NotReady { reason, retry_after_ms: 500 })
+            }
+        }
+    }
+
+    /// Asks this node's own books, with the whole view: for the page and the audit.
+    pub(crate) async fn look<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&BankView<'_, RealDisk>) -> T + Send + 'static,
+    ) -> Option<T> {
+        let seq = self.shared.callers.number();
+        let (sender, receiver) = oneshot::channel();
+        let answer = move |view: Option<&BankView<'_, RealDisk>>| {
+            let _ = sender.send(view.map(question));
+        };
+        self.shared.questions.add(seq, Box::new(answer));
+        self.shared.apply.try_put(ApplyJob::Peek { seq });
+        let answered = tokio::time::timeout(PATIENCE_WITH_HANGING, receiver).await;
+        self.shared.questions.take(seq);
+        answered.ok()?.ok()?
+    }
+
+    /// Stops the node in order: it hands the pen over, finishes what it has, and ends.
+    pub fn stop(&self, reason: StopReason) {
+        self.shared.stop.send_if_modified(|asked| asked.is_none() && asked.replace(reason).is_none());
+    }
+
+    /// Takes nothing new, and hands the pen over.
+    pub(crate) fn leave(&self) {
+        self.shared.stopping.store(true, Ordering::Relaxed);
+        self.shared.inbox.put(Input::Leave);
+    }
+
+    /// Tells when a stop was asked for.
+    pub fn stop_asked(&self) -> watch::Receiver<Option<StopReason>> {
+        self.shared.stop.subscribe()
+    }
+
+    /// Requests and questions whose callers wait.
+    pub fn waiting(&self) -> usize {
+        self.shared.callers.len() + self.shared.questions.len()
+    }
+
+    /// Transfers posted since the node's start.
+    pub fn posted(&self) -> u64 {
+        self.shared.gauges.posted.load(Ordering::Relaxed)
+    }
+
+    /// How long the last sync took, in microseconds; 0 before the first.
+    pub fn last_sync_us(&self) -> u64 {
+        self.shared.gauges.last_sync_us.load(Ordering::Relaxed)
+    }
+
+    /// Requests that wait for the pen, and requests of this node's callers on their way.
+    pub fn queues(&self) -> (usize, usize) {
+        let gauges = &self.shared.gauges;
+        (gauges.queue_len.load(Ordering::Relaxed), gauges.requests_waiting.load(Ordering::Relaxed))
+    }
+
+    fn node_status(&self) -> NodeStatus {
+        let shared = &self.shared;
+        let gauges = &shared.gauges;
+        let status = gauges.status();
+        let books = gauges.books();
+        let applied = books.mark.slot;
+        let known = status.peers.iter().map(|peer| peer.chosen.get()).max().unwrap_or(0).max(status.chosen.get());
+        let lag = known.saturating_sub(applied);
+        let role = match status.role {
+            _ if shared.stopping.load(Ordering::Relaxed) => Role::Stopping,
+            paxos::Role::Follower => Role::Follower,
+            paxos::Role::Standing => Role::Candidate,
+            paxos::Role::Leader => Role::Leader,
+        };
+        let peers = status.peers.iter().map(|peer| PeerStatus {
+            node: peer.node.get(),
+            connected: peer.connected && peer.answers,
+            chosen: peer.chosen.get(),
+            checkpoint: peer.checkpoint.get(),
+            heard_ms_ago: peer.heard_us_ago.map(|us| us / 1_000),
+        });
+        NodeStatus {
+            group: shared.facts.group.clone(),
+            node: shared.facts.node,
+            role,
+            leader: status.leader.map(paxos::NodeId::get),
+            ballot: BallotStatus { round: status.ballot.round, node: status.ballot.node },
+            slots: SlotStatus { accepted: status.accepted.get(), chosen: status.chosen.get(), applied },
+            checkpoint: gauges.checkpoint.load(Ordering::Acquire),
+            lag,
+            quorum: status.quorum,
+            ready: status.quorum && status.leader.is_some() && lag <= READY_LAG_MAX && role != Role::Stopping,
+            clock_skew_ms: status.clock_skew_ms,
+            peers: peers.collect(),
+            held_back_by: gauges.held_back_by(),
+            digest: hex(&books.mark.chain),
+            accounts: books.accounts,
+            journal_records: books.mark.places,
+            log_bytes: gauges.log_bytes.load(Ordering::Relaxed),
+            memory_bytes: memory::resident_bytes(),
+            uptime_ms: shared.clock.mono_us() / 1_000,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+}
+
+impl BankPort for Bank {
+    async fn submit(&self, request: Request) -> Result<Vec<Answer>, SubmitError> {
+        self.submit_encoded(request.encode().into()).await
+    }
+
+    async fn read<T, F>(&self, look: F) -> Result<T, ReadError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&dyn View) -> T + Send + 'static,
+    {
+        let deadline_us = self.shared.clock.mono_us() + micros(PATIENCE);
+        self.ask(look, |seq| self.shared.inbox.try_put(Input::Read { seq, deadline_us })).await
+    }
+
+    async fn peek<T, F>(&self, look: F) -> Result<T, ReadError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&dyn View) -> T + Send + 'static,
+    {
+        self.ask(look, |seq| self.shared.apply.try_put(ApplyJob::Peek { seq })).await
+    }
+
+    fn status(&self) -> NodeStatus {
+        self.node_status()
+    }
+
+    async fn elect(&self) {
+        self.shared.inbox.try_put(Input::Elect);
+    }
+
+    async fn shut_down(&self) {
+        self.stop(StopReason::Asked);
+    }
+}
+
+impl View for BankView<'_, RealDisk> {
+    fn ledger(&self) -> &Ledger {
+        BankView::ledger(self)
+    }
+
+    fn outcome_of(&self, id: u128) -> Result<Option<RecordBytes>, Unreadable> {
+        self.find(id).map_err(unreadable)
+    }
+
+    fn record(&self, place: u64) -> Result<RecordBytes, Unreadable> {
+        self.record_bytes(place).map_err(unreadable)
+    }
+}
+
+fn unreadable(error: StorageError) -> Unreadable {
+    Unreadable { reason: error.to_string() }
+}
+
+fn refused(refusal: Refusal) -> SubmitError {
+    match refusal {
+        Refusal::NotProposed => SubmitError::NotProposed {
+            reason: "nothing was proposed: no majority of the bank's nodes could be reached".to_owned(),
+            retry_after_ms: 500,
+        },
+        Refusal::Overloaded => SubmitError::Overloaded { retry_after_ms: 100 },
+        Refusal::Leaving => SubmitError::ShuttingDown,
+        Refusal::OutcomeUnknown => SubmitError::OutcomeUnknown,
+    }
+}
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).expect("a few seconds")
+}

@@ -1,0 +1,78 @@
+//! What one bank node is told when it starts. Nothing in here may change the outcome of a command: that would be an entry
+//! in the log.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// One node of one bank.
+#[derive(Clone, Debug)]
+pub struct BankNodeConfig {
+    /// The bank's name.
+    pub group: String,
+    /// The network that the bank belongs to, as its identity says.
+    pub cluster: u128,
+    /// This node's number in the bank.
+    pub node: u16,
+    /// Every member's number and the address where it listens for its peers, this node included.
+    pub peers: Vec<(u16, SocketAddr)>,
+    /// Where every member serves HTTP, as the page shows it.
+    pub http_of_members: Vec<(u16, SocketAddr)>,
+    /// Where to serve HTTP.
+    pub http: SocketAddr,
+    /// Where to serve gRPC.
+    pub grpc: SocketAddr,
+    /// Where to listen for peers.
+    pub peer_listen: SocketAddr,
+    /// The node's directory; its identity is in it.
+    pub data: PathBuf,
+    /// If set, every call but the page's files and the health checks needs this token.
+    pub operator_token: Option<String>,
+    /// Stop in order when standard input ends: the supervising process holds its other end.
+    pub exit_with_parent: bool,
+}
+
+/// How a node came to its orderly end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// `POST /shutdown`: it is to stay down until somebody starts it.
+    Asked,
+    /// A signal.
+    Signal,
+    /// The process that supervised it has ended.
+    ParentGone,
+}
+
+/// Why a node did not start, or could not go on. Each is one plain sentence.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The directory is in use, or cannot be locked.
+    #[error(transparent)]
+    Lock(#[from] storage::LockError),
+    /// The identity cannot be read.
+    #[error(transparent)]
+    Identity(#[from] storage::OpenError),
+    /// The directory is another node's.
+    #[error("{found}, not to {wanted}")]
+    NotThisNode { found: String, wanted: String },
+    /// The configuration does not fit together.
+    #[error("{0}")]
+    Config(String),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address} for {purpose}: {source}")]
+    Listen { address: SocketAddr, purpose: &'static str, source: std::io::Error },
+    /// The files are damaged, or the disk failed, while the node started.
+    #[error(transparent)]
+    Recover(#[from] Box<replica::recover::RecoverError>),
+    /// The machine refused a thread or the like.
+    #[error("{doing}: {source}")]
+    System { doing: &'static str, source: std::io::Error },
+    /// The disk failed while the node ran. Nothing that was acknowledged is lost.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl NodeError {
+    pub(crate) fn system(doing: &'static str) -> impl FnOnce(std::io::Error) -> Self {
+        move |source| Self::System { doing, source }
+    }
+}

@@ -1,0 +1,299 @@
+//! The services of `rialto.v1` over the bank: messages in, ledger requests through, messages out.
+//!
+//! The fast road: a batch is parsed straight into the ledger's commands and its answers straight into messages. What is
+//! malformed refuses the whole call before anything is proposed; what the ledger refuses is the outcome of its item.
+
+use std::time::Instant;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use tonic::service::Routes;
+use tonic::{Request, Response, Status};
+
+use api::code::Code;
+use api::grpc;
+use api::problem::Problem;
+use api::proto;
+use api::proto::bank_server::{Bank, BankServer};
+use api::rejection;
+use ledger::{
+    AccountView, Answer, Command, Movement, Outcome, Rejected, Request as LedgerRequest, StatementLine, TransferId,
+};
+
+use super::desk::{Desk, unknown_account};
+use super::guard;
+use super::identity;
+use super::listing::{self, Listing};
+use super::port::{BankPort, SubmitError};
+use super::statement;
+use super::transfers::{check_count, find, unknown_transfer};
+
+/// Largest message that is taken: 8,190 transfers with full references are about 1 MiB.
+const MESSAGE_BYTES_MAX: usize = 4 << 20;
+
+/// Health over gRPC: serving exactly while `/readyz` is. The sender side is given to whoever watches the node.
+pub use tonic_health::server::HealthReporter;
+
+/// The routes of a node over gRPC, and the handle that tells its health.
+pub fn router<B: BankPort>(desk: Desk<B>) -> (Router, HealthReporter) {
+    let (reporter, health) = tonic_health::server::health_reporter();
+    let guard = desk.guard.clone();
+    let bank = BankServer::new(Service { desk })
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(usize::MAX);
+    let routes = Routes::new(bank).add_service(health).prepare();
+    (routes.into_axum_router().layer(from_fn_with_state(guard, guard::admit_grpc)), reporter)
+}
+
+/// Keeps the health that gRPC tells at the node's readiness, until the reporter's services are gone.
+pub async fn report_health<B: BankPort>(bank: B, reporter: HealthReporter) {
+    let mut told = None;
+    let mut beat = tokio::time::interval(std::time::Duration::from_millis(200));
+    loop {
+        beat.tick().await;
+        let ready = bank.status().ready;
+        if told == Some(ready) {
+            continue;
+        }
+        told = Some(ready);
+        if ready {
+            reporter.set_serving::<BankServer<Service<B>>>().await;
+        } else {
+            reporter.set_not_serving::<BankServer<Service<B>>>().await;
+        }
+    }
+}
+
+/// The bank's calls.
+#[derive(Debug)]
+pub struct Service<B> {
+    desk: Desk<B>,
+}
+
+#[tonic::async_trait]
+impl<B: BankPort> Bank for Service<B> {
+    async fn transfer(
+        &self,
+        request: Request<proto::TransferRequest>,
+    ) -> Result<Response<proto::TransferResponse>, Status> {
+        self.counted("Transfer", self.transfer_one(request.into_inner())).await
+    }
+
+    async fn transfer_batch(
+        &self,
+        request: Request<proto::TransferBatchRequest>,
+    ) -> Result<Response<proto::TransferBatchResponse>, Status> {
+        self.counted("TransferBatch", self.transfer_many(request.into_inner())).await
+    }
+
+    async fn void_transfer(
+        &self,
+        request: Request<proto::VoidTransferRequest>,
+    ) -> Result<Response<proto::TransferResponse>, Status> {
+        self.counted("VoidTransfer", self.void(request.into_inner())).await
+    }
+
+    async fn get_transfer(
+        &self,
+        request: Request<proto::GetTransferRequest>,
+    ) -> Result<Response<proto::GetTransferResponse>, Status> {
+        self.counted("GetTransfer", self.find_transfer(request.into_inner())).await
+    }
+
+    async fn open_account(
+        &self,
+        request: Request<proto::OpenAccountRequest>,
+    ) -> Result<Response<proto::OpenAccountResponse>, Status> {
+        self.counted("OpenAccount", self.open(request.into_inner())).await
+    }
+
+    async fn get_account(
+        &self,
+        request: Request<proto::GetAccountRequest>,
+    ) -> Result<Response<proto::Account>, Status> {
+        self.counted("GetAccount", self.account(request.into_inner())).await
+    }
+
+    async fn list_accounts(
+        &self,
+        request: Request<proto::ListAccountsRequest>,
+    ) -> Result<Response<proto::ListAccountsResponse>, Status> {
+        self.counted("ListAccounts", self.accounts(request.into_inner())).await
+    }
+
+    async fn statement(
+        &self,
+        request: Request<proto::StatementRequest>,
+    ) -> Result<Response<proto::StatementResponse>, Status> {
+        self.counted("Statement", self.lines(request.into_inner())).await
+    }
+
+    async fn status(
+        &self,
+        _request: Request<proto::StatusRequest>,
+    ) -> Result<Response<proto::StatusResponse>, Status> {
+        self.counted("Status", async { Ok(self.node_status()) }).await
+    }
+}
+
+impl<B: BankPort> Service<B> {
+    /// Counts a call by its code, and turns a problem into a status.
+    async fn counted<T>(
+        &self,
+        call: &'static str,
+        work: impl Future<Output = Result<T, Problem>>,
+    ) -> Result<Response<T>, Status> {
+        let began = Instant::now();
+        let done = work.await;
+        let code = done.as_ref().map_or_else(|problem| problem.code.text(), |_| "ok");
+        self.desk.metrics.count_request("grpc", call, code, began.elapsed());
+        done.map(Response::new).map_err(|problem| problem.to_status())
+    }
+
+    async fn transfer_one(&self, request: proto::TransferRequest) -> Result<proto::TransferResponse, Problem> {
+        let message = request.transfer.as_ref().ok_or_else(|| missing("transfer"))?;
+        let movement = grpc::movement(message)?;
+        let answer = self.submit_one(grpc::transfer_command(&movement), movement.id).await?;
+        Ok(proto::TransferResponse { outcome: Some(grpc::transfer_outcome(&answer, Some(&movement))) })
+    }
+
+    async fn transfer_many(
+        &self,
+        request: proto::TransferBatchRequest,
+    ) -> Result<proto::TransferBatchResponse, Problem> {
+        check_count(request.transfers.len())?;
+        let parse = |(item, message)| grpc::movement(message).map_err(|problem: Problem| problem.in_item(item));
+        let movements = request.transfers.iter().enumerate().map(parse).collect::<Result<Vec<Movement>, Problem>>()?;
+        let commands = movements.iter().map(grpc::transfer_command).collect();
+        let request = LedgerRequest { linked: request.linked, commands };
+        let answers = self.desk.submit(request).await.map_err(|error| identity::not_done(&error))?;
+        let tell = |(answer, movement): (&Answer, &Movement)| grpc::transfer_outcome(answer, Some(movement));
+        Ok(proto::TransferBatchResponse { outcomes: answers.iter().zip(&movements).map(tell).collect() })
+    }
+
+    async fn void(&self, request: proto::VoidTransferRequest) -> Result<proto::TransferResponse, Problem> {
+        let id = grpc::transfer_id("id", request.id.as_ref())?;
+        let answer = self.submit_one(Command::VoidTransfer { id }, id).await?;
+        Ok(proto::TransferResponse { outcome: Some(grpc::transfer_outcome(&answer, None)) })
+    }
+
+    async fn find_transfer(&self, request: proto::GetTransferRequest) -> Result<proto::GetTransferResponse, Problem> {
+        let id = grpc::transfer_id("id", request.id.as_ref())?;
+        let found = self.desk.read(move |view| find(view, id)).await??.ok_or_else(|| unknown_transfer(id))?;
+        let answer = Answer { outcome: found.outcome, replay: false, place: found.place };
+        Ok(proto::GetTransferResponse {
+            outcome: Some(grpc::transfer_outcome(&answer, found.movement.as_ref())),
+            transfer: found.movement.as_ref().map(grpc::transfer_message),
+        })
+    }
+
+    async fn open(&self, request: proto::OpenAccountRequest) -> Result<proto::OpenAccountResponse, Problem> {
+        let id = grpc::account_id("id", request.id.as_ref())?;
+        let (owner, currency) = (grpc::owner(&request.owner)?, grpc::currency(request.currency)?);
+        let open = LedgerRequest::single(Command::OpenAccount { id, owner, currency });
+        let answers = self.desk.submit(open).await.map_err(|error| identity::not_done(&error))?;
+        let answer = answers.first().ok_or_else(no_answer)?;
+        let Outcome::Opened { time_ms, .. } = answer.outcome else {
+            let rejection = answer.outcome.rejection().copied().unwrap_or(Rejected::IdReused);
+            return Err(rejection::of_other(&rejection).with("account_id", id.to_string()));
+        };
+        let account = proto::Account {
+            id: Some(grpc::uuid(id.get())),
+            currency: u32::from(currency.number()),
+            owner: request.owner,
+            balances: Some(grpc::balances(&ledger::BalancesAfter::default())),
+            internal: false,
+            closed: false,
+            opened_ms: time_ms,
+        };
+        Ok(proto::OpenAccountResponse { account: Some(account), replay: answer.replay })
+    }
+
+    async fn account(&self, request: proto::GetAccountRequest) -> Result<proto::Account, Problem> {
+        let id = grpc::account_id("id", request.id.as_ref())?;
+        let found = self.desk.read(move |view| view.ledger().account(id).map(|account| account_message(&account))).await?;
+        found.ok_or_else(|| unknown_account(id))
+    }
+
+    async fn accounts(&self, request: proto::ListAccountsRequest) -> Result<proto::ListAccountsResponse, Problem> {
+        let limit = grpc::limit(request.limit)?;
+        let listing = Listing::in_order_of_opening(Some(request.cursor.as_str()).filter(|text| !text.is_empty()), limit)?;
+        let look = move |view: &dyn super::port::View| {
+            let page = listing::page(view.ledger(), &listing);
+            proto::ListAccountsResponse {
+                accounts: page.accounts.iter().map(account_message).collect(),
+                next_cursor: page.next_cursor.unwrap_or_default(),
+            }
+        };
+        self.desk.read(look).await
+    }
+
+    async fn lines(&self, request: proto::StatementRequest) -> Result<proto::StatementResponse, Problem> {
+        let account = grpc::account_id("account", request.account.as_ref())?;
+        let limit = grpc::limit(request.limit)?;
+        let from = match request.cursor.as_str() {
+            "" => None,
+            text => Some(statement::parse_cursor(text)?),
+        };
+        let found = self.desk.read(move |view| statement::lines(view, account, from, limit)).await??;
+        let lines = found.ok_or_else(|| unknown_account(account))?;
+        Ok(proto::StatementResponse {
+            entries: lines.lines.iter().map(entry_message).collect(),
+            next_cursor: lines.next.map(statement::cursor).unwrap_or_default(),
+        })
+    }
+
+    fn node_status(&self) -> proto::StatusResponse {
+        let status = self.desk.bank.status();
+        proto::StatusResponse {
+            role: status.role.text().to_owned(),
+            group: status.group,
+            node: u32::from(status.node),
+            leader: status.leader.map_or(0, u32::from),
+            ballot_round: status.ballot.round,
+            ballot_node: u32::from(status.ballot.node),
+            accepted: status.slots.accepted,
+            chosen: status.slots.chosen,
+            applied: status.slots.applied,
+            checkpoint: status.checkpoint,
+            quorum: status.quorum,
+        }
+    }
+
+    async fn submit_one(&self, command: Command, id: TransferId) -> Result<Answer, Problem> {
+        let told = |error: SubmitError| identity::not_done(&error).with("transfer_id", id.to_string());
+        let answers = self.desk.submit(LedgerRequest::single(command)).await.map_err(told)?;
+        answers.into_iter().next().ok_or_else(no_answer)
+    }
+}
+
+fn no_answer() -> Problem {
+    Problem::new(Code::Internal, "the node gave no answer to a command; send it again with the same id")
+}
+
+fn missing(field: &'static str) -> Problem {
+    Problem::new(Code::MissingField, format!("{field} is missing")).with("field", field)
+}
+
+fn account_message(account: &AccountView<'_>) -> proto::Account {
+    proto::Account {
+        id: Some(grpc::uuid(account.id.get())),
+        currency: u32::from(account.currency.number()),
+        owner: account.owner.to_owned(),
+        balances: Some(grpc::balances(&account.balances)),
+        internal: account.internal.is_some(),
+        closed: account.closed_ms.is_some(),
+        opened_ms: account.opened_ms,
+    }
+}
+
+fn entry_message(line: &StatementLine) -> proto::StatementEntry {
+    proto::StatementEntry {
+        transfer: Some(grpc::uuid(line.movement.id.get())),
+        counterparty: Some(grpc::uuid(line.counterparty.get())),
+        change: Some(grpc::int128(statement::change(line))),
+        balance: Some(grpc::int128(line.after.balance())),
+        time_ms: line.time_ms,
+        reference: line.movement.reference.as_str().to_owned(),
+    }
+}

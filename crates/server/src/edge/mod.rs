@@ -1,0 +1,39 @@
+//! The edges of a bank node: HTTP for people and programs, gRPC for the fast road.
+//!
+//! ```text
+//! socket ─ connections ─ guard ─ body ─► handlers ─ field, identity ─► port ─► the node
+//!            seats,        who      whole,   first_calls, accounts,      (submit, read)
+//!            time          may      bounded  transfers, node_calls,            │
+//!                          call              grpc                              ▼
+//! socket ◄───────────── answer, outcome: JSON, problem+json, gRPC status ◄── answers
+//! ```
+//!
+//! An edge parses, asks the node, and prints. What is malformed never reaches the ledger and burns no id; what was
+//! proposed and not answered is told as an open fate, with the id to ask again. Nothing here decides about money.
+
+pub mod accounts;
+pub mod answer;
+pub mod body;
+pub mod connections;
+pub mod desk;
+pub mod first_calls;
+pub mod grpc;
+pub mod guard;
+pub mod identity;
+pub mod listing;
+pub mod metrics;
+pub mod node_calls;
+pub mod outcome;
+pub mod port;
+pub mod router;
+pub mod statement;
+pub mod transfers;
+
+pub use answer::{Freshness, Refusal};
+pub use body::{BATCH_BYTES_MAX, BODY_BYTES_MAX};
+pub use connections::{Limits, Wire, serve};
+pub use desk::Desk;
+pub use grpc::{HealthReporter, report_health, router as grpc_router};
+pub use guard::{Guard, OperatorToken};
+pub use metrics::Metrics;
+pub use router::{ROUTES, router as http_router};

@@ -1,0 +1,98 @@
+//! The routes of a bank node over HTTP, in one place.
+
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
+use axum::routing::{get, post};
+
+use api::code::Code;
+use api::problem::Problem;
+
+use super::answer::Refusal;
+use super::desk::Desk;
+use super::metrics::Metrics;
+use super::port::BankPort;
+use super::{accounts, first_calls, guard, node_calls, transfers};
+
+/// Every route with its methods, for the test that compares them with the OpenAPI document.
+pub const ROUTES: &[(&str, &[&str])] = &[
+    ("/open_account", &["post"]),
+    ("/deposit_money", &["post"]),
+    ("/withdraw_money", &["post"]),
+    ("/move_money", &["post"]),
+    ("/check_account", &["get"]),
+    ("/shutdown", &["post"]),
+    ("/v1/accounts", &["get", "post"]),
+    ("/v1/accounts/{id}", &["get"]),
+    ("/v1/accounts/{id}/statement", &["get"]),
+    ("/v1/transfers", &["post"]),
+    ("/v1/transfers/batch", &["post"]),
+    ("/v1/transfers/{id}", &["get"]),
+    ("/v1/transfers/{id}/void", &["post"]),
+    ("/v1/election", &["post"]),
+    ("/v1/status", &["get"]),
+    ("/openapi.json", &["get"]),
+    ("/errors/{code}", &["get"]),
+    ("/livez", &["get"]),
+    ("/readyz", &["get"]),
+    ("/metrics", &["get"]),
+];
+
+/// The routes of a node; `page` is served beside them behind the same guard.
+pub fn router<B: BankPort>(desk: Desk<B>, page: Router) -> Router {
+    let guarded = Router::new()
+        .route("/open_account", post(first_calls::open_account::<B>))
+        .route("/deposit_money", post(first_calls::deposit_money::<B>))
+        .route("/withdraw_money", post(first_calls::withdraw_money::<B>))
+        .route("/move_money", post(first_calls::move_money::<B>))
+        .route("/check_account", get(first_calls::check_account::<B>))
+        .route("/shutdown", post(node_calls::shut_down::<B>))
+        .route("/v1/accounts", get(accounts::list::<B>).post(accounts::create::<B>))
+        .route("/v1/accounts/{id}", get(accounts::read::<B>))
+        .route("/v1/accounts/{id}/statement", get(accounts::statement::<B>))
+        .route("/v1/transfers", post(transfers::create::<B>))
+        .route("/v1/transfers/batch", post(transfers::create_batch::<B>))
+        .route("/v1/transfers/{id}", get(transfers::read::<B>))
+        .route("/v1/transfers/{id}/void", post(transfers::void::<B>))
+        .route("/v1/election", post(node_calls::elect::<B>))
+        .route("/v1/status", get(node_calls::status::<B>))
+        .route("/openapi.json", get(node_calls::openapi))
+        .route("/errors/{code}", get(node_calls::explain))
+        .route("/metrics", get(node_calls::figures::<B>))
+        .with_state(desk.clone())
+        .merge(page)
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn_with_state(desk.guard.clone(), guard::admit));
+    // Whoever watches the process need not know the operator's token.
+    let open = Router::new()
+        .route("/livez", get(node_calls::live))
+        .route("/readyz", get(node_calls::ready::<B>))
+        .method_not_allowed_fallback(method_not_allowed)
+        .with_state(desk.clone());
+    guarded.merge(open).layer(from_fn_with_state(desk.metrics, count))
+}
+
+async fn no_such_path(request: Request) -> Refusal {
+    let detail = format!("nothing is at {}; the paths are listed in /openapi.json", request.uri().path());
+    Problem::new(Code::NoSuchPath, detail).into()
+}
+
+async fn method_not_allowed(request: Request) -> Refusal {
+    let detail = format!("{} does not take {}; see the Allow header", request.uri().path(), request.method());
+    Problem::new(Code::MethodNotAllowed, detail).into()
+}
+
+/// Counts every request by route and code. Paths that match no route share one name, or callers could make names.
+async fn count(State(metrics): State<Metrics>, request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let response = next.run(request).await;
+    let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
+    let code = response.extensions().get::<Code>().map_or("ok", |code| code.text());
+    metrics.count_request("http", route, code, began.elapsed());
+    response
+}

@@ -1,0 +1,251 @@
+//! A whole bank node in this process: opens the files, starts the threads, serves, and stops in order.
+//!
+//! ```text
+//!   HTTP, gRPC (tokio) ──► Bank ──► replica thread ══ log        peers' readers and writers
+//!                            ▲            │ chosen
+//!                            └── answers ─┴─► apply thread ══ journal ──► checkpoint thread, now and then
+//! ```
+//!
+//! A thread that fails ends the node: the others of the group go on, and a restart recovers all that was acknowledged.
+//! A panic is a bug, and ends it too, before money moves on.
+
+use crate::apply_loop::{self, ApplyJob, ApplyLoop, Questions};
+use crate::bank::{Bank, Facts, Shared, StopReason};
+use crate::callers::Callers;
+use crate::clock::Clock;
+use crate::config::{BankNodeConfig, Exit, NodeError};
+use crate::gauges::{Books, Gauges, SyncObserver};
+use crate::peers::{Membership, Peers};
+use crate::replica_loop::{self, Inbox, ReplicaLoop};
+use crate::serve;
+use bank::Machine;
+use paxos::NodeId;
+use replica::recover::{self, Opened, RecoverError, Start};
+use replica::{ApplierSettings, Settings};
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::Receiver;
+use std::thread::{self, JoinHandle};
+use storage::{DirLock, Identity, LogOptions, RealDisk, identity};
+use tokio::sync::{mpsc, watch};
+use tracing::info;
+
+/// Paxos's window: a proposer may be this far ahead of what it has applied.
+const ALPHA: u64 = 64;
+const HEARTBEAT_US: u64 = 20_000;
+const CLOCK_SKEW_MAX_MS: u64 = 1_000;
+/// Journal records between two checkpoints: a start replays at most about so many.
+const FOLD_RECORDS: u64 = 500_000;
+
+/// Runs a node until it is told to stop, or until it cannot go on. `on_ready` is called when it listens everywhere.
+///
+/// # Errors
+/// When the node cannot start, or its disk fails.
+pub fn run_bank_node(config: &BankNodeConfig, on_ready: impl FnOnce()) -> Result<Exit, NodeError> {
+    let _lock = DirLock::take(&config.data)?;
+    let identity = identity::load(&RealDisk, &config.data)?;
+    let membership = membership(config, &identity)?;
+    let http = bind(config.http, "HTTP")?;
+    let grpc = bind(config.grpc, "gRPC")?;
+    let peer_listener = bind(config.peer_listen, "its peers")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(NodeError::system("starting the runtime"))?;
+    let metrics = serve::metrics();
+    let mut node = Node::start(config, &identity, membership, peer_listener, serve::sync_observer(&metrics))?;
+    let served = runtime.block_on(serve::serve(config, &node.bank, metrics, (http, grpc), &mut node.failures, on_ready));
+    node.stop()?;
+    served
+}
+
+/// The threads of a running node.
+struct Node {
+    bank: Bank,
+    failures: mpsc::Receiver<String>,
+    inbox: Inbox,
+    peers: Peers,
+    apply: apply_loop::ApplyQueue,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Node {
+    fn start(
+        config: &BankNodeConfig,
+        identity: &Identity,
+        membership: Membership,
+        peer_listener: TcpListener,
+        on_sync: Box<dyn SyncObserver>,
+    ) -> Result<Self, NodeError> {
+        let clock = Clock::start();
+        let boot = random_u64();
+        let opened = open(config, identity, &membership, clock, boot)?;
+        let Opened { replica, log, applier, .. } = opened;
+        let books = Books { mark: applier.mark(), accounts: applier.machine().ledger().account_count() };
+        let gauges = Arc::new(Gauges::new(&replica, books, applier.checkpoint().get(), on_sync));
+        let callers = Arc::new(Callers::default());
+        let questions = Arc::new(Questions::default());
+        let (inbox, tasks) = replica_loop::inbox();
+        let (apply, jobs) = apply_loop::queue();
+        let peers = Peers::start(membership, peer_listener, &inbox).map_err(NodeError::system("starting peers"))?;
+        let (failed, failures) = mpsc::channel(4);
+
+        let apply_loop = ApplyLoop {
+            applier,
+            me: config.node,
+            boot,
+            callers: Arc::clone(&callers),
+            questions: Arc::clone(&questions),
+            gauges: Arc::clone(&gauges),
+            queue: apply.clone(),
+            reads: BTreeMap::new(),
+            folded: Arc::default(),
+        };
+        let replica_loop = ReplicaLoop {
+            replica,
+            log,
+            peers: peers.clone(),
+            apply: apply.clone(),
+            callers: Arc::clone(&callers),
+            clock,
+            gauges: Arc::clone(&gauges),
+            inbox: inbox.clone(),
+        };
+        let threads = vec![
+            spawn("replica", failed.clone(), move || replica_loop.run(&tasks).map_err(|error| error.to_string()))?,
+            spawn("apply", failed, move || run_apply(apply_loop, &jobs))?,
+        ];
+        let bank = Bank::new(Shared {
+            facts: Facts { group: config.group.clone(), node: config.node },
+            clock,
+            inbox: inbox.clone(),
+            apply: apply.clone(),
+            callers,
+            questions,
+            gauges,
+            stopping: AtomicBool::new(false),
+            stop: watch::Sender::new(None),
+        });
+        Ok(Self { bank, failures, inbox, peers, apply, threads })
+    }
+
+    /// Ends the threads: what is at hand is written and synced.
+    fn stop(self) -> Result<(), NodeError> {
+        self.inbox.stop();
+        self.apply.put(ApplyJob::Stop);
+        self.peers.close();
+        for thread in self.threads {
+            // Each told of its own panic already.
+            let _ = thread.join();
+        }
+        let mut failures = self.failures;
+        failures.try_recv().map_or(Ok(()), |failure| Err(NodeError::Failed(failure)))
+    }
+}
+
+fn run_apply(apply_loop: ApplyLoop<RealDisk>, jobs: &Receiver<ApplyJob>) -> Result<(), String> {
+    apply_loop.run(jobs).map_err(|error| error.to_string())
+}
+
+/// Starts a thread without which the node cannot go on: its failure, or its panic, is told.
+fn spawn(
+    name: &'static str,
+    failed: mpsc::Sender<String>,
+    run: impl FnOnce() -> Result<(), String> + Send + 'static,
+) -> Result<JoinHandle<()>, NodeError> {
+    let guarded = move || {
+        let failure = match catch_unwind(AssertUnwindSafe(run)) {
+            Ok(Ok(())) => return,
+            Ok(Err(failure)) => failure,
+            Err(_) => format!("the {name} thread found a broken invariant (see above): this is a bug, please report it"),
+        };
+        // A full channel means that the node is ending for another reason already.
+        let _ = failed.try_send(failure);
+    };
+    thread::Builder::new().name(name.to_owned()).spawn(guarded).map_err(NodeError::system("starting a thread"))
+}
+
+fn open(
+    config: &BankNodeConfig,
+    identity: &Identity,
+    membership: &Membership,
+    clock: Clock,
+    boot: u64,
+) -> Result<Opened<Machine, RealDisk>, NodeError> {
+    let hash_seed = random_u64();
+    let members = membership.peers.keys().copied().collect();
+    let start = Start {
+        settings: Settings::new(boot),
+        paxos: paxos::Config::new(membership.me, members, ALPHA, HEARTBEAT_US, CLOCK_SKEW_MAX_MS),
+        applier: ApplierSettings { fold_records: FOLD_RECORDS, hash_seed },
+        log: LogOptions::default(),
+        owner: identity.owner(),
+        now: clock.now(),
+    };
+    let machine = Machine::new(hash_seed);
+    let progress = |done, all| info!(event = "replaying", slots = done, of = all);
+    let opened = recover::open(&RealDisk, &config.data, machine, start, progress).map_err(Box::<RecoverError>::new)?;
+    info!(
+        event = "opened",
+        slots_replayed = opened.replayed,
+        torn_bytes_dropped = opened.torn_bytes,
+        took_ms = clock.mono_us() / 1_000
+    );
+    Ok(opened)
+}
+
+/// Who the members are, once the directory has proved to be this node's.
+fn membership(config: &BankNodeConfig, identity: &Identity) -> Result<Membership, NodeError> {
+    let BankNodeConfig { group, cluster, node, peers, .. } = config;
+    if (&identity.group, identity.node, identity.cluster) != (group, *node, *cluster) {
+        return Err(NodeError::NotThisNode {
+            found: format!(
+                "this directory belongs to node {} of bank {} in cluster {:032x}",
+                identity.node, identity.group, identity.cluster
+            ),
+            wanted: format!("node {node} of bank {group} in cluster {cluster:032x}"),
+        });
+    }
+    if peers.len() != usize::from(identity.nodes) {
+        return Err(NodeError::Config(format!(
+            "the configuration names {} members, but the bank was made with {}",
+            peers.len(),
+            identity.nodes
+        )));
+    }
+    let zero = || NodeError::Config("members are numbered from 1".to_owned());
+    let me = NodeId::new(*node).ok_or_else(zero)?;
+    let mut members = BTreeMap::new();
+    for (number, address) in peers {
+        members.insert(NodeId::new(*number).ok_or_else(zero)?, *address);
+    }
+    if members.len() != peers.len() || !members.contains_key(&me) {
+        return Err(NodeError::Config(format!("every member must be named once, node {node} among them")));
+    }
+    Ok(Membership { cluster: *cluster, group: group.clone(), me, peers: members })
+}
+
+fn bind(address: SocketAddr, purpose: &'static str) -> Result<TcpListener, NodeError> {
+    TcpListener::bind(address).map_err(|source| NodeError::Listen { address, purpose, source })
+}
+
+/// From the operating system, by way of a random UUID.
+fn random_u64() -> u64 {
+    let (high, low) = uuid::Uuid::new_v4().as_u64_pair();
+    high ^ low.rotate_left(17)
+}
+
+/// What the stop of a node is called by who asks.
+impl From<StopReason> for Exit {
+    fn from(reason: StopReason) -> Self {
+        match reason {
+            StopReason::Asked => Self::Asked,
+            StopReason::Signal => Self::Signal,
+            StopReason::ParentGone => Self::ParentGone,
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! The thread that owns the replica and its log.
+//!
+//! ```text
+//!   inbox ──► step, step, step … ──► send · apply · refuse      (at once)
+//!                                └─► append ─► sync ─► released vows ─► step
+//! ```
+//!
+//! One sync serves all that came in while the one before it ran: group commit needs no timer. Whatever need not wait
+//! for the disk has left before the sync begins. A failed write or sync ends the node: it is never retried.
+
+use crate::apply_loop::{ApplyJob, ApplyQueue};
+use crate::callers::Callers;
+use crate::clock::Clock;
+use crate::gauges::Gauges;
+use crate::peers::Peers;
+use paxos::{Batch, Event, Serve, Slot};
+use replica::{Input, Message, Output, Replica};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+use storage::{Disk, Log, LogError, Spare, SpareJob};
+use tracing::{info, warn};
+
+const TICK: Duration = Duration::from_millis(5);
+/// Inputs taken before what they caused is written: bounds how long the first of them waits.
+const INPUTS_PER_FLUSH: usize = 256;
+/// Marks of what is chosen ride with a later sync, but not much later.
+const LAZY_SYNC: Duration = Duration::from_millis(100);
+/// Inputs that wait, at most; readers of peers wait beyond it, callers are refused.
+const INBOX_MAX: usize = 16_384;
+const LEARNED_BYTES_MAX: usize = 1 << 20;
+
+/// What the thread may be told.
+enum Task {
+    Step(Input),
+    Spare(Box<Result<Spare, LogError>>),
+    Stop,
+}
+
+/// The way to the replica's thread.
+#[derive(Clone, Debug)]
+pub(crate) struct Inbox {
+    tasks: SyncSender<Task>,
+    closed: Arc<AtomicBool>,
+}
+
+impl Inbox {
+    /// Adds an input, waiting for room. False when the node has stopped.
+    pub(crate) fn put(&self, input: Input) -> bool {
+        !self.is_closed() && self.tasks.send(Task::Step(input)).is_ok()
+    }
+
+    /// Adds an input if there is room. False when there is none, or the node has stopped.
+    pub(crate) fn try_put(&self, input: Input) -> bool {
+        !self.is_closed() && self.tasks.try_send(Task::Step(input)).is_ok()
+    }
+
+    /// Ends the thread after what it has at hand.
+    pub(crate) fn stop(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        match self.tasks.try_send(Task::Stop) {
+            // A full inbox is drained in a moment, and a closed one is looked at between flushes.
+            Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+}
+
+/// Makes an inbox and its end for the thread.
+pub(crate) fn inbox() -> (Inbox, Tasks) {
+    let (tasks, receiver) = sync_channel(INBOX_MAX);
+    (Inbox { tasks, closed: Arc::default() }, Tasks(receiver))
+}
+
+/// The thread's end of the inbox.
+#[derive(Debug)]
+pub(crate) struct Tasks(Receiver<Task>);
+
+/// Everything that the thread owns.
+pub(crate) struct ReplicaLoop<D: Disk> {
+    pub(crate) replica: Replica,
+    pub(crate) log: Log<D>,
+    pub(crate) peers: Peers,
+    pub(crate) apply: ApplyQueue,
+    pub(crate) callers: Arc<Callers>,
+    pub(crate) clock: Clock,
+    pub(crate) gauges: Arc<Gauges>,
+    pub(crate) inbox: Inbox,
+}
+
+impl<D: Disk> ReplicaLoop<D> {
+    /// Runs until told to stop, or until the disk fails.
+    pub(crate) fn run(mut self, tasks: &Tasks) -> Result<(), LogError> {
+        let mut out = Output::default();
+        let mut flow = Flow { next_tick: Instant::now(), synced_at: Instant::now(), unsynced: false };
+        loop {
+            let patience = flow.next_tick.saturating_duration_since(Instant::now());
+            match tasks.0.recv_timeout(patience) {
+                Ok(Task::Stop) => break,
+                Ok(task) => self.take(task, &mut out)?,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if self.drain(tasks, &mut out)? || self.inbox.is_closed() {
+                break;
+            }
+            if Instant::now() >= flow.next_tick {
+                self.tick(&mut flow, &mut out)?;
+            }
+            self.flush(&mut flow, &mut out)?;
+        }
+        self.flush(&mut flow, &mut out)?;
+        self.log.sync().map(drop)
+    }
+
+    /// Takes what else is at hand. True when told to stop.
+    fn drain(&mut self, tasks: &Tasks, out: &mut Output) -> Result<bool, LogError> {
+        for _ in 0..INPUTS_PER_FLUSH {
+            match tasks.0.try_recv() {
+                Ok(Task::Stop) | Err(TryRecvError::Disconnected) => return Ok(true),
+                Ok(task) => self.take(task, out)?,
+                Err(TryRecvError::Empty) => break,
+            }
+        }
+        Ok(false)
+    }
+
+    fn take(&mut self, task: Task, out: &mut Output) -> Result<(), LogError> {
+        match task {
+            Task::Step(input) => self.replica.step(self.clock.now(), input, out),
+            Task::Spare(spare) => self.log.put_spare((*spare)?),
+            Task::Stop => {}
+        }
+        Ok(())
+    }
+
+    fn tick(&mut self, flow: &mut Flow, out: &mut Output) -> Result<(), LogError> {
+        let now = self.clock.now();
+        let applied = self.gauges.applied.load(Ordering::Acquire);
+        self.replica.step(now, Input::Applied(Slot::new(applied)), out);
+        let checkpoint = self.gauges.checkpoint.load(Ordering::Acquire);
+        self.replica.step(now, Input::Checkpointed(Slot::new(checkpoint)), out);
+        self.replica.step(now, Input::Tick, out);
+        flow.next_tick = Instant::now() + TICK;
+        if flow.unsynced && flow.synced_at.elapsed() > LAZY_SYNC {
+            self.sync(flow)?;
+        }
+        self.prepare_segment();
+        self.gauges.publish(&self.replica, self.log.size_bytes(), self.clock.mono_us());
+        Ok(())
+    }
+
+    /// Carries out everything that the steps asked for, syncing as long as something waits for that.
+    fn flush(&mut self, flow: &mut Flow, out: &mut Output) -> Result<(), LogError> {
+        loop {
+            self.let_go(out)?;
+            let must_sync = out.has_vows();
+            let Some(group) = out.take_unsynced() else { return Ok(()) };
+            let pending = self.log.append(group)?;
+            flow.unsynced = true;
+            if !must_sync {
+                return Ok(());
+            }
+            let proof = self.sync(flow)?;
+            let vows = pending.release(&proof).expect("this very log was synced after the group was written");
+            let applied = self.gauges.applied.load(Ordering::Acquire);
+            self.replica.step(self.clock.now(), Input::Applied(Slot::new(applied)), out);
+            self.replica.step(self.clock.now(), Input::Released(vows), out);
+        }
+    }
+
+    fn sync(&mut self, flow: &mut Flow) -> Result<storage::Synced, LogError> {
+        let began = Instant::now();
+        let proof = self.log.sync()?;
+        flow.unsynced = false;
+        flow.synced_at = Instant::now();
+        self.gauges.observe_sync(flow.synced_at - began);
+        Ok(proof)
+    }
+
+    /// What need not wait for the disk.
+    fn let_go(&mut self, out: &mut Output) -> Result<(), LogError> {
+        for (to, message) in out.send.drain(..) {
+            self.peers.send(to, &message);
+        }
+        for (slot, batch) in out.apply.drain(..) {
+            self.apply.put(ApplyJob::Apply(slot, batch));
+        }
+        for (seq, after) in out.reads.drain(..) {
+            self.apply.put(ApplyJob::Read { seq, after });
+        }
+        for seq in out.reads_refused.drain(..) {
+            self.apply.put(ApplyJob::ReadRefused { seq });
+        }
+        self.callers.tell(out.refuse.drain(..).map(|(seq, refusal)| (seq, Err(refusal))));
+        for Serve { to, from } in out.serve.drain(..) {
+            let batches = self.log.read_chosen(from.get(), LEARNED_BYTES_MAX)?;
+            let batches = batches.into_iter().map(Batch::new).collect();
+            self.peers.send(to, &Message::Paxos(paxos::Message::Learned { from, batches }));
+        }
+        if let Some(below) = out.trim.take() {
+            self.log.trim(below.get())?;
+        }
+        for event in out.events.drain(..) {
+            tell(event);
+        }
+        Ok(())
+    }
+
+    /// The next segment is made by a thread of its own, long before it is needed.
+    fn prepare_segment(&mut self) {
+        let Some(job) = self.log.spare_job() else { return };
+        let tasks = self.inbox.tasks.clone();
+        let made = move || {
+            let _ = tasks.send(Task::Spare(Box::new(SpareJob::run(job))));
+        };
+        if let Err(error) = thread::Builder::new().name("segment".to_owned()).spawn(made) {
+            warn!(event = "no_thread", what = "preparing a log segment", why = %error);
+        }
+    }
+}
+
+/// Where the loop stands with its clockwork.
+struct Flow {
+    next_tick: Instant,
+    synced_at: Instant,
+    unsynced: bool,
+}
+
+fn tell(event: Event) {
+    match event {
+        Event::PenTaken(ballot) => info!(event = "leads", ballot = %ballot),
+        Event::PenLost { to } => info!(event = "leads_no_longer", ballot = %to),
+        Event::Leader(Some(leader)) => info!(event = "follows", leader = leader.get()),
+        Event::Leader(None) => warn!(event = "no_leader", todo = "an election is under way"),
+        Event::ClockOff { skew_ms } => {
+            warn!(event = "clock_off", skew_ms, effect = "this node neither leads nor stands", todo = "set its clock");
+        }
+        Event::ClockFine => info!(event = "clock_fine"),
+        Event::Quorum(true) => info!(event = "quorum"),
+        Event::Quorum(false) => {
+            warn!(event = "no_quorum", effect = "requests wait, then fail with 503 or 504", todo = "start the other nodes");
+        }
+    }
+}

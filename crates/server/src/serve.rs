@@ -1,0 +1,161 @@
+//! The node's edges while it runs: HTTP, gRPC, the page's feed, and what ends them.
+//!
+//! An orderly stop: nothing new is taken, the pen is handed over, callers that wait get their answers, open requests
+//! end, and only then do the node's threads.
+
+use crate::audit;
+use crate::bank::{Bank, StopReason};
+use crate::config::{BankNodeConfig, Exit, NodeError};
+use crate::edge::connections::{self, Limits, Wire};
+use crate::edge::desk::Desk;
+use crate::edge::guard::{Guard, OperatorToken};
+use crate::edge::metrics::Metrics;
+use crate::edge::{grpc, router};
+use crate::feeder;
+use crate::gauges::SyncObserver;
+use crate::page;
+use prometheus_client::metrics::histogram::Histogram;
+use std::io::Read;
+use std::net::TcpListener;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tracing::{error, info};
+
+/// How long callers that wait may still get their answers once a stop was asked for.
+const DRAIN_MAX: Duration = Duration::from_millis(1_500);
+const QUEUES_PERIOD: Duration = Duration::from_millis(500);
+
+/// The node's figures.
+pub(crate) fn metrics() -> Metrics {
+    Metrics::new()
+}
+
+/// Where the log's syncs are counted.
+pub(crate) fn sync_observer(metrics: &Metrics) -> Box<dyn SyncObserver> {
+    Box::new(Syncs(metrics.fsync().clone()))
+}
+
+#[derive(Debug)]
+struct Syncs(Histogram);
+
+impl SyncObserver for Syncs {
+    fn observe(&self, took: Duration) {
+        self.0.observe(took.as_secs_f64());
+    }
+}
+
+/// Serves until the node is told to stop, or until a thread of it fails.
+pub(crate) async fn serve(
+    config: &BankNodeConfig,
+    bank: &Bank,
+    metrics: Metrics,
+    listeners: (TcpListener, TcpListener),
+    failures: &mut mpsc::Receiver<String>,
+    on_ready: impl FnOnce(),
+) -> Result<Exit, NodeError> {
+    let token = config.operator_token.as_deref().map(|token| {
+        OperatorToken::new(token).ok_or_else(|| NodeError::Config("the operator's token is empty".to_owned()))
+    });
+    let desk = Desk { bank: bank.clone(), guard: Guard::new(token.transpose()?), metrics: metrics.clone() };
+    let (publisher, feed) = page::feed();
+    let addresses = config.http_of_members.iter().copied().collect();
+    let feeding = tokio::spawn(feeder::run(bank.clone(), publisher, addresses));
+    let measuring = tokio::spawn(measure_queues(bank.clone(), metrics));
+
+    let (stop, stopped) = watch::channel(false);
+    let extra = page::router(feed).merge(audit::router(bank.clone()));
+    let http = router::router(desk.clone(), extra);
+    let (grpc, health) = grpc::router(desk);
+    let telling = tokio::spawn(grpc::report_health(bank.clone(), health));
+    let (http_listener, grpc_listener) = (listen(listeners.0)?, listen(listeners.1)?);
+    let http = tokio::spawn(connections::serve(http_listener, http, Wire::Http, Limits::default(), stopped.clone()));
+    let grpc = tokio::spawn(connections::serve(grpc_listener, grpc, Wire::Grpc, Limits::default(), stopped));
+    watch_signals(bank.clone())?;
+    if config.exit_with_parent {
+        watch_parent(bank.clone())?;
+    }
+    info!(event = "serving", bank = %config.group, http = %config.http, grpc = %config.grpc);
+    on_ready();
+
+    let ended = wait(bank, failures).await;
+    feeding.abort();
+    measuring.abort();
+    telling.abort();
+    if let Ok(reason) = &ended {
+        info!(event = "stopping", why = ?reason);
+        bank.leave();
+        let drained = async {
+            while bank.waiting() > 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let _ = tokio::time::timeout(DRAIN_MAX, drained).await;
+    }
+    // Nobody is left to be told: the receivers are gone only if the servers are.
+    let _ = stop.send(true);
+    for server in [http, grpc] {
+        if let Err(panic) = server.await {
+            error!(event = "bug", what = "a listener ended by itself", why = %panic);
+        }
+    }
+    ended.map(Exit::from)
+}
+
+/// Waits for the word to stop, or for a failure.
+async fn wait(bank: &Bank, failures: &mut mpsc::Receiver<String>) -> Result<StopReason, NodeError> {
+    let mut asked = bank.stop_asked();
+    tokio::select! {
+        reason = asked.wait_for(Option::is_some) => {
+            let reason = reason.ok().and_then(|reason| *reason);
+            Ok(reason.unwrap_or(StopReason::Signal))
+        }
+        Some(failure) = failures.recv() => Err(NodeError::Failed(failure)),
+    }
+}
+
+fn listen(listener: TcpListener) -> Result<tokio::net::TcpListener, NodeError> {
+    let doing = "listening";
+    listener.set_nonblocking(true).map_err(NodeError::system(doing))?;
+    tokio::net::TcpListener::from_std(listener).map_err(NodeError::system(doing))
+}
+
+fn watch_signals(bank: Bank) -> Result<(), NodeError> {
+    let doing = "watching for signals";
+    let mut terminate = signal(SignalKind::terminate()).map_err(NodeError::system(doing))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(NodeError::system(doing))?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        bank.stop(StopReason::Signal);
+    });
+    Ok(())
+}
+
+/// Standard input is the parent's end of a pipe: when it closes, the parent is gone, however it ended.
+fn watch_parent(bank: Bank) -> Result<(), NodeError> {
+    let watch = move || {
+        let mut byte = [0];
+        while matches!(std::io::stdin().read(&mut byte), Ok(read) if read > 0) {}
+        bank.stop(StopReason::ParentGone);
+    };
+    std::thread::Builder::new()
+        .name("parent".to_owned())
+        .spawn(watch)
+        .map(drop)
+        .map_err(NodeError::system("watching the parent"))
+}
+
+async fn measure_queues(bank: Bank, metrics: Metrics) {
+    let pen = metrics.queue("pen");
+    let callers = metrics.queue("callers");
+    let mut ticks = tokio::time::interval(QUEUES_PERIOD);
+    loop {
+        ticks.tick().await;
+        let (waiting_for_pen, of_callers) = bank.queues();
+        pen.set(waiting_for_pen as u64);
+        callers.set(of_callers as u64);
+    }
+}
