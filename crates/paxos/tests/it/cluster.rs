@@ -4,23 +4,23 @@
 use paxos::{Batch, Config, Effects, Event, Message, NodeId, Now, Paxos, Record, Recovered, Slot, Vow, invariant};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-pub const HEARTBEAT_US: u64 = 20_000;
-pub const TICK_US: u64 = 5_000;
-pub const ALPHA: u64 = 8;
+pub(crate) const HEARTBEAT_US: u64 = 20_000;
+pub(crate) const TICK_US: u64 = 5_000;
+pub(crate) const ALPHA: u64 = 8;
 
-pub fn node(number: u16) -> NodeId {
+pub(crate) fn node(number: u16) -> NodeId {
     NodeId::new(number).expect("tests number their nodes from 1")
 }
 
-pub fn slot(number: u64) -> Slot {
+pub(crate) fn slot(number: u64) -> Slot {
     Slot::new(number)
 }
 
-pub fn batch(text: &str) -> Batch {
+pub(crate) fn batch(text: &str) -> Batch {
     Batch::new(bytes::Bytes::copy_from_slice(text.as_bytes()))
 }
 
-pub fn config(me: u16, members: u16) -> Config {
+pub(crate) fn config(me: u16, members: u16) -> Config {
     Config {
         me: node(me),
         members: (1..=members).map(node).collect(),
@@ -34,41 +34,41 @@ pub fn config(me: u16, members: u16) -> Config {
 
 /// Whether a crash keeps what was appended and never synced: a disk may do either.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unsynced {
+pub(crate) enum Unsynced {
     Lost,
     Kept,
 }
 
-pub struct Node {
+pub(crate) struct Node {
     /// `None` while it is down.
-    pub paxos: Option<Paxos>,
+    pub(crate) paxos: Option<Paxos>,
     log: Vec<Record>,
     synced: usize,
     /// With how long a log each vow came out.
     held: VecDeque<(NodeId, Vow)>,
-    pub chosen: BTreeMap<Slot, Batch>,
-    pub reads: Vec<(u64, Slot)>,
-    pub events: Vec<Event>,
-    pub wall_ahead_ms: i64,
+    pub(crate) chosen: BTreeMap<Slot, Batch>,
+    pub(crate) reads: Vec<(u64, Slot)>,
+    pub(crate) events: Vec<Event>,
+    pub(crate) wall_ahead_ms: i64,
     /// A disk that never finishes a sync, until it is set to false again.
-    pub disk_hangs: bool,
+    pub(crate) disk_hangs: bool,
 }
 
-pub struct Cluster {
+pub(crate) struct Cluster {
     size: u16,
-    pub mono_us: u64,
-    pub nodes: BTreeMap<u16, Node>,
-    pub queues: BTreeMap<(u16, u16), VecDeque<Message>>,
+    pub(crate) mono_us: u64,
+    pub(crate) nodes: BTreeMap<u16, Node>,
+    pub(crate) queues: BTreeMap<(u16, u16), VecDeque<Message>>,
     /// Directions that lose everything.
-    pub cut: BTreeSet<(u16, u16)>,
+    pub(crate) cut: BTreeSet<(u16, u16)>,
     /// What was chosen, by whoever said so first.
-    pub truth: BTreeMap<Slot, Batch>,
+    pub(crate) truth: BTreeMap<Slot, Batch>,
     #[cfg(feature = "controls")]
-    pub control: Option<paxos::Control>,
+    pub(crate) control: Option<paxos::Control>,
 }
 
 impl Cluster {
-    pub fn new(size: u16) -> Cluster {
+    pub(crate) fn new(size: u16) -> Cluster {
         let mut cluster = Cluster {
             size,
             mono_us: 1_000_000,
@@ -100,7 +100,7 @@ impl Cluster {
     }
 
     #[cfg(feature = "controls")]
-    pub fn without(size: u16, control: paxos::Control) -> Cluster {
+    pub(crate) fn without(size: u16, control: paxos::Control) -> Cluster {
         let mut cluster = Cluster::new(size);
         cluster.control = Some(control);
         for number in 1..=size {
@@ -110,21 +110,21 @@ impl Cluster {
         cluster
     }
 
-    pub fn now(&self, number: u16) -> Now {
+    pub(crate) fn now(&self, number: u16) -> Now {
         let wall_ms = 1_700_000_000_000 + (self.mono_us / 1_000) as i64 + self.nodes[&number].wall_ahead_ms;
         Now { mono_us: self.mono_us, wall_ms: wall_ms as u64 }
     }
 
-    pub fn paxos(&self, number: u16) -> &Paxos {
+    pub(crate) fn paxos(&self, number: u16) -> &Paxos {
         self.nodes[&number].paxos.as_ref().expect("the test asks a node that is up")
     }
 
-    pub fn is_up(&self, number: u16) -> bool {
+    pub(crate) fn is_up(&self, number: u16) -> bool {
         self.nodes[&number].paxos.is_some()
     }
 
     /// Runs one call of a node and carries out its effects.
-    pub fn call<T>(&mut self, number: u16, call: impl FnOnce(&mut Paxos, Now, &mut Effects) -> T) -> Option<T> {
+    pub(crate) fn call<T>(&mut self, number: u16, call: impl FnOnce(&mut Paxos, Now, &mut Effects) -> T) -> Option<T> {
         let now = self.now(number);
         let mut fx = Effects::default();
         let node = self.nodes.get_mut(&number).expect("a node of this cluster");
@@ -163,14 +163,14 @@ impl Cluster {
         }
     }
 
-    pub fn send(&mut self, from: u16, to: u16, message: Message) {
+    pub(crate) fn send(&mut self, from: u16, to: u16, message: Message) {
         if !self.cut.contains(&(from, to)) {
             self.queues.entry((from, to)).or_default().push_back(message);
         }
     }
 
     /// Everything appended so far is on disk: vows leave.
-    pub fn sync(&mut self, number: u16) {
+    pub(crate) fn sync(&mut self, number: u16) {
         let node = self.nodes.get_mut(&number).expect("a node of this cluster");
         if node.disk_hangs || node.paxos.is_none() {
             return;
@@ -187,14 +187,14 @@ impl Cluster {
     }
 
     /// Delivers the first message of that direction, if there is one.
-    pub fn deliver(&mut self, from: u16, to: u16) -> bool {
+    pub(crate) fn deliver(&mut self, from: u16, to: u16) -> bool {
         let Some(message) = self.queues.get_mut(&(from, to)).and_then(VecDeque::pop_front) else { return false };
         self.call(to, |paxos, now, fx| paxos.on_message(now, node(from), message, fx));
         true
     }
 
     /// Syncs and delivers until nothing is under way. Time stands still.
-    pub fn drain(&mut self) {
+    pub(crate) fn drain(&mut self) {
         for _ in 0..10_000 {
             for number in 1..=self.size {
                 self.sync(number);
@@ -211,7 +211,7 @@ impl Cluster {
         panic!("the nodes never stop talking although no time passes");
     }
 
-    pub fn tick(&mut self) {
+    pub(crate) fn tick(&mut self) {
         self.mono_us += TICK_US;
         for number in 1..=self.size {
             self.call(number, |paxos, now, fx| paxos.on_tick(now, fx));
@@ -219,7 +219,7 @@ impl Cluster {
     }
 
     /// Lets time pass until the condition holds; answers how long it took, or panics after ten seconds.
-    pub fn run_until(&mut self, what: &str, condition: impl Fn(&Cluster) -> bool) -> u64 {
+    pub(crate) fn run_until(&mut self, what: &str, condition: impl Fn(&Cluster) -> bool) -> u64 {
         let began_us = self.mono_us;
         self.drain();
         while !condition(self) {
@@ -230,7 +230,7 @@ impl Cluster {
         self.mono_us - began_us
     }
 
-    pub fn run_for(&mut self, span_us: u64) {
+    pub(crate) fn run_for(&mut self, span_us: u64) {
         let end_us = self.mono_us + span_us;
         self.drain();
         while self.mono_us < end_us {
@@ -240,7 +240,7 @@ impl Cluster {
     }
 
     /// The node that holds the pen with the highest ballot, once one does.
-    pub fn holder(&self) -> Option<u16> {
+    pub(crate) fn holder(&self) -> Option<u16> {
         let holders = self.nodes.iter().filter(|(_, node)| node.paxos.as_ref().is_some_and(Paxos::has_pen));
         holders
             .max_by_key(|(_, node)| node.paxos.as_ref().map(|paxos| paxos.status().ballot))
@@ -248,7 +248,7 @@ impl Cluster {
     }
 
     /// Makes the given node the holder.
-    pub fn elect(&mut self, number: u16) {
+    pub(crate) fn elect(&mut self, number: u16) {
         self.run_for(3 * HEARTBEAT_US);
         self.call(number, |paxos, now, fx| paxos.elect(now, fx));
         self.run_until("an elected node takes the pen", |cluster| cluster.paxos(number).has_pen());
@@ -256,12 +256,12 @@ impl Cluster {
         assert_eq!(self.holder(), Some(number));
     }
 
-    pub fn propose(&mut self, number: u16, text: &str) -> Option<Slot> {
+    pub(crate) fn propose(&mut self, number: u16, text: &str) -> Option<Slot> {
         self.call(number, |paxos, _, fx| paxos.propose(batch(text), fx)).and_then(Result::ok)
     }
 
     /// Proposes at whoever holds the pen and waits until the nodes given know that it is chosen.
-    pub fn choose(&mut self, text: &str, known_by: &[u16]) {
+    pub(crate) fn choose(&mut self, text: &str, known_by: &[u16]) {
         self.run_until("somebody holds the pen", |cluster| cluster.holder().is_some());
         let wanted = batch(text);
         let began_us = self.mono_us;
@@ -275,11 +275,11 @@ impl Cluster {
         }
     }
 
-    pub fn statuses(&self) -> Vec<(u16, paxos::Status)> {
+    pub(crate) fn statuses(&self) -> Vec<(u16, paxos::Status)> {
         self.nodes.iter().filter_map(|(number, node)| Some((*number, node.paxos.as_ref()?.status()))).collect()
     }
 
-    pub fn crash(&mut self, number: u16, unsynced: Unsynced) {
+    pub(crate) fn crash(&mut self, number: u16, unsynced: Unsynced) {
         let node = self.nodes.get_mut(&number).expect("a node of this cluster");
         if unsynced == Unsynced::Lost {
             node.log.truncate(node.synced);
@@ -293,7 +293,7 @@ impl Cluster {
         }
     }
 
-    pub fn start(&mut self, number: u16) {
+    pub(crate) fn start(&mut self, number: u16) {
         let now = self.now(number);
         #[cfg_attr(not(feature = "controls"), expect(unused_mut, reason = "only a control changes it"))]
         let mut config = config(number, self.size);
@@ -319,18 +319,18 @@ impl Cluster {
         }
     }
 
-    pub fn cut_both(&mut self, one: u16, other: u16) {
+    pub(crate) fn cut_both(&mut self, one: u16, other: u16) {
         self.cut.insert((one, other));
         self.cut.insert((other, one));
         self.queues.remove(&(one, other));
         self.queues.remove(&(other, one));
     }
 
-    pub fn heal(&mut self) {
+    pub(crate) fn heal(&mut self) {
         self.cut.clear();
     }
 
-    pub fn knows(&self, number: u16, text: &str) -> bool {
+    pub(crate) fn knows(&self, number: u16, text: &str) -> bool {
         self.nodes[&number].chosen.values().any(|known| *known == batch(text))
     }
 }

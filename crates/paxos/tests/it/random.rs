@@ -6,7 +6,7 @@ use crate::cluster::{ALPHA, Cluster, Unsynced};
 use proptest::prelude::*;
 
 #[derive(Clone, Debug)]
-pub enum Step {
+pub(crate) enum Step {
     Deliver(u16, u16),
     Lose(u16, u16),
     Double(u16, u16),
@@ -25,7 +25,7 @@ pub enum Step {
     Drain,
 }
 
-pub fn steps(size: u16) -> impl Strategy<Value = Vec<Step>> {
+pub(crate) fn steps(size: u16) -> impl Strategy<Value = Vec<Step>> {
     let node = 1..=size;
     let pair = (1..=size, 1..=size);
     let step = prop_oneof![
@@ -48,7 +48,7 @@ pub fn steps(size: u16) -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 100..400)
 }
 
-pub fn play(cluster: &mut Cluster, size: u16, steps: Vec<Step>) {
+pub(crate) fn play(cluster: &mut Cluster, size: u16, steps: Vec<Step>) {
     let mut reads = BTreeMapOfReads::new();
     for (number, step) in steps.into_iter().enumerate() {
         match step {
