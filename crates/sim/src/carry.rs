@@ -1,0 +1,312 @@
+//! What a step of a node wants done, carried out: records to the log, messages to the network, chosen batches to the
+//! applier, answers to callers. It does what the shell does, with the shell's threads made into events.
+
+use crate::check::Violation;
+use crate::check::agreement::Found;
+use crate::clients::Reply;
+use crate::control::Control;
+use crate::node::{Fold, Stop};
+use crate::trace::Who;
+use crate::world::{Event, Life, Parcel, Step, World};
+use bytes::{Bytes, BytesMut};
+use paxos::{Batch, Serve, Slot};
+use replica::{Input, Message, Output, StateMachine};
+use storage::{Pending, Unsynced};
+
+/// Chosen batches sent to a peer that has fallen behind, at most so many bytes at a time: small, so that catching up
+/// takes several rounds in which something can go wrong.
+const LEARNED_BYTES: usize = 4096;
+
+impl World {
+    /// One input to one node, and all that follows from it at once.
+    pub(crate) fn step(&mut self, node: usize, input: Input) -> Step {
+        let now = self.nodes[node].now(self.schedule.now_us());
+        let Some(process) = self.nodes[node].process.as_mut() else { return Ok(()) };
+        let mut out = Output::default();
+        process.replica.step(now, input, &mut out);
+        self.carry(node, out)
+    }
+
+    fn carry(&mut self, node: usize, mut out: Output) -> Step {
+        let now = self.schedule.now_us();
+        for event in &out.events {
+            self.tally.elections += u64::from(matches!(event, paxos::Event::PenTaken(_)));
+            self.trace.event(now, Who::Node(node), "says", &[], || format!("{event:?}"));
+        }
+        let has_vows = out.has_vows();
+        let unsynced = out.take_unsynced();
+        let Some(process) = self.nodes[node].process.as_mut() else { return Ok(()) };
+        process.wants_sync |= has_vows;
+        process.to_write.extend(unsynced);
+        process.to_apply.extend(out.apply);
+        process.ready_reads.extend(out.reads);
+        for (to, message) in &out.send {
+            self.send(node, usize::from(to.get()) - 1, message);
+        }
+        for (seq, refusal) in out.refuse {
+            self.answer(node, seq, Reply::Refused(refusal));
+        }
+        for seq in out.reads_refused {
+            self.answer(node, seq, Reply::ReadRefused);
+        }
+        if let Err(stop) = self.write(node) {
+            return self.stopped(node, stop);
+        }
+        for serve in out.serve {
+            if let Err(stop) = self.serve(node, serve) {
+                return self.stopped(node, stop);
+            }
+        }
+        if let Some(below) = out.trim
+            && let Err(stop) = self.trim(node, below)
+        {
+            return self.stopped(node, stop);
+        }
+        self.answer_reads(node)?;
+        self.apply_soon(node);
+        Ok(())
+    }
+
+    pub(crate) fn send(&mut self, from: usize, to: usize, message: &Message) {
+        let (head, tail) = replica::wire::encode(message);
+        let arrivals = self.network.send(self.schedule.now_us(), from, to);
+        let mut whole = BytesMut::with_capacity(head.len() + tail.len());
+        whole.extend_from_slice(&head);
+        whole.extend_from_slice(&tail);
+        let bytes: Bytes = whole.freeze();
+        for at_us in arrivals.at_us.into_iter().flatten() {
+            let generation = arrivals.generation;
+            let parcel = Parcel { from, to: self.life(to), generation, bytes: bytes.clone() };
+            self.schedule.at(at_us, Event::Deliver(parcel));
+        }
+    }
+
+    /// Appends what waits, unless a sync is under way: then it waits for the next. A sync is begun when somebody waits
+    /// for it.
+    fn write(&mut self, node: usize) -> Result<(), Stop> {
+        let unproven = self.control == Some(Control::SendBeforeSync);
+        let life = self.life(node);
+        let Some(process) = self.nodes[node].process.as_mut() else { return Ok(()) };
+        if process.syncing {
+            return Ok(());
+        }
+        for group in std::mem::take(&mut process.to_write) {
+            process.append(group)?;
+        }
+        if process.wants_sync {
+            process.wants_sync = false;
+            process.syncing = true;
+            let slowness = self.nodes[node].slowness;
+            let delay = self.random.long_tailed(self.plan.sync_us, self.plan.sync_us_max) * slowness;
+            self.schedule.after(delay, Event::Sync(life));
+        }
+        if unproven {
+            self.release_unproven(node);
+        }
+        Ok(())
+    }
+
+    /// Control: what waits for the disk leaves at once. It does so as an event, as it would leave after a sync.
+    fn release_unproven(&mut self, node: usize) {
+        let life = self.life(node);
+        let Some(process) = self.nodes[node].process.as_mut() else { return };
+        let vows = std::mem::take(&mut process.appended).into_iter().map(Pending::release_without_proof);
+        process.unproven.extend(vows);
+        if !process.unproven.is_empty() {
+            self.schedule.after(0, Event::Unproven(life));
+        }
+    }
+
+    pub(crate) fn on_unproven(&mut self, life: Life) -> Step {
+        if !self.is_alive(life) {
+            return Ok(());
+        }
+        let process = self.nodes[life.node].process.as_mut().expect("a live node has a process");
+        for vows in std::mem::take(&mut process.unproven) {
+            self.step(life.node, Input::Released(vows))?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn on_sync(&mut self, life: Life) -> Step {
+        if !self.is_alive(life) {
+            return Ok(());
+        }
+        let process = self.nodes[life.node].process.as_mut().expect("a live node has a process");
+        process.syncing = false;
+        let released = match process.sync() {
+            Ok(released) => released,
+            Err(stop) => return self.stopped(life.node, stop),
+        };
+        self.trace.event(self.schedule.now_us(), Who::Node(life.node), "synced", &[released.len() as u64], || {
+            format!("{} groups", released.len())
+        });
+        for vows in released {
+            self.step(life.node, Input::Released(vows))?;
+        }
+        if self.is_alive(life)
+            && let Err(stop) = self.write(life.node)
+        {
+            return self.stopped(life.node, stop);
+        }
+        Ok(())
+    }
+
+    fn serve(&mut self, node: usize, serve: Serve) -> Result<(), Stop> {
+        let Some(process) = self.nodes[node].process.as_ref() else { return Ok(()) };
+        let batches = process.log.read_chosen(serve.from.get(), LEARNED_BYTES)?;
+        if !batches.is_empty() {
+            let batches = batches.into_iter().map(Batch::new).collect();
+            let message = Message::Paxos(paxos::Message::Learned { from: serve.from, batches });
+            self.send(node, usize::from(serve.to.get()) - 1, &message);
+        }
+        Ok(())
+    }
+
+    fn trim(&mut self, node: usize, below: Slot) -> Result<(), Stop> {
+        let Some(process) = self.nodes[node].process.as_mut() else { return Ok(()) };
+        process.log.trim(below.get())?;
+        self.tally.trims += 1;
+        self.trace.event(self.schedule.now_us(), Who::Node(node), "trims", &[below.get()], || format!("log below slot {below}"));
+        Ok(())
+    }
+
+    fn apply_soon(&mut self, node: usize) {
+        let life = self.life(node);
+        let Some(process) = self.nodes[node].process.as_mut() else { return };
+        if !process.to_apply.is_empty() && !std::mem::replace(&mut process.applying, true) {
+            let delay = self.random.between(1, self.plan.apply_us);
+            self.schedule.after(delay, Event::Apply(life));
+        }
+    }
+
+    /// Applies one batch, or all that wait: the applier's thread takes what it finds.
+    pub(crate) fn on_apply(&mut self, life: Life) -> Step {
+        if !self.is_alive(life) {
+            return Ok(());
+        }
+        let count = if self.random.chance(500) { 1 } else { usize::MAX };
+        let process = self.nodes[life.node].process.as_mut().expect("a live node has a process");
+        process.applying = false;
+        let count = count.min(process.to_apply.len());
+        let batches: Vec<(Slot, Batch)> = process.to_apply.drain(..count).collect();
+        for (slot, batch) in batches {
+            self.apply(life.node, slot, &batch)?;
+            if !self.is_alive(life) {
+                return Ok(());
+            }
+        }
+        let applied = self.nodes[life.node].process.as_ref().map_or(Slot::ZERO, |process| process.applier.applied());
+        self.step(life.node, Input::Applied(applied))?;
+        self.begin_fold(life.node)
+    }
+
+    fn apply(&mut self, node: usize, slot: Slot, batch: &Batch) -> Step {
+        self.checks.on_batch(node, slot, batch)?;
+        let Some(process) = self.nodes[node].process.as_mut() else { return Ok(()) };
+        let answers = match process.applier.apply(slot, batch) {
+            Ok(answers) => answers,
+            Err(error) => return self.stopped(node, error.into()),
+        };
+        let found = Found {
+            batch: batch.digest().0,
+            answers: answers.iter().map(|applied| applied.answer.clone()).collect(),
+            state: process.applier.machine().digest(),
+            chain: process.applier.mark().chain,
+        };
+        let numbers = [slot.get(), u64::from(found.chain[0]), u64::from(found.state[0])];
+        self.trace.event(self.schedule.now_us(), Who::Node(node), "applies", &numbers, || {
+            format!("slot {slot}: {} requests, {} bytes", answers.len(), batch.bytes().len())
+        });
+        self.checks.agreement.check(node, slot.get(), &found)?;
+        let own = (self.nodes[node].id.get(), self.nodes[node].boot);
+        for applied in answers {
+            if (applied.tag.origin, applied.tag.boot) == own {
+                let answers = applied
+                    .answer
+                    .map_err(|error| Violation(format!("slot {slot} answered a good request with {error}")))?;
+                self.answer(node, applied.tag.seq, Reply::Answered { slot: slot.get(), answers });
+            }
+        }
+        Ok(())
+    }
+
+    fn answer_reads(&mut self, node: usize) -> Step {
+        let Some(process) = self.nodes[node].process.as_mut() else { return Ok(()) };
+        let applied = process.applier.applied();
+        let (due, waiting) = std::mem::take(&mut process.ready_reads).into_iter().partition(|(_, slot)| *slot <= applied);
+        process.ready_reads = waiting;
+        let due: Vec<(u64, Slot)> = due;
+        for (seq, _) in due {
+            self.answer_read(node, seq);
+        }
+        Ok(())
+    }
+
+    /// Begins a fold if one is due; it runs and ends as later events, so that anything can happen in between.
+    pub(crate) fn begin_fold(&mut self, node: usize) -> Step {
+        let life = self.life(node);
+        let Some(process) = self.nodes[node].process.as_mut() else { return Ok(()) };
+        if !matches!(process.fold, Fold::Idle) {
+            return Ok(());
+        }
+        if let Some(job) = process.applier.fold_if_due() {
+            process.fold = Fold::Begun(job);
+            let delay = self.random.between(1, self.plan.fold_us);
+            self.schedule.after(delay, Event::Fold(life));
+        }
+        Ok(())
+    }
+
+    /// The next part of a fold: the job runs, or what it made is taken over.
+    pub(crate) fn on_fold(&mut self, life: Life) -> Step {
+        if !self.is_alive(life) {
+            return Ok(());
+        }
+        self.arm_fold(life.node);
+        let process = self.nodes[life.node].process.as_mut().expect("a live node has a process");
+        match std::mem::replace(&mut process.fold, Fold::Idle) {
+            Fold::Idle => Ok(()),
+            Fold::Begun(job) => match job.run() {
+                Ok(folded) => {
+                    process.fold = Fold::Done(folded);
+                    let delay = self.random.between(1, self.plan.fold_us);
+                    self.schedule.after(delay, Event::Fold(life));
+                    Ok(())
+                }
+                Err(error) => {
+                    self.tally.crashes_in_fold += 1;
+                    self.stopped(life.node, error.into())
+                }
+            },
+            Fold::Done(folded) => {
+                let slot = process.applier.install(folded);
+                self.nodes[life.node].checkpoint = slot.get();
+                self.tally.folds += 1;
+                self.trace.event(self.schedule.now_us(), Who::Node(life.node), "checkpoint", &[slot.get()], || {
+                    format!("through slot {slot}")
+                });
+                self.step(life.node, Input::Checkpointed(slot))?;
+                self.begin_fold(life.node)
+            }
+        }
+    }
+}
+
+impl crate::node::Process {
+    fn append(&mut self, group: Unsynced<replica::Vows>) -> Result<(), Stop> {
+        let pending = self.log.append(group)?;
+        self.appended.push(pending);
+        Ok(())
+    }
+
+    /// Syncs the log and releases all that was appended before.
+    fn sync(&mut self) -> Result<Vec<replica::Vows>, Stop> {
+        let proof = self.log.sync()?;
+        let groups = std::mem::take(&mut self.appended);
+        let release = |pending: Pending<replica::Vows>| {
+            pending.release(&proof).map_err(|_| Stop::Bug("a proof of sync does not cover what was appended before".into()))
+        };
+        groups.into_iter().map(release).collect()
+    }
+}

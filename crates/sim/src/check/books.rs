@@ -1,0 +1,293 @@
+//! The books kept a second time, from the answers alone: a naive set of balances, holds and outcomes that is told every
+//! request in the order of the log with what the first node that applied it answered.
+//!
+//! It decides nothing. It checks that the answers make sense together: one outcome per id, replays equal to first
+//! answers, what was voided never moves, holds end once and by their placer, balances after each outcome and after
+//! each slot are what the movements add up to, and no customer ever owes.
+
+use super::{Violation, must};
+use ledger::{AccountId, Answer, Balances, Command, HoldState, Ledger, Outcome, Placer, Rejected, Request, TransferId};
+use std::collections::BTreeMap;
+
+/// The first outcome of an id.
+#[derive(Debug, Clone, Copy)]
+pub struct First {
+    pub command: Command,
+    pub outcome: Outcome,
+    pub slot: u64,
+    pub place: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct HeldBack {
+    placer: Placer,
+    command: Command,
+    state: HoldState,
+    end: Option<Outcome>,
+}
+
+#[derive(Debug, Default)]
+pub struct Books {
+    /// By the ids of transfers, holds, closings and tombstones.
+    outcomes: BTreeMap<TransferId, First>,
+    openings: BTreeMap<AccountId, First>,
+    holds: BTreeMap<TransferId, HeldBack>,
+    balances: BTreeMap<AccountId, Balances>,
+    /// The balance of each account after each slot that changed it.
+    past: BTreeMap<AccountId, Vec<(u64, Balances)>>,
+    changed: Vec<AccountId>,
+    last_place: Option<u64>,
+}
+
+impl Books {
+    /// One request of a slot that nobody had applied before, in the order of the log.
+    pub fn on_request(&mut self, slot: u64, request: &Request, answers: &[Answer]) -> Result<(), Violation> {
+        must(request.commands.len() == answers.len(), || {
+            format!("slot {slot}: {} commands got {} answers", request.commands.len(), answers.len())
+        })?;
+        if request.linked {
+            check_linked(slot, answers)?;
+        }
+        for (command, answer) in request.commands.iter().zip(answers) {
+            self.on_answer(slot, command, answer)?;
+        }
+        Ok(())
+    }
+
+    /// The slot is applied: the ledger of the node that did must hold what the movements add up to.
+    pub fn on_slot_end(&mut self, slot: u64, ledger: &Ledger) -> Result<(), Violation> {
+        for account in std::mem::take(&mut self.changed) {
+            let balances = self.balances.get(&account).copied().unwrap_or_default();
+            self.past.entry(account).or_default().push((slot, balances));
+        }
+        for account in ledger.accounts(0) {
+            let expected = self.balances.get(&account.id).copied().unwrap_or_default();
+            must(account.balances == expected, || {
+                format!("money: after slot {slot} account {} has {:?}, movements add up to {expected:?}", account.id, account.balances)
+            })?;
+            must(account.internal.is_some() || account.balances.available() >= 0, || {
+                format!("money: after slot {slot} customer {} owes {:?}", account.id, account.balances)
+            })?;
+        }
+        let open = self.holds.values().filter(|hold| hold.state == HoldState::Held).count() as u64;
+        must(ledger.hold_count() == open, || {
+            format!("holds: after slot {slot} the ledger has {} open holds, outcomes leave {open}", ledger.hold_count())
+        })
+    }
+
+    /// What a client was told, against what the log's order says: the same outcome for each id.
+    pub fn check_told(&self, request: &Request, answers: &[Answer]) -> Result<(), Violation> {
+        for (command, answer) in request.commands.iter().zip(answers) {
+            let Some(first) = self.first_of(command) else { continue };
+            let reused = answer.outcome.rejection() == Some(&Rejected::IdReused);
+            must(reused || same_outcome(&first, answer), || {
+                format!("outcome: a client was told {:?} for {command:?}, the log says {:?}", answer.outcome, first.outcome)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The first outcome of what this command names, if it is of a kind whose id has one outcome.
+    pub fn first_of(&self, command: &Command) -> Option<First> {
+        match command {
+            Command::OpenAccount { id, .. } => self.openings.get(id).copied(),
+            Command::Transfer { id, .. } | Command::PlaceHold { id, .. } | Command::CloseAccount { id, .. } => {
+                self.outcomes.get(id).copied()
+            }
+            Command::VoidTransfer { id } => self.outcomes.get(id).copied(),
+            Command::PostHold { .. } | Command::VoidHold { .. } | Command::ChangeSetting { .. } => None,
+        }
+    }
+
+    /// Every id's first outcome, in the order of ids.
+    pub fn outcomes(&self) -> impl Iterator<Item = (TransferId, &First)> {
+        self.outcomes.iter().map(|(id, first)| (*id, first))
+    }
+
+    pub fn balances_at(&self, account: AccountId, slot: u64) -> Balances {
+        let past = self.past.get(&account).map_or(&[][..], Vec::as_slice);
+        let until = past.partition_point(|(changed, _)| *changed <= slot);
+        until.checked_sub(1).map_or(Balances::default(), |at| past[at].1)
+    }
+
+    fn on_answer(&mut self, slot: u64, command: &Command, answer: &Answer) -> Result<(), Violation> {
+        if answer.outcome.rejection() == Some(&Rejected::IdReused) {
+            let first = self.first_of(command);
+            return must(first.is_some_and(|first| !same_content(&first.command, command)), || {
+                format!("slot {slot}: {command:?} was refused as another use of its id, but nothing else used it")
+            });
+        }
+        if answer.replay {
+            return self.on_replay(slot, command, answer);
+        }
+        let is_settled = |command: &Command| self.first_of(command).filter(|_| binds(command, &answer.outcome));
+        if let Some(first) = is_settled(command) {
+            return Err(Violation(format!(
+                "outcome: slot {slot} gave {command:?} the outcome {:?}; slot {} had given it {:?}",
+                answer.outcome, first.slot, first.outcome
+            )));
+        }
+        must(self.last_place < Some(answer.place), || {
+            format!("slot {slot}: {command:?} stands at place {} though {:?} was taken", answer.place, self.last_place)
+        })?;
+        self.last_place = Some(answer.place);
+        self.note_first(First { command: *command, outcome: answer.outcome, slot, place: answer.place });
+        self.move_money(slot, command, &answer.outcome)
+    }
+
+    fn note_first(&mut self, first: First) {
+        let unbound = matches!(first.outcome, Outcome::Rejected { .. });
+        match first.command {
+            Command::OpenAccount { id, .. } if !unbound => drop(self.openings.insert(id, first)),
+            Command::Transfer { id, .. } | Command::PlaceHold { id, .. } | Command::CloseAccount { id, .. } => {
+                self.outcomes.insert(id, first);
+            }
+            Command::VoidTransfer { id } | Command::VoidHold { id, .. }
+                if matches!(first.outcome, Outcome::Voided { .. }) =>
+            {
+                self.outcomes.insert(id, first);
+            }
+            Command::OpenAccount { .. }
+            | Command::VoidTransfer { .. }
+            | Command::VoidHold { .. }
+            | Command::PostHold { .. }
+            | Command::ChangeSetting { .. } => {}
+        }
+    }
+
+    fn on_replay(&self, slot: u64, command: &Command, answer: &Answer) -> Result<(), Violation> {
+        let expected = match command {
+            Command::PostHold { id, .. } | Command::VoidHold { id, .. } => {
+                let ended = self.holds.get(id).and_then(|hold| hold.end);
+                ended.or_else(|| self.outcomes.get(id).map(|first| first.outcome)).is_some_and(|end| end == answer.outcome)
+            }
+            Command::ChangeSetting { .. } => true,
+            Command::OpenAccount { .. }
+            | Command::CloseAccount { .. }
+            | Command::Transfer { .. }
+            | Command::PlaceHold { .. }
+            | Command::VoidTransfer { .. } => self.first_of(command).is_some_and(|first| same_outcome(&first, answer)),
+        };
+        must(expected, || {
+            let first = self.first_of(command).map(|first| first.outcome);
+            format!("replay: slot {slot} answered {command:?} with {:?} again; the first was {first:?}", answer.outcome)
+        })
+    }
+
+    /// Does to the naive balances what the outcome says was done, and checks the balances that it tells.
+    fn move_money(&mut self, slot: u64, command: &Command, outcome: &Outcome) -> Result<(), Violation> {
+        match (command, outcome) {
+            (Command::Transfer { debit, credit, amount, .. }, Outcome::Posted { debit: d, credit: c, .. }) => {
+                self.balances.entry(*debit).or_default().posted_debits += amount.minor();
+                self.balances.entry(*credit).or_default().posted_credits += amount.minor();
+                self.check_sides(slot, command, (*debit, d), (*credit, c))
+            }
+            (Command::PlaceHold { id, placer, debit, credit, amount, .. }, Outcome::Held { debit: d, credit: c, .. }) => {
+                let hold = HeldBack { placer: *placer, command: *command, state: HoldState::Held, end: None };
+                self.holds.insert(*id, hold);
+                self.balances.entry(*debit).or_default().held_debits += amount.minor();
+                self.balances.entry(*credit).or_default().held_credits += amount.minor();
+                self.check_sides(slot, command, (*debit, d), (*credit, c))
+            }
+            (Command::PostHold { id, placer }, Outcome::HoldPosted { .. }) => {
+                self.end_hold(slot, (*id, *placer), HoldState::Posted, outcome)
+            }
+            (Command::VoidHold { id, placer }, Outcome::HoldVoided { .. }) => {
+                self.end_hold(slot, (*id, *placer), HoldState::Voided, outcome)
+            }
+            (_, Outcome::Rejected { .. }) => Ok(()),
+            (Command::VoidTransfer { .. } | Command::VoidHold { .. }, Outcome::Voided { .. }) => Ok(()),
+            (Command::OpenAccount { .. }, Outcome::Opened { .. }) => Ok(()),
+            (Command::CloseAccount { .. }, Outcome::Closed { .. }) => Ok(()),
+            (Command::ChangeSetting { .. }, Outcome::SettingChanged { .. }) => Ok(()),
+            (command, outcome) => {
+                Err(Violation(format!("slot {slot}: {command:?} cannot have the outcome {outcome:?}")))
+            }
+        }
+    }
+
+    fn end_hold(
+        &mut self,
+        slot: u64,
+        (id, placer): (TransferId, Placer),
+        state: HoldState,
+        outcome: &Outcome,
+    ) -> Result<(), Violation> {
+        let open = self.holds.get_mut(&id).filter(|hold| hold.state == HoldState::Held && hold.placer == placer);
+        let Some(hold) = open else {
+            return Err(Violation(format!("holds: slot {slot} ended hold {id} ({state:?}), which its placer does not hold")));
+        };
+        hold.state = state;
+        hold.end = Some(*outcome);
+        let Command::PlaceHold { debit, credit, amount, .. } = hold.command else {
+            return Err(Violation(format!("holds: {id} is no hold")));
+        };
+        let posted = if state == HoldState::Posted { amount.minor() } else { 0 };
+        let balances = self.balances.entry(debit).or_default();
+        balances.held_debits -= amount.minor();
+        balances.posted_debits += posted;
+        let balances = self.balances.entry(credit).or_default();
+        balances.held_credits -= amount.minor();
+        balances.posted_credits += posted;
+        match outcome {
+            Outcome::HoldPosted { debit: d, credit: c, .. } | Outcome::HoldVoided { debit: d, credit: c, .. } => {
+                self.check_sides(slot, &Command::PostHold { id, placer }, (debit, d), (credit, c))
+            }
+            other => Err(Violation(format!("holds: {id} ended as {other:?}"))),
+        }
+    }
+
+    fn check_sides(
+        &mut self,
+        slot: u64,
+        command: &Command,
+        debit: (AccountId, &Balances),
+        credit: (AccountId, &Balances),
+    ) -> Result<(), Violation> {
+        for (account, told) in [debit, credit] {
+            self.changed.push(account);
+            let expected = self.balances.get(&account).copied().unwrap_or_default();
+            must(*told == expected, || {
+                format!("money: slot {slot}, {command:?}: {account} was told {told:?}, movements add up to {expected:?}")
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether this outcome of this command is the one that its id has for ever.
+fn binds(command: &Command, outcome: &Outcome) -> bool {
+    match command {
+        Command::Transfer { .. } | Command::PlaceHold { .. } | Command::CloseAccount { .. } => true,
+        Command::OpenAccount { .. } => matches!(outcome, Outcome::Opened { .. }),
+        Command::VoidTransfer { .. } => matches!(outcome, Outcome::Voided { .. }),
+        Command::PostHold { .. } | Command::VoidHold { .. } | Command::ChangeSetting { .. } => false,
+    }
+}
+
+/// All or none: if one item of a linked request was refused, all were, save those that had their outcome before.
+fn check_linked(slot: u64, answers: &[Answer]) -> Result<(), Violation> {
+    let refused = answers.iter().any(|answer| answer.outcome.rejection().is_some());
+    let done = answers.iter().any(|answer| answer.outcome.rejection().is_none() && !answer.replay);
+    must(!(refused && done), || format!("linked: slot {slot} did one item of a request and refused another"))
+}
+
+/// Equal but for what became of a hold since, and a voided id, which answers with a rejection.
+fn same_outcome(first: &First, answer: &Answer) -> bool {
+    let rejection = answer.outcome.rejection();
+    match (&first.outcome, &answer.outcome) {
+        (Outcome::Voided { .. }, Outcome::Rejected { .. }) => rejection == Some(&Rejected::Voided),
+        (
+            Outcome::Held { time_ms, debit, credit, now: _ },
+            Outcome::Held { time_ms: time, debit: d, credit: c, now: _ },
+        ) => (time_ms, debit, credit) == (time, d, c) && first.place == answer.place,
+        (first_outcome, outcome) => first_outcome == outcome && first.place == answer.place,
+    }
+}
+
+fn same_content(first: &Command, command: &Command) -> bool {
+    first == command
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,89 @@
+//! What one ideal machine would do: the same ledger over a journal that is a list in memory and an index that forgets
+//! nothing. It is told every slot once, in order, by whoever has it first; what any node answers or holds after a slot
+//! is compared with it.
+//!
+//! It shares the ledger's rules with the nodes, so it cannot find a wrong rule (`books` and the ledger's own tests do);
+//! it finds whatever lies between the rules and the disk: logs, journals, runs of ids, checkpoints, replays.
+
+use super::Violation;
+use bank::{BankAnswer, Machine};
+use ledger::Request;
+use paxos::{Batch, Slot};
+use replica::{At, JournalPort, StateMachine, request};
+use std::collections::BTreeMap;
+use storage::JournalRecord;
+
+#[derive(Debug)]
+pub struct Reference {
+    machine: Machine,
+    journal: Memory,
+}
+
+/// A journal in memory.
+#[derive(Debug, Default)]
+struct Memory {
+    records: Vec<JournalRecord>,
+    by_id: BTreeMap<u128, u64>,
+}
+
+/// What a slot's requests are and what they are answered.
+#[derive(Debug)]
+pub struct Ideal {
+    pub requests: Vec<(Request, BankAnswer)>,
+    pub state: [u8; 32],
+}
+
+impl Default for Reference {
+    fn default() -> Reference {
+        let mut machine = Machine::new(7);
+        machine.restored().expect("an empty checkpoint is one");
+        Reference { machine, journal: Memory::default() }
+    }
+}
+
+impl Reference {
+    /// Every node's rules with one switched off are the ideal machine's too: what is then looked for is a contradiction
+    /// among its own answers.
+    pub fn switch(&mut self, control: ledger::Control) {
+        self.machine.set_control(control);
+    }
+
+    pub fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    pub fn apply(&mut self, slot: Slot, batch: &Batch) -> Result<Ideal, Violation> {
+        let decoded = request::decode(batch)
+            .map_err(|error| Violation(format!("slot {} holds what nobody can read: {error}", slot.get())))?;
+        // Each batch begins with a header, which takes a place of its own.
+        self.journal.records.push([0; storage::RECORD]);
+        let at = At { slot: slot.get(), clock_ms: decoded.clock_ms };
+        let mut requests = Vec::with_capacity(decoded.requests.len());
+        for tagged in decoded.requests {
+            let answer = self.machine.apply(at, &tagged.request, &mut self.journal);
+            let request = Request::decode(&tagged.request)
+                .map_err(|error| Violation(format!("slot {} holds a malformed request: {error}", slot.get())))?;
+            requests.push((request, answer));
+        }
+        Ok(Ideal { requests, state: self.machine.digest() })
+    }
+}
+
+impl JournalPort for Memory {
+    fn find(&self, id: u128) -> Option<JournalRecord> {
+        self.by_id.get(&id).map(|place| self.records[*place as usize])
+    }
+
+    fn push(&mut self, id: Option<u128>, record: &JournalRecord) -> u64 {
+        let place = self.records.len() as u64;
+        self.records.push(*record);
+        if let Some(id) = id {
+            self.by_id.entry(id).or_insert(place);
+        }
+        place
+    }
+
+    fn next_place(&self) -> u64 {
+        self.records.len() as u64
+    }
+}

@@ -1,0 +1,174 @@
+//! How a run ends: the trouble stops and everything heals, and then the group must come right by itself, in bounded time.
+//!
+//! ```text
+//! Troubled ──time──► Healed ──all asked for is answered, all nodes equal──► power cut of all ──► Restarted ──all equal──► Over
+//! ```
+//!
+//! The last power cut asks for what acknowledgement promises: what was answered is on disks, not in memories. After it the
+//! journals of all nodes are read from end to end.
+
+use crate::check::{Violation, must};
+use crate::trace::Who;
+use crate::world::{End, Event, Step, World};
+use ledger::{Body, Outcome, Record, TransferId};
+use std::collections::BTreeMap;
+
+/// From the end of trouble until everything must be well, in virtual microseconds. A few elections and catch-ups take
+/// well under a second; what is not done in this time is stuck.
+const RECOVERY_US: u64 = 10_000_000;
+const LOOK_EVERY_US: u64 = 10_000;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Troubled,
+    Healed { since_us: u64 },
+    Restarted { since_us: u64 },
+    Over,
+}
+
+impl World {
+    pub(crate) fn is_troubled(&self) -> bool {
+        self.phase == Phase::Troubled
+    }
+
+    /// Time to see whether the next part of the run can begin.
+    pub(crate) fn look_around(&mut self) -> Step {
+        let now = self.schedule.now_us();
+        match self.phase {
+            Phase::Troubled => {
+                self.heal();
+                self.phase = Phase::Healed { since_us: now };
+            }
+            Phase::Healed { since_us } => {
+                if self.clients.are_done() && self.nodes_are_equal() {
+                    self.restart_all();
+                    self.phase = Phase::Restarted { since_us: now };
+                } else {
+                    self.check_progress(now - since_us)?;
+                }
+            }
+            Phase::Restarted { since_us } => {
+                if self.nodes_are_equal() {
+                    self.check_journals()?;
+                    self.phase = Phase::Over;
+                } else {
+                    self.check_progress(now - since_us)?;
+                }
+            }
+            Phase::Over => {}
+        }
+        self.schedule.after(LOOK_EVERY_US, Event::LookAround);
+        Ok(())
+    }
+
+    fn heal(&mut self) {
+        self.trace.event(self.schedule.now_us(), Who::World, "healed", &[], || "no more trouble from here on".to_owned());
+        self.network.calm();
+        for node in 0..self.plan.nodes {
+            let machine = &mut self.nodes[node];
+            machine.clock.correct();
+            machine.full = false;
+            machine.slowness = 1;
+            // A process that would have failed at its next operation goes on: the trouble is over.
+            machine.armed = false;
+            machine.disk.heal();
+            self.schedule.after(1_000, Event::Start { node });
+        }
+        self.clients.finish();
+    }
+
+    fn restart_all(&mut self) {
+        self.trace.event(self.schedule.now_us(), Who::World, "power cut", &[], || "of all nodes".to_owned());
+        for node in 0..self.plan.nodes {
+            self.crash(node, End::PowerLoss);
+        }
+    }
+
+    /// All nodes run and have applied the same slots, the highest that anybody ever applied among them.
+    fn nodes_are_equal(&self) -> bool {
+        let highest = self.checks.agreement.highest();
+        self.nodes.iter().all(|node| {
+            node.process.as_ref().is_some_and(|process| {
+                process.applier.applied().get() == highest && process.to_apply.is_empty()
+            })
+        })
+    }
+
+    fn check_progress(&self, waited_us: u64) -> Step {
+        must(waited_us < RECOVERY_US, || {
+            let nodes: Vec<String> = self.nodes.iter().map(|node| match &node.process {
+                None => format!("{} down", node.id),
+                Some(process) => {
+                    let status = process.replica.status();
+                    format!("{} {:?} leader {:?} chosen {} applied {}", node.id, status.role, status.leader, status.chosen, status.applied)
+                }
+            }).collect();
+            format!(
+                "progress: {} s after all trouble ended, highest slot {}, {}; nodes: {}",
+                RECOVERY_US / 1_000_000,
+                self.checks.agreement.highest(),
+                self.clients.waiting(),
+                nodes.join("; ")
+            )
+        })
+    }
+
+    /// Every node's journal, from end to end: each id's first outcome is there exactly once, and nothing else moved money.
+    fn check_journals(&self) -> Step {
+        for node in &self.nodes {
+            let process = node.process.as_ref().expect("all nodes run");
+            let mut outcomes: BTreeMap<TransferId, Record> = BTreeMap::new();
+            for place in 0..process.applier.places() {
+                let bytes = process.applier.record(place).map_err(|error| {
+                    Violation(format!("journal: node {} cannot read place {place}: {error}", node.id))
+                })?;
+                // A batch's header is no record of the ledger.
+                let Ok(record) = Record::decode(&bytes) else { continue };
+                let Some(id) = outcome_id(&record.body) else { continue };
+                let before = outcomes.insert(id, record);
+                must(before.is_none(), || {
+                    format!("journal: node {} has two outcomes of {id}: {:?} and {:?}", node.id, before, record.body)
+                })?;
+            }
+            for (id, first) in self.checks.books.outcomes() {
+                let Some(record) = outcomes.remove(&id) else {
+                    return Err(Violation(format!(
+                        "journal: node {} has lost {id}, which was {:?} in slot {}",
+                        node.id, first.outcome, first.slot
+                    )));
+                };
+                must((record.slot, record.place) == (first.slot, first.place), || {
+                    format!("journal: node {} has {id} in slot {}, it was in {}", node.id, record.slot, first.slot)
+                })?;
+                let posted = matches!(record.body, Body::TransferPosted { .. });
+                must(posted == matches!(first.outcome, Outcome::Posted { .. }), || {
+                    format!("journal: node {} has {:?} for {id}, the answer was {:?}", node.id, record.body, first.outcome)
+                })?;
+            }
+            must(outcomes.is_empty(), || {
+                format!("journal: node {} has outcomes that nobody was given: {:?}", node.id, outcomes.keys())
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// The id whose one outcome this record is.
+fn outcome_id(body: &Body) -> Option<TransferId> {
+    match body {
+        Body::TransferPosted { movement, .. }
+        | Body::HoldPlaced { movement, .. }
+        | Body::TransferRejected { movement, .. }
+        | Body::HoldRejected { movement, .. } => Some(movement.id),
+        Body::AccountClosed { id, .. } | Body::CloseRejected { id, .. } | Body::Tombstone { id } => Some(*id),
+        Body::AccountOpened { .. }
+        | Body::OpenRejected { .. }
+        | Body::HoldPosted { .. }
+        | Body::HoldVoided { .. }
+        | Body::PostHoldRejected { .. }
+        | Body::VoidHoldRejected { .. }
+        | Body::VoidTransferRejected { .. }
+        | Body::SettingChanged { .. }
+        | Body::SettingRejected { .. } => None,
+    }
+}

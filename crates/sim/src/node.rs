@@ -1,0 +1,213 @@
+//! One simulated machine: its clock and disk, which outlive the process, and the process, if it runs.
+//!
+//! A process is what the shell runs on real machines (`replica`, log, applier) with the shell's threads made into events:
+//!
+//! ```text
+//!  step ─► to_write ──append──► in_sync ──(a while later: sync)──► released vows ─► step
+//!     └──► to_apply ──(a while later: apply)──► answers, reads, fold due? ──(later: run)──(later: install)
+//! ```
+//!
+//! Whatever the disk refuses ends the process, as it does in the shell.
+
+use crate::clock::Clock;
+use crate::control::Control;
+use crate::plan::Plan;
+use bank::Machine;
+use paxos::{Batch, NodeId, Now, Slot};
+use replica::{Applier, ApplierSettings, Replica, Settings, Vows, recover};
+use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
+use storage::{FaultyDisk, FoldJob, Folded, Log, LogOptions, Owner, Pending, Unsynced};
+
+/// The cluster that every simulated node belongs to.
+const CLUSTER: u128 = 0x5a17;
+
+pub(crate) struct Node {
+    pub(crate) id: NodeId,
+    pub(crate) disk: FaultyDisk,
+    pub(crate) clock: Clock,
+    /// Counts the starts of this node; 0 before the first.
+    pub(crate) boot: u64,
+    pub(crate) process: Option<Box<Process>>,
+    /// The disk has no room at present.
+    pub(crate) full: bool,
+    /// The disk was told to fail at some operation to come.
+    pub(crate) armed: bool,
+    /// Syncs take so many times as long at present.
+    pub(crate) slowness: u64,
+    /// The highest checkpoint ever installed: it never goes back.
+    pub(crate) checkpoint: u64,
+}
+
+pub(crate) struct Process {
+    pub(crate) replica: Replica,
+    pub(crate) log: Log<FaultyDisk>,
+    pub(crate) applier: Applier<Machine, FaultyDisk>,
+    pub(crate) to_write: Vec<Unsynced<Vows>>,
+    /// Appended since the last sync.
+    pub(crate) appended: Vec<Pending<Vows>>,
+    /// Control: vows that leave without a proof of sync.
+    pub(crate) unproven: Vec<Vows>,
+    /// Something appended, or to be, waits for a sync.
+    pub(crate) wants_sync: bool,
+    pub(crate) syncing: bool,
+    pub(crate) to_apply: VecDeque<(Slot, Batch)>,
+    pub(crate) applying: bool,
+    pub(crate) fold: Fold,
+    /// Callers that wait for the outcome of a request, and for a read, by number.
+    pub(crate) callers: BTreeMap<u64, Caller>,
+    /// Reads that may be answered once that slot is applied.
+    pub(crate) ready_reads: Vec<(u64, Slot)>,
+    pub(crate) next_seq: u64,
+    pub(crate) leaving: bool,
+    /// What it was last told of the connection to each node.
+    pub(crate) connected: Vec<bool>,
+}
+
+/// Where the fold of the journal into the checkpoint is.
+pub(crate) enum Fold {
+    Idle,
+    Begun(FoldJob<FaultyDisk>),
+    Done(Folded<FaultyDisk>),
+}
+
+/// A client's attempt that waits at a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Caller {
+    pub(crate) client: usize,
+    pub(crate) attempt: u64,
+}
+
+/// Why a process did not start or had to end.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// The disk refused an operation, as it was told to.
+    Disk(String),
+    /// Nothing that was done to the machine explains this.
+    Bug(String),
+}
+
+impl Node {
+    pub(crate) fn new(number: usize, disk_seed: u64, clock: Clock) -> Node {
+        Node {
+            id: node_id(number),
+            disk: FaultyDisk::new(disk_seed),
+            clock,
+            boot: 0,
+            process: None,
+            full: false,
+            armed: false,
+            slowness: 1,
+            checkpoint: 0,
+        }
+    }
+
+    pub(crate) fn now(&self, true_us: u64) -> Now {
+        Now { mono_us: self.clock.mono_us(true_us), wall_ms: self.clock.wall_ms(true_us) }
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        self.process.is_some()
+    }
+
+    /// Starts the process on what the disk holds.
+    pub(crate) fn start(&mut self, true_us: u64, plan: &Plan, control: Option<Control>) -> Result<Started, Stop> {
+        self.boot += 1;
+        self.clock.on_start(true_us);
+        let start = recover::Start {
+            settings: Settings { resend_us: 100_000, ..Settings::new(self.boot) },
+            paxos: paxos::Config {
+                me: self.id,
+                members: (0..plan.nodes).map(node_id).collect(),
+                alpha: plan.alpha,
+                heartbeat_us: 20_000,
+                clock_skew_max_ms: 1_000,
+                control: control.and_then(Control::in_paxos),
+            },
+            applier: ApplierSettings { fold_records: plan.fold_records, hash_seed: u64::from(self.id.get()) },
+            log: LogOptions { segment_bytes: plan.segment_bytes },
+            owner: Owner { cluster: CLUSTER, node: self.id.get() },
+            now: self.now(true_us),
+        };
+        let machine = Machine::new(u64::from(self.id.get()));
+        let opened = recover::open(&self.disk, Path::new("/node"), machine, start, |_, _| {});
+        let mut opened = opened.map_err(|error| stop_of_recovery(&error))?;
+        if let Some(control) = control {
+            control.switch(&mut opened.replica, &mut opened.applier);
+        }
+        let started = Started { torn_bytes: opened.torn_bytes, replayed: opened.replayed };
+        self.process = Some(Box::new(Process {
+            replica: opened.replica,
+            log: opened.log,
+            applier: opened.applier,
+            to_write: Vec::new(),
+            appended: Vec::new(),
+            unproven: Vec::new(),
+            wants_sync: false,
+            syncing: false,
+            to_apply: VecDeque::new(),
+            applying: false,
+            fold: Fold::Idle,
+            callers: BTreeMap::new(),
+            ready_reads: Vec::new(),
+            next_seq: 0,
+            leaving: false,
+            connected: vec![false; plan.nodes],
+        }));
+        Ok(started)
+    }
+}
+
+/// What a start found.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Started {
+    pub(crate) torn_bytes: u64,
+    pub(crate) replayed: u64,
+}
+
+fn node_id(number: usize) -> NodeId {
+    u16::try_from(number + 1).ok().and_then(NodeId::new).expect("a simulated group is small")
+}
+
+/// A disk that was told to fail explains a failure; damage, a gap or a divergence is never explained by a crash.
+fn stop_of_recovery(error: &recover::RecoverError) -> Stop {
+    use recover::RecoverError;
+    use replica::ApplyError;
+    use storage::{OpenError, StorageError};
+    let from_disk = match error {
+        RecoverError::Open(OpenError::Failed(error))
+        | RecoverError::Log(error)
+        | RecoverError::Apply(ApplyError::Storage(error)) => matches!(error, StorageError::Io { .. }),
+        RecoverError::Open(OpenError::Rot { .. } | OpenError::Foreign { .. })
+        | RecoverError::Apply(ApplyError::Unknown { .. } | ApplyError::OutOfOrder { .. })
+        | RecoverError::Gap { .. } => false,
+    };
+    if from_disk { Stop::Disk(error.to_string()) } else { Stop::Bug(error.to_string()) }
+}
+
+impl From<storage::StorageError> for Stop {
+    fn from(error: storage::StorageError) -> Stop {
+        match error {
+            storage::StorageError::Io { .. } | storage::StorageError::Poisoned { .. } => Stop::Disk(error.to_string()),
+            storage::StorageError::Rot { .. }
+            | storage::StorageError::Diverged { .. }
+            | storage::StorageError::TooLarge { .. }
+            | storage::StorageError::Absent { .. } => Stop::Bug(error.to_string()),
+        }
+    }
+}
+
+impl From<replica::ApplyError> for Stop {
+    fn from(error: replica::ApplyError) -> Stop {
+        match error {
+            replica::ApplyError::Storage(error) => error.into(),
+            replica::ApplyError::Unknown { .. } | replica::ApplyError::OutOfOrder { .. } => Stop::Bug(error.to_string()),
+        }
+    }
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Node").field("id", &self.id).field("boot", &self.boot).field("up", &self.is_up()).finish()
+    }
+}

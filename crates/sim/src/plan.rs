@@ -1,0 +1,165 @@
+//! What one seed is: how many nodes and clients, how good the network and the disks, which faults and how often.
+//!
+//! Not every seed has everything. Each draws a subset ("swarm testing", Groce et al., ISSTA 2012): a run in which
+//! everything happens all the time hides what needs a quiet stretch, such as a long log behind one slow node.
+//!
+//! A control may aim: it then gets the faults and the workload in which its rule matters.
+
+use crate::control::Control;
+use crate::network::Weather;
+use crate::random::Random;
+use crate::run::Setup;
+
+/// Kinds of faults, and of what operators do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// A process ends; what was not synced may be kept, torn or lost.
+    Crash,
+    /// The same, at the n-th disk operation from now on: in the middle of whatever it is doing.
+    CrashAtDiskOperation,
+    /// Several nodes lose power in the same moment.
+    PowerCut,
+    DiskFull,
+    DiskSlow,
+    /// Cables are cut in one of the shapes of `cuts`.
+    Cut,
+    /// One connection breaks and comes again.
+    Disconnect,
+    ClockJump,
+    /// An operator asks for an election.
+    Elect,
+    /// An orderly shutdown and a start some time later.
+    ShutDown,
+}
+
+pub const ALL_FAULTS: [Fault; 10] = [
+    Fault::Crash,
+    Fault::CrashAtDiskOperation,
+    Fault::PowerCut,
+    Fault::DiskFull,
+    Fault::DiskSlow,
+    Fault::Cut,
+    Fault::Disconnect,
+    Fault::ClockJump,
+    Fault::Elect,
+    Fault::ShutDown,
+];
+
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub nodes: usize,
+    pub clients: usize,
+    /// Faults end and everything heals at this time.
+    pub faults_until_us: u64,
+    /// The faults of this seed; one that is there twice comes twice as often. Empty: none.
+    pub faults: Vec<Fault>,
+    pub fault_every_us: u64,
+    /// How long a node stays down, a cable cut, a disk full.
+    pub trouble_us: (u64, u64),
+    pub weather: Weather,
+    pub sync_us: u64,
+    pub sync_us_max: u64,
+    pub tick_us: u64,
+    pub segment_bytes: u64,
+    /// A fold of the journal into the checkpoint is begun when so many records were written since the last.
+    pub fold_records: u64,
+    /// How far the pipeline reaches beyond what is applied.
+    pub alpha: u64,
+    /// How long a fold takes, from its beginning to its installation.
+    pub fold_us: u64,
+    /// How long a chosen batch waits between the look-up of its ids and its application.
+    pub apply_us: u64,
+    /// How long a node tries to settle a request before it says that its outcome is unknown.
+    pub patience_us: u64,
+    pub workload: Workload,
+}
+
+/// What clients ask for: weights, and how quick and how wide they are.
+#[derive(Debug, Clone)]
+pub struct Workload {
+    pub pause_us: u64,
+    pub accounts: u64,
+    /// Commands in one request at most.
+    pub width: u64,
+    /// Of a thousand operations, so many repeat an earlier id.
+    pub repeats_per_mille: u64,
+    pub holds_per_mille: u64,
+    pub reads_per_mille: u64,
+    pub voids_per_mille: u64,
+    /// Of a thousand transfers, so many ask for more than anybody has.
+    pub too_much_per_mille: u64,
+}
+
+impl Plan {
+    pub fn new(setup: &Setup, random: &mut Random) -> Plan {
+        let nodes = setup.nodes.unwrap_or_else(|| random.pick(&[3, 3, 5]));
+        let mut plan = Plan {
+            nodes,
+            clients: random.between(2, 6) as usize,
+            faults_until_us: random.between(800_000, 2_500_000),
+            faults: ALL_FAULTS.into_iter().filter(|_| random.chance(500)).collect(),
+            fault_every_us: random.between(40_000, 300_000),
+            trouble_us: (5_000, random.between(100_000, 500_000)),
+            weather: Weather {
+                delay_us: random.between(50, 1_500),
+                delay_us_max: random.between(5_000, 60_000),
+                loss_per_mille: random.pick(&[0, 0, 1, 5, 30]),
+                duplicates_per_mille: random.pick(&[0, 1, 10, 50]),
+            },
+            sync_us: random.between(50, 2_000),
+            sync_us_max: random.between(2_000, 30_000),
+            tick_us: 5_000,
+            segment_bytes: random.pick(&[16_384, 16_384, 65_536]),
+            fold_records: random.between(8, 80),
+            alpha: random.pick(&[4, 16, 64]),
+            fold_us: random.between(100, 60_000),
+            apply_us: random.between(1, 2_000),
+            patience_us: random.pick(&[60_000, 200_000, 600_000]),
+            workload: Workload {
+                pause_us: random.between(1_000, 30_000),
+                accounts: random.between(2, 12),
+                width: random.pick(&[1, 3, 12]),
+                repeats_per_mille: random.pick(&[20, 100, 300]),
+                holds_per_mille: random.pick(&[0, 200, 400]),
+                reads_per_mille: random.pick(&[50, 200]),
+                voids_per_mille: random.pick(&[0, 30, 100]),
+                too_much_per_mille: random.pick(&[50, 200]),
+            },
+        };
+        if let Some(control) = setup.control {
+            plan.aim_at(control);
+        }
+        plan
+    }
+
+    /// The faults and the workload in which the rule that is off matters most.
+    fn aim_at(&mut self, control: Control) {
+        match control {
+            Control::SendBeforeSync | Control::ForgetPromise | Control::CountOwnVoteEarly => {
+                self.faults = vec![Fault::PowerCut, Fault::Crash, Fault::Elect, Fault::Cut];
+                self.fault_every_us = 30_000;
+                self.trouble_us = (2_000, 60_000);
+            }
+            Control::ReuseBallot | Control::PromiseFromSlot | Control::IgnoreFloors => {
+                self.faults = vec![Fault::Crash, Fault::Cut, Fault::Elect, Fault::Disconnect];
+                self.fault_every_us = 30_000;
+                self.trouble_us = (2_000, 100_000);
+            }
+            Control::ApplyUnchosen => {
+                self.faults = vec![Fault::Crash, Fault::Cut, Fault::PowerCut];
+                self.fault_every_us = 30_000;
+                self.trouble_us = (2_000, 60_000);
+            }
+            Control::SkipIdIndex | Control::DropIdsEarly | Control::RejectionsNotJournaled => {
+                self.faults = vec![Fault::Crash];
+                self.fold_records = 6;
+                self.workload.repeats_per_mille = 400;
+            }
+            Control::RunPastCheckpoint | Control::TrimBeforeCheckpoint => {
+                self.faults = vec![Fault::Crash, Fault::PowerCut];
+                self.fault_every_us = 50_000;
+                self.fold_records = 10;
+            }
+        }
+    }
+}
