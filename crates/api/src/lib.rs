@@ -15,6 +15,7 @@ pub mod field;
 pub mod grpc;
 pub mod idempotency;
 pub mod json;
+pub mod openapi;
 pub mod problem;
 pub mod rejection;
 pub mod status;

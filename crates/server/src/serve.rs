@@ -66,8 +66,7 @@ pub(crate) async fn serve(
     let (stop, stopped) = watch::channel(false);
     let extra = page::router(feed).merge(audit::router(bank.clone()));
     let http = router::router(desk.clone(), extra);
-    let (grpc, health) = grpc::router(desk);
-    let telling = tokio::spawn(grpc::report_health(bank.clone(), health));
+    let grpc = grpc::router(desk);
     let (http_listener, grpc_listener) = (listen(listeners.0)?, listen(listeners.1)?);
     let http = tokio::spawn(connections::serve(http_listener, http, Wire::Http, Limits::default(), stopped.clone()));
     let grpc = tokio::spawn(connections::serve(grpc_listener, grpc, Wire::Grpc, Limits::default(), stopped));
@@ -81,7 +80,6 @@ pub(crate) async fn serve(
     let ended = wait(bank, failures).await;
     feeding.abort();
     measuring.abort();
-    telling.abort();
     if let Ok(reason) = &ended {
         info!(event = "stopping", why = ?reason);
         bank.leave();

@@ -51,11 +51,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits {
-            connections_max: 4096,
-            header_timeout: Duration::from_secs(20),
-            drain_timeout: Duration::from_secs(3),
-        }
+        Limits { connections_max: 4096, header_timeout: Duration::from_secs(20), drain_timeout: Duration::from_secs(3) }
     }
 }
 
@@ -193,8 +189,9 @@ fn refuse(mut stream: TcpStream, wire: Wire, refusals: &Arc<Semaphore>) {
     }
     tokio::spawn(async move {
         let _permit = permit;
-        let problem = Problem::new(Code::TooManyConnections, "every connection of this node is at work; try again shortly")
-            .retry_after_ms(1000);
+        let problem =
+            Problem::new(Code::TooManyConnections, "every connection of this node is at work; try again shortly")
+                .retry_after_ms(1000);
         let body = problem.to_json();
         let answer = format!(
             "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 1\r\n\
@@ -265,7 +262,9 @@ impl Seats {
     fn evict_most_silent(&self) -> bool {
         let mut taken = self.lock();
         let idle = taken.iter().filter(|(_, seat)| seat.at_work.load(Ordering::Relaxed) == 0);
-        let Some(number) = idle.min_by_key(|(_, seat)| seat.heard_ms.load(Ordering::Relaxed)).map(|(number, _)| *number) else {
+        let Some(number) =
+            idle.min_by_key(|(_, seat)| seat.heard_ms.load(Ordering::Relaxed)).map(|(number, _)| *number)
+        else {
             return false;
         };
         if let Some(seat) = taken.remove(&number) {

@@ -58,7 +58,8 @@ impl<B: BankPort> Desk<B> {
     /// the group only for accounts that they lack.
     pub async fn currencies(&self, accounts: Vec<AccountId>) -> Result<BTreeMap<AccountId, Currency>, Problem> {
         let asked = accounts.clone();
-        let mut known = self.bank.peek(move |view| currencies_in(view, &asked)).await.map_err(|error| error.problem())?;
+        let mut known =
+            self.bank.peek(move |view| currencies_in(view, &asked)).await.map_err(|error| error.problem())?;
         let missing: Vec<AccountId> = accounts.into_iter().filter(|account| !known.contains_key(account)).collect();
         if !missing.is_empty() {
             known.extend(self.read(move |view| currencies_in(view, &missing)).await?);
@@ -82,6 +83,9 @@ fn currencies_in(view: &dyn View, accounts: &[AccountId]) -> BTreeMap<AccountId,
 }
 
 pub fn unknown_account(account: AccountId) -> Problem {
-    Problem::new(Code::UnknownAccount, format!("there is no account {account} in this bank; open it first or check the id"))
-        .with("account_id", account.to_string())
+    Problem::new(
+        Code::UnknownAccount,
+        format!("there is no account {account} in this bank; open it first or check the id"),
+    )
+    .with("account_id", account.to_string())
 }

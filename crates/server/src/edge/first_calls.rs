@@ -12,7 +12,10 @@ use api::json::{
 };
 use api::problem::Problem;
 use api::{field, rejection};
-use ledger::{AccountId, Amount, BalancesAfter, Command, Currency, Movement, Outcome, Owner, Reference, Rejected, TransferId, money};
+use ledger::{
+    AccountId, Amount, BalancesAfter, Command, Currency, Movement, Outcome, Owner, Reference, Rejected, TransferId,
+    money,
+};
 
 use super::answer::{self, Freshness, Refusal};
 use super::body::Call;
@@ -28,8 +31,7 @@ const ACCOUNT_ID: IdField = IdField { name: "account_id", member: "account_id" }
 pub async fn open_account<B: BankPort>(State(desk): State<Desk<B>>, call: Call) -> Result<Response, Refusal> {
     let body: OpenAccount = call.json_or_default()?;
     let given = body.account_id.as_deref().map(|text| field::account_id("account_id", text)).transpose()?;
-    let identity =
-        Identity::settle(&call.headers, desk.place("/open_account"), ACCOUNT_ID, given.map(AccountId::get))?;
+    let identity = Identity::settle(&call.headers, desk.place("/open_account"), ACCOUNT_ID, given.map(AccountId::get))?;
     let opened = open(&desk, &identity, Owner::EMPTY, Currency::EUR).await?;
     Ok(answer::ok(&AccountOpened { account_id: opened.id.to_string() }, opened.freshness))
 }
@@ -76,7 +78,8 @@ pub async fn deposit_money<B: BankPort>(State(desk): State<Desk<B>>, call: Call)
     let currency = desk.currency(account).await?;
     let amount = field::amount("amount", &body.amount, currency)?;
     let ends = Ends { debit: AccountId::vault(currency), credit: account };
-    let done = carry_out(&desk, &call, "/deposit_money", Order { ends, amount, currency, id: body.transfer_id }).await?;
+    let done =
+        carry_out(&desk, &call, "/deposit_money", Order { ends, amount, currency, id: body.transfer_id }).await?;
     let what = format!("{} {currency} deposited to account {account}", money::format(amount.minor(), currency));
     Ok(deposited(what, &done, &done.credit, currency))
 }
@@ -88,7 +91,8 @@ pub async fn withdraw_money<B: BankPort>(State(desk): State<Desk<B>>, call: Call
     let currency = desk.currency(account).await?;
     let amount = field::amount("amount", &body.amount, currency)?;
     let ends = Ends { debit: account, credit: AccountId::vault(currency) };
-    let done = carry_out(&desk, &call, "/withdraw_money", Order { ends, amount, currency, id: body.transfer_id }).await?;
+    let done =
+        carry_out(&desk, &call, "/withdraw_money", Order { ends, amount, currency, id: body.transfer_id }).await?;
     let what = format!("{} {currency} withdrawn from account {account}", money::format(amount.minor(), currency));
     Ok(deposited(what, &done, &done.debit, currency))
 }

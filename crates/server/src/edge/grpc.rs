@@ -9,6 +9,7 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
+use tonic_health::pb::health_server::HealthServer;
 
 use api::code::Code;
 use api::grpc;
@@ -22,6 +23,7 @@ use ledger::{
 
 use super::desk::{Desk, unknown_account};
 use super::guard;
+use super::health::NodeHealth;
 use super::identity;
 use super::listing::{self, Listing};
 use super::port::{BankPort, SubmitError};
@@ -31,37 +33,15 @@ use super::transfers::{check_count, find, unknown_transfer};
 /// Largest message that is taken: 8,190 transfers with full references are about 1 MiB.
 const MESSAGE_BYTES_MAX: usize = 4 << 20;
 
-/// Health over gRPC: serving exactly while `/readyz` is. The sender side is given to whoever watches the node.
-pub use tonic_health::server::HealthReporter;
-
-/// The routes of a node over gRPC, and the handle that tells its health.
-pub fn router<B: BankPort>(desk: Desk<B>) -> (Router, HealthReporter) {
-    let (reporter, health) = tonic_health::server::health_reporter();
+/// The routes of a node over gRPC.
+pub fn router<B: BankPort>(desk: Desk<B>) -> Router {
     let guard = desk.guard.clone();
+    let health = HealthServer::new(NodeHealth::new(desk.bank.clone()));
     let bank = BankServer::new(Service { desk })
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(usize::MAX);
     let routes = Routes::new(bank).add_service(health).prepare();
-    (routes.into_axum_router().layer(from_fn_with_state(guard, guard::admit_grpc)), reporter)
-}
-
-/// Keeps the health that gRPC tells at the node's readiness, until the reporter's services are gone.
-pub async fn report_health<B: BankPort>(bank: B, reporter: HealthReporter) {
-    let mut told = None;
-    let mut beat = tokio::time::interval(std::time::Duration::from_millis(200));
-    loop {
-        beat.tick().await;
-        let ready = bank.status().ready;
-        if told == Some(ready) {
-            continue;
-        }
-        told = Some(ready);
-        if ready {
-            reporter.set_serving::<BankServer<Service<B>>>().await;
-        } else {
-            reporter.set_not_serving::<BankServer<Service<B>>>().await;
-        }
-    }
+    routes.into_axum_router().layer(from_fn_with_state(guard, guard::admit_grpc))
 }
 
 /// The bank's calls.
@@ -128,10 +108,7 @@ impl<B: BankPort> Bank for Service<B> {
         self.counted("Statement", self.lines(request.into_inner())).await
     }
 
-    async fn status(
-        &self,
-        _request: Request<proto::StatusRequest>,
-    ) -> Result<Response<proto::StatusResponse>, Status> {
+    async fn status(&self, _request: Request<proto::StatusRequest>) -> Result<Response<proto::StatusResponse>, Status> {
         self.counted("Status", async { Ok(self.node_status()) }).await
     }
 }
@@ -211,13 +188,15 @@ impl<B: BankPort> Service<B> {
 
     async fn account(&self, request: proto::GetAccountRequest) -> Result<proto::Account, Problem> {
         let id = grpc::account_id("id", request.id.as_ref())?;
-        let found = self.desk.read(move |view| view.ledger().account(id).map(|account| account_message(&account))).await?;
+        let found =
+            self.desk.read(move |view| view.ledger().account(id).map(|account| account_message(&account))).await?;
         found.ok_or_else(|| unknown_account(id))
     }
 
     async fn accounts(&self, request: proto::ListAccountsRequest) -> Result<proto::ListAccountsResponse, Problem> {
         let limit = grpc::limit(request.limit)?;
-        let listing = Listing::in_order_of_opening(Some(request.cursor.as_str()).filter(|text| !text.is_empty()), limit)?;
+        let listing =
+            Listing::in_order_of_opening(Some(request.cursor.as_str()).filter(|text| !text.is_empty()), limit)?;
         let look = move |view: &dyn super::port::View| {
             let page = listing::page(view.ledger(), &listing);
             proto::ListAccountsResponse {

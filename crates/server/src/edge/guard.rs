@@ -156,7 +156,15 @@ mod tests {
         for host in ["127.0.0.1:7101", "localhost", "LOCALHOST:7100", "[::1]:7101", "127.8.8.8:1"] {
             assert_eq!(refused(&local, &[("host", host)]), None, "{host}");
         }
-        for host in ["", "evil.example:7101", "127.0.0.1.evil.example", "localhost.evil.example", "10.0.0.1", "[::2]:1", "127.0.0.1:x"] {
+        for host in [
+            "",
+            "evil.example:7101",
+            "127.0.0.1.evil.example",
+            "localhost.evil.example",
+            "10.0.0.1",
+            "[::2]:1",
+            "127.0.0.1:x",
+        ] {
             assert_eq!(refused(&local, &[("host", host)]), Some(Code::ForbiddenHost), "{host}");
         }
     }

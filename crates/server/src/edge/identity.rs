@@ -58,7 +58,9 @@ pub fn new_id() -> u128 {
 pub fn key_and_id(field: &str) -> Problem {
     Problem::new(
         Code::KeyAndId,
-        format!("the request has an Idempotency-Key and {field}; send one of the two, each alone makes it safe to repeat"),
+        format!(
+            "the request has an Idempotency-Key and {field}; send one of the two, each alone makes it safe to repeat"
+        ),
     )
     .with("field", field.to_owned())
 }
@@ -89,7 +91,9 @@ impl Identity {
     /// The problem of a request that was not answered by the ledger.
     pub fn unanswered(&self, error: &SubmitError) -> Problem {
         match error {
-            SubmitError::NotProposed { .. } | SubmitError::Overloaded { .. } | SubmitError::ShuttingDown => not_done(error),
+            SubmitError::NotProposed { .. } | SubmitError::Overloaded { .. } | SubmitError::ShuttingDown => {
+                not_done(error)
+            }
             SubmitError::OutcomeUnknown => self.unknown(),
         }
     }
@@ -106,7 +110,8 @@ impl Identity {
             "transfer_id" => format!(", or settle it with POST /v1/transfers/{id}/void"),
             _ => String::new(),
         };
-        let detail = format!("the bank has not said in time what became of this; {again}{or_void}. Do not use a new id for it");
+        let detail =
+            format!("the bank has not said in time what became of this; {again}{or_void}. Do not use a new id for it");
         let problem = Problem::new(Code::OutcomeUnknown, detail).with(member, id);
         match self.origin {
             Origin::Key(_) => problem.with("retry_with", "Idempotency-Key"),

@@ -159,7 +159,10 @@ impl Rank {
 }
 
 fn from_hex(hex: &str) -> Option<String> {
-    let digits: Vec<u8> = hex.chars().map(|digit| digit.to_digit(16).and_then(|value| u8::try_from(value).ok())).collect::<Option<_>>()?;
+    let digits: Vec<u8> = hex
+        .chars()
+        .map(|digit| digit.to_digit(16).and_then(|value| u8::try_from(value).ok()))
+        .collect::<Option<_>>()?;
     let bytes = digits.chunks(2).map(|pair| Some(pair.first()? << 4 | pair.get(1)?)).collect::<Option<Vec<u8>>>()?;
     String::from_utf8(bytes).ok()
 }

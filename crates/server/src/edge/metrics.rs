@@ -95,7 +95,8 @@ impl Metrics {
         let requests = Family::default();
         let durations: Family<RouteLabels, Histogram, fn() -> Histogram> =
             Family::new_with_constructor(latency_histogram as fn() -> Histogram);
-        let (outcomes, queues, role, slots) = (Family::default(), Family::default(), Family::default(), Family::default());
+        let (outcomes, queues, role, slots) =
+            (Family::default(), Family::default(), Family::default(), Family::default());
         let fsync = latency_histogram();
         let clock_skew_ms = Gauge::default();
         registry.register("requests", "Requests answered, by route and stable code", Family::clone(&requests));
@@ -105,7 +106,11 @@ impl Metrics {
         registry.register("queue_length", "What waits in a queue", Family::clone(&queues));
         registry.register("role", "1 for the role that the node has", Family::clone(&role));
         registry.register("slot", "Highest slot in that state", Family::clone(&slots));
-        registry.register("clock_skew_milliseconds", "Own clock less the majority's median", Gauge::clone(&clock_skew_ms));
+        registry.register(
+            "clock_skew_milliseconds",
+            "Own clock less the majority's median",
+            Gauge::clone(&clock_skew_ms),
+        );
         let mut number = |name: &str, help: &str| {
             let gauge = Number::default();
             registry.register(name, help, Number::clone(&gauge));
@@ -182,7 +187,8 @@ impl Metrics {
         for role in Role::ALL {
             figures.role.get_or_create(&RoleLabels { role: role.text() }).set(u64::from(role == status.role));
         }
-        let slots = [("accepted", status.slots.accepted), ("chosen", status.slots.chosen), ("applied", status.slots.applied)];
+        let slots =
+            [("accepted", status.slots.accepted), ("chosen", status.slots.chosen), ("applied", status.slots.applied)];
         for (state, slot) in slots {
             figures.slots.get_or_create(&SlotLabels { state }).set(slot);
         }

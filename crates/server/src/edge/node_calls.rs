@@ -67,9 +67,9 @@ pub async fn openapi() -> Response {
 
 /// `GET /errors/{code}`: what the `type` of a problem leads to.
 pub async fn explain(Path(code): Path<String>) -> Result<Response, Refusal> {
-    let row = Code::from_text(&code).map(Code::row).ok_or_else(|| {
-        Problem::new(Code::NoSuchPath, "there is no such code; docs/errors.md lists them all")
-    })?;
+    let row = Code::from_text(&code)
+        .map(Code::row)
+        .ok_or_else(|| Problem::new(Code::NoSuchPath, "there is no such code; docs/errors.md lists them all"))?;
     let page = format!("{} ({})\n\n{}.\n{}\n", row.text, row.http, row.title, row.advice);
     Ok(answer::text(StatusCode::OK, PLAIN, page))
 }

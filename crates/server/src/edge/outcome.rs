@@ -23,9 +23,7 @@ pub fn posted(answer: &Answer, movement: &Movement, identity: &Identity) -> Resu
             let problem = rejection::of_movement(rejection, movement);
             Err(told_once(keyed(problem, identity), answer).with("time", rfc3339(*time_ms)))
         }
-        Outcome::Voided { .. } => {
-            Err(told_once(rejection::of_movement(&ledger::Rejected::Voided, movement), answer))
-        }
+        Outcome::Voided { .. } => Err(told_once(rejection::of_movement(&ledger::Rejected::Voided, movement), answer)),
         // Under the id of a transfer the ledger answers with one of the above or with a rejection.
         Outcome::Opened { .. }
         | Outcome::Closed { .. }

@@ -106,7 +106,9 @@ pub async fn void<B: BankPort>(
 
 /// What an id stands for and what has become of it, a hold's end included.
 pub fn find(view: &dyn View, id: TransferId) -> Result<Option<TransferView>, Unreadable> {
-    let Some(record) = view.outcome_of(id.get())?.and_then(|bytes| Record::decode(&bytes).ok()) else { return Ok(None) };
+    let Some(record) = view.outcome_of(id.get())?.and_then(|bytes| Record::decode(&bytes).ok()) else {
+        return Ok(None);
+    };
     let hold_now = match record.body {
         Body::HoldPlaced { .. } => end_of_hold(view, id)?,
         _ => HoldState::Held,
@@ -161,7 +163,10 @@ impl<'a> Draft<'a> {
             credit,
             amount: &body.amount,
             currency: body.currency.as_deref().map(|code| field::currency("currency", code)).transpose()?,
-            reference: body.reference.as_deref().map_or(Ok(Reference::EMPTY), |text| field::reference("reference", text))?,
+            reference: body
+                .reference
+                .as_deref()
+                .map_or(Ok(Reference::EMPTY), |text| field::reference("reference", text))?,
         })
     }
 
