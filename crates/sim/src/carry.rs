@@ -167,7 +167,9 @@ impl World {
         let Some(process) = self.nodes[node].process.as_mut() else { return Ok(()) };
         process.log.trim(below.get())?;
         self.tally.trims += 1;
-        self.trace.event(self.schedule.now_us(), Who::Node(node), "trims", &[below.get()], || format!("log below slot {below}"));
+        self.trace.event(self.schedule.now_us(), Who::Node(node), "trims", &[below.get()], || {
+            format!("log below slot {below}")
+        });
         Ok(())
     }
 
@@ -234,7 +236,8 @@ impl World {
     fn answer_reads(&mut self, node: usize) -> Step {
         let Some(process) = self.nodes[node].process.as_mut() else { return Ok(()) };
         let applied = process.applier.applied();
-        let (due, waiting) = std::mem::take(&mut process.ready_reads).into_iter().partition(|(_, slot)| *slot <= applied);
+        let (due, waiting) =
+            std::mem::take(&mut process.ready_reads).into_iter().partition(|(_, slot)| *slot <= applied);
         process.ready_reads = waiting;
         let due: Vec<(u64, Slot)> = due;
         for (seq, _) in due {
@@ -305,7 +308,9 @@ impl crate::node::Process {
         let proof = self.log.sync()?;
         let groups = std::mem::take(&mut self.appended);
         let release = |pending: Pending<replica::Vows>| {
-            pending.release(&proof).map_err(|_| Stop::Bug("a proof of sync does not cover what was appended before".into()))
+            pending
+                .release(&proof)
+                .map_err(|_| Stop::Bug("a proof of sync does not cover what was appended before".into()))
         };
         groups.into_iter().map(release).collect()
     }

@@ -29,8 +29,14 @@ pub(crate) enum ClientEvent {
 
 #[derive(Debug, Clone)]
 pub(crate) enum Reply {
-    Answered { slot: u64, answers: Vec<Answer> },
-    Read { slot: u64, balances: Option<Balances> },
+    Answered {
+        slot: u64,
+        answers: Vec<Answer>,
+    },
+    Read {
+        slot: u64,
+        balances: Option<Balances>,
+    },
     Refused(Refusal),
     ReadRefused,
     /// The connection to the node was refused or ended.
@@ -219,7 +225,8 @@ impl World {
     }
 
     fn on_answered(&mut self, client: usize, slot: u64, answers: &[Answer]) -> Step {
-        let Some(Operation { ask: Ask::Write { request, ids }, called }) = self.clients.clients[client].asks.take() else {
+        let Some(Operation { ask: Ask::Write { request, ids }, called }) = self.clients.clients[client].asks.take()
+        else {
             return Err(Violation(format!("client {client} was answered a request that it had not sent")));
         };
         self.tally.answered += 1;

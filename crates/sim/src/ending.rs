@@ -62,7 +62,8 @@ impl World {
     }
 
     fn heal(&mut self) {
-        self.trace.event(self.schedule.now_us(), Who::World, "healed", &[], || "no more trouble from here on".to_owned());
+        self.trace
+            .event(self.schedule.now_us(), Who::World, "healed", &[], || "no more trouble from here on".to_owned());
         self.network.calm();
         for node in 0..self.plan.nodes {
             let machine = &mut self.nodes[node];
@@ -88,21 +89,28 @@ impl World {
     fn nodes_are_equal(&self) -> bool {
         let highest = self.checks.agreement.highest();
         self.nodes.iter().all(|node| {
-            node.process.as_ref().is_some_and(|process| {
-                process.applier.applied().get() == highest && process.to_apply.is_empty()
-            })
+            node.process
+                .as_ref()
+                .is_some_and(|process| process.applier.applied().get() == highest && process.to_apply.is_empty())
         })
     }
 
     fn check_progress(&self, waited_us: u64) -> Step {
         must(waited_us < RECOVERY_US, || {
-            let nodes: Vec<String> = self.nodes.iter().map(|node| match &node.process {
-                None => format!("{} down", node.id),
-                Some(process) => {
-                    let status = process.replica.status();
-                    format!("{} {:?} leader {:?} chosen {} applied {}", node.id, status.role, status.leader, status.chosen, status.applied)
-                }
-            }).collect();
+            let nodes: Vec<String> = self
+                .nodes
+                .iter()
+                .map(|node| match &node.process {
+                    None => format!("{} down", node.id),
+                    Some(process) => {
+                        let status = process.replica.status();
+                        format!(
+                            "{} {:?} leader {:?} chosen {} applied {}",
+                            node.id, status.role, status.leader, status.chosen, status.applied
+                        )
+                    }
+                })
+                .collect();
             format!(
                 "progress: {} s after all trouble ended, highest slot {}, {}; nodes: {}",
                 RECOVERY_US / 1_000_000,
@@ -142,7 +150,10 @@ impl World {
                 })?;
                 let posted = matches!(record.body, Body::TransferPosted { .. });
                 must(posted == matches!(first.outcome, Outcome::Posted { .. }), || {
-                    format!("journal: node {} has {:?} for {id}, the answer was {:?}", node.id, record.body, first.outcome)
+                    format!(
+                        "journal: node {} has {:?} for {id}, the answer was {:?}",
+                        node.id, record.body, first.outcome
+                    )
                 })?;
             }
             must(outcomes.is_empty(), || {

@@ -82,9 +82,9 @@ impl World {
     }
 
     fn leader(&self) -> Option<usize> {
-        self.nodes.iter().position(|node| {
-            node.process.as_ref().is_some_and(|process| process.replica.status().role == Role::Leader)
-        })
+        self.nodes
+            .iter()
+            .position(|node| node.process.as_ref().is_some_and(|process| process.replica.status().role == Role::Leader))
     }
 
     fn cut_power(&mut self) {

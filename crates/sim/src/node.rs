@@ -201,7 +201,9 @@ impl From<replica::ApplyError> for Stop {
     fn from(error: replica::ApplyError) -> Stop {
         match error {
             replica::ApplyError::Storage(error) => error.into(),
-            replica::ApplyError::Unknown { .. } | replica::ApplyError::OutOfOrder { .. } => Stop::Bug(error.to_string()),
+            replica::ApplyError::Unknown { .. } | replica::ApplyError::OutOfOrder { .. } => {
+                Stop::Bug(error.to_string())
+            }
         }
     }
 }

@@ -14,7 +14,10 @@ const MEMORY: usize = 400;
 
 #[derive(Debug, Clone)]
 pub enum Ask {
-    Write { request: Request, ids: Ids },
+    Write {
+        request: Request,
+        ids: Ids,
+    },
     /// A linearizable read of one balance.
     Read(AccountId),
 }

@@ -47,7 +47,9 @@ pub(crate) struct World {
 
 #[derive(Debug)]
 pub(crate) enum Event {
-    Start { node: usize },
+    Start {
+        node: usize,
+    },
     /// What follows is for one life of a node and falls flat when that is over.
     Tick(Life),
     Sync(Life),
@@ -57,15 +59,30 @@ pub(crate) enum Event {
     Fold(Life),
     Leave(Life),
     /// A connection that is gone is found out.
-    Lost { node: Life, peer: usize, generation: u32 },
+    Lost {
+        node: Life,
+        peer: usize,
+        generation: u32,
+    },
     Deliver(Parcel),
-    Dial { a: usize, b: usize },
+    Dial {
+        a: usize,
+        b: usize,
+    },
     /// A connection over a cut cable times out.
-    Silent { a: usize, b: usize, generation: u32 },
+    Silent {
+        a: usize,
+        b: usize,
+        generation: u32,
+    },
     Trouble,
     Mend(Vec<(usize, usize)>),
-    RoomAgain { node: usize },
-    FastAgain { node: usize },
+    RoomAgain {
+        node: usize,
+    },
+    FastAgain {
+        node: usize,
+    },
     Client(ClientEvent),
     /// The next part of the run begins when its time has come.
     LookAround,
@@ -101,9 +118,8 @@ impl World {
         let mut random = Random::new(seed);
         let plan = Plan::new(setup, &mut random);
         let network = Network::new(plan.nodes, plan.weather.clone(), random.fork());
-        let nodes = (0..plan.nodes)
-            .map(|number| Node::new(number, random.next(), Clock::random(&mut random)))
-            .collect();
+        let nodes =
+            (0..plan.nodes).map(|number| Node::new(number, random.next(), Clock::random(&mut random))).collect();
         let clients = Clients::new(&plan, random.fork());
         let mut world = World {
             control: setup.control,
@@ -228,7 +244,10 @@ impl World {
                 let numbers = [started.torn_bytes, started.replayed];
                 let boot = self.nodes[node].boot;
                 self.trace.event(now, Who::Node(node), "starts", &numbers, || {
-                    format!("boot {boot}, {} slots replayed, {} torn bytes dropped", started.replayed, started.torn_bytes)
+                    format!(
+                        "boot {boot}, {} slots replayed, {} torn bytes dropped",
+                        started.replayed, started.torn_bytes
+                    )
                 });
                 self.check_started(node)?;
                 let life = self.life(node);

@@ -63,7 +63,10 @@ impl Books {
         for account in ledger.accounts(0) {
             let expected = self.balances.get(&account.id).copied().unwrap_or_default();
             must(account.balances == expected, || {
-                format!("money: after slot {slot} account {} has {:?}, movements add up to {expected:?}", account.id, account.balances)
+                format!(
+                    "money: after slot {slot} account {} has {:?}, movements add up to {expected:?}",
+                    account.id, account.balances
+                )
             })?;
             must(account.internal.is_some() || account.balances.available() >= 0, || {
                 format!("money: after slot {slot} customer {} owes {:?}", account.id, account.balances)
@@ -81,7 +84,10 @@ impl Books {
             let Some(first) = self.first_of(command) else { continue };
             let reused = answer.outcome.rejection() == Some(&Rejected::IdReused);
             must(reused || same_outcome(&first, answer), || {
-                format!("outcome: a client was told {:?} for {command:?}, the log says {:?}", answer.outcome, first.outcome)
+                format!(
+                    "outcome: a client was told {:?} for {command:?}, the log says {:?}",
+                    answer.outcome, first.outcome
+                )
             })?;
         }
         Ok(())
@@ -159,7 +165,9 @@ impl Books {
         let expected = match command {
             Command::PostHold { id, .. } | Command::VoidHold { id, .. } => {
                 let ended = self.holds.get(id).and_then(|hold| hold.end);
-                ended.or_else(|| self.outcomes.get(id).map(|first| first.outcome)).is_some_and(|end| end == answer.outcome)
+                ended
+                    .or_else(|| self.outcomes.get(id).map(|first| first.outcome))
+                    .is_some_and(|end| end == answer.outcome)
             }
             Command::ChangeSetting { .. } => true,
             Command::OpenAccount { .. }
@@ -182,7 +190,10 @@ impl Books {
                 self.balances.entry(*credit).or_default().posted_credits += amount.minor();
                 self.check_sides(slot, command, (*debit, d), (*credit, c))
             }
-            (Command::PlaceHold { id, placer, debit, credit, amount, .. }, Outcome::Held { debit: d, credit: c, .. }) => {
+            (
+                Command::PlaceHold { id, placer, debit, credit, amount, .. },
+                Outcome::Held { debit: d, credit: c, .. },
+            ) => {
                 let hold = HeldBack { placer: *placer, command: *command, state: HoldState::Held, end: None };
                 self.holds.insert(*id, hold);
                 self.balances.entry(*debit).or_default().held_debits += amount.minor();
@@ -215,7 +226,9 @@ impl Books {
     ) -> Result<(), Violation> {
         let open = self.holds.get_mut(&id).filter(|hold| hold.state == HoldState::Held && hold.placer == placer);
         let Some(hold) = open else {
-            return Err(Violation(format!("holds: slot {slot} ended hold {id} ({state:?}), which its placer does not hold")));
+            return Err(Violation(format!(
+                "holds: slot {slot} ended hold {id} ({state:?}), which its placer does not hold"
+            )));
         };
         hold.state = state;
         hold.end = Some(*outcome);
@@ -248,7 +261,9 @@ impl Books {
             self.changed.push(account);
             let expected = self.balances.get(&account).copied().unwrap_or_default();
             must(*told == expected, || {
-                format!("money: slot {slot}, {command:?}: {account} was told {told:?}, movements add up to {expected:?}")
+                format!(
+                    "money: slot {slot}, {command:?}: {account} was told {told:?}, movements add up to {expected:?}"
+                )
             })?;
         }
         Ok(())
@@ -288,6 +303,3 @@ fn same_outcome(first: &First, answer: &Answer) -> bool {
 fn same_content(first: &Command, command: &Command) -> bool {
     first == command
 }
-
-#[cfg(test)]
-mod tests;

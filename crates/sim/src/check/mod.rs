@@ -54,7 +54,8 @@ impl Checks {
             self.books.on_request(slot.get(), request, answers)?;
         }
         let ledger = self.reference.machine().ledger();
-        ledger::invariant::check(ledger).map_err(|broken| Violation(format!("money: after slot {}: {broken}", slot.get())))?;
+        ledger::invariant::check(ledger)
+            .map_err(|broken| Violation(format!("money: after slot {}: {broken}", slot.get())))?;
         self.books.on_slot_end(slot.get(), ledger)
     }
 
