@@ -1,11 +1,25 @@
-//! Who this directory belongs to (being filled in).
-use crate::{Disk, OpenError, StorageError};
+//! Who a directory belongs to.
+//!
+//! `DIR/identity` is a small text file, made once by its own command and checked before anything else is opened, so that a
+//! node started on another's directory stops before it reads a vote. A person can read it; nobody should edit it,
+//! and its last line tells if somebody did.
+
+use std::io::ErrorKind;
 use std::path::Path;
 
-/// Who a node is. Written once, by its own command, checked before anything else.
+use crate::checksum::{FileKind, Seal};
+use crate::directory::make_durable;
+use crate::{Disk, DiskFile, OpenError, StorageError};
+
+const TITLE: &str = "rialto identity 1";
+const NAME: &str = "identity";
+const NEW_NAME: &str = "identity-new";
+
+/// Who a node is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     pub cluster: u128,
+    /// The group's name; one line.
     pub group: String,
     pub node: u16,
     pub incarnation: u32,
@@ -25,14 +39,72 @@ impl Identity {
     pub fn owner(&self) -> Owner {
         Owner { cluster: self.cluster, node: self.node }
     }
+
+    fn to_text(&self) -> String {
+        let body = format!(
+            "{TITLE}\ncluster {:032x}\ngroup {}\nnode {}\nincarnation {}\nnodes {}\nmade_ms {}\n",
+            self.cluster, self.group, self.node, self.incarnation, self.nodes, self.made_ms
+        );
+        let sum = seal().sum(0, body.as_bytes());
+        format!("{body}sum {sum:016x}\n")
+    }
+
+    fn from_text(text: &str) -> Result<Identity, &'static str> {
+        let sum_at = text.rfind("sum ").ok_or("it has no checksum")?;
+        let (body, sum) = text.split_at(sum_at);
+        let sum = u64::from_str_radix(sum[4..].trim_end(), 16).map_err(|_| "its checksum is not one")?;
+        if seal().sum(0, body.as_bytes()) != sum {
+            return Err("its checksum does not match");
+        }
+        let mut lines = body.lines();
+        if lines.next() != Some(TITLE) {
+            return Err("it is of a format that this program does not know");
+        }
+        let mut value = |name: &str| {
+            let line = lines.next().and_then(|line| line.strip_prefix(name)?.strip_prefix(' '));
+            line.ok_or("a line is missing")
+        };
+        let number = |_| "a number in it is not one";
+        Ok(Identity {
+            cluster: u128::from_str_radix(value("cluster")?, 16).map_err(number)?,
+            group: value("group")?.to_string(),
+            node: value("node")?.parse().map_err(number)?,
+            incarnation: value("incarnation")?.parse().map_err(number)?,
+            nodes: value("nodes")?.parse().map_err(number)?,
+            made_ms: value("made_ms")?.parse().map_err(number)?,
+        })
+    }
 }
 
-/// Writes `dir/identity`; refuses if there is one.
+/// Writes `dir/identity`, making `dir` if need be; refuses if there is one.
 pub fn create<D: Disk>(disk: &D, dir: &Path, identity: &Identity) -> Result<(), StorageError> {
-    todo!()
+    assert!(!identity.group.contains('\n'), "a group's name is one line");
+    make_durable(disk, dir)?;
+    let (path, new) = (dir.join(NAME), dir.join(NEW_NAME));
+    if disk.exists(&path).map_err(StorageError::io("looking for", &path, None))? {
+        return Err(StorageError::io("creating", &path, None)(ErrorKind::AlreadyExists.into()));
+    }
+    if disk.exists(&new).map_err(StorageError::io("looking for", &new, None))? {
+        disk.remove(&new).map_err(StorageError::io("removing", &new, None))?;
+    }
+    let file = disk.create(&new).map_err(StorageError::io("creating", &new, None))?;
+    file.write_at(0, identity.to_text().as_bytes()).map_err(StorageError::io("writing", &new, 0))?;
+    file.sync().map_err(StorageError::io("syncing", &new, None))?;
+    disk.rename(&new, &path).map_err(StorageError::io("renaming", &new, None))?;
+    disk.sync_dir(dir).map_err(StorageError::io("syncing the names in", dir, None))
 }
 
 /// Reads `dir/identity`.
 pub fn load<D: Disk>(disk: &D, dir: &Path) -> Result<Identity, OpenError> {
-    todo!()
+    let path = dir.join(NAME);
+    let file = disk.open(&path).map_err(StorageError::io("opening", &path, None))?;
+    let len = file.len().map_err(StorageError::io("measuring", &path, None))?;
+    let mut bytes = vec![0; len.min(64 << 10) as usize];
+    let read = file.read_at(0, &mut bytes).map_err(StorageError::io("reading", &path, 0))?;
+    let text = str::from_utf8(&bytes[..read]).map_err(|_| StorageError::rot(&path, 0, "it is not text"))?;
+    Identity::from_text(text).map_err(|what| StorageError::rot(&path, 0, what).into())
+}
+
+fn seal() -> Seal {
+    Seal::new(Owner { cluster: 0, node: 0 }, FileKind::Identity, 0)
 }

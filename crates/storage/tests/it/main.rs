@@ -2,5 +2,11 @@
 //! against models, and the real disk once.
 
 mod chance;
+mod identity_and_lock;
+mod journal_rules;
 mod log_crash;
 mod log_rules;
+mod node;
+mod real_disk;
+mod store_crash;
+mod store_rules;

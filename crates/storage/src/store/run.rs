@@ -1,0 +1,232 @@
+//! One immutable sorted run: id → place in the journal.
+//!
+//! ```text
+//!   blocks of 4096: sum │ 170 × (id, place)      one read each when an id is looked up
+//!   first id of every block                      kept in memory: 16 bytes for 170 ids
+//!   filter                                       kept in memory: 2 bytes an id
+//!   footer of 64: counts, largest id, sums
+//! ```
+//!
+//! Most ids never get as far as a read: v7 ids are younger than every run's largest id, v4 ids are stopped by the
+//! filter, and what is left costs one read of one block.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::filter::Filter;
+use super::writer::{FileWriter, read_exactly};
+use crate::checksum::{FileKind, Seal};
+use crate::{Disk, OpenError, Owner, StorageError};
+
+const BLOCK: usize = 4096;
+const ENTRY: usize = 24;
+const PER_BLOCK: usize = (BLOCK - 8) / ENTRY;
+const FOOTER: usize = 64;
+const MAGIC: &[u8; 8] = b"RialtoID";
+/// Blocks per read when a run is merged: 256 KiB.
+const BLOCKS_PER_READ: usize = 64;
+
+/// A finished run.
+pub(super) struct Run<D: Disk> {
+    pub(super) path: PathBuf,
+    pub(super) number: u64,
+    pub(super) len: u64,
+    pub(super) ids: u64,
+    file: Arc<D::File>,
+    seal: Seal,
+    first_of_block: Vec<u128>,
+    largest: u128,
+    filter: Filter,
+}
+
+pub(super) fn run_path(dir: &Path, number: u64) -> PathBuf {
+    dir.join(format!("run-{number:06}"))
+}
+
+impl<D: Disk> Run<D> {
+    pub(super) fn open(disk: &D, dir: &Path, number: u64, owner: Owner, len: u64) -> Result<Run<D>, OpenError> {
+        let path = run_path(dir, number);
+        let file = Arc::new(disk.open(&path).map_err(StorageError::io("opening", &path, None))?);
+        let seal = Seal::new(owner, FileKind::Run, number);
+        let footer_at = len.saturating_sub(FOOTER as u64);
+        let mut footer = [0; FOOTER];
+        read_exactly(&*file, &path, footer_at, &mut footer)?;
+        let u64_at = |at: usize| u64::from_le_bytes(footer[at..at + 8].try_into().expect("eight bytes were taken"));
+        if &footer[..8] != MAGIC || seal.sum(footer_at, &footer[..56]) != u64_at(56) {
+            return Err(StorageError::rot(&path, footer_at, "the footer is not whole").into());
+        }
+        let (ids, index_at) = (u64_at(8), u64_at(16));
+        let largest = u128::from_le_bytes(footer[32..48].try_into().expect("16 bytes were taken"));
+        let mut index = vec![0; (footer_at - index_at) as usize];
+        read_exactly(&*file, &path, index_at, &mut index)?;
+        if seal.sum(index_at, &index) != u64_at(24) {
+            return Err(StorageError::rot(&path, index_at, "the checksum of index and filter does not match").into());
+        }
+        let (firsts, filter) = index.split_at(ids.div_ceil(PER_BLOCK as u64) as usize * 16);
+        let first_of_block = firsts.as_chunks::<16>().0.iter().map(|id| u128::from_le_bytes(*id)).collect();
+        let filter = Filter::from_bytes(filter);
+        Ok(Run { path, number, len, ids, file, seal, first_of_block, largest, filter })
+    }
+
+    pub(super) fn maybe_contains(&self, id: u128) -> bool {
+        id <= self.largest && self.first_of_block[0] <= id && self.filter.maybe_contains(id)
+    }
+
+    /// The place of an id for which [`Run::maybe_contains`] said yes.
+    pub(super) fn find(&self, id: u128) -> Result<Option<u64>, StorageError> {
+        let number = self.first_of_block.partition_point(|first| *first <= id) - 1;
+        let mut block = [0; BLOCK];
+        self.read_blocks(number, &mut block)?;
+        let entries = self.entries_of(number, &block);
+        Ok(entries.binary_search_by_key(&id, |entry| split(entry).0).ok().map(|at| split(&entries[at]).1))
+    }
+
+    fn read_blocks(&self, first: usize, blocks: &mut [u8]) -> Result<(), StorageError> {
+        let offset = (first * BLOCK) as u64;
+        read_exactly(&*self.file, &self.path, offset, blocks)?;
+        for (n, block) in blocks.as_chunks::<BLOCK>().0.iter().enumerate() {
+            let offset = offset + (n * BLOCK) as u64;
+            let sum = u64::from_le_bytes(*block.first_chunk().expect("a block is longer than a sum"));
+            if self.seal.sum(offset, &block[8..]) != sum {
+                let what = "the checksum of the block there does not match";
+                return Err(StorageError::rot(&self.path, offset, what));
+            }
+        }
+        Ok(())
+    }
+
+    fn entries_of<'a>(&self, number: usize, block: &'a [u8]) -> &'a [[u8; ENTRY]] {
+        let entries = (self.ids as usize - number * PER_BLOCK).min(PER_BLOCK);
+        &block[8..].as_chunks::<ENTRY>().0[..entries]
+    }
+}
+
+fn split(entry: &[u8; ENTRY]) -> (u128, u64) {
+    let id = u128::from_le_bytes(*entry.first_chunk().expect("an entry is longer than an id"));
+    (id, u64::from_le_bytes(*entry.last_chunk().expect("an entry ends with a place")))
+}
+
+/// Writes a run; the ids come sorted and each once.
+pub(super) struct RunWriter<D: Disk> {
+    writer: FileWriter<D>,
+    path: PathBuf,
+    number: u64,
+    seal: Seal,
+    block: Vec<u8>,
+    ids: u64,
+    first_of_block: Vec<u128>,
+    largest: u128,
+    filter: Filter,
+}
+
+impl<D: Disk> RunWriter<D> {
+    /// For at most about `expected` ids.
+    pub(super) fn create(
+        disk: &D,
+        dir: &Path,
+        number: u64,
+        owner: Owner,
+        expected: u64,
+    ) -> Result<RunWriter<D>, StorageError> {
+        let path = run_path(dir, number);
+        Ok(RunWriter {
+            writer: FileWriter::create(disk, &path)?,
+            path,
+            number,
+            seal: Seal::new(owner, FileKind::Run, number),
+            block: Vec::with_capacity(BLOCK),
+            ids: 0,
+            first_of_block: Vec::new(),
+            largest: 0,
+            filter: Filter::for_ids(expected),
+        })
+    }
+
+    pub(super) fn put(&mut self, id: u128, place: u64) -> Result<(), StorageError> {
+        assert!(self.ids == 0 || id > self.largest, "the ids of a run come sorted and each once");
+        if self.block.is_empty() {
+            self.block.resize(8, 0);
+            self.first_of_block.push(id);
+        }
+        self.block.extend_from_slice(&id.to_le_bytes());
+        self.block.extend_from_slice(&place.to_le_bytes());
+        self.largest = id;
+        self.ids += 1;
+        self.filter.insert(id);
+        if self.block.len() == 8 + PER_BLOCK * ENTRY { self.end_block() } else { Ok(()) }
+    }
+
+    pub(super) fn finish(mut self) -> Result<Run<D>, StorageError> {
+        assert!(self.ids > 0, "a run holds something");
+        if !self.block.is_empty() {
+            self.end_block()?;
+        }
+        let index_at = self.writer.position();
+        let mut index: Vec<u8> = self.first_of_block.iter().flat_map(|id| id.to_le_bytes()).collect();
+        index.extend_from_slice(&self.filter.to_bytes());
+        self.writer.write(&index)?;
+        let footer_at = self.writer.position();
+        let mut footer = [0; FOOTER];
+        footer[..8].copy_from_slice(MAGIC);
+        footer[8..16].copy_from_slice(&self.ids.to_le_bytes());
+        footer[16..24].copy_from_slice(&index_at.to_le_bytes());
+        footer[24..32].copy_from_slice(&self.seal.sum(index_at, &index).to_le_bytes());
+        footer[32..48].copy_from_slice(&self.largest.to_le_bytes());
+        let sum = self.seal.sum(footer_at, &footer[..56]);
+        footer[56..].copy_from_slice(&sum.to_le_bytes());
+        self.writer.write(&footer)?;
+        let (file, len) = self.writer.finish()?;
+        Ok(Run {
+            path: self.path,
+            number: self.number,
+            len,
+            ids: self.ids,
+            file,
+            seal: self.seal,
+            first_of_block: self.first_of_block,
+            largest: self.largest,
+            filter: self.filter,
+        })
+    }
+
+    fn end_block(&mut self) -> Result<(), StorageError> {
+        self.block.resize(BLOCK, 0);
+        let sum = self.seal.sum(self.writer.position(), &self.block[8..]);
+        self.block[..8].copy_from_slice(&sum.to_le_bytes());
+        self.writer.write(&self.block)?;
+        self.block.clear();
+        Ok(())
+    }
+}
+
+/// Goes through a run, id by id.
+pub(super) struct RunCursor<D: Disk> {
+    run: Arc<Run<D>>,
+    blocks: Vec<u8>,
+    /// Number of the first block in `blocks`.
+    first: usize,
+    next: u64,
+}
+
+impl<D: Disk> RunCursor<D> {
+    pub(super) fn new(run: Arc<Run<D>>) -> RunCursor<D> {
+        RunCursor { run, blocks: Vec::new(), first: 0, next: 0 }
+    }
+
+    pub(super) fn next(&mut self) -> Result<Option<(u128, u64)>, StorageError> {
+        if self.next == self.run.ids {
+            return Ok(None);
+        }
+        let number = self.next as usize / PER_BLOCK;
+        if number >= self.first + self.blocks.len() / BLOCK {
+            let blocks = BLOCKS_PER_READ.min(self.run.first_of_block.len() - number);
+            self.blocks.resize(blocks * BLOCK, 0);
+            self.run.read_blocks(number, &mut self.blocks)?;
+            self.first = number;
+        }
+        let block = &self.blocks[(number - self.first) * BLOCK..][..BLOCK];
+        let entry = &self.run.entries_of(number, block)[self.next as usize % PER_BLOCK];
+        self.next += 1;
+        Ok(Some(split(entry)))
+    }
+}

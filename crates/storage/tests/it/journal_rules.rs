@@ -1,0 +1,142 @@
+//! The journal's rules one by one.
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use storage::{Disk, DiskFile, FaultyDisk, Journal, JournalMark, RECORD, StorageError};
+
+use crate::node::{DIR, OWNER, batch};
+
+fn open(disk: &FaultyDisk, from: JournalMark) -> Journal<FaultyDisk> {
+    Journal::open(disk.clone(), Path::new(DIR), OWNER, from).expect("the journal opens")
+}
+
+fn write(journal: &mut Journal<FaultyDisk>, slot: u64, contents_of: u64) -> Result<(), StorageError> {
+    journal.begin(slot);
+    for record in batch(contents_of) {
+        journal.push(&record);
+    }
+    journal.finish()
+}
+
+/// A slot whose batch is not empty.
+fn filled(from: u64) -> u64 {
+    (from..).find(|slot| batch(*slot).len() > 2).expect("most are")
+}
+
+#[test]
+fn places_count_headers_and_records_alike() {
+    let mut journal = open(&FaultyDisk::new(1), JournalMark::START);
+    journal.begin(4);
+    assert_eq!(journal.next_place(), 1, "the header has place 0");
+    assert_eq!(journal.push(&[7; RECORD]), 1);
+    assert_eq!(journal.read(1).expect("pushed"), [7; RECORD]);
+    assert!(journal.read(0).is_err(), "the header is made when the batch is finished");
+    journal.finish().expect("the disk is well");
+    journal.begin(5);
+    assert_eq!(journal.push(&[8; RECORD]), 3);
+    journal.finish().expect("the disk is well");
+    assert_eq!(journal.mark().places, 4);
+    assert_eq!(journal.read(0).expect("written")[..2], storage::HEADER_KIND.to_le_bytes());
+    let mut seen = Vec::new();
+    journal.scan(1, 4, |place, record| seen.push((place, record[0]))).expect("written");
+    assert_eq!(seen, [(1, 7), (2, 0xFF), (3, 8)]);
+}
+
+#[test]
+fn a_reader_sees_only_what_was_written() {
+    let mut journal = open(&FaultyDisk::new(1), JournalMark::START);
+    let reader = journal.reader();
+    journal.begin(1);
+    let place = journal.push(&[1; RECORD]);
+    let error = reader.read(place).expect_err("the batch is open");
+    assert_eq!(error.to_string(), "alpha/2/journal holds nothing at 1: it ends at 0");
+    journal.finish().expect("the disk is well");
+    assert_eq!(reader.read(place).expect("written"), [1; RECORD]);
+}
+
+#[test]
+fn the_same_batches_make_the_same_chain_on_every_node() {
+    let (mut one, mut other) =
+        (open(&FaultyDisk::new(1), JournalMark::START), open(&FaultyDisk::new(2), JournalMark::START));
+    for slot in 1..20 {
+        write(&mut one, slot, slot).expect("the disk is well");
+        write(&mut other, slot, slot).expect("the disk is well");
+        assert_eq!(one.chain(), other.chain());
+    }
+    write(&mut one, 20, filled(20)).expect("the disk is well");
+    write(&mut other, 20, filled(40)).expect("the disk is well");
+    assert_ne!(one.chain(), other.chain());
+}
+
+#[test]
+fn another_outcome_for_a_slot_that_is_on_the_disk_is_divergence() {
+    let disk = FaultyDisk::new(1);
+    let mut journal = open(&disk, JournalMark::START);
+    write(&mut journal, 1, filled(1)).expect("the disk is well");
+    drop(journal);
+    let mut again = open(&disk, JournalMark::START);
+    let error = write(&mut again, 1, filled(90)).expect_err("the batch there is whole and another one");
+    assert!(matches!(error, StorageError::Diverged { slot: 1, place: 0, .. }), "{error}");
+    assert!(error.to_string().starts_with("alpha/2/journal/000000 at 0 holds another outcome of slot 1"), "{error}");
+}
+
+#[test]
+fn a_torn_batch_is_written_anew() {
+    let disk = FaultyDisk::new(1);
+    let mut journal = open(&disk, JournalMark::START);
+    write(&mut journal, 1, filled(1)).expect("the disk is well");
+    let whole = journal.mark();
+    drop(journal);
+    disk.flip(Path::new("alpha/2/journal/000000"), 300);
+    let mut again = open(&disk, JournalMark::START);
+    write(&mut again, 1, filled(1)).expect("a torn batch is no divergence");
+    assert_eq!(again.mark(), whole);
+    again.reader().check(JournalMark::START, whole, |_, _| ()).expect("it is whole again");
+}
+
+#[test]
+fn a_batch_found_whole_is_brought_to_the_disk_although_a_sync_of_it_failed() {
+    let disk = FaultyDisk::new(3);
+    let mut journal = open(&disk, JournalMark::START);
+    write(&mut journal, 1, filled(1)).expect("the disk is well");
+    disk.fail_once_after(0, ErrorKind::Other);
+    journal.reader().sync(journal.mark().places).expect_err("this sync fails");
+    let closed = journal.reader().sync(0).expect_err("a failed sync is never retried");
+    assert!(closed.to_string().contains("is closed to this process"), "{closed}");
+    drop(journal);
+    // Another process on the same page cache.
+    let mut again = open(&disk, JournalMark::START);
+    write(&mut again, 1, filled(1)).expect("the same");
+    let mark = again.mark();
+    again.reader().sync(mark.places).expect("the disk is well again");
+    disk.crash(3);
+    open(&disk, mark);
+}
+
+#[test]
+fn a_journal_that_ends_before_its_checkpoint_is_damage() {
+    let disk = FaultyDisk::new(1);
+    let mut journal = open(&disk, JournalMark::START);
+    for slot in 1..10 {
+        write(&mut journal, slot, filled(slot)).expect("the disk is well");
+    }
+    let mark = journal.mark();
+    drop(journal);
+    let path = Path::new("alpha/2/journal/000000");
+    let last = (mark.places - 1) * RECORD as u64;
+    disk.open(path).expect("it is there").truncate(last).expect("the disk is well");
+    let error = Journal::open(disk, Path::new(DIR), OWNER, mark).expect_err("it is too short");
+    assert!(error.is_rot());
+    assert!(error.to_string().starts_with(&format!("alpha/2/journal/000000 at {last} is damaged")), "{error}");
+}
+
+#[test]
+fn a_record_that_rotted_is_found_by_the_fold() {
+    let disk = FaultyDisk::new(1);
+    let mut journal = open(&disk, JournalMark::START);
+    write(&mut journal, 1, filled(1)).expect("the disk is well");
+    disk.flip(Path::new("alpha/2/journal/000000"), 300);
+    let error = journal.reader().check(JournalMark::START, journal.mark(), |_, _| ()).expect_err("a record changed");
+    assert!(error.is_rot(), "{error}");
+}
