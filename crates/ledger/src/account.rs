@@ -67,6 +67,8 @@ pub enum Standing {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Account {
     pub id: AccountId,
+    /// Accounts are numbered from 0 in the order of their opening; where the books keep it.
+    pub number: u32,
     pub currency: Currency,
     pub standing: Standing,
     pub balances: Balances,
@@ -95,8 +97,8 @@ impl Place {
 }
 
 impl Account {
-    pub(crate) fn new(id: AccountId, currency: Currency) -> Account {
-        Account { id, currency, standing: Standing::Open, balances: Balances::default(), last_place: None }
+    pub(crate) fn new(id: AccountId, number: u32, currency: Currency) -> Account {
+        Account { id, number, currency, standing: Standing::Open, balances: Balances::default(), last_place: None }
     }
 
     /// The bank's own accounts have no floor: a vault's balance is below zero by what it has paid in.

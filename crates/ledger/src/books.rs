@@ -4,6 +4,7 @@
 //! [`crate::memory`]) and could run inside the database of a bank that keeps its books there.
 
 use crate::account::Account;
+use crate::command::Command;
 use crate::currency::Currency;
 use crate::hold::Hold;
 use crate::ids::{AccountId, TransferId};
@@ -27,6 +28,9 @@ pub struct Opening {
 ///
 /// Between `begin` and `keep` or `undo` everything written can be taken back, records included.
 pub trait Books {
+    /// Called with commands that are about to be carried out, so that the books can fetch what these may touch.
+    fn gather(&mut self, commands: &[Command]);
+
     /// Time of the newest record; the ledger's time never goes back behind it.
     fn time_ms(&self) -> u64;
 
@@ -36,7 +40,7 @@ pub trait Books {
     fn account_count(&self) -> u64;
     fn room_for_accounts(&self) -> u64;
     /// Adds an account under the next number, without money.
-    fn open_account(&mut self, opening: &Opening);
+    fn open_account(&mut self, opening: &Opening) -> Account;
     /// Writes back an account that is there.
     fn put_account(&mut self, account: &Account);
     /// Closes an account that is there.

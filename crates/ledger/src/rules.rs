@@ -45,15 +45,27 @@ pub struct Context {
 /// fits into 127 bits, with a sign. No bank gets there by honest means, but nothing may break if somebody tries.
 pub const PLEDGED_MAX: u128 = u128::MAX >> 1;
 
+/// The accounts of 64 transfers fit a first-level cache.
+const GATHERED_AT_ONCE: usize = 64;
+
 /// Carries out a request: one answer for each command, in order.
 pub fn apply<B: Books>(books: &mut B, context: Context, request: &Request) -> Vec<Answer> {
     // A clock is somebody's word: past what a record can hold it counts as the last moment that one can.
     let time_ms = books.time_ms().max(context.time_ms.min(U48_MAX));
     let now = Context { slot: context.slot, time_ms };
     match request.linked {
-        false => request.commands.iter().map(|command| settle(books, now, command)).collect(),
+        false => each_by_itself(books, now, &request.commands),
         true => all_or_none(books, now, &request.commands),
     }
+}
+
+fn each_by_itself<B: Books>(books: &mut B, now: Context, commands: &[Command]) -> Vec<Answer> {
+    let mut answers = Vec::with_capacity(commands.len());
+    for group in commands.chunks(GATHERED_AT_ONCE) {
+        books.gather(group);
+        answers.extend(group.iter().map(|command| settle(books, now, command)));
+    }
+    answers
 }
 
 /// Every command is done, or none is and each says why.
@@ -97,7 +109,8 @@ fn carry_out<B: Books>(books: &mut B, now: Context, command: &Command) -> Result
     match command {
         Command::OpenAccount { id, owner, currency } => {
             check_opening(books, *id)?;
-            Ok(open_account(books, now, *id, *owner, *currency))
+            let opened = open_account(books, now, *id, *owner, *currency);
+            Ok(Body::AccountOpened { account: *id, owner: *owner, currency: *currency, number: opened.number.into() })
         }
         Command::CloseAccount { id, account } => close_account(books, now, *id, *account),
         Command::Transfer { .. } => transfer(books, now, movement_of(command)),
@@ -120,11 +133,16 @@ fn check_opening<B: Books>(books: &B, id: AccountId) -> Result<(), Rejected> {
     Ok(())
 }
 
-fn open_account<B: Books>(books: &mut B, now: Context, account: AccountId, owner: Owner, currency: Currency) -> Body {
+fn open_account<B: Books>(
+    books: &mut B,
+    now: Context,
+    account: AccountId,
+    owner: Owner,
+    currency: Currency,
+) -> Account {
     let number = books.account_count();
     let place = books.next_place();
-    books.open_account(&Opening { account, owner, currency, number, time_ms: now.time_ms, place });
-    Body::AccountOpened { account, owner, currency, number }
+    books.open_account(&Opening { account, owner, currency, number, time_ms: now.time_ms, place })
 }
 
 fn close_account<B: Books>(books: &mut B, now: Context, id: TransferId, account: AccountId) -> Result<Body, Rejected> {
@@ -149,9 +167,9 @@ fn close_account<B: Books>(books: &mut B, now: Context, id: TransferId, account:
 }
 
 fn transfer<B: Books>(books: &mut B, now: Context, movement: Movement) -> Result<Body, Rejected> {
-    let (mut debit, mut credit) = check_movement(books, &movement)?;
-    open_if_new(books, now, &debit);
-    open_if_new(books, now, &credit);
+    let (debit, credit) = check_movement(books, &movement)?;
+    let mut debit = open_if_new(books, now, debit);
+    let mut credit = open_if_new(books, now, credit);
     pledge(books, &movement);
     debit.balances.posted_debits += movement.amount.minor();
     credit.balances.posted_credits += movement.amount.minor();
@@ -160,9 +178,9 @@ fn transfer<B: Books>(books: &mut B, now: Context, movement: Movement) -> Result
 }
 
 fn place_hold<B: Books>(books: &mut B, now: Context, placer: Placer, movement: Movement) -> Result<Body, Rejected> {
-    let (mut debit, mut credit) = check_movement(books, &movement)?;
-    open_if_new(books, now, &debit);
-    open_if_new(books, now, &credit);
+    let (debit, credit) = check_movement(books, &movement)?;
+    let mut debit = open_if_new(books, now, debit);
+    let mut credit = open_if_new(books, now, credit);
     pledge(books, &movement);
     debit.balances.held_debits += movement.amount.minor();
     credit.balances.held_credits += movement.amount.minor();
@@ -263,17 +281,23 @@ fn check_books_have_room<B: Books>(books: &B, currency: Currency, amount: Amount
 }
 
 fn find_account<B: Books>(books: &B, id: AccountId) -> Option<Account> {
-    books.account(id).or_else(|| id.internal().map(|(_, currency)| Account::new(id, currency)))
+    books.account(id).or_else(|| id.internal().map(|(_, currency)| Account::new(id, NEW, currency)))
 }
 
+/// Stands for the number of an account that is yet to be opened; the rules leave it free.
+const NEW: u32 = u32::MAX;
+
 /// The bank's own accounts come to be on first use, and that is a record of its own.
-fn open_if_new<B: Books>(books: &mut B, now: Context, account: &Account) {
-    let Some((kind, currency)) = account.id.internal() else { return };
-    if books.account(account.id).is_none() {
-        let owner = Owner::new(kind.name()).expect("the names of internal accounts are short");
-        let opened = open_account(books, now, account.id, owner, currency);
-        write(books, now, opened);
+fn open_if_new<B: Books>(books: &mut B, now: Context, account: Account) -> Account {
+    if account.number != NEW {
+        return account;
     }
+    let (kind, currency) = account.id.internal().expect("customers' accounts are opened by command");
+    let owner = Owner::new(kind.name()).expect("the names of internal accounts are short");
+    let opened = open_account(books, now, account.id, owner, currency);
+    let number = opened.number.into();
+    write(books, now, Body::AccountOpened { account: account.id, owner, currency, number });
+    opened
 }
 
 fn pledge<B: Books>(books: &mut B, movement: &Movement) {

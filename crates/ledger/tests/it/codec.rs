@@ -1,1 +1,162 @@
-//! codec
+//! Requests as bytes: stable, exact, and refused with a reason when they are not ones.
+
+use expect_test::expect;
+use ledger::{
+    AccountId, Amount, Command, Currency, Malformed, Owner, Placer, Reference, Request, SettingChange, TransferId,
+};
+use proptest::prelude::*;
+
+use crate::desk::*;
+
+/// One command of each kind, in the order of their numbers.
+fn one_of_each() -> Vec<Command> {
+    let change = SettingChange::TransferLimit { currency: Currency::EUR, limit: Amount::new(500) };
+    vec![
+        open(1),
+        close(2, 1),
+        transfer(3, account(1), account(2), 4),
+        hold(5, account(1), interbank(), 6),
+        post(7),
+        void(8),
+        Command::VoidTransfer { id: id(9) },
+        Command::ChangeSetting { expected_version: 10, change },
+    ]
+}
+
+#[test]
+fn the_bytes_of_each_command_are_stable() {
+    let mut text = String::new();
+    for command in one_of_each() {
+        let bytes = Request { linked: true, commands: vec![command] }.encode();
+        for byte in bytes {
+            text.push_str(&format!("{byte:02x}"));
+        }
+        text.push('\n');
+    }
+    expect![[r#"
+        010101000000010100000000000080007000000000c0ac0a6120637573746f6d6572d203
+        01010100000002020000000000000000000000000000000100000000000080007000000000c0ac
+        01010100000003030000000000000000000000000000000100000000000080007000000000c0ac0200000000000080007000000000c0ac040000000000000000000000d20300
+        010101000000040700000000000000050000000000000000000000000000000100000000000080007000000000c0ac41ff1965e6f07889028007c600000000060000000000000000000000d20300
+        01010100000005070000000000000000000000000000000700000000000000
+        01010100000006080000000000000000000000000000000700000000000000
+        0101010000000709000000000000000000000000000000
+        010101000000080a0000000000000001d203f40100000000000000000000
+    "#]].assert_eq(&text);
+}
+
+#[test]
+fn each_fault_has_its_own_reason() {
+    let sound = Request::single(transfer(3, account(1), account(2), 4)).encode();
+    let with = |at: usize, bytes: &[u8]| {
+        let mut faulty = sound.clone();
+        faulty[at..at + bytes.len()].copy_from_slice(bytes);
+        faulty
+    };
+    let control = |mut bytes: Vec<u8>| {
+        *bytes.last_mut().expect("not empty") = 1;
+        bytes.push(b'\n');
+        bytes
+    };
+    let at = sound.len();
+    let rows = [
+        (vec![], Malformed::CutOff { at: 0 }),
+        (with(0, &[2]), Malformed::Version { version: 2 }),
+        (with(1, &[2]), Malformed::Flags { flags: 2 }),
+        (with(2, &[0, 0, 0, 0]), Malformed::Count { count: 0 }),
+        (with(2, &8_191u32.to_le_bytes()), Malformed::Count { count: 8_191 }),
+        (with(2, &[255; 4]), Malformed::Count { count: u32::MAX }),
+        (with(2, &[2, 0, 0, 0]), Malformed::CutOff { at }),
+        (with(6, &[99]), Malformed::Kind { kind: 99, at: 7 }),
+        (with(7, &[0; 16]), Malformed::NilId { at: 23 }),
+        (with(23, &[0; 16]), Malformed::NilId { at: 39 }),
+        (with(39, &[0; 16]), Malformed::NilId { at: 55 }),
+        (with(55, &[0; 12]), Malformed::ZeroAmount { at: 67 }),
+        (with(67, &[231, 3]), Malformed::UnknownCurrency { number: 999, at: 69 }),
+        (with(69, &[1]), Malformed::CutOff { at }),
+        (control(sound.clone()), Malformed::Text { reason: ledger::LineError::ControlCharacter { at: 0 }, at: at + 1 }),
+        ([&sound[..], &[0]].concat(), Malformed::Trailing { at }),
+    ];
+    for (bytes, reason) in rows {
+        assert_eq!(Request::decode(&bytes), Err(reason));
+        let mut ledger = ledger::Ledger::new(1);
+        let context = ledger::Context { slot: 1, time_ms: 1 };
+        assert_eq!(ledger.apply(context, &bytes, &mut Journal::default()), Err(reason));
+    }
+}
+
+#[test]
+fn a_request_takes_8190_commands_and_no_more() {
+    let fill = |count| Request { linked: false, commands: vec![post(1); count] }.encode();
+    assert_eq!(Request::decode(&fill(8_190)).map(|request| request.commands.len()), Ok(8_190));
+    assert_eq!(Request::decode(&fill(8_191)), Err(Malformed::Count { count: 8_191 }));
+}
+
+#[test]
+fn the_ids_to_look_up_are_those_that_the_rules_may_ask_for() {
+    let mut ids = Vec::new();
+    let request = Request { linked: false, commands: one_of_each() };
+    ledger::Ledger::ids(&request.encode(), &mut ids).expect("well formed");
+    let end = |number| ledger::hold::end_id(id(number));
+    assert_eq!(ids, [2, 3, 5, end(5), 7, end(7), 8, end(8), 9, end(9)]);
+}
+
+fn any_command() -> impl Strategy<Value = Command> {
+    let number = || 1u128..;
+    let text = || prop_oneof!["[ -~]{0,35}", "[äöü€]{0,11}"];
+    let movement = (number(), number(), number(), 1..=Amount::MAX.minor(), 0usize..150, text());
+    (0u8..8, movement, 1u64.., any::<u64>()).prop_map(|(kind, movement, who, version)| {
+        let (one, two, three, minor, currency, text) = movement;
+        let currency = Currency::all().nth(currency).expect("there are more");
+        let (id, debit, credit) = (TransferId::new(one), AccountId::new(two), AccountId::new(three));
+        let (id, debit, credit) = (id.expect("≥ 1"), debit.expect("≥ 1"), credit.expect("≥ 1"));
+        let (amount, placer) = (cents(minor), Placer::new(who).expect("≥ 1"));
+        let reference = Reference::new(&text).expect("at most 35 bytes");
+        match kind {
+            0 => Command::OpenAccount { id: debit, owner: Owner::new(&text).expect("short"), currency },
+            1 => Command::CloseAccount { id, account: debit },
+            2 => Command::Transfer { id, debit, credit, amount, currency, reference },
+            3 => Command::PlaceHold { id, placer, debit, credit, amount, currency, reference },
+            4 => Command::PostHold { id, placer },
+            5 => Command::VoidHold { id, placer },
+            6 => Command::VoidTransfer { id },
+            _ => {
+                let change = SettingChange::TransferLimit { currency, limit: Some(amount).filter(|_| version > 9) };
+                Command::ChangeSetting { expected_version: version, change }
+            }
+        }
+    })
+}
+
+proptest! {
+    #[test]
+    fn what_was_encoded_decodes_the_same(linked: bool, commands in prop::collection::vec(any_command(), 1..20)) {
+        let request = Request { linked, commands };
+        prop_assert_eq!(Request::decode(&request.encode()), Ok(request));
+    }
+
+    #[test]
+    fn a_request_cut_off_anywhere_is_refused(commands in prop::collection::vec(any_command(), 1..4)) {
+        let bytes = Request { linked: false, commands }.encode();
+        for end in 0..bytes.len() {
+            prop_assert!(Request::decode(&bytes[..end]).is_err());
+        }
+    }
+
+    #[test]
+    fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let _ = Request::decode(&bytes);
+    }
+
+    #[test]
+    fn no_damage_panics(commands in prop::collection::vec(any_command(), 1..4), hits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4)) {
+        let mut bytes = Request { linked: false, commands }.encode();
+        for (at, byte) in hits {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        if let Ok(request) = Request::decode(&bytes) {
+            prop_assert_eq!(Request::decode(&request.encode()), Ok(request));
+        }
+    }
+}

@@ -7,6 +7,7 @@ use ledger::{Ledger, LineKind, Owner, Record, RecordBytes, RestoreError};
 
 use crate::desk::*;
 
+type Damage = fn(&mut Vec<u8>);
 type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// The checkpoint that a journal folds to.
@@ -106,7 +107,7 @@ fn the_digest_sees_every_kind_of_change() {
 fn a_damaged_checkpoint_is_refused_with_the_entry() {
     let sound = folded(&busy_desk().journal.records);
     let key_of = |kind: u8| sound.keys().find(|key| key[0] == kind).expect("one of each kind").clone();
-    let damage: [(u8, fn(&mut Vec<u8>)); 4] = [
+    let damage: [(u8, Damage); 4] = [
         (b'A', |value| value[0] = 9),
         (b'B', |value| value.truncate(70)),
         (b'H', |value| value.push(0)),
