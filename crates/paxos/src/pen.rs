@@ -114,7 +114,8 @@ impl Pen {
     /// The next slot above `floor`, if a majority has accepted it: it leaves the pen.
     pub(crate) fn take_chosen(&mut self, floor: Slot, majority: usize) -> Option<(Slot, Batch)> {
         let first = self.in_flight.first_entry()?;
-        if *first.key() != floor.next() || first.get().votes.len() < majority {
+        assert_eq!(*first.key(), floor.next(), "what is in flight begins right above the floor");
+        if first.get().votes.len() < majority {
             return None;
         }
         let (slot, proposal) = first.remove_entry();
@@ -177,7 +178,8 @@ impl Pen {
         }
     }
 
+    /// True also at or below `base`: nobody has a copy of those slots under this ballot.
     fn mark(&self, chosen: Slot) -> Option<ChosenMark> {
-        (chosen > self.base).then_some(ChosenMark { through: chosen, ballot: self.ballot })
+        (chosen > Slot::ZERO).then_some(ChosenMark { through: chosen, ballot: self.ballot })
     }
 }

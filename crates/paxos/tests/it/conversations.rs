@@ -1,6 +1,7 @@
 //! Conversations with one node: what it is told, and all that it answers. No cluster, no time but what the script gives.
 
 use crate::cluster::{ALPHA, HEARTBEAT_US, batch, config, node, slot};
+use expect_test::expect;
 use paxos::{
     Ballot, Batch, ChosenMark, Effects, Event, Message, NotProposed, Now, Paxos, Pulse, Record, Recovered, Report,
     Serve, Slot,
@@ -133,6 +134,58 @@ fn vows(fx: &Effects) -> Vec<(u16, Message)> {
 
 fn sent(fx: &Effects) -> Vec<(u16, Message)> {
     fx.send.iter().map(|(to, message)| (to.get(), message.clone())).collect()
+}
+
+/// A call's effects, one line each, as a person would tell them.
+fn told(fx: &Effects) -> String {
+    let Effects { persist, send, vows, chosen, serve, reads, nudges, events } = fx;
+    let mut lines: Vec<String> = Vec::new();
+    lines.extend(persist.iter().map(|record| format!("persist {record:?}")));
+    lines.extend(send.iter().map(|(to, message)| format!("to {to:?}  {message:?}")));
+    lines.extend(vows.iter().map(|(to, vow)| format!("to {to:?}, once synced  {:?}", vow.peek())));
+    lines.extend(chosen.iter().map(|(at, batch)| format!("chosen {at:?} {batch:?}")));
+    lines.extend(serve.iter().map(|serve| format!("{serve:?}")));
+    lines.extend(reads.iter().map(|(read, through)| format!("read {read} through {through:?}")));
+    lines.extend(nudges.iter().map(|(leader, through)| format!("nudge {leader:?} through {through:?}")));
+    lines.extend(events.iter().map(|event| format!("event {event:?}")));
+    lines.join("\n")
+}
+
+// ---- the whole way once
+
+#[test]
+fn from_the_first_heartbeat_to_the_first_chosen_slot() {
+    let mut solo = Solo::of_three(Recovered::default());
+    let pulse = solo.pulse(Ballot::ZERO, 0);
+    expect![[r#"
+        to n2  Heartbeat { round: 1, pulse: Pulse { wall_ms: 1700000000020, promised: b0.0, leader: b0.0, happy: false, chosen: s0, checkpoint: s0 } }
+        to n3  Heartbeat { round: 1, pulse: Pulse { wall_ms: 1700000000020, promised: b0.0, leader: b0.0, happy: false, chosen: s0, checkpoint: s0 } }"#]].assert_eq(&told(&solo.tick_after(HEARTBEAT_US)));
+    let standing = solo.hear(2, Message::HeartbeatReply { round: 1, pulse });
+    expect![[r#"
+        persist Promised(b1.1)
+        to n1, once synced  Promise { ballot: b1.1, floor: s0, accepted: [] }
+        to n2, once synced  Prepare { ballot: b1.1 }
+        to n3, once synced  Prepare { ballot: b1.1 }
+        event Quorum(true)"#]].assert_eq(&told(&standing));
+    expect![[""]].assert_eq(&told(&solo.release_own(standing)));
+    expect![[r#"
+        event PenTaken(b1.1)
+        event Leader(Some(n1))"#]].assert_eq(&told(&solo.promise_of(2, ballot(1, 1), 0, vec![])));
+    let proposal = solo.propose("a").expect("it has the pen");
+    expect![[r#"
+        persist Accepted { slot: s1, ballot: b1.1, batch: "a" }
+        to n2  Accept { ballot: b1.1, slot: s1, batch: "a", chosen: None }
+        to n3  Accept { ballot: b1.1, slot: s1, batch: "a", chosen: None }
+        to n1, once synced  Accepted { ballot: b1.1, slot: s1 }"#]].assert_eq(&told(&proposal));
+    expect![[""]].assert_eq(&told(&solo.hear(2, Message::Accepted { ballot: ballot(1, 1), slot: slot(1) })));
+    expect![[r#"
+        persist Chosen { through: s1 }
+        chosen s1 "a""#]].assert_eq(&told(&solo.release_own(proposal)));
+    let mut announced = Effects::default();
+    solo.paxos.announce(&mut announced);
+    expect![[r#"
+        to n2  Chosen(ChosenMark { through: s1, ballot: b1.1 })
+        to n3  Chosen(ChosenMark { through: s1, ballot: b1.1 })"#]].assert_eq(&told(&announced));
 }
 
 // ---- acceptor
