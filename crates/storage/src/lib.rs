@@ -1,4 +1,24 @@
 //! Log, journal, id runs and checkpoint of one node, all through a [`Disk`] that may fail.
+//!
+//! ```text
+//!   DIR/identity   who the node is                      DIR/lock      held by the process that runs it
+//!   DIR/log/       [`Log`]: promises, votes and chosen marks; synced before anybody hears of them
+//!   DIR/journal/   [`Journal`]: every outcome, in order; written while applied, synced in the background
+//!   DIR/store/     [`Store`]: the checkpoint, and the manifest that says which files count
+//!   DIR/ids/       its runs: id → place in the journal
+//! ```
+//!
+//! The order of syncs, which every reader of these files relies on:
+//! the journal through a mark; then the table and the runs made from it, which reach exactly that mark; then the manifest
+//! that makes them count; and only then may the log be trimmed below it, which the replica asks for.
+//!
+//! After a crash each part says what it holds: the log drops a torn tail of its last unsynced group (and reports it), the
+//! journal writes torn batches anew and refuses to write other ones over whole ones, the store has either the old
+//! version or the new. Bytes that were synced and are not what was written are *rot*: the part does not open and says
+//! which file, where and what.
+//!
+//! This crate starts no thread, knows no clock and no randomness, and reads and writes only through the disk it is
+//! given. What takes long is a value with a `run`: [`FoldJob`], [`SpareJob`].
 
 mod checksum;
 mod directory;
@@ -20,7 +40,7 @@ pub use journal::{HEADER_KIND, Journal, JournalMark, JournalReader, JournalRecor
 pub use lock::{DirLock, LockError};
 pub use log::{Log, LogOptions, LogRecord, LogRecovered, Pending, Spare, SpareJob, Synced, Unsynced};
 pub use real_disk::RealDisk;
-pub use store::{Entries, FoldJob, FoldRules, Folded, Store};
+pub use store::{Entries, FoldJob, FoldRules, Folded, Put, Store};
 
 /// Safety rules that the simulator may switch off, one at a time.
 #[cfg(feature = "controls")]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
-use super::{JournalRecord, RECORD};
+use super::RECORD;
 use crate::{Disk, DiskFile, Owner, StorageError};
 
 /// The files of one journal and how far they are written and synced.

@@ -1,6 +1,6 @@
 //! How records get into segments: encoded into one buffer, written with one write.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::record::{self, HEADER, Header, Kind, Position, encode, padded, parts};
@@ -130,7 +130,7 @@ impl<D: Disk> Log<D> {
         self.disk.sync_dir(&self.dir).map_err(StorageError::io("syncing the names in", &self.dir, None))
     }
 
-    fn rename(&self, from: &Path, to: &PathBuf) -> Result<(), LogError> {
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), LogError> {
         self.disk.rename(from, to).map_err(StorageError::io("renaming", from, None))
     }
 

@@ -263,7 +263,7 @@ impl<D: Disk> Log<D> {
             dir: self.dir.clone(),
             number,
             bytes: self.options.segment_bytes,
-            under_way: self.spare_under_way.clone(),
+            _under_way: self.spare_under_way.clone(),
         }
     }
 

@@ -54,12 +54,15 @@ pub(super) fn scan<D: Disk>(disk: &D, dir: &Path, owner: Owner, numbers: &[u64])
         synced: start,
         torn_bytes: 0,
     };
+    // One buffer for all: segments are large.
+    let mut bytes = Vec::new();
     for (expected, &number) in (first..).zip(numbers) {
         if number != expected {
             return Err(rot(&segment_path(dir, expected), 0, "it is missing, and later ones are not"));
         }
         let segment = Segment::open(disk, dir, number, owner)?;
-        let bytes = segment.read(0, segment.capacity as usize)?;
+        bytes.resize(segment.capacity as usize, 0);
+        segment.read_into(0, &mut bytes)?;
         let tail = number != first && !scan.continues_in(number, &segment, &bytes);
         let from = if tail { 0 } else { scan.follow(number, segment, &bytes) };
         scan.ask_headers_behind(dir, number, &bytes, from, owner)?;

@@ -41,9 +41,15 @@ impl<D: Disk> Segment<D> {
 
     pub(super) fn read(&self, offset: u64, len: usize) -> Result<Vec<u8>, LogError> {
         let mut bytes = vec![0; len];
-        let read = self.file.read_at(offset, &mut bytes).map_err(StorageError::io("reading", &self.path, offset))?;
-        bytes.truncate(read);
+        self.read_into(offset, &mut bytes)?;
         Ok(bytes)
+    }
+
+    /// Reads as much as there is and shortens `bytes` to that.
+    pub(super) fn read_into(&self, offset: u64, bytes: &mut Vec<u8>) -> Result<(), LogError> {
+        let read = self.file.read_at(offset, bytes).map_err(StorageError::io("reading", &self.path, offset))?;
+        bytes.truncate(read);
+        Ok(())
     }
 
     pub(super) fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), LogError> {
@@ -90,7 +96,7 @@ pub struct SpareJob<D: Disk> {
     pub(super) number: u64,
     pub(super) bytes: u64,
     /// While this lives the log asks for no second one.
-    pub(super) under_way: Arc<()>,
+    pub(super) _under_way: Arc<()>,
 }
 
 /// A segment file that is ready to be written; see [`crate::Log::put_spare`].

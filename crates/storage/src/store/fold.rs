@@ -12,7 +12,7 @@
 
 use std::cmp::Ordering;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -20,14 +20,14 @@ use hashbrown::HashMap;
 use super::manifest::{Listed, Manifest};
 use super::run::{Run, RunCursor, RunWriter};
 use super::table::{Table, TableCursor, TableWriter};
-use super::{Place, Version};
+use super::{Place, Put, Version};
 use crate::{Disk, JournalMark, JournalReader, JournalRecord, StorageError};
 
 /// So many runs of about the same size become one.
 const FAN_IN: usize = 4;
 
 /// Calls back for each key that a record changes.
-type Effects = fn(&JournalRecord, &mut dyn FnMut(&[u8], Option<&[u8]>));
+type Effects = fn(&JournalRecord, Put<'_>);
 /// Newest value by key; None for removed.
 type Changes = HashMap<Vec<u8>, Option<Vec<u8>>, foldhash::fast::FixedState>;
 
@@ -193,10 +193,13 @@ fn due_for_merge(sizes: &[u64], new: u64) -> usize {
     }
 }
 
+/// An id and the place of its outcome.
+type IdPlace = (u128, u64);
+
 /// Several sorted sources as one; an id in several of them comes once, with its first place.
 struct Merge<D: Disk> {
-    runs: Vec<(RunCursor<D>, Option<(u128, u64)>)>,
-    new: std::iter::Peekable<std::vec::IntoIter<(u128, u64)>>,
+    runs: Vec<(RunCursor<D>, Option<IdPlace>)>,
+    new: std::iter::Peekable<std::vec::IntoIter<IdPlace>>,
 }
 
 impl<D: Disk> Merge<D> {
@@ -235,8 +238,8 @@ impl<D: Disk> fmt::Debug for Folded<D> {
     }
 }
 
-/// Where a path lies in a directory of ours: used to tell files that count from others.
-pub(super) fn listed_paths(manifest: &Manifest, store_dir: &Path, ids_dir: &Path) -> Vec<std::path::PathBuf> {
+/// The files that count.
+pub(super) fn listed_paths(manifest: &Manifest, store_dir: &Path, ids_dir: &Path) -> Vec<PathBuf> {
     let table = manifest.table.iter().map(|table| super::table::table_path(store_dir, table.number));
     let runs = manifest.runs.iter().map(|run| super::run::run_path(ids_dir, run.number));
     table.chain(runs).collect()

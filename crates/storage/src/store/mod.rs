@@ -26,10 +26,13 @@ use table::{Table, TableCursor};
 
 pub use fold::{FoldJob, Folded};
 
+/// Takes a key and its new value; None removes the key.
+pub type Put<'a> = &'a mut (dyn FnMut(&[u8], Option<&[u8]>) + 'a);
+
 /// What a journal record means for the checkpoint. Rules have no state: the same record always means the same.
 pub trait FoldRules {
     /// Calls `put` for each key (≤ 64 bytes) that the record gives another value (≤ 1 KiB; None removes the key).
-    fn effects(record: &JournalRecord, put: &mut dyn FnMut(&[u8], Option<&[u8]>));
+    fn effects(record: &JournalRecord, put: Put<'_>);
     /// The id whose outcome the record is, if it is one.
     fn id(record: &JournalRecord) -> Option<u128>;
 }

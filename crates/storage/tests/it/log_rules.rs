@@ -196,7 +196,7 @@ fn a_learned_batch_is_the_chosen_one_whatever_was_accepted() {
     let learned = Bytes::from_static(b"learned");
     append(&mut log, vec![accepted(1, 3), LogRecord::Learned { slot: 1, batch: learned.clone() }]);
     append(&mut log, vec![accepted(1, 4), LogRecord::Chosen { through: 1 }]);
-    assert_eq!(log.read_chosen(1, 100).expect("it is held"), [learned.clone()]);
+    assert_eq!(log.read_chosen(1, 100).expect("it is held"), std::slice::from_ref(&learned));
     sync(&mut log);
     let (log, _) = open(&disk).expect("it opens");
     assert_eq!(log.read_chosen(1, 100).expect("it is held"), [learned]);
