@@ -10,6 +10,7 @@
 //!
 //! This crate parses and prints. It decides nothing about money and serves nothing.
 
+pub mod client;
 pub mod code;
 pub mod field;
 pub mod grpc;

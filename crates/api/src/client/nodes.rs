@@ -1,0 +1,155 @@
+//! The nodes of one bank: which to ask now, and who leads.
+//!
+//! Every node takes every request and passes it on, so the choice is never about right or wrong, only about time. A
+//! client stays with one node until that fails, turns to the next at once, and looks now and then, and after every
+//! failure, who leads, because the leader's answer has one hop less.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
+
+use super::error::ClientError;
+use crate::proto;
+use crate::proto::bank_client::BankClient;
+
+/// How often the leader is looked for while nothing fails.
+const LOOK_PERIOD: Duration = Duration::from_millis(500);
+/// How long a node may take to say whether it leads.
+const LOOK_TIMEOUT: Duration = Duration::from_millis(300);
+/// Pauses between two looks while nobody leads.
+const LOOK_PAUSE: Duration = Duration::from_millis(20);
+
+const MESSAGE_BYTES_MAX: usize = 64 << 20;
+
+/// One node's services.
+pub(super) type Bank = BankClient<InterceptedService<Channel, Credentials>>;
+
+/// Puts the operator token on every call.
+#[derive(Debug, Clone)]
+pub(super) struct Credentials {
+    bearer: Option<MetadataValue<Ascii>>,
+}
+
+impl Interceptor for Credentials {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(bearer) = &self.bearer {
+            request.metadata_mut().insert("authorization", bearer.clone());
+        }
+        Ok(request)
+    }
+}
+
+/// All nodes, and the one that is asked now.
+#[derive(Debug)]
+pub(super) struct Nodes {
+    banks: Vec<Bank>,
+    current: AtomicUsize,
+    /// Somebody met a failure: look for the leader now.
+    doubt: Notify,
+}
+
+impl Nodes {
+    pub(super) fn new<A: AsRef<str>>(
+        addresses: impl IntoIterator<Item = A>,
+        token: Option<&str>,
+    ) -> Result<Arc<Nodes>, ClientError> {
+        let credentials = Credentials { bearer: token.map(bearer).transpose()? };
+        let banks = addresses
+            .into_iter()
+            .map(|address| bank(address.as_ref(), credentials.clone()))
+            .collect::<Result<Vec<Bank>, ClientError>>()?;
+        if banks.is_empty() {
+            return Err(ClientError::BadAddress { address: String::new(), reason: "none was given".to_owned() });
+        }
+        let nodes = Arc::new(Nodes { banks, current: AtomicUsize::new(0), doubt: Notify::new() });
+        if nodes.banks.len() > 1 {
+            tokio::spawn(follow(Arc::downgrade(&nodes)));
+        }
+        Ok(nodes)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.banks.len()
+    }
+
+    /// The node to ask now, with its number.
+    pub(super) fn current(&self) -> (usize, Bank) {
+        let number = self.current.load(Ordering::Relaxed);
+        (number, self.banks[number].clone())
+    }
+
+    /// That node did not answer: turns to the next one, unless somebody has turned already.
+    pub(super) fn turn_from(&self, failed: usize) {
+        let next = (failed + 1) % self.banks.len();
+        // Losing the race means that another call turned first, which is as good.
+        let _ = self.current.compare_exchange(failed, next, Ordering::Relaxed, Ordering::Relaxed);
+        self.doubt.notify_one();
+    }
+
+    /// Asks every node whether it leads; the first that does is asked from now on.
+    async fn find_leader(&self) -> bool {
+        let mut looks = tokio::task::JoinSet::new();
+        for (number, bank) in self.banks.iter().enumerate() {
+            let mut bank = bank.clone();
+            looks.spawn(async move {
+                let status = tokio::time::timeout(LOOK_TIMEOUT, bank.status(proto::StatusRequest {})).await;
+                let leads = matches!(status, Ok(Ok(status)) if status.get_ref().role == "leader");
+                leads.then_some(number)
+            });
+        }
+        while let Some(look) = looks.join_next().await {
+            if let Ok(Some(leader)) = look {
+                self.current.store(leader, Ordering::Relaxed);
+                return true;
+            }
+        }
+        false
+    }
+
+    async fn current_leads(&self) -> bool {
+        let (_, mut bank) = self.current();
+        let status = tokio::time::timeout(LOOK_TIMEOUT, bank.status(proto::StatusRequest {})).await;
+        matches!(status, Ok(Ok(status)) if status.get_ref().role == "leader")
+    }
+}
+
+/// Keeps the client at the leader, as long as there is a client.
+async fn follow(nodes: Weak<Nodes>) {
+    while let Some(held) = nodes.upgrade() {
+        let settled = held.current_leads().await || held.find_leader().await;
+        let pause = if settled { LOOK_PERIOD } else { LOOK_PAUSE };
+        // The task holds the nodes for one pause at most after their last client is gone.
+        let _ = tokio::time::timeout(pause, held.doubt.notified()).await;
+    }
+}
+
+fn bearer(token: &str) -> Result<MetadataValue<Ascii>, ClientError> {
+    format!("Bearer {}", token.trim()).parse().map_err(|_| ClientError::BadAddress {
+        address: "the operator token".to_owned(),
+        reason: "it has characters that no header takes".to_owned(),
+    })
+}
+
+fn bank(address: &str, credentials: Credentials) -> Result<Bank, ClientError> {
+    let uri = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
+    let endpoint = Endpoint::from_shared(uri)
+        .map_err(|error| ClientError::BadAddress { address: address.to_owned(), reason: error.to_string() })?;
+    let channel = endpoint
+        .connect_timeout(Duration::from_secs(1))
+        .tcp_nodelay(true)
+        // Two whole batches fit into the windows, so none waits for an update.
+        .initial_stream_window_size(2 << 20)
+        .initial_connection_window_size(8 << 20)
+        // A node that is cut off sends no reset; its silence shows after some seconds.
+        .http2_keep_alive_interval(Duration::from_secs(2))
+        .keep_alive_timeout(Duration::from_secs(2))
+        .connect_lazy();
+    Ok(BankClient::with_interceptor(channel, credentials).max_decoding_message_size(MESSAGE_BYTES_MAX))
+}
