@@ -22,6 +22,8 @@ pub mod request;
 mod state_machine;
 pub mod wire;
 
+#[cfg(feature = "controls")]
+pub use applier::Control as ApplierControl;
 pub use applier::{Applied, Applier, ApplierSettings, ApplyError};
 pub use desk::Refusal;
 pub use message::Message;
