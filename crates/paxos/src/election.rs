@@ -33,6 +33,9 @@ pub(crate) struct Election {
     pub(crate) lead: Ballot,
     /// The first round that began after this node became unhappy; `None` while it is happy.
     unhappy_from: Option<u64>,
+    /// It stood in vain and leaves it to others until then: a node whose disk hangs still hears and speaks, and would
+    /// otherwise always be the first to stand again.
+    pub(crate) sits_out_until_us: u64,
     /// Shutting down: stands no more.
     pub(crate) resigned: bool,
 }
@@ -48,7 +51,7 @@ pub(crate) struct Sight<'a> {
 
 impl Election {
     pub(crate) fn new(promised: Ballot) -> Election {
-        Election { round: 0, began_us: 0, lead: promised, unhappy_from: Some(1), resigned: false }
+        Election { round: 0, began_us: 0, lead: promised, unhappy_from: Some(1), sits_out_until_us: 0, resigned: false }
     }
 
     /// A majority, this node included, answers this node.

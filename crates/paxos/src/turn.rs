@@ -16,7 +16,7 @@ use crate::proposer::Proposer;
 /// not double the traffic.
 const ROUNDS_UNTIL_RESENT: u64 = 5;
 
-/// Heartbeat rounds after which a node that stands and gets nowhere lets others try, and tries with a new ballot itself.
+/// Heartbeat rounds after which a node that stands and gets nowhere gives up, and for which it then leaves it to others.
 const ROUNDS_STANDING: u64 = 50;
 
 impl Paxos {
@@ -29,8 +29,9 @@ impl Paxos {
         if self.election.round == 0 || self.election.began_us + self.config.heartbeat_us <= self.now.mono_us {
             self.begin_round(fx);
         }
-        let standing_us = self.proposer.standing_since_us().map(|since_us| self.now.mono_us.saturating_sub(since_us));
-        if standing_us.is_some_and(|standing_us| standing_us > ROUNDS_STANDING * self.config.heartbeat_us) {
+        let limit_us = ROUNDS_STANDING * self.config.heartbeat_us;
+        if self.proposer.standing_since_us().is_some_and(|since_us| since_us + limit_us < self.now.mono_us) {
+            self.election.sits_out_until_us = self.now.mono_us + limit_us;
             self.give_up(fx);
         }
         let patience = self.patience();
@@ -287,7 +288,8 @@ impl Paxos {
         if turned && self.election.round > 0 {
             self.begin_round(fx);
         }
-        if self.may_lead() && self.election.should_stand(self.sight()) {
+        let sits_out = self.now.mono_us < self.election.sits_out_until_us;
+        if self.may_lead() && !sits_out && self.election.should_stand(self.sight()) {
             self.stand(fx);
         }
         let quorum = self.election.has_quorum(self.sight());

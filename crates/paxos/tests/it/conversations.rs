@@ -166,26 +166,31 @@ fn from_the_first_heartbeat_to_the_first_chosen_slot() {
         to n1, once synced  Promise { ballot: b1.1, floor: s0, accepted: [] }
         to n2, once synced  Prepare { ballot: b1.1 }
         to n3, once synced  Prepare { ballot: b1.1 }
-        event Quorum(true)"#]].assert_eq(&told(&standing));
+        event Quorum(true)"#]]
+    .assert_eq(&told(&standing));
     expect![[""]].assert_eq(&told(&solo.release_own(standing)));
     expect![[r#"
         event PenTaken(b1.1)
-        event Leader(Some(n1))"#]].assert_eq(&told(&solo.promise_of(2, ballot(1, 1), 0, vec![])));
+        event Leader(Some(n1))"#]]
+    .assert_eq(&told(&solo.promise_of(2, ballot(1, 1), 0, vec![])));
     let proposal = solo.propose("a").expect("it has the pen");
     expect![[r#"
         persist Accepted { slot: s1, ballot: b1.1, batch: "a" }
         to n2  Accept { ballot: b1.1, slot: s1, batch: "a", chosen: None }
         to n3  Accept { ballot: b1.1, slot: s1, batch: "a", chosen: None }
-        to n1, once synced  Accepted { ballot: b1.1, slot: s1 }"#]].assert_eq(&told(&proposal));
+        to n1, once synced  Accepted { ballot: b1.1, slot: s1 }"#]]
+    .assert_eq(&told(&proposal));
     expect![[""]].assert_eq(&told(&solo.hear(2, Message::Accepted { ballot: ballot(1, 1), slot: slot(1) })));
     expect![[r#"
         persist Chosen { through: s1 }
-        chosen s1 "a""#]].assert_eq(&told(&solo.release_own(proposal)));
+        chosen s1 "a""#]]
+    .assert_eq(&told(&solo.release_own(proposal)));
     let mut announced = Effects::default();
     solo.paxos.announce(&mut announced);
     expect![[r#"
         to n2  Chosen(ChosenMark { through: s1, ballot: b1.1 })
-        to n3  Chosen(ChosenMark { through: s1, ballot: b1.1 })"#]].assert_eq(&told(&announced));
+        to n3  Chosen(ChosenMark { through: s1, ballot: b1.1 })"#]]
+    .assert_eq(&told(&announced));
 }
 
 // ---- acceptor
@@ -398,6 +403,19 @@ fn chosen_rides_with_the_next_accept_or_is_announced() {
     let mut again = Effects::default();
     solo.paxos.announce(&mut again);
     assert!(again.is_empty());
+}
+
+#[test]
+fn a_peer_that_answers_but_missed_a_mark_is_told_again_with_the_next_round() {
+    let (mut solo, ballot) = Solo::holder();
+    let fx = solo.propose("a").expect("it has the pen");
+    solo.hear(3, Message::Accepted { ballot, slot: slot(1) });
+    solo.release_own(fx);
+    let told = Message::Chosen(mark(1, ballot));
+    let fx = solo.tick_after(HEARTBEAT_US);
+    assert!(sent(&fx).contains(&(2, told.clone())) && !sent(&fx).contains(&(3, told.clone())), "3 does not answer");
+    solo.hear(2, Message::HeartbeatReply { round: 2, pulse: solo.pulse(ballot, 1) });
+    assert!(!sent(&solo.tick_after(HEARTBEAT_US)).contains(&(2, told)));
 }
 
 #[test]
