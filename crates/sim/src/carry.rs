@@ -38,6 +38,9 @@ impl World {
         let Some(process) = self.nodes[node].process.as_mut() else { return Ok(()) };
         process.wants_sync |= has_vows;
         process.to_write.extend(unsynced);
+        if let Some((slot, _)) = out.apply.last() {
+            process.marks.handed = *slot;
+        }
         process.to_apply.extend(out.apply);
         process.ready_reads.extend(out.reads);
         for (to, message) in &out.send {
@@ -93,6 +96,7 @@ impl World {
         for group in std::mem::take(&mut process.to_write) {
             process.append(group)?;
         }
+        process.marks.appended = process.marks.handed;
         if process.wants_sync {
             process.wants_sync = false;
             process.syncing = true;
@@ -253,12 +257,26 @@ impl World {
         if !matches!(process.fold, Fold::Idle) {
             return Ok(());
         }
+        let through = process.applier.applied();
         if let Some(job) = process.applier.fold_if_due() {
-            process.fold = Fold::Begun(job);
+            process.fold = Fold::Begun(job, through);
             let delay = self.random.between(1, self.plan.fold_us);
             self.schedule.after(delay, Event::Fold(life));
         }
         Ok(())
+    }
+
+    /// Whether the fold that was begun must wait for the log, which is then asked to sync.
+    fn fold_must_wait(&mut self, life: Life) -> Result<bool, Stop> {
+        let Some(process) = self.nodes[life.node].process.as_mut() else { return Ok(false) };
+        let Fold::Begun(_, through) = &process.fold else { return Ok(false) };
+        if process.marks.synced >= *through || self.control == Some(Control::CheckpointBeforeMark) {
+            return Ok(false);
+        }
+        process.wants_sync = true;
+        self.write(life.node)?;
+        self.schedule.after(500, Event::Fold(life));
+        Ok(true)
     }
 
     /// The next part of a fold: the job runs, or what it made is taken over.
@@ -266,11 +284,16 @@ impl World {
         if !self.is_alive(life) {
             return Ok(());
         }
+        match self.fold_must_wait(life) {
+            Ok(false) => {}
+            Ok(true) => return Ok(()),
+            Err(stop) => return self.stopped(life.node, stop),
+        }
         self.arm_fold(life.node);
         let process = self.nodes[life.node].process.as_mut().expect("a live node has a process");
         match std::mem::replace(&mut process.fold, Fold::Idle) {
             Fold::Idle => Ok(()),
-            Fold::Begun(job) => match job.run() {
+            Fold::Begun(job, _) => match job.run() {
                 Ok(folded) => {
                     process.fold = Fold::Done(folded);
                     let delay = self.random.between(1, self.plan.fold_us);
@@ -306,6 +329,7 @@ impl crate::node::Process {
     /// Syncs the log and releases all that was appended before.
     fn sync(&mut self) -> Result<Vec<replica::Vows>, Stop> {
         let proof = self.log.sync()?;
+        self.marks.synced = self.marks.appended;
         let groups = std::mem::take(&mut self.appended);
         let release = |pending: Pending<replica::Vows>| {
             pending

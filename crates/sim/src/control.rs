@@ -21,9 +21,10 @@ pub enum Control {
     DropIdsEarly,
     RejectionsNotJournaled,
     TrimBeforeCheckpoint,
+    CheckpointBeforeMark,
 }
 
-pub const ALL: [Control; 12] = [
+pub const ALL: [Control; 13] = [
     Control::SendBeforeSync,
     Control::ReuseBallot,
     Control::CountOwnVoteEarly,
@@ -36,6 +37,7 @@ pub const ALL: [Control; 12] = [
     Control::DropIdsEarly,
     Control::RejectionsNotJournaled,
     Control::TrimBeforeCheckpoint,
+    Control::CheckpointBeforeMark,
 ];
 
 impl Control {
@@ -53,6 +55,7 @@ impl Control {
             Control::DropIdsEarly => "drop-ids-early",
             Control::RejectionsNotJournaled => "rejections-not-journaled",
             Control::TrimBeforeCheckpoint => "trim-before-checkpoint",
+            Control::CheckpointBeforeMark => "checkpoint-before-mark",
         }
     }
 
@@ -73,6 +76,7 @@ impl Control {
             }
             Control::RejectionsNotJournaled => "a rejection is an outcome and is journaled",
             Control::TrimBeforeCheckpoint => "the log is trimmed only below the checkpoint",
+            Control::CheckpointBeforeMark => "a checkpoint is made only of slots that the log on disk marks as chosen",
         }
     }
 
@@ -90,7 +94,8 @@ impl Control {
             | Control::RunPastCheckpoint
             | Control::DropIdsEarly
             | Control::RejectionsNotJournaled
-            | Control::TrimBeforeCheckpoint => None,
+            | Control::TrimBeforeCheckpoint
+            | Control::CheckpointBeforeMark => None,
         }
     }
 
@@ -109,7 +114,8 @@ impl Control {
             | Control::ForgetPromise
             | Control::PromiseFromSlot
             | Control::IgnoreFloors
-            | Control::ApplyUnchosen => {}
+            | Control::ApplyUnchosen
+            | Control::CheckpointBeforeMark => {}
         }
     }
 

@@ -54,6 +54,8 @@ pub(crate) struct Process {
     pub(crate) to_apply: VecDeque<(Slot, Batch)>,
     pub(crate) applying: bool,
     pub(crate) fold: Fold,
+    /// The last slots whose marks were handed to the log, appended, and synced.
+    pub(crate) marks: Marks,
     /// Callers that wait for the outcome of a request, and for a read, by number.
     pub(crate) callers: BTreeMap<u64, Caller>,
     /// Reads that may be answered once that slot is applied.
@@ -64,10 +66,20 @@ pub(crate) struct Process {
     pub(crate) connected: Vec<bool>,
 }
 
+/// How far what the log knows to be chosen is on its way to the disk. A checkpoint may not run ahead of it: a slot whose
+/// mark is lost while every node's checkpoint covers it can be served by nobody.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Marks {
+    pub(crate) handed: Slot,
+    pub(crate) appended: Slot,
+    pub(crate) synced: Slot,
+}
+
 /// Where the fold of the journal into the checkpoint is.
 pub(crate) enum Fold {
     Idle,
-    Begun(FoldJob<FaultyDisk>),
+    /// It may run once the marks through that slot are synced.
+    Begun(FoldJob<FaultyDisk>, Slot),
     Done(Folded<FaultyDisk>),
 }
 
@@ -135,6 +147,7 @@ impl Node {
         if let Some(control) = control {
             control.switch(&mut opened.replica, &mut opened.applier);
         }
+        let applied = opened.applier.applied();
         let started = Started { torn_bytes: opened.torn_bytes, replayed: opened.replayed };
         self.process = Some(Box::new(Process {
             replica: opened.replica,
@@ -148,6 +161,7 @@ impl Node {
             to_apply: VecDeque::new(),
             applying: false,
             fold: Fold::Idle,
+            marks: Marks { handed: applied, appended: applied, synced: applied },
             callers: BTreeMap::new(),
             ready_reads: Vec::new(),
             next_seq: 0,

@@ -155,7 +155,7 @@ impl Plan {
                 self.fold_records = 6;
                 self.workload.repeats_per_mille = 400;
             }
-            Control::RunPastCheckpoint | Control::TrimBeforeCheckpoint => {
+            Control::RunPastCheckpoint | Control::TrimBeforeCheckpoint | Control::CheckpointBeforeMark => {
                 self.faults = vec![Fault::Crash, Fault::PowerCut];
                 self.fault_every_us = 50_000;
                 self.fold_records = 10;
