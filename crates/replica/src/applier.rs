@@ -19,7 +19,10 @@ use paxos::{Batch, Slot};
 use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::path::Path;
-use storage::{Disk, FoldRules, FoldJob, Folded, Journal, JournalMark, JournalReader, JournalRecord, OpenError, Owner, StorageError, Store};
+use storage::{
+    Disk, FoldJob, FoldRules, Folded, Journal, JournalMark, JournalReader, JournalRecord, OpenError, Owner,
+    StorageError, Store,
+};
 
 type IdMap<V> = HashMap<u128, V, foldhash::fast::FixedState>;
 
@@ -221,7 +224,10 @@ impl<S: StateMachine, D: Disk> Applier<S, D> {
     }
 
     /// A job that makes a checkpoint of all that is applied, if enough has come since the last and none is under way.
-    /// Everything applied must be in the synced part of the log, or be learnable from others: what is chosen is.
+    ///
+    /// It may run only after a sync of the log that covers whatever was appended with the slots applied so far: a
+    /// checkpoint ahead of the log's mark of what is chosen would leave slots, after a power cut of all nodes, that
+    /// everybody has applied and nobody can serve to a node that lacks them.
     pub fn fold_if_due(&mut self) -> Option<FoldJob<D>> {
         let to = self.journal.mark();
         let due = to.places - self.store.mark().places >= self.settings.fold_records;
@@ -287,7 +293,10 @@ impl<S: StateMachine, D: Disk> Applier<S, D> {
 
 impl<S: std::fmt::Debug, D: Disk> std::fmt::Debug for Applier<S, D> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Applier").field("machine", &self.machine).field("applied", &self.applied).finish_non_exhaustive()
+        f.debug_struct("Applier")
+            .field("machine", &self.machine)
+            .field("applied", &self.applied)
+            .finish_non_exhaustive()
     }
 }
 

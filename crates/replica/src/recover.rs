@@ -59,8 +59,15 @@ pub enum RecoverError {
     Log(#[from] LogError),
     #[error(transparent)]
     Apply(#[from] ApplyError),
-    #[error("the log begins at slot {first} but the checkpoint ends at slot {checkpoint}: what lies between is missing")]
+    #[error(
+        "the log begins at slot {first} but the checkpoint ends at slot {checkpoint}: what lies between is missing"
+    )]
     Gap { first: u64, checkpoint: u64 },
+    #[error(
+        "the log ends at slot {chosen} but the checkpoint covers slot {checkpoint}: the log was lost, or an older copy was put back; \
+         this node must not vote with it"
+    )]
+    LogBehind { chosen: u64, checkpoint: u64 },
 }
 
 /// Opens a node whose files are under `dir`, telling `progress` the slots replayed so far and in all.
@@ -77,12 +84,16 @@ pub fn open<S: StateMachine, D: Disk>(
     let (log, recovered) = Log::open(disk.clone(), dir, start.owner, start.log)?;
     let mut applier = Applier::open(disk, dir, start.owner, machine, start.applier)?;
     let checkpoint = applier.applied().get();
-    // The mark in the log rides with later syncs; a checkpoint is made of chosen slots only, so it counts as well.
-    let chosen = recovered.chosen.max(checkpoint);
-    if recovered.chosen > checkpoint && recovered.first_slot > checkpoint + 1 {
+    // A checkpoint is written only after the log's marks through it are synced; so the other way round, one of the two
+    // was put back or lost.
+    let chosen = recovered.chosen;
+    if chosen < checkpoint {
+        return Err(RecoverError::LogBehind { chosen, checkpoint });
+    }
+    if chosen > checkpoint && recovered.first_slot > checkpoint + 1 {
         return Err(RecoverError::Gap { first: recovered.first_slot, checkpoint });
     }
-    replay(&log, &mut applier, recovered.chosen, &mut progress)?;
+    replay(&log, &mut applier, chosen, &mut progress)?;
     let (round, node) = recovered.promised;
     let accepted = recovered
         .accepted

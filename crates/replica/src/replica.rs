@@ -495,9 +495,7 @@ fn log_record(record: paxos::Record) -> LogRecord {
             node: ballot.node,
             batch: batch.bytes().clone(),
         },
-        paxos::Record::Learned { slot, batch } => {
-            LogRecord::Learned { slot: slot.get(), batch: batch.bytes().clone() }
-        }
+        paxos::Record::Learned { slot, batch } => LogRecord::Learned { slot: slot.get(), batch: batch.bytes().clone() },
         paxos::Record::Chosen { through } => LogRecord::Chosen { through: through.get() },
     }
 }

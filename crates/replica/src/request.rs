@@ -148,9 +148,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn tagged() -> impl Strategy<Value = Tagged> {
-        (any::<u16>(), any::<u64>(), any::<u64>(), proptest::collection::vec(any::<u8>(), 0..40)).prop_map(
-            |(origin, boot, seq, request)| Tagged { tag: Tag { origin, boot, seq }, request: request.into() },
-        )
+        (any::<u16>(), any::<u64>(), any::<u64>(), proptest::collection::vec(any::<u8>(), 0..40))
+            .prop_map(|(origin, boot, seq, request)| Tagged { tag: Tag { origin, boot, seq }, request: request.into() })
     }
 
     proptest! {

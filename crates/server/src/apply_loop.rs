@@ -9,6 +9,7 @@ use bank::{BankView, Machine};
 use paxos::{Batch, Slot};
 use replica::{Applier, ApplyError};
 use std::collections::{BTreeMap, HashMap};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,11 +27,20 @@ pub(crate) type Question<D> = Box<dyn FnOnce(Option<&BankView<'_, D>>) + Send>;
 pub(crate) enum ApplyJob {
     Apply(Slot, Batch),
     /// The read of that number may be answered once the slot is applied.
-    Read { seq: u64, after: Slot },
+    Read {
+        seq: u64,
+        after: Slot,
+    },
     /// The read of that number cannot be answered.
-    ReadRefused { seq: u64 },
+    ReadRefused {
+        seq: u64,
+    },
     /// A question to the present state is waiting.
-    Peek { seq: u64 },
+    Peek {
+        seq: u64,
+    },
+    /// The log is synced through all that was applied when a fold was last wanted: it may run.
+    FoldMay,
     /// A background job has ended.
     FoldEnded,
     Stop,
@@ -101,6 +111,9 @@ pub(crate) struct ApplyLoop<D: Disk> {
     pub(crate) queue: ApplyQueue,
     /// Reads that wait for their slot.
     pub(crate) reads: BTreeMap<Slot, Vec<u64>>,
+    /// A fold that waits for the log's sync: a checkpoint must never be ahead of the log's mark of what is chosen, or
+    /// after a power cut nobody could serve those slots to a node that lacks them.
+    pub(crate) waiting_fold: Option<FoldJob<D>>,
     /// Where the background job leaves its result.
     pub(crate) folded: Arc<Mutex<Option<Result<Folded<D>, StorageError>>>>,
 }
@@ -119,6 +132,11 @@ impl<D: Disk> ApplyLoop<D> {
                     }
                 }
                 ApplyJob::Peek { seq } => self.ask(seq),
+                ApplyJob::FoldMay => {
+                    if let Some(job) = self.waiting_fold.take() {
+                        self.fold(job);
+                    }
+                }
                 ApplyJob::FoldEnded => self.install()?,
                 ApplyJob::Stop => break,
             }
@@ -141,7 +159,8 @@ impl<D: Disk> ApplyLoop<D> {
             }
         }
         if let Some(job) = self.applier.fold_if_due() {
-            self.fold(job);
+            self.waiting_fold = Some(job);
+            self.gauges.fold_waits.store(true, Ordering::Release);
         }
         Ok(())
     }
@@ -155,8 +174,9 @@ impl<D: Disk> ApplyLoop<D> {
     fn fold(&self, job: FoldJob<D>) {
         let (folded, queue) = (Arc::clone(&self.folded), self.queue.clone());
         let run = move || {
-            let result = job.run();
-            *folded.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+            // Whatever becomes of the job, the apply thread is told: a panic there must stop the node, too.
+            let result = catch_unwind(AssertUnwindSafe(|| job.run())).ok();
+            *folded.lock().unwrap_or_else(PoisonError::into_inner) = result;
             queue.put(ApplyJob::FoldEnded);
         };
         if let Err(error) = thread::Builder::new().name("checkpoint".to_owned()).spawn(run) {
@@ -166,11 +186,10 @@ impl<D: Disk> ApplyLoop<D> {
 
     fn install(&mut self) -> Result<(), ApplyStopped> {
         let done = self.folded.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(done) = done {
-            let slot = self.applier.install(done?);
-            self.gauges.checkpoint.store(slot.get(), Ordering::Release);
-            info!(event = "checkpoint", slot = slot.get());
-        }
+        let done = done.expect("the checkpoint thread leaves a result unless it found a broken invariant");
+        let slot = self.applier.install(done?);
+        self.gauges.checkpoint.store(slot.get(), Ordering::Release);
+        info!(event = "checkpoint", slot = slot.get());
         Ok(())
     }
 }

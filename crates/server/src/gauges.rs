@@ -2,7 +2,7 @@
 
 use paxos::Status;
 use replica::Replica;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use storage::JournalMark;
@@ -17,6 +17,8 @@ pub(crate) struct Gauges {
     pub(crate) applied: AtomicU64,
     /// Last slot of the durable checkpoint.
     pub(crate) checkpoint: AtomicU64,
+    /// The apply thread wants a sync of the log, so that a checkpoint may be written.
+    pub(crate) fold_waits: AtomicBool,
     /// Customers' transfers posted since the start.
     pub(crate) posted: AtomicU64,
     pub(crate) queue_len: AtomicUsize,
@@ -47,6 +49,7 @@ impl Gauges {
         Self {
             applied: AtomicU64::new(books.mark.slot),
             checkpoint: AtomicU64::new(checkpoint),
+            fold_waits: AtomicBool::new(false),
             posted: AtomicU64::new(0),
             queue_len: AtomicUsize::new(0),
             requests_waiting: AtomicUsize::new(0),

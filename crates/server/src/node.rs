@@ -58,7 +58,8 @@ pub fn run_bank_node(config: &BankNodeConfig, on_ready: impl FnOnce()) -> Result
         .map_err(NodeError::system("starting the runtime"))?;
     let metrics = serve::metrics();
     let mut node = Node::start(config, &identity, membership, peer_listener, serve::sync_observer(&metrics))?;
-    let served = runtime.block_on(serve::serve(config, &node.bank, metrics, (http, grpc), &mut node.failures, on_ready));
+    let served =
+        runtime.block_on(serve::serve(config, &node.bank, metrics, (http, grpc), &mut node.failures, on_ready));
     node.stop()?;
     served
 }
@@ -103,6 +104,7 @@ impl Node {
             gauges: Arc::clone(&gauges),
             queue: apply.clone(),
             reads: BTreeMap::new(),
+            waiting_fold: None,
             folded: Arc::default(),
         };
         let replica_loop = ReplicaLoop {
@@ -161,7 +163,9 @@ fn spawn(
         let failure = match catch_unwind(AssertUnwindSafe(run)) {
             Ok(Ok(())) => return,
             Ok(Err(failure)) => failure,
-            Err(_) => format!("the {name} thread found a broken invariant (see above): this is a bug, please report it"),
+            Err(_) => {
+                format!("the {name} thread found a broken invariant (see above): this is a bug, please report it")
+            }
         };
         // A full channel means that the node is ending for another reason already.
         let _ = failed.try_send(failure);

@@ -150,6 +150,12 @@ impl<D: Disk> ReplicaLoop<D> {
         if flow.unsynced && flow.synced_at.elapsed() > LAZY_SYNC {
             self.sync(flow)?;
         }
+        // Everything applied by now was appended before this tick: one sync covers it.
+        if self.gauges.fold_waits.swap(false, Ordering::AcqRel) {
+            self.flush(flow, out)?;
+            self.sync(flow)?;
+            self.apply.put(ApplyJob::FoldMay);
+        }
         self.prepare_segment();
         self.gauges.publish(&self.replica, self.log.size_bytes(), self.clock.mono_us());
         Ok(())
@@ -244,7 +250,11 @@ fn tell(event: Event) {
         Event::ClockFine => info!(event = "clock_fine"),
         Event::Quorum(true) => info!(event = "quorum"),
         Event::Quorum(false) => {
-            warn!(event = "no_quorum", effect = "requests wait, then fail with 503 or 504", todo = "start the other nodes");
+            warn!(
+                event = "no_quorum",
+                effect = "requests wait, then fail with 503 or 504",
+                todo = "start the other nodes"
+            );
         }
     }
 }
