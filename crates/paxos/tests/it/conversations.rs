@@ -637,3 +637,42 @@ fn what_makes_no_sense_is_ignored() {
         let (_, _) = solo.stand();
     }
 }
+
+#[test]
+fn who_is_not_a_member_gets_no_answer_and_no_vote() {
+    let (mut solo, ballot) = Solo::holder();
+    solo.propose("a").expect("it has the pen");
+    let round = 1;
+    let words = [
+        Message::Heartbeat { round, pulse: solo.pulse(Ballot::ZERO, 0) },
+        Message::ReadQuery { read: 1 },
+        Message::FetchBatch { slot: slot(1), ballot },
+        Message::Accepted { ballot, slot: slot(1) },
+    ];
+    for message in words {
+        assert!(solo.hear(9, message).is_empty());
+    }
+    assert!(solo.hear(2, Message::Accepted { ballot, slot: slot(1) }).chosen.is_empty(), "the stranger's vote is none");
+}
+
+#[test]
+fn a_promise_that_reports_more_than_an_acceptor_can_hold_does_not_count() {
+    let mut solo = Solo::of_three(Recovered::default());
+    let (prepared, fx) = solo.stand();
+    solo.release_own(fx);
+    solo.promise_of(2, prepared, 3, vec![report(3 + 2 * ALPHA + 1, ballot(0, 0), "x")]);
+    solo.promise_of(2, prepared, 3, vec![report(3, ballot(0, 0), "x")]);
+    solo.promise_of(3, prepared, 0, vec![]);
+    assert!(solo.paxos.has_pen());
+}
+
+#[test]
+fn an_older_heartbeat_that_comes_late_takes_no_checkpoint_back() {
+    let mut solo = Solo::of(2, Recovered { chosen: slot(9), ..Recovered::default() });
+    solo.paxos.set_checkpoint(slot(9));
+    for checkpoint in [7, 5] {
+        let pulse = Pulse { checkpoint: slot(checkpoint), ..solo.pulse(Ballot::ZERO, 9) };
+        solo.hear(2, Message::Heartbeat { round: 1, pulse });
+    }
+    assert_eq!(solo.paxos.trim_point(), slot(7));
+}
