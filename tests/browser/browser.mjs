@@ -6,7 +6,7 @@ import path from 'node:path';
 import { chromium } from 'playwright-core';
 
 /** How long a condition may take to become true. Generous: a loaded machine is slow, and a condition that holds costs nothing. */
-export const PATIENCE_MS = 15000;
+export const PATIENCE_MS = 40000;
 
 export async function launch() {
   return chromium.launch({

@@ -20,7 +20,10 @@ export function chooser(from) {
   let asking = null;
   let pause = 0;
 
+  /** Closes the list, also against an answer that is still on its way. */
   function fold() {
+    clearTimeout(pause);
+    asking?.abort();
     list.hidden = true;
     at = -1;
     input.setAttribute('aria-expanded', 'false');
@@ -43,6 +46,7 @@ export function chooser(from) {
     try {
       const { accounts } = await ask(`/v1/accounts?limit=12&search=${encodeURIComponent(input.value.trim())}`, asking.signal);
       if (document.activeElement !== input) return;
+      const marked = offered[at]?.id;
       offered = accounts.filter((a) => a.kind === 'customer' && !a.closed && a.currency === from.currency && a.id !== from.id).slice(0, 6);
       list.replaceChildren(...offered.map((account, i) => {
         const item = el('li', { id: `${list.id}-${i}`, role: 'option', 'aria-selected': 'false' },
@@ -52,7 +56,7 @@ export function chooser(from) {
       }));
       list.hidden = offered.length === 0;
       input.setAttribute('aria-expanded', String(!list.hidden));
-      mark(-1);
+      mark(offered.findIndex((account) => account.id === marked));
     } catch { /* typed on, or the node is away: a pasted id still works */ }
   }
   input.addEventListener('input', () => {
@@ -63,12 +67,13 @@ export function chooser(from) {
   input.addEventListener('focus', () => { if (!chosen) offer(); });
   input.addEventListener('blur', fold);
   input.addEventListener('keydown', (event) => {
+    if (event.key === 'Enter' && at < 0) fold();
     if (list.hidden) return;
     if (event.key === 'ArrowDown' || event.key === 'ArrowUp') {
       event.preventDefault();
       event.stopPropagation();
       mark((at + (event.key === 'ArrowDown' ? 1 : offered.length - (at < 0 ? 0 : 1))) % offered.length);
-    } else if (event.key === 'Enter' && at >= 0) {
+    } else if (event.key === 'Enter') {
       event.preventDefault();
       take(offered[at]);
     } else if (event.key === 'Escape') {
