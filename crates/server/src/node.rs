@@ -35,7 +35,9 @@ use tracing::info;
 
 /// Paxos's window: a proposer may be this far ahead of what it has applied.
 const ALPHA: u64 = 64;
-const HEARTBEAT_US: u64 = 20_000;
+/// A closed connection is noticed at once, whatever this is; a silent peer within about three of these. Shorter rounds make a
+/// busy machine elect for nothing.
+const HEARTBEAT_US: u64 = 50_000;
 const CLOCK_SKEW_MAX_MS: u64 = 1_000;
 /// Journal records between two checkpoints: a start replays at most about so many.
 const FOLD_RECORDS: u64 = 500_000;
