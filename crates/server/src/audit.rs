@@ -80,7 +80,11 @@ async fn audit(State(auditor): State<Auditor>, Query(asked): Query<Asked>) -> Re
     let Ok(_turn) = auditor.turn.try_acquire() else {
         return (StatusCode::TOO_MANY_REQUESTS, "an audit of this node is under way; try again later").into_response();
     };
-    let report = if asked.chain_only { chain_only(&auditor.bank, asked.slot).await } else { count(&auditor.bank, asked.slot).await };
+    let report = if asked.chain_only {
+        chain_only(&auditor.bank, asked.slot).await
+    } else {
+        count(&auditor.bank, asked.slot).await
+    };
     match report {
         Some(report) => Json(report).into_response(),
         None => (StatusCode::SERVICE_UNAVAILABLE, "the node is too busy, or stops; try again").into_response(),
@@ -148,6 +152,7 @@ fn report(
 
 /// Counts what came while the journal was read, and compares.
 fn finish(view: &BankView<'_, RealDisk>, recount: &mut Recount, from: u64) -> Result<(), String> {
-    bank::recount_through(recount, &view.reader(), from, view.mark().places).map_err(|error: HistoryError| error.to_string())?;
+    bank::recount_through(recount, &view.reader(), from, view.mark().places)
+        .map_err(|error: HistoryError| error.to_string())?;
     recount.compare(view.ledger()).map(drop).map_err(|mismatch: Mismatch| mismatch.to_string())
 }

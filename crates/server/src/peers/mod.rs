@@ -25,8 +25,8 @@ use paxos::NodeId;
 use replica::{Message, wire};
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// A peer that has said nothing for this long is taken for cut off, and its connections for dead.

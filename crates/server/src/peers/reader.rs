@@ -20,12 +20,7 @@ const STRANGERS_MAX: usize = 64;
 const READ_BUFFER: usize = 256 << 10;
 
 /// Starts the thread that accepts.
-pub(super) fn listen(
-    listener: TcpListener,
-    membership: Arc<Membership>,
-    peers: Peers,
-    inbox: Inbox,
-) -> io::Result<()> {
+pub(super) fn listen(listener: TcpListener, membership: Arc<Membership>, peers: Peers, inbox: Inbox) -> io::Result<()> {
     let strangers = Arc::new(AtomicUsize::new(0));
     let accept = move || {
         for stream in listener.incoming() {
@@ -92,7 +87,10 @@ fn greet(stream: &mut TcpStream, membership: &Membership) -> Result<NodeId, Stri
 fn check(greeting: &Greeting, membership: &Membership) -> Result<NodeId, String> {
     let Greeting { cluster, group, from, to } = greeting;
     if *cluster != membership.cluster {
-        return Err(format!("node {from} belongs to another cluster ({cluster:032x}, this is {:032x})", membership.cluster));
+        return Err(format!(
+            "node {from} belongs to another cluster ({cluster:032x}, this is {:032x})",
+            membership.cluster
+        ));
     }
     if *group != membership.group {
         return Err(format!("node {from} belongs to group {group}, this is {}", membership.group));
