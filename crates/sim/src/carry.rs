@@ -11,7 +11,7 @@ use crate::world::{Event, Life, Parcel, Step, World};
 use bytes::{Bytes, BytesMut};
 use paxos::{Batch, Serve, Slot};
 use replica::{Input, Message, Output, StateMachine};
-use storage::{Pending, Unsynced};
+use storage::{Pending, StorageError, Unsynced};
 
 /// Chosen batches sent to a peer that has fallen behind, at most so many bytes at a time: small, so that catching up
 /// takes several rounds in which something can go wrong.
@@ -158,7 +158,11 @@ impl World {
 
     fn serve(&mut self, node: usize, serve: Serve) -> Result<(), Stop> {
         let Some(process) = self.nodes[node].process.as_ref() else { return Ok(()) };
-        let batches = process.log.read_chosen(serve.from.get(), LEARNED_BYTES)?;
+        let batches = match process.log.read_chosen(serve.from.get(), LEARNED_BYTES) {
+            // Trimmed: whoever needs it must ask somebody else.
+            Err(StorageError::Absent { .. }) => Vec::new(),
+            batches => batches?,
+        };
         if !batches.is_empty() {
             let batches = batches.into_iter().map(Batch::new).collect();
             let message = Message::Paxos(paxos::Message::Learned { from: serve.from, batches });

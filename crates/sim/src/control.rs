@@ -103,7 +103,9 @@ impl Control {
     /// is let out by `carry`.)
     pub(crate) fn switch<D: Disk>(self, replica: &mut Replica, applier: &mut Applier<Machine, D>) {
         match self {
-            Control::SkipIdIndex | Control::RunPastCheckpoint | Control::DropIdsEarly => {}
+            Control::SkipIdIndex => applier.set_control(replica::ApplierControl::SkipIdIndex),
+            Control::RunPastCheckpoint => applier.set_control(replica::ApplierControl::RunPastCheckpoint),
+            Control::DropIdsEarly => applier.set_control(replica::ApplierControl::DropIdsEarly),
             Control::RejectionsNotJournaled => {
                 applier.machine_mut().set_control(ledger::Control::RejectionsNotJournaled);
             }

@@ -1,7 +1,6 @@
 //! Trouble: what is done to machines, disks, clocks and cables, and to whom. Which kinds a seed has is `plan`'s business;
 //! when the time of trouble is over, `ending` sets everything right.
 
-use crate::cuts;
 use crate::plan::Fault;
 use crate::trace::Who;
 use crate::world::{End, Event, Step, World};
@@ -78,7 +77,7 @@ impl World {
     /// Often who leads, for that hurts most; otherwise anybody.
     fn victim(&mut self) -> usize {
         let anybody = self.random.index(self.plan.nodes);
-        if self.random.chance(400) { self.leader().unwrap_or(anybody) } else { anybody }
+        if self.random.chance(self.plan.leader_per_mille) { self.leader().unwrap_or(anybody) } else { anybody }
     }
 
     fn leader(&self) -> Option<usize> {
@@ -99,7 +98,7 @@ impl World {
     }
 
     fn cut_cables(&mut self) {
-        let shape = self.random.pick(&cuts::ALL);
+        let shape = self.random.pick(&self.plan.shapes);
         let leader = self.leader();
         let cables = shape.cables(self.plan.nodes, leader, &mut self.random);
         self.tally.cuts += 1;

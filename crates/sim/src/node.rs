@@ -194,7 +194,8 @@ fn stop_of_recovery(error: &recover::RecoverError) -> Stop {
         | RecoverError::Apply(ApplyError::Storage(error)) => matches!(error, StorageError::Io { .. }),
         RecoverError::Open(OpenError::Rot { .. } | OpenError::Foreign { .. })
         | RecoverError::Apply(ApplyError::Unknown { .. } | ApplyError::OutOfOrder { .. })
-        | RecoverError::Gap { .. } => false,
+        | RecoverError::Gap { .. }
+        | RecoverError::LogBehind { .. } => false,
     };
     if from_disk { Stop::Disk(error.to_string()) } else { Stop::Bug(error.to_string()) }
 }

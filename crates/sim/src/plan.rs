@@ -6,6 +6,7 @@
 //! A control may aim: it then gets the faults and the workload in which its rule matters.
 
 use crate::control::Control;
+use crate::cuts::{self, Shape};
 use crate::network::Weather;
 use crate::random::Random;
 use crate::run::Setup;
@@ -54,6 +55,9 @@ pub struct Plan {
     /// The faults of this seed; one that is there twice comes twice as often. Empty: none.
     pub faults: Vec<Fault>,
     pub fault_every_us: u64,
+    /// Of a thousand faults of a node, so many go to who leads, for that hurts most.
+    pub leader_per_mille: u64,
+    pub shapes: Vec<Shape>,
     /// How long a node stays down, a cable cut, a disk full.
     pub trouble_us: (u64, u64),
     pub weather: Weather,
@@ -99,6 +103,8 @@ impl Plan {
             faults_until_us: random.between(800_000, 2_500_000),
             faults: ALL_FAULTS.into_iter().filter(|_| random.chance(500)).collect(),
             fault_every_us: random.between(40_000, 300_000),
+            leader_per_mille: 400,
+            shapes: cuts::ALL.to_vec(),
             trouble_us: (5_000, random.between(100_000, 500_000)),
             weather: Weather {
                 delay_us: random.between(50, 1_500),
@@ -135,12 +141,33 @@ impl Plan {
     /// The faults and the workload in which the rule that is off matters most.
     fn aim_at(&mut self, control: Control) {
         match control {
+            // A vote that never came to the disk, and a majority that forgets it.
             Control::SendBeforeSync | Control::ForgetPromise | Control::CountOwnVoteEarly => {
                 self.faults = vec![Fault::PowerCut, Fault::Crash, Fault::Elect, Fault::Cut];
                 self.fault_every_us = 30_000;
                 self.trouble_us = (2_000, 60_000);
             }
-            Control::ReuseBallot | Control::PromiseFromSlot | Control::IgnoreFloors => {
+            // A leader that loses its own vote in a crash, comes back before anybody missed it, and stands again.
+            Control::ReuseBallot => {
+                self.faults = vec![Fault::Crash, Fault::Crash, Fault::Elect];
+                self.fault_every_us = 15_000;
+                self.leader_per_mille = 800;
+                self.trouble_us = (500, 6_000);
+                self.sync_us = self.sync_us.max(1_000);
+                self.weather.loss_per_mille = 50;
+                self.make_busy();
+            }
+            // A gap in an acceptor's votes, and two holders of the pen that do not hear each other, while it hears both.
+            Control::PromiseFromSlot => {
+                self.faults = vec![Fault::Cut, Fault::Cut, Fault::Elect];
+                self.shapes = vec![Shape::Pair];
+                self.fault_every_us = 15_000;
+                self.leader_per_mille = 700;
+                self.trouble_us = (20_000, 150_000);
+                self.weather.loss_per_mille = 100;
+                self.make_busy();
+            }
+            Control::IgnoreFloors => {
                 self.faults = vec![Fault::Crash, Fault::Cut, Fault::Elect, Fault::Disconnect];
                 self.fault_every_us = 30_000;
                 self.trouble_us = (2_000, 100_000);
@@ -150,16 +177,26 @@ impl Plan {
                 self.fault_every_us = 30_000;
                 self.trouble_us = (2_000, 60_000);
             }
+            // Ids used again, soon and late, over many folds.
             Control::SkipIdIndex | Control::DropIdsEarly | Control::RejectionsNotJournaled => {
                 self.faults = vec![Fault::Crash];
                 self.fold_records = 6;
                 self.workload.repeats_per_mille = 400;
             }
+            // A crash soon after a fold, with slots applied beyond it.
             Control::RunPastCheckpoint | Control::TrimBeforeCheckpoint | Control::CheckpointBeforeMark => {
                 self.faults = vec![Fault::Crash, Fault::PowerCut];
                 self.fault_every_us = 50_000;
                 self.fold_records = 10;
             }
         }
+    }
+
+    /// Many slots under way at once.
+    fn make_busy(&mut self) {
+        self.clients = 8;
+        self.workload.pause_us = 500;
+        self.workload.width = 1;
+        self.alpha = 64;
     }
 }

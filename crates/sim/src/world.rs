@@ -128,7 +128,7 @@ impl World {
             dialing: vec![false; plan.nodes * plan.nodes],
             nodes,
             clients,
-            checks: Checks::default(),
+            checks: Checks::new(setup.control),
             trace: Trace::new(show),
             tally: Tally { seeds: 1, ..Tally::default() },
             phase: Phase::Troubled,

@@ -42,8 +42,7 @@ impl Default for Reference {
 }
 
 impl Reference {
-    /// Every node's rules with one switched off are the ideal machine's too: what is then looked for is a contradiction
-    /// among its own answers.
+    /// Switches a rule off here as it is off in the nodes.
     pub fn switch(&mut self, control: ledger::Control) {
         self.machine.set_control(control);
     }
