@@ -1,1 +1,79 @@
-fn main() {}
+//! `rialto`: the one binary. Each subcommand has its file under `cmd`.
+//!
+//! ```text
+//!   rialto up       a network on this machine: node processes, a balancer per bank, a live table
+//!   rialto bank     one node by itself; `bank init` makes its identity
+//!   rialto status   what every node says of itself
+//!   rialto audit    every node counts its books again; what they found is compared
+//! ```
+//!
+//! In reading order: `cmd`, `network` (what a directory holds), `supervise` (processes and what is shown of them),
+//! `balance`, `lookout` (who leads), `settings`, `logging`, `failure`. The node itself is the crate `server`.
+
+mod balance;
+mod cmd;
+mod failure;
+mod file_handles;
+mod http;
+mod logging;
+mod lookout;
+mod network;
+mod settings;
+mod supervise;
+#[cfg(test)]
+mod test_dir;
+mod token;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::failure::{Code, Failure};
+
+const EXAMPLES: &str = "\
+Examples:
+  rialto up                    a bank of three nodes on this machine, data in ./rialto-data
+  rialto status                how its nodes are
+  rialto audit                 whether its books are in order
+  rialto bank --help           to run nodes on machines of their own";
+
+/// A payment network that you run yourself
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Up(cmd::up::UpArgs),
+    Bank(cmd::bank::BankArgs),
+    Status(cmd::status::StatusArgs),
+    Audit(cmd::audit::AuditArgs),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Up(args) => with_runtime(cmd::up::run(args)),
+        Command::Bank(args) => cmd::bank::run(args),
+        Command::Status(args) => with_runtime(cmd::status::run(args)),
+        Command::Audit(args) => with_runtime(cmd::audit::run(args)),
+    };
+    match done {
+        Ok(code) => code.into(),
+        Err(failure) => {
+            failure.print();
+            failure.code().into()
+        }
+    }
+}
+
+fn with_runtime(command: impl Future<Output = Result<Code, Failure>>) -> Result<Code, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(format!("starting the runtime: {error}")))?
+        .block_on(command)
+}

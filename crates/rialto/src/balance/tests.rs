@@ -1,0 +1,138 @@
+//! The balancer between real sockets and nodes that are only a listener.
+
+use api::status::{NodeStatus, Role};
+
+use super::*;
+use crate::lookout::{Lookout, Sight};
+
+/// A node that answers each connection with its own number and then echoes.
+async fn node(number: u8) -> (SocketAddr, tokio::task::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+    let address = listener.local_addr().expect("it is bound");
+    let task = tokio::spawn(async move {
+        let mut connections = JoinSet::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            connections.spawn(async move {
+                let _ = stream.write_all(&[number]).await;
+                let (mut read, mut write) = stream.split();
+                let _ = tokio::io::copy(&mut read, &mut write).await;
+                let _ = write.shutdown().await;
+            });
+        }
+    });
+    (address, task)
+}
+
+fn leads(node: u16) -> Sight {
+    let status = NodeStatus { node, role: Role::Leader, ready: true, ..NodeStatus::default() };
+    Sight::Said { status: Box::new(status), at: std::time::Instant::now() }
+}
+
+fn follows(node: u16) -> Sight {
+    let status = NodeStatus { node, role: Role::Follower, ready: true, ..NodeStatus::default() };
+    Sight::Said { status: Box::new(status), at: std::time::Instant::now() }
+}
+
+struct Setup {
+    address: SocketAddr,
+    view: watch::Sender<View>,
+    _task: JoinSet<()>,
+    _lookout: Lookout,
+}
+
+async fn balancer(backends: BTreeMap<u16, SocketAddr>, view: View, traffic: Traffic, connections_max: usize) -> Setup {
+    let view = watch::Sender::new(view);
+    let lookout = Lookout::start(&BTreeMap::new());
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+    let address = listener.local_addr().expect("it is bound");
+    let balancer = Balancer {
+        bank: "alpha".to_owned(),
+        traffic,
+        backends,
+        view: view.subscribe(),
+        hurry: lookout.hurry(),
+        connections_max,
+    };
+    let mut task = JoinSet::new();
+    task.spawn(balancer.run(listener));
+    Setup { address, view, _task: task, _lookout: lookout }
+}
+
+async fn who_answers(address: SocketAddr) -> u8 {
+    let mut stream = TcpStream::connect(address).await.expect("the balancer listens");
+    stream.read_u8().await.expect("the node says its number")
+}
+
+#[tokio::test]
+async fn new_connections_follow_the_leader_and_old_ones_stay() {
+    let ((one, _one), (two, _two)) = (node(1).await, node(2).await);
+    let backends = BTreeMap::from([(1, one), (2, two)]);
+    let setup = balancer(backends, View::of([(1, leads(1)), (2, follows(2))]), Traffic::Http, 16).await;
+    let mut old = TcpStream::connect(setup.address).await.expect("the balancer listens");
+    assert_eq!(old.read_u8().await.expect("a number"), 1);
+
+    setup.view.send_replace(View::of([(1, follows(1)), (2, leads(2))]));
+
+    assert_eq!(who_answers(setup.address).await, 2);
+    old.write_all(b"x").await.expect("the old connection still takes bytes");
+    assert_eq!(old.read_u8().await.expect("and gives them back"), b'x');
+}
+
+#[tokio::test]
+async fn a_dead_leader_is_passed_over_at_once() {
+    let (two, _two) = node(2).await;
+    let gone = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+    let one = gone.local_addr().expect("it is bound");
+    drop(gone);
+    let setup =
+        balancer(BTreeMap::from([(1, one), (2, two)]), View::of([(1, leads(1)), (2, follows(2))]), Traffic::Http, 16)
+            .await;
+    assert_eq!(who_answers(setup.address).await, 2);
+}
+
+#[tokio::test]
+async fn each_direction_ends_on_its_own() {
+    let (one, _one) = node(1).await;
+    let setup = balancer(BTreeMap::from([(1, one)]), View::of([(1, leads(1))]), Traffic::Grpc, 16).await;
+    let mut stream = TcpStream::connect(setup.address).await.expect("the balancer listens");
+    stream.write_all(b"the last words").await.expect("it takes bytes");
+    stream.shutdown().await.expect("one direction closes");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.expect("the other one still delivers");
+    assert_eq!(answer, b"\x01the last words");
+}
+
+#[tokio::test]
+async fn with_every_node_gone_http_hears_that_nothing_was_done() {
+    let gone = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+    let one = gone.local_addr().expect("it is bound");
+    drop(gone);
+    let setup = balancer(BTreeMap::from([(1, one)]), View::of([(1, Sight::Unseen)]), Traffic::Http, 16).await;
+    let answer = crate::http::Client::new(setup.address.into())
+        .get("/", Duration::from_secs(20))
+        .await
+        .expect("the balancer answers itself");
+    assert_eq!(answer.status.as_u16(), 503);
+    assert!(answer.body.starts_with(b"{\"type\""), "{:?}", answer.body);
+}
+
+#[tokio::test]
+async fn when_all_places_are_taken_the_most_idle_connection_goes() {
+    let (one, _one) = node(1).await;
+    let setup = balancer(BTreeMap::from([(1, one)]), View::of([(1, leads(1))]), Traffic::Http, 2).await;
+    let mut idle = TcpStream::connect(setup.address).await.expect("the balancer listens");
+    assert_eq!(idle.read_u8().await.expect("a number"), 1);
+    // Stamps are milliseconds: the busy one has to move in a later one.
+    let from = std::time::Instant::now();
+    let mut busy = TcpStream::connect(setup.address).await.expect("the balancer listens");
+    while from.elapsed() < Duration::from_millis(5) {
+        busy.write_all(b"x").await.expect("it takes bytes");
+        busy.read_u8().await.expect("and gives them back");
+    }
+
+    assert_eq!(who_answers(setup.address).await, 1, "the third caller is served");
+    let ended = timeout(Duration::from_secs(20), idle.read_u8()).await.expect("the idle one is told");
+    assert!(ended.is_err(), "the idle one lost its place");
+    busy.write_all(b"y").await.expect("the busy one stays");
+    while busy.read_u8().await.expect("the busy one stays") != b'y' {}
+}

@@ -1,0 +1,241 @@
+//! `rialto audit`: every node counts its books again, and what they found is compared.
+//!
+//! Nodes of a bank at work are never at the same slot for long. So each first counts by itself; then one slot is chosen
+//! that all have applied, the lowest, and each is asked for its journal's digest right after that slot.
+
+use std::time::Duration;
+
+use clap::Args;
+use hyper::StatusCode;
+use serde::Serialize;
+use server::audit::AuditReport;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use super::targets::{Target, TargetArgs};
+use crate::failure::{Code, Failure};
+use crate::supervise::screen::grouped;
+
+/// A count reads a whole journal: years of it take minutes.
+const COUNT_PATIENCE: Duration = Duration::from_secs(15 * 60);
+const CHAIN_PATIENCE: Duration = Duration::from_secs(10);
+/// How often a common slot is looked for: a busy node keeps the digests of its latest slots only.
+const COMPARISONS_MAX: u32 = 50;
+
+const EXAMPLES: &str = "\
+Examples:
+  rialto audit                             the network in ./rialto-data
+  rialto audit --dir /srv/rialto --json
+  rialto audit --url http://10.0.0.1:7101 --url http://10.0.0.2:7101 --operator-token-file token
+
+Exit codes: 0 all nodes hold the same books and they balance; 1 something differs, or a node could not be asked;
+2 wrong flags";
+
+/// Ask every node for its books, recompute them, compare them
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct AuditArgs {
+    #[command(flatten)]
+    targets: TargetArgs,
+    /// One JSON object instead of sentences
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is to be said in the end.
+#[derive(Debug, Serialize)]
+struct Verdict {
+    ok: bool,
+    /// What differs or could not be asked, a sentence each.
+    findings: Vec<String>,
+    /// What was compared, a sentence a bank.
+    compared: Vec<String>,
+    nodes: Vec<AuditReport>,
+}
+
+pub(crate) async fn run(args: AuditArgs) -> Result<Code, Failure> {
+    let targets = args.targets.targets()?;
+    let mut verdict = Verdict { ok: false, findings: Vec::new(), compared: Vec::new(), nodes: Vec::new() };
+    let mut counted = Vec::new();
+    for (target, report) in ask_all(&targets, "/v1/audit".to_owned(), COUNT_PATIENCE).await {
+        match report {
+            Ok(report) => counted.push((target, report)),
+            Err(why) => verdict.findings.push(format!("{} could not be asked: {why}", name_of(&target))),
+        }
+    }
+    for (_, report) in &counted {
+        verdict.findings.extend(own_findings(report));
+    }
+    let mut groups: Vec<String> = counted.iter().map(|(_, report)| report.group.clone()).collect();
+    groups.sort_unstable();
+    groups.dedup();
+    for group in groups {
+        let members: Vec<(Target, AuditReport)> =
+            counted.iter().filter(|(_, report)| report.group == group).cloned().collect();
+        compare(&group, members, &mut verdict).await;
+    }
+    verdict.nodes = counted.into_iter().map(|(_, report)| report).collect();
+    verdict.ok = verdict.findings.is_empty() && !verdict.nodes.is_empty();
+    show(&verdict, args.json);
+    Ok(if verdict.ok { Code::Done } else { Code::Failed })
+}
+
+fn show(verdict: &Verdict, json: bool) {
+    if json {
+        println!("{}", serde_json::to_string(verdict).expect("a verdict holds only strings, numbers and lists"));
+        return;
+    }
+    for line in verdict.compared.iter().chain(&verdict.findings) {
+        println!("{line}");
+    }
+    println!("{}", if verdict.ok { "the books are in order" } else { "the books are NOT proved to be in order" });
+}
+
+/// What a node's own count found, and whether its sums are those of double entry.
+fn own_findings(report: &AuditReport) -> Vec<String> {
+    let who = format!("node {} of bank {}", report.node, report.group);
+    let broken = report.broken.iter().map(|what| format!("{who} found its books broken: {what}"));
+    let unbalanced = report.totals.iter().filter(|totals| totals.debits != totals.credits).map(|totals| {
+        format!(
+            "{who} holds {} {} of debits against {} of credits (minor units); they must be equal",
+            totals.debits, totals.currency, totals.credits
+        )
+    });
+    broken.chain(unbalanced).collect()
+}
+
+/// Finds a slot after which all can say their digest, and compares.
+async fn compare(group: &str, members: Vec<(Target, AuditReport)>, verdict: &mut Verdict) {
+    for (index, (_, one)) in members.iter().enumerate() {
+        let same_slot = members[..index].iter().filter(|(_, other)| other.slot == one.slot);
+        let differs = same_slot.filter(|(_, other)| (&other.state, &other.chain) != (&one.state, &one.chain));
+        verdict.findings.extend(differs.map(|(_, other)| disagreement(group, other.node, one.node, one.slot)));
+    }
+    let outcomes = members.iter().map(|(_, report)| report.outcomes).max().unwrap_or(0);
+    let accounts = members.iter().map(|(_, report)| report.accounts).max().unwrap_or(0);
+    let targets: Vec<Target> = members.iter().map(|(target, _)| target.clone()).collect();
+    let mut slot = members.iter().map(|(_, report)| report.slot).min().unwrap_or(0);
+    for _ in 0..COMPARISONS_MAX {
+        let path = format!("/v1/audit?chain_only=true&slot={slot}");
+        let mut chains = Vec::new();
+        let mut lowest = u64::MAX;
+        for (target, answer) in ask_all(&targets, path, CHAIN_PATIENCE).await {
+            match answer {
+                Ok(report) => {
+                    lowest = lowest.min(report.slot);
+                    chains.extend(report.asked.map(|at| (report.node, at.chain)));
+                }
+                Err(why) => {
+                    verdict.findings.push(format!("{} could not be asked again: {why}", name_of(&target)));
+                    return;
+                }
+            }
+        }
+        if let [(first, chain), rest @ ..] = chains.as_slice()
+            && chains.len() == targets.len()
+        {
+            let differing: Vec<&u16> = rest.iter().filter(|(_, other)| other != chain).map(|(node, _)| node).collect();
+            verdict.findings.extend(differing.iter().map(|node| disagreement(group, *first, **node, slot)));
+            if differing.is_empty() {
+                verdict.compared.push(agreement(group, chains.len(), slot, accounts, outcomes));
+            }
+            return;
+        }
+        slot = lowest;
+    }
+    verdict.findings.push(format!(
+        "bank {group}: no slot was found that all its nodes could still speak of; one of them is far behind, ask again later"
+    ));
+}
+
+fn disagreement(group: &str, one: u16, other: u16, slot: u64) -> String {
+    format!(
+        "bank {group}: nodes {one} and {other} hold different books after slot {slot}; stop the bank and keep both directories"
+    )
+}
+
+fn agreement(group: &str, nodes: usize, slot: u64, accounts: u64, outcomes: u64) -> String {
+    let journals = if nodes == 1 { "1 journal was".to_owned() } else { format!("{nodes} equal journals were") };
+    format!(
+        "bank {group}: {journals} compared through slot {}; {} accounts, {} outcomes counted again, debits = credits",
+        grouped(slot),
+        grouped(accounts),
+        grouped(outcomes)
+    )
+}
+
+fn name_of(target: &Target) -> String {
+    match &target.known {
+        Some(known) => format!("node {} of bank {} ({})", known.node, known.group, target.address),
+        None => format!("the node at {}", target.address),
+    }
+}
+
+async fn ask_all(targets: &[Target], path: String, patience: Duration) -> Vec<(Target, Result<AuditReport, String>)> {
+    let mut asking = JoinSet::new();
+    for (place, target) in targets.iter().cloned().enumerate() {
+        let path = path.clone();
+        asking.spawn(async move {
+            let report = ask(&target, &path, patience).await;
+            (place, (target, report))
+        });
+    }
+    let mut answers = asking.join_all().await;
+    answers.sort_by_key(|(place, _)| *place);
+    answers.into_iter().map(|(_, answer)| answer).collect()
+}
+
+/// Asks until the node is free to answer: one that counts for somebody else, or is busy, says so.
+async fn ask(target: &Target, path: &str, patience: Duration) -> Result<AuditReport, String> {
+    let mut client = target.client();
+    let give_up = Instant::now() + patience;
+    loop {
+        let answer = client.get(path, patience).await.map_err(|error| error.to_string())?;
+        match answer.status {
+            StatusCode::OK => {
+                return serde_json::from_slice(&answer.body)
+                    .map_err(|error| format!("what listens there is no Rialto node: {error}"));
+            }
+            StatusCode::UNAUTHORIZED => {
+                return Err("it wants the operator's token: give --operator-token-file FILE".to_owned());
+            }
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE if Instant::now() < give_up => {
+                sleep(Duration::from_millis(200)).await;
+            }
+            other => return Err(format!("it answered with HTTP status {other}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use server::audit::CurrencyTotals;
+
+    fn report(debits: &str, credits: &str, broken: &[&str]) -> AuditReport {
+        AuditReport {
+            group: "alpha".to_owned(),
+            node: 2,
+            slot: 5,
+            chain: "aa".to_owned(),
+            asked: None,
+            state: "bb".to_owned(),
+            accounts: 3,
+            outcomes: 4,
+            totals: vec![CurrencyTotals {
+                currency: "EUR".to_owned(),
+                debits: debits.to_owned(),
+                credits: credits.to_owned(),
+            }],
+            broken: broken.iter().map(|text| (*text).to_owned()).collect(),
+        }
+    }
+
+    #[test]
+    fn books_that_do_not_balance_are_a_finding() {
+        assert_eq!(own_findings(&report("100", "100", &[])), [String::new(); 0]);
+        let found = own_findings(&report("100", "99", &["account 018f is 1 short"]));
+        assert_eq!(found.len(), 2);
+        assert!(found[0].contains("account 018f is 1 short") && found[1].contains("they must be equal"), "{found:?}");
+    }
+}

@@ -1,0 +1,394 @@
+//! `rialto bank`: one node of a bank, by itself.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Subcommand};
+use server::{BankNodeConfig, Exit, NodeError};
+
+use super::init;
+use crate::failure::{CODES_HELP, Code, Failure};
+use crate::logging::{self, Format, Target};
+use crate::network::cluster::Cluster;
+use crate::network::name::BankName;
+use crate::settings::{Given, Settings};
+use crate::{file_handles, token};
+
+const EXAMPLES: &str = "\
+Examples:
+  rialto bank init --name alpha --node 1 --nodes 3 --data /srv/alpha
+  rialto bank --name alpha --node 1 --data /srv/alpha \\
+      --peers 1=10.0.0.1:7121,2=10.0.0.2:7122,3=10.0.0.3:7123 --peer-listen 10.0.0.1:7121 \\
+      --operator-token-file /etc/rialto/token --no-tls
+  rialto bank --config /etc/rialto/bank.toml
+
+Every flag can also be given in the environment (--peer-listen: RIALTO_PEER_LISTEN) or in the file of --config
+(peer_listen = \"…\"); flags win over the environment, the environment wins over the file.";
+
+/// Run one node of a bank by itself
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{CODES_HELP}"))]
+pub(crate) struct BankArgs {
+    #[command(subcommand)]
+    command: Option<BankCommand>,
+    #[command(flatten)]
+    flags: BankFlags,
+}
+
+#[derive(Debug, Subcommand)]
+enum BankCommand {
+    Init(init::InitArgs),
+}
+
+#[derive(Debug, Args)]
+struct BankFlags {
+    /// The bank's name
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// This node's number in the bank, from 1
+    #[arg(long, value_name = "N")]
+    node: Option<String>,
+    /// The node's own directory, made by `rialto bank init`
+    #[arg(long, value_name = "DIR")]
+    data: Option<String>,
+    /// The cluster this node must belong to; what the directory says if not given
+    #[arg(long, value_name = "UUID")]
+    cluster: Option<String>,
+    /// Where to serve HTTP [default: 127.0.0.1:7100 + node]
+    #[arg(long, value_name = "ADDRESS")]
+    http: Option<String>,
+    /// Where to serve gRPC [default: 127.0.0.1:7110 + node]
+    #[arg(long, value_name = "ADDRESS")]
+    grpc: Option<String>,
+    /// Where to listen for the other nodes [default: 127.0.0.1:7120 + node]
+    #[arg(long, value_name = "ADDRESS")]
+    peer_listen: Option<String>,
+    /// Every member and where it listens for the others, this one too: 1=HOST:PORT,2=HOST:PORT,…
+    #[arg(long, value_name = "LIST")]
+    peers: Option<String>,
+    /// Where the members serve HTTP, as far as known, for the page: 1=HOST:PORT,2=HOST:PORT,…
+    #[arg(long, value_name = "LIST")]
+    members_http: Option<String>,
+    /// File with the token that every caller must show; needed on any address but loopback
+    #[arg(long, value_name = "FILE")]
+    operator_token_file: Option<String>,
+    /// Accept that traffic is not encrypted; needed on any address but loopback
+    #[arg(long, num_args = 0, default_missing_value = "true", action = ArgAction::Set)]
+    no_tls: Option<String>,
+    /// text or json [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+    /// Log to this file, of bounded size, instead of standard error
+    #[arg(long, value_name = "FILE")]
+    log_file: Option<String>,
+    /// error, warn, info, debug, trace, or info,paxos=debug [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// Stop in order when standard input is closed
+    #[arg(long, num_args = 0, default_missing_value = "true", action = ArgAction::Set)]
+    exit_with_parent: Option<String>,
+    /// TOML file with any of these settings
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl BankFlags {
+    fn given(self) -> impl Iterator<Item = (&'static str, String)> {
+        [
+            ("name", self.name),
+            ("node", self.node),
+            ("data", self.data),
+            ("cluster", self.cluster),
+            ("http", self.http),
+            ("grpc", self.grpc),
+            ("peer-listen", self.peer_listen),
+            ("peers", self.peers),
+            ("members-http", self.members_http),
+            ("operator-token-file", self.operator_token_file),
+            ("no-tls", self.no_tls),
+            ("log-format", self.log_format),
+            ("log-file", self.log_file),
+            ("log-level", self.log_level),
+            ("exit-with-parent", self.exit_with_parent),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| value.map(|value| (name, value)))
+    }
+}
+
+pub(crate) fn run(args: BankArgs) -> Result<Code, Failure> {
+    match args.command {
+        Some(BankCommand::Init(init)) => init::run(init),
+        None => run_node(args.flags),
+    }
+}
+
+fn run_node(mut flags: BankFlags) -> Result<Code, Failure> {
+    let file = flags.config.take().or_else(|| std::env::var_os("RIALTO_CONFIG").map(PathBuf::from));
+    let settings = Settings::gather(flags.given(), |name| std::env::var(name).ok(), file.as_deref())?;
+    let node = understand(&settings)?;
+    logging::start(format!("{}/{}", node.config.group, node.config.node), node.format, &node.log, node.levels)?;
+    for warning in &node.warnings {
+        tracing::warn!(event = "warning", what = warning);
+    }
+    file_handles::raise();
+    let (http, grpc) = (node.config.http, node.config.grpc);
+    let version = env!("CARGO_PKG_VERSION");
+    tracing::info!(event = "starting", version, pid = std::process::id(), data = %node.config.data.display());
+    let ended = server::run_bank_node(&node.config, move || tracing::info!(event = "listening", %http, %grpc));
+    match ended {
+        Ok(exit) => {
+            tracing::info!(event = "stopped", why = why(exit));
+            Ok(match exit {
+                Exit::Asked => Code::ToldToShutDown,
+                Exit::Signal | Exit::ParentGone => Code::Done,
+            })
+        }
+        Err(error) => {
+            let failure = explain(&error, &node.config);
+            tracing::error!(event = "failed", why = %error, exit_code = failure.code().number());
+            Err(failure)
+        }
+    }
+}
+
+fn why(exit: Exit) -> &'static str {
+    match exit {
+        Exit::Asked => "a client asked for it",
+        Exit::Signal => "a signal asked for it",
+        Exit::ParentGone => "the process that started it has ended",
+    }
+}
+
+/// A node's settings, understood and checked against each other.
+#[derive(Debug)]
+struct Node {
+    config: BankNodeConfig,
+    format: Format,
+    log: Target,
+    levels: tracing_subscriber::filter::Targets,
+    warnings: Vec<String>,
+}
+
+fn understand(settings: &Settings) -> Result<Node, Failure> {
+    let name = settings
+        .demand("name", "the bank's name")?
+        .parse(|text| text.parse::<BankName>().map_err(|e| e.to_string()))?;
+    let node = settings.demand("node", "this node's number")?.parse(node_number)?;
+    let data = PathBuf::from(&settings.demand("data", "the node's directory")?.text);
+    let identity = init::load_identity(&data)?;
+    let cluster = match settings.get("cluster") {
+        Some(given) => given.parse(|text| text.parse::<Cluster>().map_err(|e| e.to_string()))?,
+        None => Cluster::from(identity.cluster),
+    };
+    init::check_identity(&identity, &data, &name, node, cluster)?;
+    let listen =
+        |setting, offset: u16| address(settings.get(setting), SocketAddr::from(([127, 0, 0, 1], 7100 + offset + node)));
+    let (http, grpc, peer_listen) = (listen("http", 0)?, listen("grpc", 10)?, listen("peer-listen", 20)?);
+    let peers = match settings.get("peers") {
+        Some(given) => given.parse(peer_list)?,
+        None if identity.nodes == 1 => vec![(node, peer_listen)],
+        None => {
+            return Err(Failure::usage(format!(
+                "bank {name} has {} nodes: say where they listen for each other",
+                identity.nodes
+            ))
+            .line("give --peers 1=HOST:PORT,2=HOST:PORT,… with this node among them"));
+        }
+    };
+    let http_of_members = match settings.get("members-http") {
+        Some(given) => given.parse(peer_list)?,
+        None => vec![(node, http)],
+    };
+    let (operator_token, mut warnings) = match settings.get("operator-token-file") {
+        Some(given) => token::read(given.text.as_ref()).map(|read| (Some(read.token), read.warnings))?,
+        None => (None, Vec::new()),
+    };
+    let exposed = [http, grpc, peer_listen].into_iter().find(|address| !address.ip().is_loopback());
+    if let Some(address) = exposed {
+        demand_protection(address, operator_token.is_some(), settings.switch("no-tls")?)?;
+        warnings.push(format!("{address} is not on loopback and nothing that passes there is encrypted (--no-tls)"));
+    }
+    let config = BankNodeConfig {
+        group: name.to_string(),
+        cluster: cluster.number(),
+        node,
+        peers,
+        http_of_members,
+        http,
+        grpc,
+        peer_listen,
+        data,
+        operator_token,
+        exit_with_parent: settings.switch("exit-with-parent")?,
+    };
+    let format = settings.get("log-format").map_or(Ok(Format::Text), |given| given.parse(log_format))?;
+    let log = settings.get("log-file").map_or(Target::Stderr, |given| Target::File(PathBuf::from(&given.text)));
+    let levels = match settings.get("log-level") {
+        Some(given) => given.parse(logging::parse_level)?,
+        None => logging::parse_level("info").expect("info is a level"),
+    };
+    Ok(Node { config, format, log, levels, warnings })
+}
+
+/// Until there is sign-in and certificates, only loopback is open without a token and in plain text.
+fn demand_protection(address: SocketAddr, has_token: bool, no_tls: bool) -> Result<(), Failure> {
+    if !has_token {
+        return Err(Failure::usage(format!(
+            "{address} can be reached from other machines, so callers must show a token"
+        ))
+        .line("give --operator-token-file FILE, or listen on 127.0.0.1"));
+    }
+    if !no_tls {
+        return Err(Failure::usage(format!(
+            "{address} can be reached from other machines, and traffic would not be encrypted"
+        ))
+        .line("there are no certificates yet: accept that with --no-tls, or listen on 127.0.0.1"));
+    }
+    Ok(())
+}
+
+pub(super) fn node_number(text: &str) -> Result<u16, String> {
+    match text.parse::<u16>() {
+        Ok(number) if (1..=99).contains(&number) => Ok(number),
+        Ok(_) | Err(_) => Err(format!("`{text}` is no node number: nodes are numbered from 1 to 99")),
+    }
+}
+
+fn log_format(text: &str) -> Result<Format, String> {
+    match text {
+        "text" => Ok(Format::Text),
+        "json" => Ok(Format::Json),
+        other => Err(format!("`{other}` is no log format: use text or json")),
+    }
+}
+
+fn address(given: Option<&Given>, default: SocketAddr) -> Result<SocketAddr, Failure> {
+    given.map_or(Ok(default), |given| given.parse(resolve))
+}
+
+/// `host:port`; a name is looked up once, at the start.
+fn resolve(text: &str) -> Result<SocketAddr, String> {
+    let port_is_there = text.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    if !port_is_there {
+        return Err(format!("`{text}` is no address: it is HOST:PORT, for example 127.0.0.1:7101"));
+    }
+    text.to_socket_addrs()
+        .map_err(|error| format!("`{text}` does not resolve to an address: {error}"))?
+        .next()
+        .ok_or_else(|| format!("`{text}` does not resolve to an address"))
+}
+
+fn peer_list(text: &str) -> Result<Vec<(u16, SocketAddr)>, String> {
+    let one = |item: &str| {
+        let (number, address) = item
+            .split_once('=')
+            .ok_or_else(|| format!("`{item}` is no member: write NUMBER=HOST:PORT, separated by commas"))?;
+        Ok((node_number(number.trim())?, resolve(address.trim())?))
+    };
+    let peers = text.split(',').map(one).collect::<Result<Vec<_>, String>>()?;
+    for (index, (number, address)) in peers.iter().enumerate() {
+        if let Some((other, _)) = peers[..index].iter().find(|(n, a)| n == number || a == address) {
+            return Err(if other == number {
+                format!("member {number} is named twice")
+            } else {
+                format!("members {other} and {number} have the same address {address}")
+            });
+        }
+    }
+    Ok(peers)
+}
+
+/// The node's own sentence, and what to do.
+fn explain(error: &NodeError, config: &BankNodeConfig) -> Failure {
+    let node = config.node;
+    match error {
+        NodeError::Listen { address, purpose, source } if source.kind() == std::io::ErrorKind::AddrInUse => {
+            Failure::cannot_start(format!("port {} is taken by another program", address.port()))
+                .line(format!("node {node} of bank {} wants to serve {purpose} at {address}", config.group))
+        }
+        NodeError::Lock(_) => Failure::cannot_start(error.to_string())
+            .line("two processes on one directory would vote twice: stop the other one first"),
+        NodeError::Identity(_) | NodeError::Recover(_) | NodeError::Failed(_) => match Disaster::of(error) {
+            Disaster::Rot => damaged(error, config),
+            Disaster::Full | Disaster::Failing => disk(error, config),
+            Disaster::Bug => Failure::new(format!("node {node} stops: {error}")).with_code(Code::Bug),
+            Disaster::Other => Failure::cannot_start(error.to_string()),
+        },
+        NodeError::NotThisNode { .. } | NodeError::Config(_) | NodeError::Listen { .. } | NodeError::System { .. } => {
+            Failure::cannot_start(error.to_string())
+        }
+    }
+}
+
+/// What a failure of storage is to the one who has to act on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Disaster {
+    Full,
+    Failing,
+    Rot,
+    Bug,
+    Other,
+}
+
+impl Disaster {
+    /// The node's threads tell their end as a sentence, so the sentence decides: storage's wording of rot and of a full
+    /// disk is fixed, and an integration test sees each arrive here as its exit code.
+    fn of(error: &NodeError) -> Disaster {
+        let text = error.to_string();
+        if text.contains("no space left") || text.contains("quota exceeded") {
+            Disaster::Full
+        } else if text.contains("is damaged") || text.contains("has diverged") || text.contains("is missing") {
+            Disaster::Rot
+        } else if text.contains("this is a bug") {
+            Disaster::Bug
+        } else if matches!(error, NodeError::Failed(_)) {
+            Disaster::Failing
+        } else {
+            Disaster::Other
+        }
+    }
+}
+
+fn damaged(error: &NodeError, config: &BankNodeConfig) -> Failure {
+    Failure::new(error.to_string())
+        .with_code(Code::Damaged)
+        .line(format!("node {} stays down so that it cannot spread what is wrong; the other nodes go on", config.node))
+        .line(format!("keep {} as it is for examination", config.data.display()))
+}
+
+fn disk(error: &NodeError, config: &BankNodeConfig) -> Failure {
+    let failure = Failure::new(format!("node {} stops: {error}", config.node)).with_code(Code::Disk);
+    if Disaster::of(error) == Disaster::Full {
+        failure.line("nothing is lost; free at least 128 MiB and start it again")
+    } else {
+        failure.line("nothing that was acknowledged is lost; start it again when the disk is well")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_members_says_what_is_wrong_with_it() {
+        let good = peer_list("1=127.0.0.1:7121, 2=127.0.0.1:7122").expect("it is well formed");
+        assert_eq!(good.iter().map(|(n, _)| *n).collect::<Vec<_>>(), [1, 2]);
+        let complaint = |text| peer_list(text).expect_err("it is wrong");
+        assert_eq!(complaint("1=127.0.0.1:1,1=127.0.0.1:2"), "member 1 is named twice");
+        assert_eq!(complaint("1=127.0.0.1:1,2=127.0.0.1:1"), "members 1 and 2 have the same address 127.0.0.1:1");
+        assert!(complaint("127.0.0.1:7121").contains("write NUMBER=HOST:PORT"));
+        assert!(complaint("1=127.0.0.1").contains("it is HOST:PORT"));
+        assert!(complaint("0=127.0.0.1:1").contains("numbered from 1"));
+    }
+
+    #[test]
+    fn other_machines_may_only_reach_what_is_protected() {
+        let address = "0.0.0.0:7101".parse().expect("an address");
+        let first = demand_protection(address, false, true).expect_err("there is no token").to_string();
+        assert!(first.contains("--operator-token-file"), "{first}");
+        let second = demand_protection(address, true, false).expect_err("there is no encryption").to_string();
+        assert!(second.contains("--no-tls"), "{second}");
+        assert_eq!(demand_protection(address, true, true), Ok(()));
+    }
+}

@@ -1,0 +1,8 @@
+//! One file per subcommand.
+
+pub(crate) mod audit;
+pub(crate) mod bank;
+pub(crate) mod init;
+pub(crate) mod status;
+pub(crate) mod targets;
+pub(crate) mod up;

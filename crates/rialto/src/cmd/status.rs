@@ -1,0 +1,236 @@
+//! `rialto status`: what every node says of itself, as a table or as JSON.
+
+use std::time::Duration;
+
+use api::status::NodeStatus;
+use clap::Args;
+use serde::Serialize;
+use tokio::task::JoinSet;
+
+use super::targets::{Target, TargetArgs};
+use crate::failure::{Code, Failure};
+use crate::lookout::status_of;
+use crate::network::network_file::State;
+use crate::supervise::screen::grouped;
+
+const PATIENCE: Duration = Duration::from_secs(2);
+
+const EXAMPLES: &str = "\
+Examples:
+  rialto status                                     the network in ./rialto-data
+  rialto status --dir /srv/rialto --json
+  rialto status --url http://10.0.0.1:7101 --url http://10.0.0.2:7101 --operator-token-file token
+
+Exit codes: 0 every bank has a leader; 1 one has none that answers, or nobody answers; 2 wrong flags";
+
+/// Show role, leader, slots and lag of every node
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    targets: TargetArgs,
+    /// One JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+/// What came of asking one node.
+#[derive(Debug, Serialize)]
+struct Asked {
+    address: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<u16>,
+    #[serde(flatten)]
+    answer: Answer,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Answer {
+    Status(Box<NodeStatus>),
+    Silent(String),
+}
+
+pub(crate) async fn run(args: StatusArgs) -> Result<Code, Failure> {
+    let asked = ask_all(args.targets.targets()?).await;
+    if args.json {
+        #[derive(Serialize)]
+        struct All<'a> {
+            nodes: &'a [Asked],
+        }
+        let json = serde_json::to_string(&All { nodes: &asked }).expect("statuses hold only strings and numbers");
+        println!("{json}");
+    } else {
+        for line in table(&asked) {
+            println!("{line}");
+        }
+    }
+    Ok(if every_group_is_led(&asked) { Code::Done } else { Code::Failed })
+}
+
+async fn ask_all(targets: Vec<Target>) -> Vec<Asked> {
+    let mut asking = JoinSet::new();
+    for (place, target) in targets.into_iter().enumerate() {
+        asking.spawn(async move { (place, ask(&target).await) });
+    }
+    let mut answers = asking.join_all().await;
+    answers.sort_by_key(|(place, _)| *place);
+    answers.into_iter().map(|(_, asked)| asked).collect()
+}
+
+async fn ask(target: &Target) -> Asked {
+    let known = target.known.as_ref();
+    let (group, node) = (known.map(|k| k.group.clone()), known.map(|k| k.node));
+    let address = target.address.to_string();
+    match status_of(&mut target.client(), PATIENCE).await {
+        Ok(status) => Asked {
+            address,
+            group: Some(status.group.clone()),
+            node: Some(status.node),
+            answer: Answer::Status(Box::new(status)),
+        },
+        Err(why) => {
+            let why = match known.map(|k| k.state) {
+                Some(State::ShutDown) => "told to shut down; it stays down until `rialto up` runs again".to_owned(),
+                Some(State::Stopped) => "stopped; start it: rialto up".to_owned(),
+                Some(State::Running | State::Died) | None => why.to_string(),
+            };
+            Asked { address, group, node, answer: Answer::Silent(why) }
+        }
+    }
+}
+
+fn groups(asked: &[Asked]) -> Vec<Option<&str>> {
+    let mut groups: Vec<Option<&str>> = asked.iter().map(|a| a.group.as_deref()).collect();
+    groups.sort_unstable();
+    groups.dedup();
+    groups
+}
+
+fn every_group_is_led(asked: &[Asked]) -> bool {
+    let led = |group: &Option<&str>| {
+        asked.iter().filter(|a| a.group.as_deref() == *group).any(|a| match &a.answer {
+            Answer::Status(status) => status.quorum && status.leader.is_some(),
+            Answer::Silent(_) => false,
+        })
+    };
+    // Addresses that did not answer belong to no known group; what the others say decides.
+    let groups = groups(asked);
+    let known: Vec<_> = groups.iter().filter(|group| group.is_some()).collect();
+    !known.is_empty() && known.into_iter().all(led)
+}
+
+fn table(asked: &[Asked]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for group in groups(asked) {
+        let members: Vec<&Asked> = asked.iter().filter(|a| a.group.as_deref() == group).collect();
+        let leaders = members.iter().find_map(|a| match &a.answer {
+            Answer::Status(status) if status.quorum => status.leader,
+            Answer::Status(_) | Answer::Silent(_) => None,
+        });
+        let led = leaders.map_or_else(|| "nobody leads".to_owned(), |leader| format!("node {leader} leads"));
+        lines.push(match group {
+            Some(group) => format!("bank {group}   {led}"),
+            None => "unknown".to_owned(),
+        });
+        lines.push(format!(
+            "  {:<4}  {:<9}  {:<16}  {:>8}  {:>11}  {:>11}  {:>11}  {:>11}  {:>7}  {}",
+            "node", "role", "address", "ballot", "accepted", "chosen", "applied", "checkpoint", "lag", "digest"
+        ));
+        lines.extend(members.into_iter().map(row));
+        lines.push(String::new());
+    }
+    lines.pop();
+    lines
+}
+
+fn row(asked: &Asked) -> String {
+    let node = asked.node.map_or_else(|| "?".to_owned(), |node| node.to_string());
+    match &asked.answer {
+        Answer::Status(status) => {
+            let ballot = format!("{}.{}", status.ballot.round, status.ballot.node);
+            let digest = status.digest.get(..12).unwrap_or(&status.digest);
+            format!(
+                "  {node:<4}  {:<9}  {:<16}  {ballot:>8}  {:>11}  {:>11}  {:>11}  {:>11}  {:>7}  {digest}{}",
+                status.role.text(),
+                asked.address,
+                grouped(status.slots.accepted),
+                grouped(status.slots.chosen),
+                grouped(status.slots.applied),
+                grouped(status.checkpoint),
+                grouped(status.lag),
+                remarks(status),
+            )
+        }
+        Answer::Silent(why) => format!("  {node:<4}  {:<9}  {:<16}  {why}", "silent", asked.address),
+    }
+}
+
+/// What is out of the ordinary.
+fn remarks(status: &NodeStatus) -> String {
+    let mut remarks = Vec::new();
+    if !status.quorum {
+        remarks.push("no majority answers it".to_owned());
+    }
+    if status.clock_skew_ms.abs() > 1_000 {
+        remarks.push(format!("its clock is {} ms off", status.clock_skew_ms));
+    }
+    if let Some(node) = status.held_back_by {
+        remarks.push(format!("its log waits for node {node}'s checkpoint"));
+    }
+    if remarks.is_empty() { String::new() } else { format!("   {}", remarks.join("; ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use api::status::{BallotStatus, Role, SlotStatus};
+    use expect_test::expect;
+
+    fn said(node: u16, role: Role, quorum: bool) -> Asked {
+        let status = NodeStatus {
+            group: "alpha".to_owned(),
+            node,
+            role,
+            leader: Some(1),
+            quorum,
+            ballot: BallotStatus { round: 3, node: 1 },
+            slots: SlotStatus { accepted: 1290, chosen: 1284, applied: 1284 },
+            digest: "0123456789abcdef".to_owned(),
+            ..NodeStatus::default()
+        };
+        Asked {
+            address: format!("127.0.0.1:710{node}"),
+            group: Some("alpha".to_owned()),
+            node: Some(node),
+            answer: Answer::Status(Box::new(status)),
+        }
+    }
+
+    fn silent(node: u16) -> Asked {
+        let answer = Answer::Silent("connection refused, nothing listens there".to_owned());
+        Asked { address: format!("127.0.0.1:710{node}"), group: Some("alpha".to_owned()), node: Some(node), answer }
+    }
+
+    #[test]
+    fn the_table_shows_the_silent_with_the_reason() {
+        let table = table(&[said(1, Role::Leader, true), said(2, Role::Follower, true), silent(3)]).join("\n") + "\n";
+        expect![[r#"
+            bank alpha   node 1 leads
+              node  role       address             ballot     accepted       chosen      applied   checkpoint      lag  digest
+              1     leader     127.0.0.1:7101         3.1        1 290        1 284        1 284            0        0  0123456789ab
+              2     follower   127.0.0.1:7102         3.1        1 290        1 284        1 284            0        0  0123456789ab
+              3     silent     127.0.0.1:7103    connection refused, nothing listens there
+        "#]]
+        .assert_eq(&table);
+    }
+
+    #[test]
+    fn a_bank_without_a_majority_is_not_led() {
+        assert!(every_group_is_led(&[said(1, Role::Leader, true), silent(2)]));
+        assert!(!every_group_is_led(&[said(1, Role::Follower, false), silent(2), silent(3)]));
+        assert!(!every_group_is_led(&[silent(1)]));
+    }
+}

@@ -1,0 +1,64 @@
+//! Which nodes `status` and `audit` ask: those of a directory's network, or those that are named.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use hyper::header::HeaderValue;
+
+use crate::failure::Failure;
+use crate::http::{Address, Client};
+use crate::network::network_file::{NetworkFile, State};
+use crate::token;
+
+#[derive(Debug, Args)]
+pub(crate) struct TargetArgs {
+    /// Directory of a network that `rialto up` runs
+    #[arg(long, value_name = "DIR", default_value = "./rialto-data", conflicts_with = "url")]
+    dir: PathBuf,
+    /// A node's address, http://HOST:PORT; give it once for each node
+    #[arg(long, value_name = "URL")]
+    url: Vec<String>,
+    /// File with the operator's token, for nodes that demand one
+    #[arg(long, value_name = "FILE")]
+    operator_token_file: Option<PathBuf>,
+}
+
+/// One node to ask.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    /// What the network file says; a node that is only an address says who it is when it answers.
+    pub(crate) known: Option<Known>,
+    pub(crate) address: Address,
+    token: Option<HeaderValue>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Known {
+    pub(crate) group: String,
+    pub(crate) node: u16,
+    pub(crate) state: State,
+}
+
+impl Target {
+    pub(crate) fn client(&self) -> Client {
+        Client::new(self.address.clone()).with_token(self.token.clone())
+    }
+}
+
+impl TargetArgs {
+    pub(crate) fn targets(&self) -> Result<Vec<Target>, Failure> {
+        let token = token::header(self.operator_token_file.as_deref())?;
+        let address = |url: &str| Address::parse(url).map_err(|error| Failure::usage(error.to_string()));
+        if !self.url.is_empty() {
+            let named =
+                self.url.iter().map(|url| Ok(Target { known: None, address: address(url)?, token: token.clone() }));
+            return named.collect();
+        }
+        let network = NetworkFile::load(&self.dir)?;
+        let listed = network.nodes.iter().map(|entry| {
+            let known = Known { group: entry.group.clone(), node: entry.node, state: entry.state };
+            Ok(Target { known: Some(known), address: address(&entry.http)?, token: token.clone() })
+        });
+        listed.collect()
+    }
+}

@@ -1,0 +1,69 @@
+//! `rialto up`: a whole network on this machine.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::init::nodes_number;
+use crate::failure::{Code, Failure};
+use crate::network::name::BankName;
+use crate::supervise::fleet::Restart;
+use crate::supervise::prepare::{Fresh, Wishes, prepare};
+use crate::supervise::running;
+use crate::supervise::screen::Screen;
+
+const EXAMPLES: &str = "\
+Examples:
+  rialto up                               one bank, alpha, of three nodes; data in ./rialto-data
+  rialto up --nodes 5 --dir /tmp/five
+  rialto up --bank alpha --bank beta      two banks
+  rialto up --json --base-port 9000       for scripts: one JSON line when ready
+  rialto up --fresh                       delete what is there and begin anew (asks first)
+
+Ctrl-C stops everything in order; the next `rialto up` goes on with the same money.
+DIR/network.json lists every process and address at any time; DIR/<bank>/<node>/node.log is a node's log.";
+
+/// Run a network on this machine: node processes, a balancer for each bank, a live table
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct UpArgs {
+    /// Where everything is kept
+    #[arg(long, value_name = "DIR", default_value = "./rialto-data")]
+    dir: PathBuf,
+    /// A bank to run; may be given more than once [default: those of the directory, or alpha]
+    #[arg(long = "bank", value_name = "NAME", value_parser = |text: &str| text.parse::<BankName>())]
+    banks: Vec<BankName>,
+    /// Nodes of each new bank: 1, 3, 5 or 7 [default: 3]
+    #[arg(long, value_name = "N", value_parser = nodes_number)]
+    nodes: Option<u16>,
+    /// First of the 100 ports of the first bank [default: 7100, or where there is room]
+    #[arg(long, value_name = "PORT")]
+    base_port: Option<u16>,
+    /// Delete what is in the directory first
+    #[arg(long)]
+    fresh: bool,
+    /// Do not ask before deleting
+    #[arg(long, requires = "fresh")]
+    yes: bool,
+    /// Leave a node that died where it is
+    #[arg(long)]
+    no_restart: bool,
+    /// Print one JSON line when all is ready, events to standard error
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) async fn run(args: UpArgs) -> Result<Code, Failure> {
+    // Asked once: a build that replaces the file must not keep nodes from being started again.
+    let program = std::env::current_exe()
+        .map_err(|error| Failure::new(format!("finding this program's own file, to start nodes with: {error}")))?;
+    let fresh = match (args.fresh, args.yes) {
+        (false, _) => Fresh::Keep,
+        (true, false) => Fresh::DeleteAfterAsking,
+        (true, true) => Fresh::Delete,
+    };
+    let wishes = Wishes { dir: args.dir, banks: args.banks, nodes: args.nodes, base_port: args.base_port, fresh };
+    let prepared = prepare(&wishes, &program)?;
+    let restart = if args.no_restart { Restart::Never } else { Restart::After5s };
+    running::run(wishes.dir, prepared, restart, Screen::choose(args.json), &program).await
+}

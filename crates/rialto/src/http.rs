@@ -1,0 +1,193 @@
+//! A tiny HTTP/1.1 client for a node's own pages: one connection, kept open, one request at a time.
+//!
+//! Answers are bounded in size and time, so a stranger on a node's port cannot hang or fill the caller.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Bytes;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+const ANSWER_BYTES_MAX: usize = 4 << 20;
+
+/// Where a node (or a balancer) answers HTTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Address {
+    host: String,
+    socket: SocketAddr,
+}
+
+/// What became of a request, in words that end a sentence "node 2 does not answer: …".
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HttpError {
+    #[error("{}", connecting(.0))]
+    Connect(std::io::Error),
+    #[error("nothing came within {} ms", .0.as_millis())]
+    TooSlow(Duration),
+    #[error("the connection broke: {0}")]
+    Broken(hyper::Error),
+    #[error("its answer could not be read: {0}")]
+    Body(Box<dyn std::error::Error + Send + Sync>),
+}
+
+fn connecting(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::ConnectionRefused => "connection refused, nothing listens there".to_owned(),
+        _ => format!("connecting failed: {error}"),
+    }
+}
+
+/// Status and body of an answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Bytes,
+}
+
+/// Why an address could not be understood.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BadAddress {
+    #[error("`{0}` does not begin with http:// (certificates do not exist yet)")]
+    NotHttp(String),
+    #[error("`{0}` does not resolve to an address: {1}")]
+    Unresolved(String, String),
+}
+
+impl Address {
+    /// Understands `http://host:port`, with or without a path, which is ignored.
+    pub(crate) fn parse(url: &str) -> Result<Address, BadAddress> {
+        let rest = url.strip_prefix("http://").ok_or_else(|| BadAddress::NotHttp(url.to_owned()))?;
+        let authority = rest.split('/').next().unwrap_or(rest);
+        let with_port = if authority.contains(':') { authority.to_owned() } else { format!("{authority}:80") };
+        let unresolved = |why: String| BadAddress::Unresolved(authority.to_owned(), why);
+        let socket = with_port
+            .to_socket_addrs()
+            .map_err(|error| unresolved(error.to_string()))?
+            .next()
+            .ok_or_else(|| unresolved("the name has no address".to_owned()))?;
+        Ok(Address { host: authority.to_owned(), socket })
+    }
+}
+
+impl From<SocketAddr> for Address {
+    fn from(socket: SocketAddr) -> Address {
+        Address { host: socket.to_string(), socket }
+    }
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.host)
+    }
+}
+
+/// One node's HTTP, asked again and again.
+#[derive(Debug)]
+pub(crate) struct Client {
+    address: Address,
+    token: Option<HeaderValue>,
+    connection: Option<SendRequest<Full<Bytes>>>,
+}
+
+impl Client {
+    pub(crate) fn new(address: Address) -> Client {
+        Client { address, token: None, connection: None }
+    }
+
+    /// Sends the operator's token along.
+    pub(crate) fn with_token(mut self, token: Option<HeaderValue>) -> Client {
+        self.token = token;
+        self
+    }
+
+    pub(crate) async fn get(&mut self, path: &str, patience: Duration) -> Result<Answer, HttpError> {
+        self.ask(Method::GET, path, None, patience).await
+    }
+
+    /// One request, connecting first if need be. A kept connection that turns out to be closed is replaced once;
+    /// that is safe for requests that may be sent twice, and everything here may.
+    pub(crate) async fn ask(
+        &mut self,
+        method: Method,
+        path: &str,
+        json: Option<String>,
+        patience: Duration,
+    ) -> Result<Answer, HttpError> {
+        let kept = self.connection.is_some();
+        let asked = async {
+            match self.ask_once(method.clone(), path, json.clone()).await {
+                Err(HttpError::Broken(_)) if kept => self.ask_once(method, path, json).await,
+                other => other,
+            }
+        };
+        let answer = timeout(patience, asked).await.unwrap_or(Err(HttpError::TooSlow(patience)));
+        if answer.is_err() {
+            // An answer that comes after all must not be taken for the next one's.
+            self.connection = None;
+        }
+        answer
+    }
+
+    async fn ask_once(&mut self, method: Method, path: &str, json: Option<String>) -> Result<Answer, HttpError> {
+        let mut connection = match self.connection.take() {
+            Some(connection) if !connection.is_closed() => connection,
+            Some(_) | None => connect(&self.address).await?,
+        };
+        let mut request = Request::builder().method(method).uri(path).header(HOST, &self.address.host);
+        if let Some(token) = &self.token {
+            request = request.header(AUTHORIZATION, token);
+        }
+        if json.is_some() {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        let body = Full::new(Bytes::from(json.unwrap_or_default()));
+        let request = request.body(body).expect("method, path and headers were built from valid parts");
+        connection.ready().await.map_err(HttpError::Broken)?;
+        let response = connection.send_request(request).await.map_err(HttpError::Broken)?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await.map_err(HttpError::Body)?;
+        self.connection = Some(connection);
+        Ok(Answer { status, body: body.to_bytes() })
+    }
+}
+
+async fn connect(address: &Address) -> Result<SendRequest<Full<Bytes>>, HttpError> {
+    let stream = TcpStream::connect(address.socket).await.map_err(HttpError::Connect)?;
+    stream.set_nodelay(true).map_err(HttpError::Connect)?;
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(HttpError::Broken)?;
+    // Ends by itself when either side closes; what went wrong is seen by whoever waits for an answer.
+    tokio::spawn(async move {
+        let _ = connection.await;
+    });
+    Ok(sender)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_says_what_is_wrong_with_it() {
+        assert_eq!(
+            Address::parse("http://127.0.0.1:7101/").map(|a| a.to_string()).ok().as_deref(),
+            Some("127.0.0.1:7101")
+        );
+        let no_tls = Address::parse("https://127.0.0.1:7101").expect_err("there are no certificates");
+        assert!(no_tls.to_string().contains("does not begin with http://"), "{no_tls}");
+    }
+
+    #[tokio::test]
+    async fn a_port_where_nobody_listens_reads_as_such() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+        let address = listener.local_addr().expect("it is bound");
+        drop(listener);
+        let error = Client::new(address.into()).get("/", Duration::from_secs(5)).await.expect_err("nobody listens");
+        assert_eq!(error.to_string(), "connection refused, nothing listens there");
+    }
+}

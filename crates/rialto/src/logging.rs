@@ -1,0 +1,97 @@
+//! Log lines: `time level node event key=value…`, one line an event, as text or as JSON.
+//!
+//! The event's name is its field `event`, or its message. Values with spaces, quotes or control characters are quoted, so
+//! nothing that came from outside can end a line or forge one. To standard error, or to a file of bounded size.
+
+mod line;
+mod rotating_file;
+
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
+
+use tracing::level_filters::LevelFilter;
+use tracing::{Event, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::{Context, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+
+use self::line::Fields;
+pub(crate) use self::line::{Format, rfc3339};
+use self::rotating_file::RotatingFile;
+use crate::failure::Failure;
+
+/// Where the lines go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Target {
+    Stderr,
+    File(PathBuf),
+}
+
+/// Understands `info`, or `info,paxos=debug`.
+pub(crate) fn parse_level(text: &str) -> Result<Targets, String> {
+    text.parse()
+        .map_err(|_| format!("`{text}` is no log level: use error, warn, info, debug or trace, or `info,paxos=debug`"))
+}
+
+/// Starts logging for this process; `node` is told in every line.
+pub(crate) fn start(node: String, format: Format, target: &Target, levels: Targets) -> Result<(), Failure> {
+    let sink: Box<dyn Sink> = match target {
+        Target::Stderr => Box::new(std::io::stderr()),
+        Target::File(path) => {
+            let file = RotatingFile::open(path)
+                .map_err(|error| Failure::cannot_start(format!("opening the log file {}: {error}", path.display())))?;
+            Box::new(file)
+        }
+    };
+    let layer = Lines { node, format, sink: Mutex::new(sink) };
+    tracing_subscriber::registry()
+        .with(layer.with_filter(levels))
+        .try_init()
+        .expect("logging is started once, by the command that runs");
+    std::panic::set_hook(Box::new(log_panic(std::panic::take_hook())));
+    Ok(())
+}
+
+/// A panic is a bug: it goes into the log beside everything that led to it, and to stderr as always.
+fn log_panic(
+    usual: impl Fn(&std::panic::PanicHookInfo<'_>) + Send + Sync + 'static,
+) -> impl Fn(&std::panic::PanicHookInfo<'_>) + Send + Sync + 'static {
+    move |panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let what = panic.payload_as_str().unwrap_or("a value that is no text");
+        let thread = std::thread::current();
+        let thread = thread.name().unwrap_or("unnamed");
+        tracing::error!(event = "panic", thread, what, place);
+        usual(panic);
+    }
+}
+
+/// Somewhere that takes whole lines.
+trait Sink: std::io::Write + Send + std::fmt::Debug {}
+impl<W: std::io::Write + Send + std::fmt::Debug> Sink for W {}
+
+#[derive(Debug)]
+struct Lines {
+    node: String,
+    format: Format,
+    sink: Mutex<Box<dyn Sink>>,
+}
+
+impl<S: Subscriber> Layer<S> for Lines {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let metadata = event.metadata();
+        let line = self.format.line(SystemTime::now(), *metadata.level(), &self.node, metadata.target(), &fields);
+        // One write a line, so lines of several processes on one stderr do not mix. A log that cannot be written
+        // (its disk is full, its reader has gone) must not stop the node.
+        let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = sink.write_all(line.as_bytes());
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        None
+    }
+}

@@ -1,0 +1,230 @@
+//! Where the settings of one node come from: flags, then the environment, then a TOML file.
+//!
+//! Every setting has one name: `peer-listen` is the flag `--peer-listen`, the variable `RIALTO_PEER_LISTEN` and the key
+//! `peer_listen`. A [`Given`] value remembers its source, so that a complaint can say where to look.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use crate::failure::Failure;
+
+/// Names of all settings of a node, except `config` itself.
+pub(crate) const NAMES: [&str; 15] = [
+    "name",
+    "node",
+    "cluster",
+    "data",
+    "http",
+    "grpc",
+    "peer-listen",
+    "peers",
+    "members-http",
+    "operator-token-file",
+    "no-tls",
+    "log-format",
+    "log-file",
+    "log-level",
+    "exit-with-parent",
+];
+
+/// The variables that `rialto bank` reads: a node that `up` starts must not get those meant for another.
+pub(crate) fn environment_names() -> impl Iterator<Item = String> {
+    NAMES.iter().copied().chain(["config"]).map(variable)
+}
+
+fn variable(name: &str) -> String {
+    format!("RIALTO_{}", name.to_ascii_uppercase().replace('-', "_"))
+}
+
+/// Where a value was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Source {
+    Flag(&'static str),
+    Variable(String),
+    File { key: String, path: PathBuf },
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Flag(name) => write!(f, "--{name}"),
+            Source::Variable(name) => write!(f, "{name} in the environment"),
+            Source::File { key, path } => write!(f, "{key} in {}", path.display()),
+        }
+    }
+}
+
+/// A value as it was written, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Given {
+    pub(crate) text: String,
+    pub(crate) source: Source,
+}
+
+impl Given {
+    /// Understands the text, or says where it was given and what is wrong.
+    pub(crate) fn parse<T>(&self, understand: impl FnOnce(&str) -> Result<T, String>) -> Result<T, Failure> {
+        understand(&self.text).map_err(|why| Failure::usage(why).line(format!("given by {}", self.source)))
+    }
+}
+
+/// All that was given, from all three places.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    given: BTreeMap<&'static str, Given>,
+}
+
+impl Settings {
+    /// `flags` are those that were given; `environment` looks a variable up; `file` is the TOML file, if one is named.
+    pub(crate) fn gather(
+        flags: impl IntoIterator<Item = (&'static str, String)>,
+        environment: impl Fn(&str) -> Option<String>,
+        file: Option<&Path>,
+    ) -> Result<Settings, Failure> {
+        let mut given = match file {
+            Some(path) => read_file(path)?,
+            None => BTreeMap::new(),
+        };
+        for name in NAMES {
+            let variable = variable(name);
+            if let Some(text) = environment(&variable).filter(|text| !text.is_empty()) {
+                given.insert(name, Given { text, source: Source::Variable(variable) });
+            }
+        }
+        for (name, text) in flags {
+            given.insert(name, Given { text, source: Source::Flag(name) });
+        }
+        Ok(Settings { given })
+    }
+
+    pub(crate) fn get(&self, name: &'static str) -> Option<&Given> {
+        debug_assert!(NAMES.contains(&name), "{name} is no setting");
+        self.given.get(name)
+    }
+
+    /// A setting without which nothing can start.
+    pub(crate) fn demand(&self, name: &'static str, what: &str) -> Result<&Given, Failure> {
+        self.get(name).ok_or_else(|| {
+            Failure::usage(format!("{what} is missing")).line(format!(
+                "give --{name}, {} in the environment, or {} in the file of --config",
+                variable(name),
+                name.replace('-', "_")
+            ))
+        })
+    }
+
+    /// A switch: given alone as a flag, or as true or false elsewhere.
+    pub(crate) fn switch(&self, name: &'static str) -> Result<bool, Failure> {
+        self.get(name).map_or(Ok(false), |given| {
+            given.parse(|text| match text {
+                "true" | "1" | "yes" => Ok(true),
+                "false" | "0" | "no" => Ok(false),
+                other => Err(format!("`{other}` is neither true nor false")),
+            })
+        })
+    }
+}
+
+fn read_file(path: &Path) -> Result<BTreeMap<&'static str, Given>, Failure> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::usage(format!("reading the configuration {}: {error}", path.display())))?;
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+        Failure::usage(format!("{} is not TOML: {}", path.display(), error.message())).line(place_of(&text, &error))
+    })?;
+    let mut given = BTreeMap::new();
+    for (key, value) in table {
+        let name = NAMES.into_iter().find(|name| name.replace('-', "_") == key).ok_or_else(|| {
+            let known: Vec<String> = NAMES.iter().map(|name| name.replace('-', "_")).collect();
+            Failure::usage(format!("{} holds an unknown key `{key}`", path.display()))
+                .line(format!("known keys: {}", known.join(", ")))
+        })?;
+        let text = text_of(&value).ok_or_else(|| {
+            Failure::usage(format!(
+                "`{key}` in {} is a {}, which makes no sense there",
+                path.display(),
+                value.type_str()
+            ))
+        })?;
+        given.insert(name, Given { text, source: Source::File { key, path: path.to_owned() } });
+    }
+    Ok(given)
+}
+
+fn place_of(text: &str, error: &toml::de::Error) -> String {
+    let start = error.span().map_or(0, |span| span.start.min(text.len()));
+    format!("at line {}", text.as_bytes()[..start].iter().filter(|byte| **byte == b'\n').count() + 1)
+}
+
+/// A table is for peers: `[peers]` with `1 = "address"` reads as `1=address`; a list is joined by commas.
+fn text_of(value: &toml::Value) -> Option<String> {
+    match value {
+        toml::Value::String(text) => Some(text.clone()),
+        toml::Value::Integer(number) => Some(number.to_string()),
+        toml::Value::Boolean(switch) => Some(switch.to_string()),
+        toml::Value::Array(items) => items.iter().map(text_of).collect::<Option<Vec<_>>>().map(|items| items.join(",")),
+        toml::Value::Table(entries) => {
+            let entry = |(key, value): (&String, &toml::Value)| text_of(value).map(|value| format!("{key}={value}"));
+            entries.iter().map(entry).collect::<Option<Vec<_>>>().map(|entries| entries.join(","))
+        }
+        toml::Value::Float(_) | toml::Value::Datetime(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_dir::TestDir;
+
+    fn file(dir: &TestDir, text: &str) -> PathBuf {
+        let path = dir.path().join("bank.toml");
+        std::fs::write(&path, text).expect("there is room");
+        path
+    }
+
+    fn nothing(_: &str) -> Option<String> {
+        None
+    }
+
+    #[test]
+    fn a_flag_beats_the_environment_which_beats_the_file() {
+        let dir = TestDir::new();
+        let path = file(&dir, "http = \"file:1\"\ngrpc = \"file:2\"\npeer_listen = \"file:3\"\n");
+        let environment = |name: &str| ["RIALTO_HTTP", "RIALTO_GRPC"].contains(&name).then(|| "environment".to_owned());
+        let settings =
+            Settings::gather([("http", "flag".to_owned())], environment, Some(&path)).expect("all is well formed");
+        let text = |name| settings.get(name).map(|given| given.text.as_str());
+        assert_eq!(text("http"), Some("flag"));
+        assert_eq!(text("grpc"), Some("environment"));
+        assert_eq!(text("peer-listen"), Some("file:3"));
+        assert_eq!(text("data"), None);
+    }
+
+    #[test]
+    fn peers_may_be_a_table_a_list_or_a_text() {
+        let dir = TestDir::new();
+        for text in ["[peers]\n1 = \"a:1\"\n2 = \"b:2\"\n", "peers = [\"1=a:1\", \"2=b:2\"]", "peers = \"1=a:1,2=b:2\""]
+        {
+            let settings = Settings::gather([], nothing, Some(&file(&dir, text))).expect("it is well formed");
+            assert_eq!(settings.get("peers").map(|given| given.text.as_str()), Some("1=a:1,2=b:2"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_key_and_broken_toml_are_named() {
+        let dir = TestDir::new();
+        let complaint =
+            |text: &str| Settings::gather([], nothing, Some(&file(&dir, text))).expect_err("it is wrong").to_string();
+        assert!(complaint("htpp = \"x\"").contains("unknown key `htpp`"));
+        assert!(complaint("name = \"alpha\"\nnode = = 1").contains("at line 2"));
+        assert!(complaint("node = 1.5").contains("is a float"));
+    }
+
+    #[test]
+    fn a_wrong_value_says_where_it_was_given() {
+        let environment = |name: &str| (name == "RIALTO_NO_TLS").then(|| "perhaps".to_owned());
+        let settings = Settings::gather([], environment, None).expect("it is well formed");
+        let complaint = settings.switch("no-tls").expect_err("perhaps is no answer").to_string();
+        assert_eq!(complaint, "`perhaps` is neither true nor false\n  given by RIALTO_NO_TLS in the environment");
+    }
+}

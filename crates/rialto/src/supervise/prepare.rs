@@ -1,0 +1,364 @@
+//! From a directory and what was asked for to the processes to run: locks, makes what is new, chooses ports.
+
+use std::io::{BufRead, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use storage::{DirLock, LockError};
+
+use super::plan::BankPlan;
+use crate::cmd::init::{identity_path, make_identity};
+use crate::failure::Failure;
+use crate::network::cluster::Cluster;
+use crate::network::layout::{BankLayout, Layout, PortChoice, node_dir};
+use crate::network::name::BankName;
+use crate::network::network_file::NetworkFile;
+use crate::network::ports::{BASE_DEFAULT, BLOCK, Ports, Taken};
+
+const NODES_DEFAULT: u16 = 3;
+/// Nodes of an `up` that was killed stop in order by themselves; that takes a moment.
+const LEFTOVERS_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What was asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct Wishes {
+    pub(crate) dir: PathBuf,
+    pub(crate) banks: Vec<BankName>,
+    pub(crate) nodes: Option<u16>,
+    pub(crate) base_port: Option<u16>,
+    pub(crate) fresh: Fresh,
+}
+
+/// Whether what is there is to be deleted first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fresh {
+    Keep,
+    DeleteAfterAsking,
+    Delete,
+}
+
+/// Ready to start.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) banks: Vec<BankPlan>,
+    /// What is worth telling about it.
+    pub(crate) notes: Vec<String>,
+    /// Held as long as the network runs.
+    pub(crate) lock: DirLock,
+}
+
+pub(crate) fn prepare(wishes: &Wishes, program: &Path) -> Result<Prepared, Failure> {
+    let dir = &wishes.dir;
+    std::fs::create_dir_all(dir).map_err(|error| Failure::new(format!("making {}: {error}", dir.display())))?;
+    let lock = DirLock::take(dir).map_err(|error| match error {
+        LockError::Held { pid, .. } => {
+            let who = pid.map_or_else(String::new, |pid| format!(" (process {pid})"));
+            Failure::new(format!("another rialto up{who} runs in {}", dir.display()))
+                .line("stop it first, or choose another directory: rialto up --dir DIR")
+        }
+        LockError::Io { .. } => Failure::new(error.to_string()),
+    })?;
+    let mut layout = Layout::load(dir)?.unwrap_or_default();
+    wait_for_leftovers(dir, &layout)?;
+    let mut notes = Vec::new();
+    if wishes.fresh != Fresh::Keep && !layout.banks.is_empty() {
+        delete(dir, &layout, wishes.fresh)?;
+        layout = Layout::default();
+        notes.push("everything that was there is deleted".to_owned());
+    }
+    let names = which_banks(&wishes.banks, &layout);
+    for name in &names {
+        check_nodes(&layout, name, wishes)?;
+    }
+    choose_ports(&mut layout, &names, wishes, &mut notes)?;
+    layout.save(dir)?;
+    make(dir, &mut layout, &names)?;
+    let running = layout.banks.iter().filter(|bank| names.contains(&bank.name));
+    let plan = |bank: &BankLayout| {
+        let ports = Ports::at(bank.base_port).expect("only bases with a whole block are put into a layout");
+        BankPlan::new(dir, bank, ports, program)
+    };
+    let banks = running.map(plan).collect();
+    Ok(Prepared { banks, notes, lock })
+}
+
+/// Those named, or all that are there, or the first one.
+fn which_banks(named: &[BankName], layout: &Layout) -> Vec<BankName> {
+    let mut names: Vec<BankName> =
+        if named.is_empty() { layout.banks.iter().map(|bank| bank.name.clone()).collect() } else { named.to_vec() };
+    if names.is_empty() {
+        names.push("alpha".parse().expect("alpha is a name"));
+    }
+    let mut seen = Vec::new();
+    names.retain(|name| {
+        !seen.contains(name) && {
+            seen.push(name.clone());
+            true
+        }
+    });
+    names
+}
+
+fn check_nodes(layout: &Layout, name: &BankName, wishes: &Wishes) -> Result<(), Failure> {
+    match (layout.bank(name), wishes.nodes) {
+        (Some(bank), Some(nodes)) if bank.nodes != nodes => {
+            let dir = wishes.dir.display();
+            Err(Failure::new(format!("bank {name} in {dir} was made with {}, not with {nodes}", count(bank.nodes)))
+                .line("members cannot be changed yet: a node that joined by itself could vote twice or vote on what it never saw")
+                .line(format!("run it as it is: rialto up --dir {dir}; or make another: rialto up --dir DIR --nodes {nodes}")))
+        }
+        (Some(_) | None, _) => Ok(()),
+    }
+}
+
+fn count(nodes: u16) -> String {
+    if nodes == 1 { "1 node".to_owned() } else { format!("{nodes} nodes") }
+}
+
+/// The nodes of an earlier `up` that was killed may still be stopping: they hold their directories until they are done.
+fn wait_for_leftovers(dir: &Path, layout: &Layout) -> Result<(), Failure> {
+    let give_up = Instant::now() + LEFTOVERS_PATIENCE;
+    for bank in &layout.banks {
+        for node in 1..=bank.nodes {
+            let node_dir = node_dir(dir, &bank.name, node);
+            while node_dir.exists() {
+                match DirLock::take(&node_dir) {
+                    Ok(_) => break,
+                    Err(LockError::Held { .. }) if Instant::now() < give_up => {
+                        std::thread::sleep(Duration::from_millis(20));
+                    }
+                    Err(LockError::Held { pid, .. }) => {
+                        let who = pid.map_or_else(|| "a process".to_owned(), |pid| format!("process {pid}"));
+                        return Err(Failure::new(format!("node {node} of bank {} runs already, as {who}", bank.name))
+                            .line(format!("it holds {}; stop it first", node_dir.display())));
+                    }
+                    Err(error @ LockError::Io { .. }) => return Err(Failure::new(error.to_string())),
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn delete(dir: &Path, layout: &Layout, fresh: Fresh) -> Result<(), Failure> {
+    let names: Vec<&str> = layout.banks.iter().map(|bank| bank.name.as_str()).collect();
+    if fresh == Fresh::DeleteAfterAsking {
+        if !std::io::stdin().is_terminal() {
+            return Err(Failure::usage(
+                "--fresh deletes all money in the directory, and there is no terminal to ask on",
+            )
+            .line(format!(
+                "if {} may go, say so: rialto up --fresh --yes --dir {}",
+                dir.display(),
+                dir.display()
+            )));
+        }
+        print!("Delete all accounts and money of bank {} in {}? Type yes: ", names.join(", "), dir.display());
+        let _ = std::io::stdout().flush();
+        let mut answer = String::new();
+        let _ = std::io::stdin().lock().read_line(&mut answer);
+        if answer.trim() != "yes" {
+            return Err(Failure::new("nothing was deleted")
+                .line("without --fresh, rialto up goes on with the money that is there"));
+        }
+    }
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |error: std::io::Error| Failure::new(format!("deleting {}: {error}", path.display()))
+    };
+    // The layout goes last: if this is interrupted, the next run knows what is left to delete.
+    for path in names.iter().map(|name| dir.join(name)).filter(|path| path.exists()) {
+        std::fs::remove_dir_all(&path).map_err(failed(&path))?;
+    }
+    for path in [NetworkFile::path(dir), Layout::path(dir)].into_iter().filter(|path| path.exists()) {
+        std::fs::remove_file(&path).map_err(failed(&path))?;
+    }
+    Ok(())
+}
+
+/// Gives every bank that is to run a block of ports: the one asked for, the one it had, or a free one.
+fn choose_ports(
+    layout: &mut Layout,
+    names: &[BankName],
+    wishes: &Wishes,
+    notes: &mut Vec<String>,
+) -> Result<(), Failure> {
+    let mut spoken_for: Vec<Ports> = Vec::new();
+    for (index, name) in names.iter().enumerate() {
+        let known = layout.bank(name).cloned();
+        let nodes = known.as_ref().map_or(wishes.nodes.unwrap_or(NODES_DEFAULT), |bank| bank.nodes);
+        let offset = BLOCK * u16::try_from(index).expect("there are fewer banks than ports");
+        let (base, choice) = match (wishes.base_port, &known) {
+            (Some(base), _) => (base.saturating_add(offset), PortChoice::ByFlag),
+            (None, Some(bank)) => (bank.base_port, bank.port_choice),
+            (None, None) => (BASE_DEFAULT + offset, PortChoice::ByDefault),
+        };
+        let wanted = Ports::at(base).ok_or_else(|| {
+            Failure::usage(format!("--base-port {base} leaves no room: a bank uses {BLOCK} ports, from 1024 to 65535"))
+        })?;
+        let taken = wanted.first_taken(nodes);
+        let clashes = spoken_for.iter().any(|other| wanted.overlaps(*other));
+        let ports = match (choice, taken) {
+            (PortChoice::ByFlag, Some(taken)) => return Err(port_taken(taken, name, wanted, nodes, wishes)),
+            (PortChoice::ByDefault, Some(_)) => another_block(nodes, &spoken_for)?,
+            (PortChoice::ByFlag | PortChoice::ByDefault, None) if clashes => another_block(nodes, &spoken_for)?,
+            (PortChoice::ByFlag | PortChoice::ByDefault, None) => wanted,
+        };
+        if let (Some(taken), true) = (taken, ports != wanted) {
+            notes.push(format!(
+                "port {} is taken by another program: bank {name} moves to {} and up",
+                taken.port,
+                ports.base()
+            ));
+        }
+        spoken_for.push(ports);
+        let cluster = known.as_ref().map_or_else(Cluster::make, |bank| bank.cluster);
+        let made = known.is_some_and(|bank| bank.made);
+        let bank =
+            BankLayout { name: name.clone(), nodes, cluster, base_port: ports.base(), port_choice: choice, made };
+        match layout.banks.iter_mut().find(|bank| bank.name == *name) {
+            Some(place) => *place = bank,
+            None => layout.banks.push(bank),
+        }
+    }
+    Ok(())
+}
+
+fn another_block(nodes: u16, spoken_for: &[Ports]) -> Result<Ports, Failure> {
+    Ports::free_from(BASE_DEFAULT, nodes, spoken_for).ok_or_else(|| {
+        Failure::new("no block of free ports is left on this machine").line("give one: rialto up --base-port PORT")
+    })
+}
+
+fn port_taken(taken: Taken, name: &BankName, wanted: Ports, nodes: u16, wishes: &Wishes) -> Failure {
+    let dir = wishes.dir.display();
+    let why = match wishes.base_port {
+        Some(base) => format!("--base-port {base} puts {} of bank {name} there", taken.wanted_by),
+        None => format!("rialto up --dir {dir} remembers {} of bank {name} there", taken.wanted_by),
+    };
+    let free = Ports::free_from(wanted.base().saturating_add(BLOCK), nodes, &[]).map_or(7200, Ports::base);
+    Failure::new(format!("port {} is taken by another program", taken.port))
+        .line(why)
+        .line(format!("free the port, or choose others: rialto up --dir {dir} --base-port {free}"))
+}
+
+/// Makes the identities of banks that are new. A bank that is made lacks none, so a missing one was lost and stays so.
+fn make(dir: &Path, layout: &mut Layout, names: &[BankName]) -> Result<(), Failure> {
+    let mut anything = false;
+    for bank in layout.banks.iter_mut().filter(|bank| !bank.made && names.contains(&bank.name)) {
+        for node in 1..=bank.nodes {
+            let node_dir = node_dir(dir, &bank.name, node);
+            if !identity_path(&node_dir).exists() {
+                make_identity(&node_dir, &bank.name, node, bank.nodes, bank.cluster)?;
+            }
+        }
+        bank.made = true;
+        anything = true;
+    }
+    if anything { layout.save(dir) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_dir::TestDir;
+
+    fn wishes(dir: &TestDir) -> Wishes {
+        Wishes { dir: dir.path().to_owned(), banks: Vec::new(), nodes: None, base_port: None, fresh: Fresh::Keep }
+    }
+
+    fn prepared(wishes: &Wishes) -> Result<Prepared, Failure> {
+        prepare(wishes, Path::new("/bin/false"))
+    }
+
+    fn complaint(wishes: &Wishes) -> String {
+        prepared(wishes).map(|_| ()).expect_err("it is refused").to_string()
+    }
+
+    #[test]
+    fn a_second_run_finds_the_same_banks_clusters_and_ports() {
+        let dir = TestDir::new();
+        drop(prepared(&Wishes { nodes: Some(1), ..wishes(&dir) }).expect("a new directory"));
+        let first = Layout::load(dir.path()).expect("it is there");
+        let again = prepared(&wishes(&dir)).expect("the same directory");
+        assert_eq!(again.banks[0].nodes.len(), 1);
+        assert_eq!(Layout::load(dir.path()).expect("it is there"), first);
+    }
+
+    #[test]
+    fn a_directory_in_use_and_another_number_of_nodes_are_refused() {
+        let dir = TestDir::new();
+        let held = prepared(&Wishes { nodes: Some(1), ..wishes(&dir) }).expect("a new directory");
+        assert!(complaint(&wishes(&dir)).starts_with("another rialto up (process "));
+        drop(held);
+        let other = complaint(&Wishes { nodes: Some(3), ..wishes(&dir) });
+        assert!(other.contains("was made with 1 node, not with 3"), "{other}");
+    }
+
+    #[test]
+    fn an_identity_that_was_lost_is_not_made_again() {
+        let dir = TestDir::new();
+        drop(prepared(&Wishes { nodes: Some(3), ..wishes(&dir) }).expect("a new directory"));
+        let lost = identity_path(&dir.path().join("alpha/2"));
+        std::fs::remove_file(&lost).expect("it was made");
+        drop(prepared(&wishes(&dir)).expect("the others go on"));
+        assert!(!lost.exists());
+    }
+
+    #[test]
+    fn ports_given_by_flag_are_refused_when_taken_and_defaults_move() {
+        let dir = TestDir::new();
+        let free = Ports::free_from(23_000, 1, &[]).expect("some block is free");
+        let squatter = std::net::TcpListener::bind(free.http(1)).expect("it was free a moment ago");
+        let by_flag = complaint(&Wishes { nodes: Some(1), base_port: Some(free.base()), ..wishes(&dir) });
+        let port = free.http(1).port();
+        assert!(
+            by_flag.starts_with(&format!(
+                "port {port} is taken by another program\n  --base-port {} puts node 1",
+                free.base()
+            )),
+            "{by_flag}"
+        );
+        drop(squatter);
+
+        drop(
+            prepared(&Wishes { nodes: Some(1), base_port: Some(free.base()), ..wishes(&dir) }).expect("it is free now"),
+        );
+        let squatter = std::net::TcpListener::bind(free.http(1)).expect("nobody was started");
+        let remembered = complaint(&wishes(&dir));
+        assert!(remembered.contains("remembers node 1 of bank alpha there"), "{remembered}");
+
+        let mut layout = Layout::load(dir.path()).expect("it is there").expect("it was made");
+        layout.banks[0].port_choice = PortChoice::ByDefault;
+        layout.save(dir.path()).expect("there is room");
+        let moved = prepared(&wishes(&dir)).expect("defaults move");
+        assert_ne!(moved.banks[0].ports, free);
+        assert!(moved.notes[0].contains(&format!("port {port} is taken")), "{:?}", moved.notes);
+        drop(squatter);
+    }
+
+    #[test]
+    fn fresh_deletes_only_when_told_and_only_its_own() {
+        let dir = TestDir::new();
+        drop(prepared(&Wishes { nodes: Some(1), ..wishes(&dir) }).expect("a new directory"));
+        let bystander = dir.path().join("notes.txt");
+        std::fs::write(&bystander, "mine").expect("there is room");
+        let before = Layout::load(dir.path()).expect("it is there").expect("it was made").banks[0].cluster;
+        drop(prepared(&Wishes { fresh: Fresh::Delete, ..wishes(&dir) }).expect("told to"));
+        let after = Layout::load(dir.path()).expect("it is there").expect("it was made").banks[0].clone();
+        assert_ne!(after.cluster, before);
+        assert_eq!(after.nodes, 3, "nothing is remembered");
+        assert!(bystander.exists());
+    }
+
+    #[test]
+    fn two_banks_get_two_blocks() {
+        let dir = TestDir::new();
+        let banks = ["alpha", "beta", "alpha"].map(|name| name.parse().expect("a name")).to_vec();
+        let both = prepared(&Wishes { banks, nodes: Some(1), ..wishes(&dir) }).expect("a new directory");
+        assert_eq!(both.banks.len(), 2);
+        assert!(!both.banks[0].ports.overlaps(both.banks[1].ports));
+        drop(both);
+        assert_eq!(prepared(&wishes(&dir)).expect("both are remembered").banks.len(), 2);
+    }
+}
