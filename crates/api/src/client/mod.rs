@@ -207,6 +207,34 @@ impl Client {
         Ok(Opened { id, replay: response.replay })
     }
 
+    /// Opens up to [`Client::BATCH_MAX`] accounts of one owner and currency in one call.
+    ///
+    /// # Errors
+    /// The first account that was not opened ends the call; the others are open, and repeating the call is safe.
+    pub async fn open_accounts(&self, ids: &[AccountId], owner: &str, currency: Currency) -> Result<(), ClientError> {
+        let account = |id: &AccountId| proto::OpenAccountRequest {
+            id: Some(grpc::uuid(id.get())),
+            currency: u32::from(currency.number()),
+            owner: owner.to_owned(),
+        };
+        let Some(first) = ids.first() else { return Ok(()) };
+        let request = proto::OpenAccountsRequest { accounts: ids.iter().map(account).collect() };
+        let response = self
+            .pursue(Pursuit::opening(*first), |mut bank| {
+                let request = request.clone();
+                async move { bank.open_accounts(request).await }
+            })
+            .await?;
+        let refused = response.outcomes.iter().zip(ids).find(|(outcome, _)| !outcome.code.is_empty());
+        match refused {
+            Some((outcome, id)) => {
+                let code = Code::from_text(&outcome.code).unwrap_or(Code::Internal);
+                Err(ClientError::refused(code, format!("account {id} was not opened: {}", outcome.code)))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// An account with its balances, linearizable.
     pub async fn account(&self, id: AccountId) -> Result<Account, ClientError> {
         let request = proto::GetAccountRequest { id: Some(grpc::uuid(id.get())) };

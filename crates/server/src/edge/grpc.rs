@@ -87,6 +87,13 @@ impl<B: BankPort> Bank for Service<B> {
         self.counted("OpenAccount", self.open(request.into_inner())).await
     }
 
+    async fn open_accounts(
+        &self,
+        request: Request<proto::OpenAccountsRequest>,
+    ) -> Result<Response<proto::OpenAccountsResponse>, Status> {
+        self.counted("OpenAccounts", self.open_many(request.into_inner())).await
+    }
+
     async fn get_account(
         &self,
         request: Request<proto::GetAccountRequest>,
@@ -186,6 +193,19 @@ impl<B: BankPort> Service<B> {
         Ok(proto::OpenAccountResponse { account: Some(account), replay: answer.replay })
     }
 
+    async fn open_many(&self, request: proto::OpenAccountsRequest) -> Result<proto::OpenAccountsResponse, Problem> {
+        check_count(request.accounts.len())?;
+        let parse = |(item, message)| opening(message).map_err(|problem: Problem| problem.in_item(item));
+        let commands = request.accounts.iter().enumerate().map(parse).collect::<Result<Vec<Command>, Problem>>()?;
+        let request = LedgerRequest { linked: false, commands };
+        let answers = self.desk.submit(request).await.map_err(|error| identity::not_done(&error))?;
+        let tell = |answer: &Answer| proto::OpenAccountOutcome {
+            code: answer.outcome.rejection().map_or("", |rejection| rejection::code(rejection).text()).to_owned(),
+            replay: answer.replay,
+        };
+        Ok(proto::OpenAccountsResponse { outcomes: answers.iter().map(tell).collect() })
+    }
+
     async fn account(&self, request: proto::GetAccountRequest) -> Result<proto::Account, Problem> {
         let id = grpc::account_id("id", request.id.as_ref())?;
         let found =
@@ -244,6 +264,14 @@ impl<B: BankPort> Service<B> {
         let answers = self.desk.submit(LedgerRequest::single(command)).await.map_err(told)?;
         answers.into_iter().next().ok_or_else(no_answer)
     }
+}
+
+fn opening(message: &proto::OpenAccountRequest) -> Result<Command, Problem> {
+    Ok(Command::OpenAccount {
+        id: grpc::account_id("id", message.id.as_ref())?,
+        owner: grpc::owner(&message.owner)?,
+        currency: grpc::currency(message.currency)?,
+    })
 }
 
 fn no_answer() -> Problem {
