@@ -127,7 +127,10 @@ async fn serve_one(
     let state = seat.seat.clone();
     let io = TokioIo::new(Watched { stream, seat: state.clone() });
     let asked = state.clone();
-    let service = service_fn(move |request: Request<Incoming>| answer_one(router.clone(), asked.clone(), request));
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (router, seat) = (router.clone(), asked.clone());
+        async move { answer_one(router, &seat, wire, request).await }
+    });
     match wire {
         Wire::Http => {
             let mut builder = http1::Builder::new();
@@ -168,16 +171,25 @@ fn http2_builder() -> http2::Builder<TokioExecutor> {
     builder
 }
 
-async fn answer_one(mut router: Router, seat: Arc<Seat>, request: Request<Incoming>) -> Result<Response, Infallible> {
-    let _at_work = AtWork::new(&seat);
+async fn answer_one(
+    mut router: Router,
+    seat: &Seat,
+    wire: Wire,
+    request: Request<Incoming>,
+) -> Result<Response, Infallible> {
+    let _at_work = AtWork::new(seat);
     // The router shares nothing mutable with the handler but what is behind locks, and those ignore poisoning.
     let answered = AssertUnwindSafe(async { router.call(request.map(Body::new)).await }).catch_unwind().await;
-    match answered {
-        Ok(answer) => answer,
-        Err(_) => Ok(answer::problem(&Problem::new(
-            Code::Internal,
-            "the node met a bug while it worked on this request; its fate is not known, repeat it with the same id",
-        ))),
+    answered.unwrap_or_else(|_| Ok(told_of_a_bug(wire)))
+}
+
+fn told_of_a_bug(wire: Wire) -> Response {
+    let detail =
+        "the node met a bug while it worked on this request; its fate is not known, repeat it with the same id";
+    let problem = Problem::new(Code::Internal, detail);
+    match wire {
+        Wire::Http => answer::problem(&problem),
+        Wire::Grpc => problem.to_status().into_http(),
     }
 }
 

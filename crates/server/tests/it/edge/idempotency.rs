@@ -1,0 +1,99 @@
+//! `Idempotency-Key` on every call that creates or moves something.
+
+use super::served::Served;
+
+#[tokio::test]
+async fn the_same_key_and_body_give_the_first_answer_again() {
+    let served = Served::start().await;
+    let id = served.post_keyed("/open_account", "open-1", "").await.text("account_id");
+    let again = served.post_keyed("/open_account", "\"open-1\"", "").await;
+    assert_eq!((again.text("account_id"), again.header("idempotent-replayed")), (id.clone(), Some("true")));
+
+    let body = format!(r#"{{"account_id":"{id}","amount":5}}"#);
+    let first = served.post_keyed("/deposit_money", "pay-1", &body).await;
+    served.post_keyed("/deposit_money", "pay-2", &body).await;
+    let meaning = format!(r#"{{ "amount" : "5.00", "account_id" : "{}" }}"#, id.to_uppercase());
+    let again = served.post_keyed("/deposit_money", "pay-1", &meaning).await;
+    assert_eq!(again.body, first.body, "with the balance of then, not of now");
+    assert_eq!(again.header("idempotent-replayed"), Some("true"));
+    assert_eq!(served.balance(&id).await, r#"{"balance":10.00}"#);
+}
+
+#[tokio::test]
+async fn another_body_under_the_same_key_is_refused() {
+    let served = Served::start().await;
+    let id = served.open().await;
+    let body = |amount: u32| format!(r#"{{"account_id":"{id}","amount":{amount}}}"#);
+    served.post_keyed("/deposit_money", "k", &body(5)).await;
+    let reply = served.post_keyed("/deposit_money", "k", &body(6)).await;
+    reply.assert_problem(422, "idempotency_key_reused");
+    assert_eq!(reply.header("idempotent-replayed"), None);
+    assert_eq!(served.balance(&id).await, r#"{"balance":5.00}"#);
+    served.post_keyed("/v1/accounts", "a", r#"{"owner":"Alice"}"#).await;
+    served.post_keyed("/v1/accounts", "a", r#"{"owner":"Bob"}"#).await.assert_problem(422, "idempotency_key_reused");
+}
+
+#[tokio::test]
+async fn a_rejection_is_an_outcome_and_stays_with_its_key() {
+    let served = Served::start().await;
+    let id = served.open().await;
+    let body = format!(r#"{{"account_id":"{id}","amount":5}}"#);
+    let first = served.post_keyed("/withdraw_money", "k", &body).await;
+    first.assert_problem(422, "insufficient_funds");
+    served.post("/deposit_money", &body).await;
+    let again = served.post_keyed("/withdraw_money", "k", &body).await;
+    again.assert_problem(422, "insufficient_funds");
+    assert_eq!(again.header("idempotent-replayed"), Some("true"));
+    assert_eq!(served.balance(&id).await, r#"{"balance":5.00}"#);
+}
+
+#[tokio::test]
+async fn what_is_malformed_does_not_stick_to_a_key() {
+    let served = Served::start().await;
+    let id = served.open().await;
+    let body = |amount: &str| format!(r#"{{"account_id":"{id}","amount":{amount}}}"#);
+    served.post_keyed("/deposit_money", "k", &body("0")).await.assert_problem(400, "amount_zero");
+    served.post_keyed("/deposit_money", "k", "nonsense").await.assert_problem(400, "not_json");
+    assert_eq!(served.post_keyed("/deposit_money", "k", &body("5")).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_key_belongs_to_its_route() {
+    let served = Served::start().await;
+    let id = served.rich("9").await;
+    let body = format!(r#"{{"account_id":"{id}","amount":5}}"#);
+    for path in ["/deposit_money", "/withdraw_money"] {
+        let reply = served.post_keyed(path, "k", &body).await;
+        assert_eq!((reply.status, reply.header("idempotent-replayed")), (200, None), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_and_an_id_or_a_malformed_key_are_refused() {
+    let served = Served::start().await;
+    let account = "018f4f3e-7a5b-7c4d-8e9f-0123456789ab";
+    let body = format!(r#"{{"account_id":"{account}"}}"#);
+    served.post_keyed("/open_account", "k", &body).await.assert_problem(400, "key_and_id");
+    for bad in ["", "\"open", &"k".repeat(256)] {
+        served.post_keyed("/open_account", bad, "").await.assert_problem(400, "malformed_key");
+    }
+    assert_eq!(served.bank.records(), 0);
+}
+
+#[tokio::test]
+async fn every_item_of_a_batch_has_its_place_in_the_key() {
+    let served = Served::start().await;
+    let (alice, bob) = (served.rich("9").await, served.open().await);
+    let item = |amount: u32| format!(r#"{{"debit_account":"{alice}","credit_account":"{bob}","amount":{amount}}}"#);
+    let batch = |items: &[String]| format!(r#"{{"transfers":[{}]}}"#, items.join(","));
+    let first = served.post_keyed("/v1/transfers/batch", "k", &batch(&[item(1), item(1)])).await;
+    assert_eq!((first.status, first.json()["posted"].as_u64()), (200, Some(2)), "{}", first.body);
+    assert_eq!(first.header("idempotent-replayed"), None);
+    let again = served.post_keyed("/v1/transfers/batch", "k", &batch(&[item(1), item(1)])).await;
+    assert_eq!((again.status, again.header("idempotent-replayed")), (200, Some("true")));
+    let other = served.post_keyed("/v1/transfers/batch", "k", &batch(&[item(1), item(2)])).await;
+    other.assert_problem(422, "idempotency_key_reused");
+    let named = format!(r#"{{"transfers":[{}]}}"#, item(1).replace('{', &format!(r#"{{"id":"{alice}","#)));
+    served.post_keyed("/v1/transfers/batch", "k", &named).await.assert_problem(400, "key_and_id");
+    assert_eq!(served.balance(&bob).await, r#"{"balance":2.00}"#);
+}

@@ -1,0 +1,192 @@
+//! A bank without a group: the ledger in memory, behind the same port as a real node, with faults to order.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use api::status::{NodeStatus, Role};
+use ledger::record::RecordBytes;
+use ledger::{Answer, Context, JournalPort, Ledger, Request};
+use server::edge::port::{BankPort, ReadError, SubmitError, Unreadable, View};
+
+/// What the bank does with the next requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mood {
+    Well,
+    NoMajority,
+    Overloaded,
+    /// Does the work and does not say so.
+    SilentlyDone,
+    ShuttingDown,
+    Panicking,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct MemoryBank(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    ledger: Ledger,
+    journal: Journal,
+    slot: u64,
+    mood: Mood,
+    elections: usize,
+    shut_down: bool,
+    batches: Vec<usize>,
+    asked: usize,
+}
+
+#[derive(Debug, Default)]
+struct Journal {
+    records: Vec<RecordBytes>,
+    places: HashMap<u128, u64>,
+}
+
+impl JournalPort for Journal {
+    fn find(&self, id: u128) -> Option<RecordBytes> {
+        self.places.get(&id).map(|place| self.records[usize::try_from(*place).expect("small")])
+    }
+
+    fn push(&mut self, id: Option<u128>, record: &RecordBytes) -> u64 {
+        let place = self.next_place();
+        self.records.push(*record);
+        if let Some(id) = id {
+            self.places.entry(id).or_insert(place);
+        }
+        place
+    }
+
+    fn next_place(&self) -> u64 {
+        self.records.len() as u64
+    }
+}
+
+impl MemoryBank {
+    pub(super) fn new() -> MemoryBank {
+        MemoryBank(Arc::new(Mutex::new(State {
+            ledger: Ledger::new(7),
+            journal: Journal::default(),
+            slot: 0,
+            mood: Mood::Well,
+            elections: 0,
+            shut_down: false,
+            batches: Vec::new(),
+            asked: 0,
+        })))
+    }
+
+    pub(super) fn set_mood(&self, mood: Mood) {
+        self.lock().mood = mood;
+    }
+
+    pub(super) fn elections(&self) -> usize {
+        self.lock().elections
+    }
+
+    pub(super) fn was_shut_down(&self) -> bool {
+        self.lock().shut_down
+    }
+
+    /// Number of commands of each request so far.
+    pub(super) fn batches(&self) -> Vec<usize> {
+        self.lock().batches.clone()
+    }
+
+    /// Requests so far, those that failed included.
+    pub(super) fn asked(&self) -> usize {
+        self.lock().asked
+    }
+
+    /// Records of the journal: what burned an id, and more.
+    pub(super) fn records(&self) -> usize {
+        self.lock().journal.records.len()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl BankPort for MemoryBank {
+    async fn submit(&self, request: Request) -> Result<Vec<Answer>, SubmitError> {
+        // Time for others to come, as on the way through a log.
+        tokio::task::yield_now().await;
+        let mut state = self.lock();
+        state.asked += 1;
+        match state.mood {
+            Mood::NoMajority => {
+                return Err(SubmitError::NotProposed { reason: "no majority".into(), retry_after_ms: 20 });
+            }
+            Mood::Overloaded => return Err(SubmitError::Overloaded { retry_after_ms: 1500 }),
+            Mood::ShuttingDown => return Err(SubmitError::ShuttingDown),
+            Mood::Panicking => panic!("a bug, made by the test"),
+            Mood::Well | Mood::SilentlyDone => {}
+        }
+        state.slot += 1;
+        state.batches.push(request.commands.len());
+        let context = Context { slot: state.slot, time_ms: 1_795_217_070_042 + state.slot };
+        let State { ledger, journal, .. } = &mut *state;
+        let answers = ledger.apply(context, &request.encode(), journal).expect("a request that the edge made");
+        if state.mood == Mood::SilentlyDone { Err(SubmitError::OutcomeUnknown) } else { Ok(answers) }
+    }
+
+    async fn read<T, F>(&self, look: F) -> Result<T, ReadError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&dyn View) -> T + Send + 'static,
+    {
+        let state = self.lock();
+        match state.mood {
+            Mood::NoMajority => Err(ReadError::NotReady { reason: "no majority".into(), retry_after_ms: 20 }),
+            Mood::Overloaded => Err(ReadError::Overloaded { retry_after_ms: 20 }),
+            Mood::ShuttingDown => Err(ReadError::ShuttingDown),
+            Mood::Panicking => panic!("a bug, made by the test"),
+            Mood::Well | Mood::SilentlyDone => Ok(look(&*state)),
+        }
+    }
+
+    async fn peek<T, F>(&self, look: F) -> Result<T, ReadError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&dyn View) -> T + Send + 'static,
+    {
+        Ok(look(&*self.lock()))
+    }
+
+    fn status(&self) -> NodeStatus {
+        let state = self.lock();
+        let well = state.mood == Mood::Well;
+        NodeStatus {
+            group: "alpha".into(),
+            node: 1,
+            role: Role::Leader,
+            leader: Some(1),
+            quorum: well,
+            ready: well,
+            accounts: state.ledger.account_count(),
+            ..NodeStatus::default()
+        }
+    }
+
+    async fn elect(&self) {
+        self.lock().elections += 1;
+    }
+
+    async fn shut_down(&self) {
+        self.lock().shut_down = true;
+    }
+}
+
+impl View for State {
+    fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    fn outcome_of(&self, id: u128) -> Result<Option<RecordBytes>, Unreadable> {
+        Ok(self.journal.find(id))
+    }
+
+    fn record(&self, place: u64) -> Result<RecordBytes, Unreadable> {
+        let found = usize::try_from(place).ok().and_then(|place| self.journal.records.get(place));
+        found.copied().ok_or(Unreadable { reason: format!("there is no place {place}") })
+    }
+}

@@ -1,0 +1,3 @@
+//! Tests of the shell through its real sockets.
+
+mod edge;
