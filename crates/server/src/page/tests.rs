@@ -118,14 +118,17 @@ fn every_answer_forbids_scripts_of_elsewhere_and_inline_ones() {
 
 #[test]
 fn the_page_is_small_and_loads_nothing_from_elsewhere() {
-    let bytes: usize = assets::ASSETS.iter().map(|asset| asset.bytes.len()).sum();
-    assert!(bytes < 64 * 1024, "{bytes} bytes");
+    // Comments are not counted: the limit shall not make anybody explain less.
+    let is_code = |line: &&str| !["//", "/*", "*"].iter().any(|sign| line.trim_start().starts_with(sign));
+    let mut bytes = 0;
     for asset in assets::ASSETS {
-        let source =
-            std::str::from_utf8(asset.bytes).expect("all files are text").replace("http://www.w3.org/2000/svg", "");
+        let source = std::str::from_utf8(asset.bytes).expect("all files are text");
+        bytes += source.lines().filter(is_code).map(|line| line.len() + 1).sum::<usize>();
+        let source = source.replace("http://www.w3.org/2000/svg", "");
         assert!(!source.contains("http://") && !source.contains("https://"), "{}", asset.name);
         assert!(!source.contains("innerHTML"), "{}", asset.name);
     }
+    assert!(bytes < 60 * 1024, "{bytes} bytes");
 }
 
 #[test]
