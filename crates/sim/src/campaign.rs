@@ -7,7 +7,7 @@ use crate::check::Violation;
 use crate::run::{self, Finished, Setup};
 use crate::tally::Tally;
 use crate::trace::Show;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::panic::AssertUnwindSafe;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,7 +20,7 @@ pub struct Outcome {
     pub found: Option<(u64, Violation)>,
 }
 
-/// Runs the seeds from `first` on, `count` of them, and tells `progress` how many are done after each.
+/// Runs the seeds, and tells `progress` how many are done after each.
 pub fn run_seeds(
     seeds: std::ops::Range<u64>,
     jobs: usize,
@@ -62,18 +62,26 @@ pub fn run_seeds(
 }
 
 thread_local! {
-    /// What the last panic of this thread said, and where.
-    static LAST_PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
+    /// While a run is under way in this thread: what its panic said, and where.
+    static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
+    static RUNS: Cell<bool> = const { Cell::new(false) };
 }
 
-/// One run; a panic inside becomes its violation.
+/// One run; a panic inside becomes its violation. Panics of other threads, and outside of runs, are shown as ever.
 pub fn run_one(seed: u64, setup: &Setup, show: Show) -> Finished {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
-        std::panic::set_hook(Box::new(|panic| LAST_PANIC.set(Some(panic.to_string()))));
+        let others = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| match RUNS.get() {
+            true => PANIC.set(Some(panic.to_string())),
+            false => others(panic),
+        }));
     });
-    std::panic::catch_unwind(AssertUnwindSafe(|| run::run(seed, setup, show))).unwrap_or_else(|_| {
-        let said = LAST_PANIC.take().unwrap_or_default();
+    RUNS.set(true);
+    let run = std::panic::catch_unwind(AssertUnwindSafe(|| run::run(seed, setup, show)));
+    RUNS.set(false);
+    run.unwrap_or_else(|_| {
+        let said = PANIC.take().unwrap_or_default();
         let tally = Tally { seeds: 1, ..Tally::default() };
         Finished { tally, trace_hash: 0, violation: Some(Violation(format!("a broken assertion: {said}"))) }
     })

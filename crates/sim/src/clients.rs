@@ -43,6 +43,43 @@ pub(crate) enum Reply {
     Closed,
 }
 
+impl Reply {
+    /// In few words, for who follows a run.
+    fn in_short(&self) -> String {
+        match self {
+            Reply::Answered { slot, answers } => {
+                let answers: Vec<String> = answers.iter().map(outcome_in_short).collect();
+                format!("from slot {slot}: {}", answers.join(", "))
+            }
+            Reply::Read { slot, balances } => {
+                format!("{} as of slot {slot}", balances.map_or(0, |balances| balances.balance()))
+            }
+            Reply::Refused(refusal) => format!("{refusal:?}"),
+            Reply::ReadRefused => "no read in time".to_owned(),
+            Reply::Closed => "connection closed".to_owned(),
+        }
+    }
+}
+
+fn outcome_in_short(answer: &Answer) -> String {
+    let replay = if answer.replay { " (again)" } else { "" };
+    let outcome = match &answer.outcome {
+        Outcome::Rejected { rejection, .. } => format!("rejected, {rejection}"),
+        other @ (Outcome::Opened { .. }
+        | Outcome::Closed { .. }
+        | Outcome::Posted { .. }
+        | Outcome::Held { .. }
+        | Outcome::HoldPosted { .. }
+        | Outcome::HoldVoided { .. }
+        | Outcome::Voided { .. }
+        | Outcome::SettingChanged { .. }) => {
+            let shown = format!("{other:?}");
+            shown.split(' ').next().unwrap_or_default().to_lowercase()
+        }
+    };
+    format!("{outcome}{replay}")
+}
+
 #[derive(Debug)]
 pub(crate) struct Clients {
     clients: Vec<Client>,
@@ -121,7 +158,7 @@ impl World {
         let called = self.checks.history.call();
         if self.clients.clients[client].asks.is_none() {
             let ask = if !self.clients.finishing {
-                self.clients.town.next()
+                self.clients.town.next_ask()
             } else {
                 match self.clients.clients[client].last {
                     Last::NotYet => {
@@ -134,7 +171,7 @@ impl World {
                     }
                 }
             };
-            self.trace.event(self.schedule.now_us(), Who::Client(client), "asks", &[], || format!("{ask:?}"));
+            self.trace.event(self.schedule.now_us(), Who::Client(client), "asks", &[], || ask.to_string());
             self.clients.clients[client].asks = Some(Operation { ask, called });
         } else if let Some(Operation { ask: Ask::Read(_), called: before }) = &mut self.clients.clients[client].asks {
             // A read asked for again is another read, which must see what was answered in the meantime.
@@ -208,7 +245,7 @@ impl World {
     }
 
     fn on_reply(&mut self, client: usize, reply: Reply) -> Step {
-        self.trace.event(self.schedule.now_us(), Who::Client(client), "hears", &[], || format!("{reply:?}"));
+        self.trace.event(self.schedule.now_us(), Who::Client(client), "hears", &[], || reply.in_short());
         match reply {
             Reply::Answered { slot, answers } => self.on_answered(client, slot, &answers),
             Reply::Read { slot, balances } => self.on_read(client, slot, balances),

@@ -23,13 +23,12 @@ pub enum Show {
 #[derive(Debug)]
 pub struct Trace {
     hash: u64,
-    events: u64,
     show: Show,
 }
 
 impl Trace {
     pub fn new(show: Show) -> Trace {
-        Trace { hash: 0xcbf2_9ce4_8422_2325, events: 0, show }
+        Trace { hash: 0xcbf2_9ce4_8422_2325, show }
     }
 
     /// One event. `numbers` go into the hash; `detail` is only asked for when lines are shown.
@@ -41,11 +40,7 @@ impl Trace {
         numbers: &[u64],
         detail: impl FnOnce() -> String,
     ) {
-        self.mix(now_us);
-        self.mix(who.number());
-        what.bytes().for_each(|byte| self.mix(u64::from(byte)));
-        numbers.iter().for_each(|number| self.mix(*number));
-        self.events += 1;
+        self.unseen(now_us, who, what, numbers);
         if self.show == Show::Lines {
             println!(
                 "{:>4}.{:03} {:03}  {:<9} {what:<12} {}",
@@ -56,6 +51,14 @@ impl Trace {
                 detail()
             );
         }
+    }
+
+    /// An event that is in the hash only: so frequent that its lines would hide all others.
+    pub fn unseen(&mut self, now_us: u64, who: Who, what: &'static str, numbers: &[u64]) {
+        self.mix(now_us);
+        self.mix(who.number());
+        what.bytes().for_each(|byte| self.mix(u64::from(byte)));
+        numbers.iter().for_each(|number| self.mix(*number));
     }
 
     /// Equal for two runs in which the same things happened at the same times.

@@ -38,7 +38,7 @@ impl Town {
         Town { workload, random, accounts: Vec::new(), holds: Vec::new(), past: Vec::new(), settings: 0 }
     }
 
-    pub fn next(&mut self) -> Ask {
+    pub fn next_ask(&mut self) -> Ask {
         let enough = self.accounts.len() as u64 >= self.workload.accounts;
         if self.accounts.len() < 2 || (!enough && self.random.chance(200)) {
             let open = self.open();
@@ -226,4 +226,40 @@ fn own_id(command: &Command) -> Option<TransferId> {
         | Command::VoidHold { .. }
         | Command::ChangeSetting { .. } => None,
     }
+}
+
+impl std::fmt::Display for Ask {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Ask::Read(account) => write!(out, "the balance of {}", head(account.get())),
+            Ask::Write { request, ids } => {
+                let commands: Vec<String> = request.commands.iter().map(in_short).collect();
+                let linked = if request.linked { "all or none: " } else { "" };
+                let again = if *ids == Ids::Used { " (an id used before)" } else { "" };
+                write!(out, "{linked}{}{again}", commands.join(", "))
+            }
+        }
+    }
+}
+
+/// A command in few words; an id by its first eight digits.
+fn in_short(command: &Command) -> String {
+    match command {
+        Command::OpenAccount { id, currency, .. } => format!("open {} in {currency}", head(id.get())),
+        Command::CloseAccount { id, account } => format!("close {} by {}", head(account.get()), head(id.get())),
+        Command::Transfer { id, debit, credit, amount, .. } => {
+            format!("transfer {} of {} {} → {}", head(id.get()), amount.minor(), head(debit.get()), head(credit.get()))
+        }
+        Command::PlaceHold { id, debit, credit, amount, .. } => {
+            format!("hold {} of {} {} → {}", head(id.get()), amount.minor(), head(debit.get()), head(credit.get()))
+        }
+        Command::PostHold { id, .. } => format!("post {}", head(id.get())),
+        Command::VoidHold { id, .. } => format!("void hold {}", head(id.get())),
+        Command::VoidTransfer { id } => format!("void {}", head(id.get())),
+        Command::ChangeSetting { expected_version, .. } => format!("change setting {expected_version}"),
+    }
+}
+
+fn head(id: u128) -> String {
+    if id >> 127 == 0 { "the bank".to_owned() } else { format!("{:08x}", id >> 96) }
 }

@@ -24,7 +24,7 @@ use crate::tally::Tally;
 use crate::trace::{Show, Trace, Who};
 use bytes::Bytes;
 use paxos::{Batch, Slot};
-use replica::{Input, StateMachine};
+use replica::{Input, Message, StateMachine};
 
 pub(crate) type Step = Result<(), Violation>;
 
@@ -222,12 +222,16 @@ impl World {
             return Ok(());
         }
         self.tally.messages += 1;
+        let numbers = [from as u64, u64::from(generation), sum_of(&bytes)];
         let message = replica::wire::decode(bytes)
             .map_err(|error| Violation(format!("wire: what node {} sent cannot be read: {error}", from + 1)))?;
         let now = self.schedule.now_us();
-        self.trace.event(now, Who::Node(to.node), "got", &[from as u64, u64::from(generation)], || {
-            format!("from node {}: {message:?}", from + 1)
-        });
+        if is_heartbeat(&message) {
+            self.trace.unseen(now, Who::Node(to.node), "got", &numbers);
+        } else {
+            let detail = || format!("from node {}: {}", from + 1, in_short(&message));
+            self.trace.event(now, Who::Node(to.node), "got", &numbers, detail);
+        }
         let from = self.nodes[from].id;
         self.step(to.node, Input::Received { from, message })
     }
@@ -344,4 +348,26 @@ impl World {
     pub(crate) fn has(&self, fault: Fault) -> bool {
         self.phase == Phase::Troubled && self.plan.faults.contains(&fault)
     }
+}
+
+fn is_heartbeat(message: &Message) -> bool {
+    matches!(message, Message::Paxos(paxos::Message::Heartbeat { .. } | paxos::Message::HeartbeatReply { .. }))
+}
+
+/// A message in few words: what is passed on is counted, not shown.
+fn in_short(message: &Message) -> String {
+    match message {
+        Message::Paxos(message) => format!("{message:?}"),
+        Message::Forward(requests) => format!("passes on {} requests", requests.len()),
+        Message::ForwardRefused(refused) => format!("refuses {} requests", refused.len()),
+        Message::Nudge(through) => format!("asks for slots through {through}"),
+    }
+}
+
+/// A number that differs for different bytes, for the hash of the run.
+fn sum_of(bytes: &[u8]) -> u64 {
+    bytes.chunks(8).fold(bytes.len() as u64, |sum, chunk| {
+        let word = chunk.iter().fold(0, |word, byte| (word << 8) | u64::from(*byte));
+        (sum ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23)
+    })
 }
