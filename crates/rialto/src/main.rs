@@ -5,6 +5,7 @@
 //!   rialto bank     one node by itself; `bank init` makes its identity
 //!   rialto status   what every node says of itself
 //!   rialto audit    every node counts its books again; what they found is compared
+//!   rialto bench    how fast a running bank is, and whether it kept its money
 //! ```
 //!
 //! In reading order: `cmd`, `network` (what a directory holds), `supervise` (processes and what is shown of them),
@@ -51,6 +52,7 @@ enum Command {
     Bank(cmd::bank::BankArgs),
     Status(cmd::status::StatusArgs),
     Audit(cmd::audit::AuditArgs),
+    Bench(cmd::bench::BenchArgs),
 }
 
 fn main() -> ExitCode {
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
         Command::Bank(args) => cmd::bank::run(args),
         Command::Status(args) => with_runtime(cmd::status::run(args)),
         Command::Audit(args) => with_runtime(cmd::audit::run(args)),
+        Command::Bench(args) => with_runtime(cmd::bench::run(args)),
     };
     match done {
         Ok(code) => code.into(),

@@ -2,6 +2,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod bank;
+pub(crate) mod bench;
 pub(crate) mod init;
 pub(crate) mod status;
 pub(crate) mod targets;

@@ -31,6 +31,9 @@ const SUCCESSION_PATIENCE: Duration = Duration::from_secs(1);
 /// So long one node may keep a network with a majority from being called ready.
 const STRAGGLER_PATIENCE: Duration = Duration::from_secs(5);
 
+/// A node that has just started has not heard of the others yet: nothing to worry about.
+const QUORUM_PATIENCE_MS: u64 = 2_000;
+
 /// One bank at work.
 #[derive(Debug)]
 struct BankRun {
@@ -455,7 +458,7 @@ impl Running {
 fn row(member: &super::fleet::Member, view: &View, leads: bool) -> Row {
     let status = view.status(member.plan.node);
     let (role, health, note) = match (&member.life, status) {
-        (Life::Running { .. }, Some(status)) if !status.quorum => {
+        (Life::Running { .. }, Some(status)) if !status.quorum && status.uptime_ms > QUORUM_PATIENCE_MS => {
             (status.role.text(), Health::Waits, "no majority answers it".to_owned())
         }
         (Life::Running { .. }, Some(status)) => {

@@ -154,9 +154,10 @@ impl Screen {
 
 impl Terminal {
     fn draw(&mut self, lines: Vec<String>) {
-        let width =
-            rustix::termios::tcgetwinsize(std::io::stdout()).map_or(80, |size| usize::from(size.ws_col.max(20)));
-        let lines: Vec<String> = lines.into_iter().map(|line| cut(&line, width - 1)).collect();
+        let (width, height) = rustix::termios::tcgetwinsize(std::io::stdout())
+            .map_or((80, 24), |size| (usize::from(size.ws_col.max(20)), usize::from(size.ws_row.max(4))));
+        // What scrolled away could not be rubbed out: the last line is for the cursor, the rest has to fit above it.
+        let lines: Vec<String> = lines.into_iter().take(height - 1).map(|line| cut(&line, width - 1)).collect();
         if lines == self.drawn {
             return;
         }

@@ -60,8 +60,8 @@ pub(crate) fn ended(
     };
     let next = match fate {
         Fate::Again { after } => format!("; {who} starts again in {} s", after.as_secs()),
-        Fate::StaysDown => "; it stays down (--no-restart)".to_owned(),
-        Fate::ShutDown => "; it stays down until `rialto up` runs again".to_owned(),
+        Fate::StaysDown => format!("; {who} stays down (--no-restart)"),
+        Fate::ShutDown => format!("; {who} stays down until `rialto up` runs again"),
         Fate::Stopped => String::new(),
     };
     format!("{what}{then}{next}")
@@ -97,8 +97,14 @@ mod tests {
     fn each_fate_says_what_comes_next() {
         let line =
             |fate: &Fate| ended(&who(2), Ending::Code(5), Some("the disk is full"), &Succession::NotNeeded, fate);
-        assert_eq!(line(&Fate::StaysDown), "node 2 died (exit code 5): the disk is full; it stays down (--no-restart)");
-        assert_eq!(line(&Fate::ShutDown), "node 2 was told to shut down; it stays down until `rialto up` runs again");
+        assert_eq!(
+            line(&Fate::StaysDown),
+            "node 2 died (exit code 5): the disk is full; node 2 stays down (--no-restart)"
+        );
+        assert_eq!(
+            line(&Fate::ShutDown),
+            "node 2 was told to shut down; node 2 stays down until `rialto up` runs again"
+        );
         assert_eq!(line(&Fate::Stopped), "node 2 stopped");
     }
 

@@ -59,7 +59,8 @@ impl Accounts {
         let amount = Amount::new(FUNDS).expect("in range");
         let vault = AccountId::vault(Currency::EUR);
         for (index, chunk) in self.ids.chunks(Client::BATCH_MAX).enumerate() {
-            let fund = |account: &AccountId| Transfer { id: new_transfer_id(), ..Transfer::new(vault, *account, amount) };
+            let fund =
+                |account: &AccountId| Transfer { id: new_transfer_id(), ..Transfer::new(vault, *account, amount) };
             let transfers: Vec<Transfer> = chunk.iter().map(fund).collect();
             let answers = client.transfer_batch(&transfers, Batch::Independent).await?;
             let all_posted = answers.iter().all(|answer| matches!(answer.outcome, Outcome::Posted { .. }));

@@ -59,8 +59,9 @@ impl Killer {
         let network = NetworkFile::load(&self.dir).ok()?;
         let mut leader = None;
         for node in network.nodes.iter().filter(|node| node.group == self.bank) {
-            let client = Client::new(Address::parse(&node.http).ok()?);
-            let status: NodeStatus = client.get_json("/v1/status").await.ok()?;
+            let mut client = Client::new(Address::parse(&node.http).ok()?);
+            let answer = client.get("/v1/status", LOOK).await.ok()?;
+            let status: NodeStatus = serde_json::from_slice(&answer.body).ok()?;
             if node.state != State::Running || !status.ready {
                 return None;
             }

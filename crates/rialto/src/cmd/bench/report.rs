@@ -32,7 +32,12 @@ impl Screen {
         let filled = (done_ms * BAR) / all_ms;
         let per_second = posted * 1_000 / (done_ms as u64).max(1);
         let bar = format!("{}{}", "▇".repeat(filled), "·".repeat(BAR - filled));
-        self.line(&format!("{doing:<20} {bar} {} s of {} s   {}/s", passed.as_secs(), time.as_secs(), grouped(per_second)));
+        self.line(&format!(
+            "{doing:<20} {bar} {} s of {} s   {}/s",
+            passed.as_secs(),
+            time.as_secs(),
+            grouped(per_second)
+        ));
     }
 
     fn line(&self, text: &str) {
@@ -148,10 +153,16 @@ impl Report {
         );
         if let Some(median) = self.longest_pause_us_median {
             let each: Vec<String> = self.longest_pause_us_each.iter().map(|us| ms(*us)).collect();
-            table += &format!("  leader killed {} times: longest pause ms, median {}   each {}\n", self.kills, ms(median), each.join(" "));
+            table += &format!(
+                "  leader killed {} times: longest pause ms, median {}   each {}\n",
+                self.kills,
+                ms(median),
+                each.join(" ")
+            );
         }
         let money = if self.books_balance { "conserved" } else { "NOT CONSERVED" };
-        let books = if self.books_balance { "books balance" } else { "the books do not balance: this benchmark has failed" };
+        let books =
+            if self.books_balance { "books balance" } else { "the books do not balance: this benchmark has failed" };
         table += &format!(
             "  money         {money}   {} accounts, {} transfers, {books}\n",
             grouped(self.accounts_in_books),

@@ -1,0 +1,11 @@
+//! `rialto` as people run it: real processes, real sockets, real files, killed for real.
+//!
+//! Every test has a directory and a block of ports of its own, waits for conditions and never for a time, and ends only
+//! processes that it started, by their handle.
+
+mod bank;
+mod http;
+mod network;
+mod survival;
+mod truth;
+mod up;

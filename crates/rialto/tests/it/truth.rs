@@ -1,0 +1,111 @@
+//! `status` and `audit`: what they say is so.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::network::{Network, TestDir, free_base, run, stdout};
+
+fn copy_all(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("there is room");
+    for entry in std::fs::read_dir(from).expect("it is there") {
+        let entry = entry.expect("it can be read");
+        let target = to.join(entry.file_name());
+        if entry.file_type().expect("it has one").is_dir() {
+            copy_all(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).expect("there is room");
+        }
+    }
+}
+
+/// All files below, the largest first.
+fn files_below(dir: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.path().is_dir() {
+            files.extend(files_below(&entry.path()));
+        } else {
+            files.push(entry.path());
+        }
+    }
+    files
+}
+
+#[test]
+fn status_shows_every_node_and_the_silent_ones_with_the_reason() {
+    let dir = TestDir::new("status");
+    let network = Network::up(dir.path(), &["--no-restart", "--base-port", &free_base().to_string()]);
+    let leader = network.leader();
+    let table = stdout(&run(&["status", "--dir", network.dir()]));
+    assert!(table.contains(&format!("bank alpha   node {leader} leads")), "{table}");
+
+    let dead = if leader == 3 { 2 } else { 3 };
+    network.kill(dead);
+    network.event(&[&format!("node {dead} died")]);
+    let output = run(&["status", "--json", "--dir", network.dir()]);
+    assert!(output.status.success(), "two of three are a majority");
+    let json: Value = serde_json::from_str(&stdout(&output)).expect("one JSON object");
+    let nodes = json["nodes"].as_array().expect("a list");
+    assert_eq!(nodes.len(), 3);
+    let silent = nodes.iter().find(|node| node["node"] == dead).expect("it is listed");
+    assert!(silent["silent"].as_str().expect("a reason").contains("connection refused"), "{silent}");
+}
+
+#[test]
+fn status_without_a_network_says_how_to_start_one() {
+    let dir = TestDir::new("no-network");
+    let output = run(&["status", "--dir", dir.path().to_str().expect("UTF-8")]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(crate::network::stderr(&output).contains("start one: rialto up"));
+}
+
+#[test]
+fn an_audit_is_clean_while_money_moves() {
+    let dir = TestDir::new("audit");
+    let network = Network::start(&dir, free_base());
+    let (a, b) = (network.open_account(), network.open_account());
+    network.deposit(&a, "1000");
+    let output = std::thread::scope(|scope| {
+        let audit = scope.spawn(|| run(&["audit", "--dir", network.dir()]));
+        for number in 0..50 {
+            network.move_until_done(&format!("01900000-0000-7000-8000-{number:012}"), &a, &b, "1");
+        }
+        audit.join().expect("it ran")
+    });
+    let said = stdout(&output);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("3 equal journals were compared") && said.ends_with("the books are in order\n"), "{said}");
+}
+
+#[test]
+fn an_audit_of_a_tampered_copy_fails() {
+    let dir = TestDir::new("tampered");
+    let network = Network::start(&dir, free_base());
+    let account = network.open_account();
+    for _ in 0..5 {
+        network.deposit(&account, "10");
+    }
+    assert!(network.stop().success());
+    let copy = dir.path().join("copy");
+    for bank in ["alpha", "layout.json"] {
+        let (from, to) = (dir.path().join(bank), copy.join(bank));
+        if from.is_dir() { copy_all(&from, &to) } else { std::fs::copy(from, to).map(drop).expect("there is room") }
+    }
+    // One byte of what node 2 remembers of the first deposit.
+    let journal = files_below(&copy.join("alpha/2/journal"))
+        .into_iter()
+        .max_by_key(|path| path.metadata().map_or(0, |metadata| metadata.len()))
+        .expect("there is a journal");
+    let mut bytes = std::fs::read(&journal).expect("it can be read");
+    let place = bytes.len().min(2048) / 2;
+    bytes[place] ^= 1;
+    std::fs::write(&journal, bytes).expect("there is room");
+
+    let tampered = Network::up(&copy, &["--base-port", &free_base().to_string()]);
+    let output = run(&["audit", "--dir", tampered.dir()]);
+    let said = stdout(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("node 2 of bank alpha"), "{said}");
+    assert!(said.ends_with("the books are NOT proved to be in order\n"), "{said}");
+}

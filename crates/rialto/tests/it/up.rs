@@ -1,0 +1,106 @@
+//! The first five minutes, and what `up` refuses.
+
+use std::net::TcpListener;
+use std::process::Stdio;
+
+use crate::network::{Network, TestDir, free_base, network_json, rialto, run, stderr, stdout};
+
+#[test]
+fn money_survives_a_stop_and_a_second_up() {
+    let dir = TestDir::new("second-up");
+    let network = Network::start(&dir, free_base());
+    let (a, b) = (network.open_account(), network.open_account());
+    network.deposit(&a, "12.50");
+    network.move_until_done("01900000-0000-7000-8000-000000000001", &a, &b, "2.25");
+    assert!(network.stop().success());
+    assert_eq!(network_json(dir.path())["up"], serde_json::Value::Null);
+
+    let again = Network::up(dir.path(), &[]);
+    assert_eq!((again.balance(&a), again.balance(&b)), ("10.25".to_owned(), "2.25".to_owned()));
+}
+
+#[test]
+fn a_second_up_on_the_same_directory_is_refused() {
+    let dir = TestDir::new("refused");
+    let network = Network::start(&dir, free_base());
+    let second = run(&["up", "--json", "--dir", network.dir()]);
+    assert_eq!(second.status.code(), Some(1));
+    assert!(stderr(&second).starts_with("error: another rialto up (process "), "{}", stderr(&second));
+}
+
+#[test]
+fn another_number_of_nodes_is_refused_with_the_reason() {
+    let dir = TestDir::new("number");
+    let base = free_base().to_string();
+    drop(Network::up(dir.path(), &["--nodes", "1", "--base-port", &base]));
+    let other = run(&["up", "--dir", dir.path().to_str().expect("UTF-8"), "--nodes", "5"]);
+    assert_eq!(other.status.code(), Some(1));
+    let said = stderr(&other);
+    assert!(
+        said.contains("was made with 1 node, not with 5") && said.contains("members cannot be changed yet"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_taken_port_that_was_asked_for_is_an_error_that_says_what_to_do() {
+    let dir = TestDir::new("taken");
+    let base = free_base();
+    let _squatter = TcpListener::bind(("127.0.0.1", base + 1)).expect("it was free a moment ago");
+    let refused = run(&["up", "--dir", dir.path().to_str().expect("UTF-8"), "--base-port", &base.to_string()]);
+    assert_eq!(refused.status.code(), Some(1));
+    let said = stderr(&refused);
+    assert!(said.starts_with(&format!("error: port {} is taken by another program\n", base + 1)), "{said}");
+    assert!(said.contains("rialto up --dir") && said.contains("--base-port"), "{said}");
+}
+
+#[test]
+fn fresh_without_a_terminal_needs_yes() {
+    let dir = TestDir::new("fresh");
+    let base = free_base().to_string();
+    let network = Network::up(dir.path(), &["--nodes", "1", "--base-port", &base]);
+    let account = network.open_account();
+    network.deposit(&account, "1");
+    assert!(network.stop().success());
+
+    let path = dir.path().to_str().expect("UTF-8");
+    let refused = run(&["up", "--fresh", "--dir", path]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(stderr(&refused).contains("there is no terminal to ask on"), "{}", stderr(&refused));
+
+    let network = Network::up(dir.path(), &["--fresh", "--yes", "--nodes", "1", "--base-port", &base]);
+    let url = format!("{}/check_account?account_id={account}", network.url());
+    let (status, body) = crate::http::call("GET", &url, None).expect("the bank answers");
+    assert_ne!(status, 200, "the account is still there: {body}");
+}
+
+#[test]
+fn without_a_terminal_there_is_a_line_an_event_and_no_escape_sequence() {
+    let dir = TestDir::new("lines");
+    let base = free_base();
+    let file = std::fs::File::create(dir.path().join("out")).expect("there is room");
+    let mut up = rialto()
+        .args(["up", "--nodes", "1", "--base-port", &base.to_string(), "--dir"])
+        .arg(dir.path().join("data"))
+        .stdout(Stdio::from(file))
+        .spawn()
+        .expect("the binary was built");
+    let said = || std::fs::read_to_string(dir.path().join("out")).expect("it is there");
+    crate::network::until("it says that it is ready", || said().contains("ready after").then_some(()));
+    crate::network::signal("TERM", up.id());
+    assert!(up.wait().expect("it is ours to wait for").success());
+    let said = said();
+    assert!(!said.contains('\x1b'), "{said}");
+    assert!(said.contains(&format!("page      http://127.0.0.1:{base}/")), "{said}");
+    assert!(said.contains(&format!("curl -X POST http://127.0.0.1:{base}/open_account")), "{said}");
+}
+
+#[test]
+fn every_command_explains_itself_with_examples() {
+    for command in [&["up"][..], &["bank"], &["bank", "init"], &["status"], &["audit"]] {
+        let help = run(&[command, &["--help"]].concat());
+        assert!(help.status.success());
+        assert!(stdout(&help).contains("Examples:"), "{command:?}");
+    }
+    assert!(stdout(&run(&["bank", "--help"])).contains("Exit codes (stable):"));
+}
