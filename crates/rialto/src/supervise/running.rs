@@ -193,7 +193,7 @@ impl Running {
     async fn turn(&mut self, ended: &mut mpsc::Receiver<Ended>, signals: &mut StopSignals) -> Result<bool, Failure> {
         let expecting = !self.ready || !self.deaths.is_empty();
         tokio::select! {
-            Some(ended) = ended.recv() => self.on_ended(ended),
+            Some(ended) = ended.recv() => self.on_ended(ended)?,
             () = signals.next() => return Ok(false),
             () = tokio::time::sleep(if expecting { BEAT_EXPECTING } else { BEAT_CALM }) => {}
         }
@@ -217,7 +217,7 @@ impl Running {
         (bank, self.fleet.members[place].plan.node)
     }
 
-    fn on_ended(&mut self, ended: Ended) {
+    fn on_ended(&mut self, ended: Ended) -> Result<(), Failure> {
         let now = Instant::now();
         let fate = self.fleet.on_ended(&ended, now);
         let (bank, node) = self.at(ended.place);
@@ -230,11 +230,14 @@ impl Running {
         }
         let complaint = self.fleet.members[ended.place].complaint.clone();
         let death = Death { bank, who: self.who(bank, node), ending: ended.ending, complaint, fate, at: now };
+        // Who reads that it died finds it so in the file.
+        self.save()?;
         if led && others {
             self.deaths.push(death);
         } else {
             self.tell(&death, &Succession::NotNeeded);
         }
+        Ok(())
     }
 
     fn tell(&mut self, death: &Death, succession: &Succession) {

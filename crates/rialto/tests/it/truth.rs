@@ -78,9 +78,39 @@ fn an_audit_is_clean_while_money_moves() {
     assert!(said.contains("3 equal journals were compared") && said.ends_with("the books are in order\n"), "{said}");
 }
 
+/// Changes one byte of the file, as a stray hand or a bad disk would.
+fn flip(path: &Path, place: u64) {
+    use std::os::unix::fs::FileExt;
+    let file = std::fs::File::options().read(true).write(true).open(path).expect("it can be opened");
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, place).expect("it is that long");
+    file.write_all_at(&[byte[0] ^ 1], place).expect("there is room");
+}
+
+fn only_file_below(dir: &Path) -> PathBuf {
+    let files = files_below(dir);
+    assert_eq!(files.len(), 1, "{files:?}");
+    files.into_iter().next().expect("there is one")
+}
+
 #[test]
-fn an_audit_of_a_tampered_copy_fails() {
-    let dir = TestDir::new("tampered");
+fn an_audit_finds_what_was_tampered_with_under_a_running_node() {
+    let dir = TestDir::new("tampered-journal");
+    let network = Network::start(&dir, free_base());
+    let account = network.open_account();
+    network.deposit(&account, "10");
+    // Inside the first outcome of the first batch, whose header takes the first 256 bytes.
+    flip(&only_file_below(&dir.path().join("alpha/2/journal")), 256 + 40);
+    let output = run(&["audit", "--dir", network.dir()]);
+    let said = stdout(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("node 2 of bank alpha found its books broken: "), "{said}");
+    assert!(said.ends_with("the books are NOT proved to be in order\n"), "{said}");
+}
+
+#[test]
+fn a_node_on_a_tampered_copy_stays_down_and_the_audit_says_so() {
+    let dir = TestDir::new("tampered-log");
     let network = Network::start(&dir, free_base());
     let account = network.open_account();
     for _ in 0..5 {
@@ -88,24 +118,26 @@ fn an_audit_of_a_tampered_copy_fails() {
     }
     assert!(network.stop().success());
     let copy = dir.path().join("copy");
-    for bank in ["alpha", "layout.json"] {
-        let (from, to) = (dir.path().join(bank), copy.join(bank));
-        if from.is_dir() { copy_all(&from, &to) } else { std::fs::copy(from, to).map(drop).expect("there is room") }
-    }
-    // One byte of what node 2 remembers of the first deposit.
-    let journal = files_below(&copy.join("alpha/2/journal"))
-        .into_iter()
-        .max_by_key(|path| path.metadata().map_or(0, |metadata| metadata.len()))
-        .expect("there is a journal");
-    let mut bytes = std::fs::read(&journal).expect("it can be read");
-    let place = bytes.len().min(2048) / 2;
-    bytes[place] ^= 1;
-    std::fs::write(&journal, bytes).expect("there is room");
+    copy_all(&dir.path().join("alpha"), &copy.join("alpha"));
+    std::fs::copy(dir.path().join("layout.json"), copy.join("layout.json")).expect("there is room");
+    let log = files_below(&copy.join("alpha/2/log")).into_iter().min().expect("there is a log");
+    let first_record = first_written_place_after(&log, 4096);
+    flip(&log, first_record);
 
     let tampered = Network::up(&copy, &["--base-port", &free_base().to_string()]);
+    let told = tampered.event(&["node 2 died (exit code 6)", "is damaged"]);
+    assert!(told.contains("/alpha/2/log/"), "{told}");
     let output = run(&["audit", "--dir", tampered.dir()]);
     let said = stdout(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("node 2 of bank alpha"), "{said}");
-    assert!(said.ends_with("the books are NOT proved to be in order\n"), "{said}");
+    assert!(said.contains("node 2 of bank alpha") && said.contains("could not be asked"), "{said}");
+    assert_eq!(tampered.balance(&account), "50.00", "the others go on");
+}
+
+/// The first byte from there on that is not zero.
+fn first_written_place_after(path: &Path, from: u64) -> u64 {
+    let bytes = std::fs::read(path).expect("it can be read");
+    let start = usize::try_from(from).expect("small");
+    let found = bytes[start..].iter().position(|byte| *byte != 0).expect("something was written there");
+    u64::try_from(start + found).expect("small")
 }
