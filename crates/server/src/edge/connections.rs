@@ -40,7 +40,7 @@ use super::answer;
 /// How the two wires bound their callers.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Connections of one listener; keep the sum of all listeners below the process's limit of open files.
+    /// Connections of one listener. The sum of all listeners stays below the process's limit of open files.
     pub connections_max: usize,
     /// The head of a request must be complete this long after the connection was made or the last answer was given;
     /// so this is also how long an HTTP connection may idle.
@@ -52,6 +52,26 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Limits {
         Limits { connections_max: 4096, header_timeout: Duration::from_secs(20), drain_timeout: Duration::from_secs(3) }
+    }
+}
+
+/// Most connections of a listener, whatever the process may open.
+const CONNECTIONS_MAX: usize = 4096;
+/// Open files that are left to the log, the journal and the peers: callers must never take those.
+const FILES_RESERVED: usize = 256;
+
+/// Two listeners share what the process may open beyond its own files.
+fn connections_within(open_files_max: usize) -> usize {
+    (open_files_max.saturating_sub(FILES_RESERVED) / 2).clamp(16, CONNECTIONS_MAX)
+}
+
+/// The process's limit of open files, as the kernel tells it; the usual 1,024 where it does not.
+fn open_files_max() -> usize {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    match line.and_then(|line| line.split_whitespace().next()) {
+        Some("unlimited") => usize::MAX,
+        soft => soft.and_then(|soft| soft.parse().ok()).unwrap_or(1024),
     }
 }
 
@@ -374,6 +394,14 @@ impl AsyncWrite for Watched {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn callers_never_take_the_files_of_the_log() {
+        assert_eq!(connections_within(1024), 384);
+        assert_eq!(connections_within(100), 16);
+        assert_eq!(connections_within(usize::MAX), CONNECTIONS_MAX);
+        assert!(open_files_max() >= 16);
+    }
 
     #[test]
     fn the_most_silent_gives_up_its_seat_and_a_working_one_never() {
