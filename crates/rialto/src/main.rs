@@ -49,7 +49,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Up(cmd::up::UpArgs),
-    Bank(cmd::bank::BankArgs),
+    Bank(Box<cmd::bank::BankArgs>),
     Status(cmd::status::StatusArgs),
     Audit(cmd::audit::AuditArgs),
     Bench(cmd::bench::BenchArgs),
@@ -58,7 +58,7 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Up(args) => with_runtime(cmd::up::run(args)),
-        Command::Bank(args) => cmd::bank::run(args),
+        Command::Bank(args) => cmd::bank::run(*args),
         Command::Status(args) => with_runtime(cmd::status::run(args)),
         Command::Audit(args) => with_runtime(cmd::audit::run(args)),
         Command::Bench(args) => with_runtime(cmd::bench::run(args)),

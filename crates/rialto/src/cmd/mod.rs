@@ -2,6 +2,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod bank;
+mod bank_failure;
 pub(crate) mod bench;
 pub(crate) mod init;
 pub(crate) mod status;

@@ -6,6 +6,7 @@
 //!   child       one process: started, told to stop, waited for
 //!   fleet       all of them: restarts, orderly stop, network.json
 //!   running     the loop: what happens, what is done about it, what is shown
+//!   portrait    what is to be seen of it
 //!   story       sentences about what happened
 //!   screen      the table on a terminal, lines elsewhere
 //! ```
@@ -13,6 +14,7 @@
 pub(crate) mod child;
 pub(crate) mod fleet;
 pub(crate) mod plan;
+mod portrait;
 pub(crate) mod prepare;
 pub(crate) mod running;
 pub(crate) mod screen;
