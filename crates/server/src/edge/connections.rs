@@ -51,7 +51,11 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { connections_max: 4096, header_timeout: Duration::from_secs(20), drain_timeout: Duration::from_secs(3) }
+        Limits {
+            connections_max: connections_within(open_files_max()),
+            header_timeout: Duration::from_secs(20),
+            drain_timeout: Duration::from_secs(3),
+        }
     }
 }
 
@@ -289,20 +293,22 @@ impl Seats {
         Some(SeatGuard { seats: self.clone(), number, seat })
     }
 
-    /// Frees the seat that has been silent longest and has no request in progress. Looks at all seats: at the limit
-    /// that is some ten microseconds for each newcomer.
+    /// Frees the seats that have been silent longest and have no request in progress: one in 32, at least one, because
+    /// looking at all seats for each newcomer of a crowd would itself keep the others waiting.
     fn evict_most_silent(&self) -> bool {
         let mut taken = self.lock();
-        let idle = taken.iter().filter(|(_, seat)| seat.at_work.load(Ordering::Relaxed) == 0);
-        let Some(number) =
-            idle.min_by_key(|(_, seat)| seat.heard_ms.load(Ordering::Relaxed)).map(|(number, _)| *number)
-        else {
-            return false;
-        };
-        if let Some(seat) = taken.remove(&number) {
-            seat.evicted.notify_one();
+        let is_idle = |seat: &Seat| seat.at_work.load(Ordering::Relaxed) == 0;
+        let idle = taken.iter().filter(|(_, seat)| is_idle(seat));
+        let mut silent: Vec<(u64, u64)> =
+            idle.map(|(number, seat)| (seat.heard_ms.load(Ordering::Relaxed), *number)).collect();
+        let evicted = (silent.len() / 32).max(1).min(silent.len());
+        silent.sort_unstable();
+        for (_, number) in &silent[..evicted] {
+            if let Some(seat) = taken.remove(number) {
+                seat.evicted.notify_one();
+            }
         }
-        true
+        evicted > 0
     }
 
     /// The map is whole after every line that changes it, so a poisoned lock is still good.
