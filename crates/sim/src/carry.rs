@@ -5,7 +5,7 @@ use crate::check::Violation;
 use crate::check::agreement::Found;
 use crate::clients::Reply;
 use crate::control::Control;
-use crate::node::{Fold, Stop};
+use crate::node::{Fold, SpareWork, Stop};
 use crate::trace::Who;
 use crate::world::{Event, Life, Parcel, Step, World};
 use bytes::{Bytes, BytesMut};
@@ -148,10 +148,44 @@ impl World {
         for vows in released {
             self.step(life.node, Input::Released(vows))?;
         }
+        self.prepare_spare(life);
         if self.is_alive(life)
             && let Err(stop) = self.write(life.node)
         {
             return self.stopped(life.node, stop);
+        }
+        Ok(())
+    }
+
+    /// Prepares the log's next segment in later events, so that writes and crashes come in between.
+    fn prepare_spare(&mut self, life: Life) {
+        let Some(process) = self.nodes[life.node].process.as_mut() else { return };
+        if self.plan.spares
+            && matches!(process.spare, SpareWork::Idle)
+            && let Some(job) = process.log.spare_job()
+        {
+            process.spare = SpareWork::Begun(job);
+            let delay = self.random.between(1, 5_000);
+            self.schedule.after(delay, Event::Spare(life));
+        }
+    }
+
+    pub(crate) fn on_spare(&mut self, life: Life) -> Step {
+        if !self.is_alive(life) {
+            return Ok(());
+        }
+        let process = self.nodes[life.node].process.as_mut().expect("a live node has a process");
+        match std::mem::replace(&mut process.spare, SpareWork::Idle) {
+            SpareWork::Idle => {}
+            SpareWork::Begun(job) => match job.run() {
+                Ok(spare) => {
+                    process.spare = SpareWork::Done(spare);
+                    let delay = self.random.between(1, 5_000);
+                    self.schedule.after(delay, Event::Spare(life));
+                }
+                Err(error) => return self.stopped(life.node, error.into()),
+            },
+            SpareWork::Done(spare) => process.log.put_spare(spare),
         }
         Ok(())
     }

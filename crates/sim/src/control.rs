@@ -22,9 +22,10 @@ pub enum Control {
     RejectionsNotJournaled,
     TrimBeforeCheckpoint,
     CheckpointBeforeMark,
+    ReadLocally,
 }
 
-pub const ALL: [Control; 13] = [
+pub const ALL: [Control; 14] = [
     Control::SendBeforeSync,
     Control::ReuseBallot,
     Control::CountOwnVoteEarly,
@@ -38,6 +39,7 @@ pub const ALL: [Control; 13] = [
     Control::RejectionsNotJournaled,
     Control::TrimBeforeCheckpoint,
     Control::CheckpointBeforeMark,
+    Control::ReadLocally,
 ];
 
 impl Control {
@@ -56,6 +58,7 @@ impl Control {
             Control::RejectionsNotJournaled => "rejections-not-journaled",
             Control::TrimBeforeCheckpoint => "trim-before-checkpoint",
             Control::CheckpointBeforeMark => "checkpoint-before-mark",
+            Control::ReadLocally => "read-locally",
         }
     }
 
@@ -77,6 +80,7 @@ impl Control {
             Control::RejectionsNotJournaled => "a rejection is an outcome and is journaled",
             Control::TrimBeforeCheckpoint => "the log is trimmed only below the checkpoint",
             Control::CheckpointBeforeMark => "a checkpoint is made only of slots that the log on disk marks as chosen",
+            Control::ReadLocally => "a read is answered only when a majority was asked how far the log goes",
         }
     }
 
@@ -95,7 +99,8 @@ impl Control {
             | Control::DropIdsEarly
             | Control::RejectionsNotJournaled
             | Control::TrimBeforeCheckpoint
-            | Control::CheckpointBeforeMark => None,
+            | Control::CheckpointBeforeMark
+            | Control::ReadLocally => None,
         }
     }
 
@@ -117,7 +122,8 @@ impl Control {
             | Control::PromiseFromSlot
             | Control::IgnoreFloors
             | Control::ApplyUnchosen
-            | Control::CheckpointBeforeMark => {}
+            | Control::CheckpointBeforeMark
+            | Control::ReadLocally => {}
         }
     }
 

@@ -158,9 +158,10 @@ impl World {
         self.note(Who::Node(node), "armed");
     }
 
-    /// A start, too, may end at any operation of the disk.
+    /// A start, too, may end at any operation of the disk; the first ones more often, for a directory is made only once.
     pub(crate) fn arm_start(&mut self, node: usize) {
-        if self.has(Fault::CrashAtDiskOperation) && self.random.chance(150) {
+        let chance = if self.nodes[node].boot < 2 { 600 } else { 150 };
+        if self.has(Fault::CrashAtDiskOperation) && self.random.chance(chance) {
             self.arm(node, 40);
         }
     }

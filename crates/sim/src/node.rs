@@ -17,7 +17,7 @@ use paxos::{Batch, NodeId, Now, Slot};
 use replica::{Applier, ApplierSettings, Replica, Settings, Vows, recover};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
-use storage::{FaultyDisk, FoldJob, Folded, Log, LogOptions, Owner, Pending, Unsynced};
+use storage::{FaultyDisk, FoldJob, Folded, Log, LogOptions, Owner, Pending, Spare, SpareJob, Unsynced};
 
 /// The cluster that every simulated node belongs to.
 const CLUSTER: u128 = 0x5a17;
@@ -54,6 +54,7 @@ pub(crate) struct Process {
     pub(crate) to_apply: VecDeque<(Slot, Batch)>,
     pub(crate) applying: bool,
     pub(crate) fold: Fold,
+    pub(crate) spare: SpareWork,
     /// The last slots whose marks were handed to the log, appended, and synced.
     pub(crate) marks: Marks,
     /// Callers that wait for the outcome of a request, and for a read, by number.
@@ -81,6 +82,13 @@ pub(crate) enum Fold {
     /// It may run once the marks through that slot are synced.
     Begun(FoldJob<FaultyDisk>, Slot),
     Done(Folded<FaultyDisk>),
+}
+
+/// Where the preparing of the log's next segment is.
+pub(crate) enum SpareWork {
+    Idle,
+    Begun(SpareJob<FaultyDisk>),
+    Done(Spare),
 }
 
 /// A client's attempt that waits at a node.
@@ -127,7 +135,13 @@ impl Node {
         self.boot += 1;
         self.clock.on_start(true_us);
         let start = recover::Start {
-            settings: Settings { resend_us: 100_000, ..Settings::new(self.boot) },
+            settings: Settings {
+                resend_us: 100_000,
+                in_flight_max: plan.in_flight_max,
+                requests_max: plan.requests_max,
+                backlog_bytes_max: plan.backlog_bytes_max,
+                ..Settings::new(self.boot)
+            },
             paxos: paxos::Config {
                 me: self.id,
                 members: (0..plan.nodes).map(node_id).collect(),
@@ -161,6 +175,7 @@ impl Node {
             to_apply: VecDeque::new(),
             applying: false,
             fold: Fold::Idle,
+            spare: SpareWork::Idle,
             marks: Marks { handed: applied, appended: applied, synced: applied },
             callers: BTreeMap::new(),
             ready_reads: Vec::new(),

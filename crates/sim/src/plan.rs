@@ -73,6 +73,12 @@ pub struct Plan {
     pub fold_us: u64,
     /// How long a chosen batch waits between the look-up of its ids and its application.
     pub apply_us: u64,
+    /// Bounds of a replica: small ones make it refuse, and forget nothing by it.
+    pub in_flight_max: usize,
+    pub requests_max: usize,
+    pub backlog_bytes_max: usize,
+    /// Whether log segments are prepared beside the work, as the shell does, or when they are needed.
+    pub spares: bool,
     /// How long a node tries to settle a request before it says that its outcome is unknown.
     pub patience_us: u64,
     pub workload: Workload,
@@ -120,6 +126,10 @@ impl Plan {
             alpha: random.pick(&[4, 16, 64]),
             fold_us: random.between(100, 60_000),
             apply_us: random.between(1, 2_000),
+            in_flight_max: random.pick(&[1, 4, 8]),
+            requests_max: random.pick(&[2, 1_000, 1_000]),
+            backlog_bytes_max: random.pick(&[500, 1 << 20, 1 << 20]),
+            spares: random.chance(500),
             patience_us: random.pick(&[60_000, 200_000, 600_000]),
             workload: Workload {
                 pause_us: random.between(1_000, 30_000),
@@ -142,10 +152,18 @@ impl Plan {
     fn aim_at(&mut self, control: Control) {
         match control {
             // A vote that never came to the disk, and a majority that forgets it.
-            Control::SendBeforeSync | Control::ForgetPromise | Control::CountOwnVoteEarly => {
+            Control::SendBeforeSync => {
                 self.faults = vec![Fault::PowerCut, Fault::Crash, Fault::Elect, Fault::Cut];
                 self.fault_every_us = 30_000;
                 self.trouble_us = (2_000, 60_000);
+            }
+            // The same of the leader's own vote: its disk is slow, it fails, and who has the other vote is away for a while.
+            Control::CountOwnVoteEarly => {
+                self.faults = vec![Fault::DiskSlow, Fault::PowerCut, Fault::Crash, Fault::Cut];
+                self.fault_every_us = 20_000;
+                self.leader_per_mille = 800;
+                self.trouble_us = (2_000, 60_000);
+                self.make_busy();
             }
             // A leader that loses its own vote in a crash, comes back before anybody missed it, and stands again.
             Control::ReuseBallot => {
@@ -158,7 +176,7 @@ impl Plan {
                 self.make_busy();
             }
             // A gap in an acceptor's votes, and two holders of the pen that do not hear each other, while it hears both.
-            Control::PromiseFromSlot => {
+            Control::PromiseFromSlot | Control::ForgetPromise => {
                 self.faults = vec![Fault::Cut, Fault::Cut, Fault::Elect];
                 self.shapes = vec![Shape::Pair];
                 self.fault_every_us = 15_000;
@@ -171,6 +189,11 @@ impl Plan {
                 self.faults = vec![Fault::Crash, Fault::Cut, Fault::Elect, Fault::Disconnect];
                 self.fault_every_us = 30_000;
                 self.trouble_us = (2_000, 100_000);
+            }
+            // Reads from a node that hears nothing of what is chosen.
+            Control::ReadLocally => {
+                self.faults = vec![Fault::Cut];
+                self.workload.reads_per_mille = 500;
             }
             Control::ApplyUnchosen => {
                 self.faults = vec![Fault::Crash, Fault::Cut, Fault::PowerCut];
@@ -198,5 +221,8 @@ impl Plan {
         self.workload.pause_us = 500;
         self.workload.width = 1;
         self.alpha = 64;
+        self.in_flight_max = 8;
+        self.requests_max = 1_000;
+        self.backlog_bytes_max = 1 << 20;
     }
 }

@@ -57,6 +57,7 @@ pub(crate) enum Event {
     Unproven(Life),
     Apply(Life),
     Fold(Life),
+    Spare(Life),
     Leave(Life),
     /// A connection that is gone is found out.
     Lost {
@@ -182,6 +183,7 @@ impl World {
             Event::Unproven(life) => self.on_unproven(life),
             Event::Apply(life) => self.on_apply(life),
             Event::Fold(life) => self.on_fold(life),
+            Event::Spare(life) => self.on_spare(life),
             Event::Leave(life) => self.on_left(life),
             Event::Lost { node, peer, generation } => self.on_lost(node, peer, generation),
             Event::Deliver(parcel) => self.on_deliver(parcel),

@@ -303,3 +303,126 @@ fn same_outcome(first: &First, answer: &Answer) -> bool {
 fn same_content(first: &Command, command: &Command) -> bool {
     first == command
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ledger::{Amount, Currency, Reference};
+
+    fn account(number: u128) -> AccountId {
+        AccountId::new(1 << 127 | number).expect("not nil")
+    }
+
+    fn transfer(id: u128, minor: u128) -> Command {
+        Command::Transfer {
+            id: TransferId::new(id).expect("not nil"),
+            debit: AccountId::vault(Currency::EUR),
+            credit: account(1),
+            amount: Amount::new(minor).expect("not zero"),
+            currency: Currency::EUR,
+            reference: Reference::EMPTY,
+        }
+    }
+
+    fn posted(total: u128, place: u64) -> Answer {
+        let debit = Balances { posted_debits: total, ..Balances::default() };
+        let credit = Balances { posted_credits: total, ..Balances::default() };
+        Answer { outcome: Outcome::Posted { time_ms: 1, debit, credit }, replay: false, place }
+    }
+
+    fn rejected(place: u64) -> Answer {
+        let outcome = Outcome::Rejected { time_ms: 1, rejection: Rejected::SameAccount };
+        Answer { outcome, replay: false, place }
+    }
+
+    fn told(books: &mut Books, slot: u64, command: Command, answer: Answer) -> Result<(), Violation> {
+        books.on_request(slot, &Request::single(command), &[answer])
+    }
+
+    /// Books in which transfer 1 has moved 10.
+    fn after_one() -> Books {
+        let mut books = Books::default();
+        told(&mut books, 1, transfer(1, 10), posted(10, 1)).expect("the first transfer is sound");
+        books
+    }
+
+    fn is_found(outcome: Result<(), Violation>, sign: &str) {
+        let violation = outcome.expect_err("a violation");
+        assert!(violation.0.contains(sign), "{violation}");
+    }
+
+    #[test]
+    fn a_second_outcome_of_one_id_is_found() {
+        is_found(told(&mut after_one(), 2, transfer(1, 10), posted(20, 3)), "outcome: slot 2 gave");
+        is_found(told(&mut after_one(), 2, transfer(1, 10), rejected(3)), "outcome: slot 2 gave");
+    }
+
+    #[test]
+    fn a_replay_that_differs_from_the_first_answer_is_found() {
+        let again = |answer: Answer| Answer { replay: true, ..answer };
+        assert_eq!(told(&mut after_one(), 2, transfer(1, 10), again(posted(10, 1))), Ok(()));
+        is_found(told(&mut after_one(), 2, transfer(1, 10), again(posted(11, 1))), "replay: ");
+        is_found(told(&mut after_one(), 2, transfer(1, 10), again(rejected(1))), "replay: ");
+        is_found(told(&mut after_one(), 2, transfer(2, 10), again(posted(10, 1))), "replay: ");
+    }
+
+    #[test]
+    fn money_that_the_movements_do_not_explain_is_found() {
+        is_found(told(&mut after_one(), 2, transfer(2, 5), posted(16, 3)), "money: slot 2");
+        assert_eq!(told(&mut after_one(), 2, transfer(2, 5), posted(15, 3)), Ok(()));
+    }
+
+    #[test]
+    fn a_reuse_refused_without_reason_is_found() {
+        let refused = Outcome::Rejected { time_ms: 1, rejection: Rejected::IdReused };
+        let refused = Answer { outcome: refused, replay: false, place: 1 };
+        assert_eq!(told(&mut after_one(), 2, transfer(1, 11), refused), Ok(()), "another amount under the same id");
+        is_found(told(&mut after_one(), 2, transfer(1, 10), refused), "another use of its id");
+        is_found(told(&mut after_one(), 2, transfer(2, 10), refused), "another use of its id");
+    }
+
+    #[test]
+    fn a_linked_request_done_in_part_is_found() {
+        let request = Request { linked: true, commands: vec![transfer(1, 10), transfer(2, 10)] };
+        is_found(Books::default().on_request(1, &request, &[posted(10, 1), rejected(2)]), "linked: ");
+    }
+
+    #[test]
+    fn a_hold_ends_once_and_only_by_its_placer() {
+        let (id, placer) = (TransferId::new(1).expect("not nil"), Placer::new(1).expect("not zero"));
+        let (debit, credit, amount) = (account(1), account(2), Amount::new(10).expect("not zero"));
+        let (currency, reference) = (Currency::EUR, Reference::EMPTY);
+        let place = Command::PlaceHold { id, placer, debit, credit, amount, currency, reference };
+        let held = Outcome::Held {
+            time_ms: 1,
+            now: HoldState::Held,
+            debit: Balances { held_debits: 10, ..Balances::default() },
+            credit: Balances { held_credits: 10, ..Balances::default() },
+        };
+        let nothing = Balances::default();
+        let voided = Outcome::HoldVoided { time_ms: 1, debit: nothing, credit: nothing };
+        let answer = |outcome, place| Answer { outcome, replay: false, place };
+        let books = || {
+            let mut books = Books::default();
+            told(&mut books, 1, place, answer(held, 1)).expect("the hold is sound");
+            books
+        };
+        let other = Placer::new(2).expect("not zero");
+        is_found(told(&mut books(), 2, Command::VoidHold { id, placer: other }, answer(voided, 3)), "holds: slot 2");
+        let mut ended = books();
+        told(&mut ended, 2, Command::VoidHold { id, placer }, answer(voided, 3)).expect("its placer ends it");
+        is_found(told(&mut ended, 3, Command::VoidHold { id, placer }, answer(voided, 5)), "holds: slot 3");
+    }
+
+    #[test]
+    fn past_balances_are_those_after_the_last_slot_that_changed_them() {
+        let mut books = after_one();
+        // The check against a ledger looks at the ledger's accounts, and this one has none.
+        let none = Ledger::new(1);
+        books.on_slot_end(1, &none).expect("nothing to compare with");
+        told(&mut books, 5, transfer(2, 5), posted(15, 9)).expect("the second transfer is sound");
+        books.on_slot_end(5, &none).expect("nothing to compare with");
+        let balances = [0, 1, 4, 5, 9].map(|slot| books.balances_at(account(1), slot).posted_credits);
+        assert_eq!(balances, [0, 10, 10, 15, 15]);
+    }
+}

@@ -22,6 +22,7 @@ fn sign_of(control: Control) -> &'static [&'static str] {
         Control::RejectionsNotJournaled => &["outcome: ", "had given it"],
         Control::TrimBeforeCheckpoint => &["does not start: the log begins at slot"],
         Control::CheckpointBeforeMark => &["does not start: the log ends at slot"],
+        Control::ReadLocally => &["history: a read was answered from slot"],
     }
 }
 
@@ -64,4 +65,5 @@ controls! {
     rejections_that_are_not_journaled_are_found => RejectionsNotJournaled,
     a_log_trimmed_before_the_checkpoint_is_found => TrimBeforeCheckpoint,
     a_checkpoint_ahead_of_the_log_is_found => CheckpointBeforeMark,
+    a_read_from_one_node_alone_is_found => ReadLocally,
 }
