@@ -20,6 +20,7 @@ pub(super) fn explain(error: &NodeError, config: &BankNodeConfig) -> Failure {
             Disaster::Bug => Failure::new(format!("node {node} stops: {error}")).with_code(Code::Bug),
             Disaster::Other => Failure::cannot_start(error.to_string()),
         },
+        NodeError::LogGone { .. } => damaged(error, config),
         NodeError::NotThisNode { .. } | NodeError::Config(_) | NodeError::Listen { .. } | NodeError::System { .. } => {
             Failure::cannot_start(error.to_string())
         }
@@ -38,7 +39,7 @@ enum Disaster {
 
 impl Disaster {
     /// The node's threads tell their end as a sentence, so the sentence decides: storage's wording of rot and of a full
-    /// disk is fixed, and an integration test sees each arrive here as its exit code.
+    /// disk is fixed, and an integration test sees rot arrive here as its exit code.
     fn of(error: &NodeError) -> Disaster {
         let text = error.to_string();
         if text.contains("no space left") || text.contains("quota exceeded") {

@@ -324,19 +324,22 @@ mod tests {
 
     #[test]
     fn the_table_reads_like_this() {
+        // The bar shows where a line begins.
+        let lines: Vec<String> =
+            render(&picture(), Colours::Off).into_iter().map(|line| format!("|{line}\n")).collect();
         expect![[r#"
-
-              bank alpha   leader mode   http://127.0.0.1:7100
-                node   role       address                 slots      lag    memory
-                1      leader     127.0.0.1:7101          1 284        0     21 MB
-                2      follower   127.0.0.1:7102          1 284        0     21 MB
-                3      died       127.0.0.1:7103              -        -         -   SIGKILL, starts again in 5 s
-
-              page      http://127.0.0.1:7100/
-              try       curl -X POST http://127.0.0.1:7100/open_account
-                        kill -9 48213   the leader; watch what happens
+            |
+            |  bank alpha   leader mode   http://127.0.0.1:7100
+            |    node   role       address                 slots      lag    memory
+            |    1      leader     127.0.0.1:7101          1 284        0     21 MB
+            |    2      follower   127.0.0.1:7102          1 284        0     21 MB
+            |    3      died       127.0.0.1:7103              -        -         -   SIGKILL, starts again in 5 s
+            |
+            |  page      http://127.0.0.1:7100/
+            |  try       curl -X POST http://127.0.0.1:7100/open_account
+            |            kill -9 48213   the leader; watch what happens
         "#]]
-        .assert_eq(&(render(&picture(), Colours::Off).join("\n") + "\n"));
+        .assert_eq(&lines.concat());
     }
 
     #[test]
