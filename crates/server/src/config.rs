@@ -54,6 +54,13 @@ pub enum NodeError {
     /// The directory is another node's.
     #[error("{found}, not to {wanted}")]
     NotThisNode { found: String, wanted: String },
+    /// The directory's log was lost.
+    #[error(
+        "{} is empty, but this node has run before: with its log it lost its promises and votes, and must not vote \
+         under its number; put the log back",
+        log.display()
+    )]
+    LogGone { log: PathBuf },
     /// The configuration does not fit together.
     #[error("{0}")]
     Config(String),

@@ -15,7 +15,7 @@ use crate::callers::Callers;
 use crate::clock::Clock;
 use crate::config::{BankNodeConfig, Exit, NodeError};
 use crate::gauges::{Books, Gauges, SyncObserver};
-use crate::peers::{Membership, Peers};
+use crate::peers::{KnownDisks, Membership, Peers};
 use crate::replica_loop::{self, Inbox, ReplicaLoop};
 use crate::serve;
 use bank::Machine;
@@ -23,6 +23,7 @@ use paxos::NodeId;
 use replica::recover::{self, Opened, RecoverError, Start};
 use replica::{ApplierSettings, Settings};
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -40,7 +41,10 @@ const ALPHA: u64 = 64;
 const HEARTBEAT_US: u64 = 50_000;
 const CLOCK_SKEW_MAX_MS: u64 = 1_000;
 /// Journal records between two checkpoints: a start replays at most about so many.
-const FOLD_RECORDS: u64 = 500_000;
+const FOLD_RECORDS: u64 = 1_000_000;
+
+/// Exists in the directory of every node that has ever run.
+const STARTED: &str = "started";
 
 /// Runs a node until it is told to stop, or until it cannot go on. `on_ready` is called when it listens everywhere.
 ///
@@ -94,8 +98,10 @@ impl Node {
         let questions = Arc::new(Questions::default());
         let (inbox, tasks) = replica_loop::inbox();
         let (apply, jobs) = apply_loop::queue();
-        let peers = Peers::start(membership, peer_listener, &inbox).map_err(NodeError::system("starting peers"))?;
         let (failed, failures) = mpsc::channel(4);
+        let known = KnownDisks::load(&config.data).map_err(NodeError::system("reading the disks of the members"))?;
+        let peers = Peers::start(membership, peer_listener, &inbox, known, failed.clone())
+            .map_err(NodeError::system("starting peers"))?;
 
         let apply_loop = ApplyLoop {
             applier,
@@ -192,9 +198,11 @@ fn open(
         owner: identity.owner(),
         now: clock.now(),
     };
+    check_log_is_there(config)?;
     let machine = Machine::new(hash_seed);
     let progress = |done, all| info!(event = "replaying", slots = done, of = all);
     let opened = recover::open(&RealDisk, &config.data, machine, start, progress).map_err(Box::<RecoverError>::new)?;
+    note_started(config)?;
     info!(
         event = "opened",
         slots_replayed = opened.replayed,
@@ -202,6 +210,29 @@ fn open(
         took_ms = clock.mono_us() / 1_000
     );
     Ok(opened)
+}
+
+/// A node that has run has promises in its log. Without it, it has forgotten them, and must not vote.
+fn check_log_is_there(config: &BankNodeConfig) -> Result<(), NodeError> {
+    let log = config.data.join("log");
+    let is_empty = || std::fs::read_dir(&log).map_or(true, |mut entries| entries.next().is_none());
+    if config.data.join(STARTED).exists() && is_empty() {
+        return Err(NodeError::LogGone { log });
+    }
+    Ok(())
+}
+
+/// From now on an empty log means that it was lost.
+fn note_started(config: &BankNodeConfig) -> Result<(), NodeError> {
+    let note = || {
+        let path = config.data.join(STARTED);
+        if !path.exists() {
+            File::create(path)?.sync_all()?;
+            File::open(&config.data)?.sync_all()?;
+        }
+        Ok(())
+    };
+    note().map_err(NodeError::system("noting that the node has started"))
 }
 
 /// Who the members are, once the directory has proved to be this node's.
@@ -232,7 +263,7 @@ fn membership(config: &BankNodeConfig, identity: &Identity) -> Result<Membership
     if members.len() != peers.len() || !members.contains_key(&me) {
         return Err(NodeError::Config(format!("every member must be named once, node {node} among them")));
     }
-    Ok(Membership { cluster: *cluster, group: group.clone(), me, peers: members })
+    Ok(Membership { cluster: *cluster, group: group.clone(), me, disk: identity.made_ms, peers: members })
 }
 
 fn bind(address: SocketAddr, purpose: &'static str) -> Result<TcpListener, NodeError> {

@@ -2,8 +2,10 @@
 //!
 //! ```text
 //! frame    = length u32 | xxh3 u64 of the body | body                    (little-endian)
-//! greeting = "rialto-peer" | version u8 | cluster u128 | from u16 | to u16 | group (rest, UTF-8)
-//! reply    = empty when welcome, otherwise a sentence that says why not
+//! greeting = "rialto-peer" | version u8 | cluster u128 | from u16 | to u16 | disk u64 | group (rest, UTF-8)
+//! reply    = 0 | disk u64       welcome; the number of the answering node's own disk
+//!          | 1 | sentence       not welcome
+//!          | 2 | sentence       never welcome: the caller holds another disk than the member that is known here
 //! ```
 //!
 //! TCP's own checksum is weak, and a batch becomes part of a ledger: so each frame carries a strong one.
@@ -89,6 +91,21 @@ pub(crate) struct Greeting {
     pub(crate) group: String,
     pub(crate) from: u16,
     pub(crate) to: u16,
+    /// Tells the caller's disk from any other that was made for the same node.
+    pub(crate) disk: u64,
+}
+
+/// What a greeting is answered with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Reply {
+    Welcome {
+        /// The answering node's own disk.
+        disk: u64,
+    },
+    /// Not now, or not here.
+    Refused(String),
+    /// The member that is known here had another disk: this caller must not vote in its place.
+    OtherDisk(String),
 }
 
 impl Greeting {
@@ -98,6 +115,7 @@ impl Greeting {
         body.extend_from_slice(&self.cluster.to_le_bytes());
         body.extend_from_slice(&self.from.to_le_bytes());
         body.extend_from_slice(&self.to.to_le_bytes());
+        body.extend_from_slice(&self.disk.to_le_bytes());
         body.extend_from_slice(self.group.as_bytes());
         write_frames(to, &[Frame::new(&body, Bytes::new())])
     }
@@ -115,21 +133,46 @@ impl Greeting {
         let (cluster, rest) = rest.split_first_chunk().ok_or_else(|| not_ours("a greeting cut short"))?;
         let (from, rest) = rest.split_first_chunk().ok_or_else(|| not_ours("a greeting cut short"))?;
         let (to, rest) = rest.split_first_chunk().ok_or_else(|| not_ours("a greeting cut short"))?;
+        let (disk, rest) = rest.split_first_chunk().ok_or_else(|| not_ours("a greeting cut short"))?;
         let group = String::from_utf8(rest.to_vec()).map_err(|_| not_ours("a group name that is not UTF-8"))?;
         let (from, to) = (u16::from_le_bytes(*from), u16::from_le_bytes(*to));
-        Ok(Self { cluster: u128::from_le_bytes(*cluster), group, from, to })
+        Ok(Self { cluster: u128::from_le_bytes(*cluster), group, from, to, disk: u64::from_le_bytes(*disk) })
     }
 }
 
-/// Tells the caller whether it is welcome: an empty sentence means that it is.
-pub(crate) fn write_reply(to: &mut impl Write, refusal: &str) -> io::Result<()> {
-    write_frames(to, &[Frame::new(refusal.as_bytes(), Bytes::new())])
-}
+impl Reply {
+    pub(crate) fn write(&self, to: &mut impl Write) -> io::Result<()> {
+        let mut body = Vec::new();
+        match self {
+            Self::Welcome { disk } => {
+                body.push(0);
+                body.extend_from_slice(&disk.to_le_bytes());
+            }
+            Self::Refused(why) => {
+                body.push(1);
+                body.extend_from_slice(why.as_bytes());
+            }
+            Self::OtherDisk(why) => {
+                body.push(2);
+                body.extend_from_slice(why.as_bytes());
+            }
+        }
+        write_frames(to, &[Frame::new(&body, Bytes::new())])
+    }
 
-/// Reads whether one is welcome; otherwise why not.
-pub(crate) fn read_reply(from: &mut impl Read) -> io::Result<Result<(), String>> {
-    let body = read_frame(from, GREETING_BYTES_MAX)?.ok_or(io::ErrorKind::UnexpectedEof)?;
-    if body.is_empty() { Ok(Ok(())) } else { Ok(Err(String::from_utf8_lossy(&body).into_owned())) }
+    pub(crate) fn read(from: &mut impl Read) -> io::Result<Self> {
+        let body = read_frame(from, GREETING_BYTES_MAX)?.ok_or(io::ErrorKind::UnexpectedEof)?;
+        let said = || String::from_utf8_lossy(&body[1..]).into_owned();
+        match body.first() {
+            Some(0) => {
+                let disk = body[1..].first_chunk().ok_or(io::ErrorKind::InvalidData)?;
+                Ok(Self::Welcome { disk: u64::from_le_bytes(*disk) })
+            }
+            Some(1) => Ok(Self::Refused(said())),
+            Some(2) => Ok(Self::OtherDisk(said())),
+            Some(_) | None => Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -161,11 +204,21 @@ mod tests {
 
     #[test]
     fn a_greeting_reads_back_and_garbage_does_not() {
-        let greeting = Greeting { cluster: 7, group: "alpha".to_owned(), from: 1, to: 2 };
+        let greeting = Greeting { cluster: 7, group: "alpha".to_owned(), from: 1, to: 2, disk: 9 };
         let mut wire = Vec::new();
         greeting.write(&mut wire).expect("a vector takes all");
         assert_eq!(Greeting::read(&mut wire.as_slice()).expect("just written"), greeting);
         assert!(Greeting::read(&mut b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".as_slice()).is_err());
         assert!(Greeting::read(&mut [0; 12].as_slice()).is_err());
+    }
+
+    #[test]
+    fn a_reply_reads_back_as_it_was_written() {
+        for reply in [Reply::Welcome { disk: 9 }, Reply::Refused("no".to_owned()), Reply::OtherDisk("never".to_owned())]
+        {
+            let mut wire = Vec::new();
+            reply.write(&mut wire).expect("a vector takes all");
+            assert_eq!(Reply::read(&mut wire.as_slice()).expect("just written"), reply);
+        }
     }
 }

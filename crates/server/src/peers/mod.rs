@@ -11,15 +11,20 @@
 //!
 //! Threads, not tasks: a message wakes exactly one thread on each side, and the replica's thread never waits.
 //!
+//! A member is known by its disk, from the first greeting on and for good: a node that lost its disk, and was given a new
+//! one under the old number, would have forgotten its promises and votes. Its peers refuse it, and it stops.
+//!
 //! Invariants: nothing is believed before the greeting named this cluster, this group, this node, and a member; every
 //! queue is bounded; strangers cost one thread for two seconds, and only so many at a time.
 
 mod frame;
+mod known;
 mod outbox;
 mod reader;
 mod writer;
 
 use crate::replica_loop::Inbox;
+pub(crate) use known::KnownDisks;
 use outbox::Outbox;
 use paxos::NodeId;
 use replica::{Message, wire};
@@ -28,6 +33,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
 
 /// A peer that has said nothing for this long is taken for cut off, and its connections for dead.
 const SILENCE_MAX: Duration = Duration::from_millis(1_500);
@@ -38,6 +44,8 @@ pub(crate) struct Membership {
     pub(crate) cluster: u128,
     pub(crate) group: String,
     pub(crate) me: NodeId,
+    /// Tells this node's disk from any other that was made for the same node.
+    pub(crate) disk: u64,
     /// All members, this node included.
     pub(crate) peers: BTreeMap<NodeId, SocketAddr>,
 }
@@ -75,15 +83,24 @@ impl Heard {
 #[derive(Clone, Debug)]
 pub(crate) struct Peers {
     peers: Arc<BTreeMap<NodeId, Peer>>,
+    known: Arc<KnownDisks>,
+    /// Told when this node must stop, because its peers know another disk of it.
+    failed: mpsc::Sender<String>,
 }
 
 impl Peers {
     /// Starts to accept and to dial. The threads end after [`Peers::close`].
-    pub(crate) fn start(membership: Membership, listener: TcpListener, inbox: &Inbox) -> std::io::Result<Self> {
+    pub(crate) fn start(
+        membership: Membership,
+        listener: TcpListener,
+        inbox: &Inbox,
+        known: KnownDisks,
+        failed: mpsc::Sender<String>,
+    ) -> std::io::Result<Self> {
         let others = membership.peers.iter().filter(|(node, _)| **node != membership.me);
         let peers: BTreeMap<NodeId, Peer> =
             others.map(|(node, _)| (*node, Peer { outbox: Outbox::default(), heard: Heard::new() })).collect();
-        let started = Self { peers: Arc::new(peers) };
+        let started = Self { peers: Arc::new(peers), known: Arc::new(known), failed };
         let membership = Arc::new(membership);
         reader::listen(listener, Arc::clone(&membership), started.clone(), inbox.clone())?;
         for node in started.peers.keys() {

@@ -1,6 +1,7 @@
 //! Accepts peers, checks who they are, and reads what they say.
 
-use super::frame::{self, FRAME_BYTES_MAX, Greeting};
+use super::frame::{self, FRAME_BYTES_MAX, Greeting, Reply};
+use super::known::{KnownDisks, Recognized};
 use super::{Membership, Peers, SILENCE_MAX};
 use crate::replica_loop::Inbox;
 use paxos::NodeId;
@@ -50,7 +51,7 @@ pub(super) fn listen(listener: TcpListener, membership: Arc<Membership>, peers: 
 /// One caller, from greeting to end.
 fn serve(mut stream: TcpStream, membership: &Membership, peers: &Peers, inbox: &Inbox, strangers: &AtomicUsize) {
     let address = stream.peer_addr().ok();
-    let greeted = greet(&mut stream, membership);
+    let greeted = greet(&mut stream, membership, &peers.known);
     strangers.fetch_sub(1, Ordering::Relaxed);
     let from = match greeted {
         Ok(from) => from,
@@ -70,7 +71,7 @@ fn refuse(address: Option<SocketAddr>, why: &str) {
     warn!(event = "stranger_refused", from = %from, why = %why, todo = "nothing was lost; find out who calls the peer port");
 }
 
-fn greet(stream: &mut TcpStream, membership: &Membership) -> Result<NodeId, String> {
+fn greet(stream: &mut TcpStream, membership: &Membership, known: &KnownDisks) -> Result<NodeId, String> {
     let limits = || {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(GREETING_TIMEOUT))?;
@@ -78,14 +79,32 @@ fn greet(stream: &mut TcpStream, membership: &Membership) -> Result<NodeId, Stri
     };
     limits().map_err(|error| error.to_string())?;
     let greeting = Greeting::read(stream).map_err(|error| error.to_string())?;
-    let welcome = check(&greeting, membership);
-    let refusal = welcome.as_ref().err().map_or("", String::as_str);
-    frame::write_reply(stream, refusal).map_err(|error| error.to_string())?;
+    let (reply, welcome) = match check(&greeting, membership) {
+        Ok(from) => recognize(from, greeting.disk, membership, known),
+        Err(why) => (Reply::Refused(why.clone()), Err(why)),
+    };
+    reply.write(stream).map_err(|error| error.to_string())?;
     welcome
 }
 
+/// Is it the disk that this member was first met with?
+fn recognize(from: NodeId, disk: u64, membership: &Membership, known: &KnownDisks) -> (Reply, Result<NodeId, String>) {
+    match known.recognize(from, disk) {
+        Ok(Recognized::Yes) => (Reply::Welcome { disk: membership.disk }, Ok(from)),
+        Ok(Recognized::Other { known }) => {
+            let why =
+                format!("node {from} comes with another disk ({disk}) than the one it was first met with ({known})");
+            (Reply::OtherDisk(format!("node {} says: {why}", membership.me)), Err(why))
+        }
+        Err(error) => {
+            let why = format!("node {} cannot note the disk of node {from}: {error}", membership.me);
+            (Reply::Refused(why.clone()), Err(why))
+        }
+    }
+}
+
 fn check(greeting: &Greeting, membership: &Membership) -> Result<NodeId, String> {
-    let Greeting { cluster, group, from, to } = greeting;
+    let Greeting { cluster, group, from, to, disk: _ } = greeting;
     if *cluster != membership.cluster {
         return Err(format!(
             "node {from} belongs to another cluster ({cluster:032x}, this is {:032x})",
@@ -125,11 +144,11 @@ mod tests {
         let address: SocketAddr = ([127, 0, 0, 1], 1).into();
         let peers: BTreeMap<NodeId, SocketAddr> =
             [1, 2].into_iter().filter_map(NodeId::new).map(|node| (node, address)).collect();
-        Membership { cluster: 7, group: "alpha".to_owned(), me: NodeId::new(1).expect("not zero"), peers }
+        Membership { cluster: 7, group: "alpha".to_owned(), me: NodeId::new(1).expect("not zero"), disk: 1, peers }
     }
 
     fn check_of(cluster: u128, group: &str, from: u16, to: u16) -> Result<u16, String> {
-        check(&Greeting { cluster, group: group.to_owned(), from, to }, &membership()).map(NodeId::get)
+        check(&Greeting { cluster, group: group.to_owned(), from, to, disk: 1 }, &membership()).map(NodeId::get)
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Dials one peer, again and again, and writes what waits for it.
 
-use super::frame::{self, Greeting};
+use super::frame::{self, Greeting, Reply};
+use super::known::Recognized;
 use super::outbox::Taken;
 use super::{Membership, Peers, SILENCE_MAX};
 use crate::replica_loop::Inbox;
@@ -27,6 +28,8 @@ enum NoConnection {
     Unreachable(io::ErrorKind),
     /// The peer answered, and does not want this node.
     Unwelcome(String),
+    /// The peer knows this node with another disk.
+    OtherDisk(String),
 }
 
 /// Starts the writer's thread.
@@ -41,7 +44,7 @@ fn run(to: NodeId, membership: &Membership, peers: &Peers, inbox: &Inbox) {
     let mut pause = REDIAL_MIN;
     let mut last_refusal = None;
     while !outbox.is_closed() {
-        match dial(*address, to, membership) {
+        match dial(*address, to, membership, peers) {
             Ok(stream) => {
                 info!(event = "peer_connected", peer = to.get(), address = %address);
                 (pause, last_refusal) = (REDIAL_MIN, None);
@@ -53,6 +56,14 @@ fn run(to: NodeId, membership: &Membership, peers: &Peers, inbox: &Inbox) {
                 if let Some(why) = why {
                     warn!(event = "peer_lost", peer = to.get(), address = %address, why = %why, todo = "dialled again by itself");
                 }
+            }
+            Err(NoConnection::OtherDisk(why)) => {
+                // A full channel means that the node is ending already.
+                let _ = peers.failed.try_send(format!(
+                    "{why}; an empty or older disk has forgotten its promises and must not vote under the old number: \
+                     put the old directory back"
+                ));
+                return;
             }
             Err(refusal) => {
                 if let NoConnection::Unwelcome(why) = &refusal
@@ -69,7 +80,7 @@ fn run(to: NodeId, membership: &Membership, peers: &Peers, inbox: &Inbox) {
     }
 }
 
-fn dial(address: SocketAddr, to: NodeId, membership: &Membership) -> Result<TcpStream, NoConnection> {
+fn dial(address: SocketAddr, to: NodeId, membership: &Membership, peers: &Peers) -> Result<TcpStream, NoConnection> {
     let unreachable = |error: io::Error| NoConnection::Unreachable(error.kind());
     let mut stream = TcpStream::connect_timeout(&address, DIAL_TIMEOUT).map_err(unreachable)?;
     stream.set_nodelay(true).map_err(unreachable)?;
@@ -80,10 +91,19 @@ fn dial(address: SocketAddr, to: NodeId, membership: &Membership) -> Result<TcpS
         group: membership.group.clone(),
         from: membership.me.get(),
         to: to.get(),
+        disk: membership.disk,
     };
     greeting.write(&mut stream).map_err(unreachable)?;
-    frame::read_reply(&mut stream).map_err(unreachable)?.map_err(NoConnection::Unwelcome)?;
-    Ok(stream)
+    match Reply::read(&mut stream).map_err(unreachable)? {
+        Reply::Welcome { disk } => match peers.known.recognize(to, disk).map_err(unreachable)? {
+            Recognized::Yes => Ok(stream),
+            Recognized::Other { known } => Err(NoConnection::Unwelcome(format!(
+                "node {to} answers with another disk ({disk}) than the one it was first met with ({known})"
+            ))),
+        },
+        Reply::Refused(why) => Err(NoConnection::Unwelcome(why)),
+        Reply::OtherDisk(why) => Err(NoConnection::OtherDisk(why)),
+    }
 }
 
 /// Writes until the connection breaks (why), or the node stops (none).
