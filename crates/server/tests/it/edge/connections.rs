@@ -56,6 +56,12 @@ async fn a_stop_lets_open_requests_end() {
     // A request that was begun before the stop is seen when another connection has been served after it.
     served.open().await;
     served.stop.send(true).expect("it runs");
+    // Once nobody new is taken, only the open request is left.
+    while TcpStream::connect(served.http).await.is_ok() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // Time in which a stop that waits for nobody would have cut it off.
+    tokio::time::sleep(Duration::from_millis(20)).await;
     open.write_all(body.as_bytes()).await.expect("written");
     let mut answer = String::new();
     open.read_to_string(&mut answer).await.expect("an answer");
