@@ -80,9 +80,9 @@ impl<D: Disk> Journal<D> {
             return Err(files.rot(from.places.saturating_sub(1), what).into());
         }
         let found = files.extent()?;
-        if found > from.places {
-            files.doubt_all_from(from.places)?;
-        }
+        // Also when nothing lies beyond the mark: a process that died right after it made a file left a name that this
+        // one finds, and that the disk may not have.
+        files.doubt_all_from(from.places)?;
         Ok(Journal { files, mark: from, batch: Vec::new(), batch_slot: 0, found })
     }
 
