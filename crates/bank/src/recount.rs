@@ -8,7 +8,7 @@ use crate::view::{self, HistoryError};
 use ledger::record::{Body, Record, Side};
 use ledger::{AccountId, Balances, Currency, Ledger, Movement};
 use std::collections::{BTreeMap, HashMap};
-use storage::{Disk, JournalReader};
+use storage::{Disk, JournalMark, JournalReader};
 
 /// Accounts as the journal tells them so far.
 #[derive(Debug, Default)]
@@ -39,19 +39,19 @@ enum Change {
     Release,
 }
 
-/// Counts the records of a stretch of the journal.
+/// Counts the records of the journal between two marks, and checks every hash of its chain on the way.
 ///
 /// # Errors
-/// When the journal cannot be read, or contradicts itself.
+/// When the journal cannot be read, is not what was written, or contradicts itself.
 pub fn recount_through<D: Disk>(
     recount: &mut Recount,
     journal: &JournalReader<D>,
-    from: u64,
-    to: u64,
+    from: JournalMark,
+    to: JournalMark,
 ) -> Result<(), HistoryError> {
     let mut found = Ok(());
-    journal.scan(from, to, |place, bytes| {
-        if found.is_ok() && !view::is_header(bytes) {
+    journal.check(from, to, |place, bytes| {
+        if found.is_ok() {
             found = view::decode(bytes, place).and_then(|record| Ok(recount.record(&record)?));
         }
     })?;

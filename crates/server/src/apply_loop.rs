@@ -4,6 +4,7 @@
 //! from the journal: here they only begin and are taken over.
 
 use crate::callers::Callers;
+use crate::config::{self, FailureKind};
 use crate::gauges::{Books, Gauges};
 use bank::{BankView, Machine};
 use paxos::{Batch, Slot};
@@ -98,6 +99,15 @@ pub(crate) enum ApplyStopped {
     Apply(#[from] ApplyError),
     #[error(transparent)]
     Fold(#[from] StorageError),
+}
+
+impl ApplyStopped {
+    pub(crate) fn kind(&self) -> FailureKind {
+        match self {
+            Self::Apply(error) => config::of_apply(error),
+            Self::Fold(error) => config::of_storage(error),
+        }
+    }
 }
 
 /// Everything that the thread owns.

@@ -15,7 +15,7 @@ use bank::{BankView, HistoryError, Mismatch, Recount};
 use paxos::Slot;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use storage::RealDisk;
+use storage::{JournalMark, RealDisk};
 use tokio::sync::Semaphore;
 
 /// What one node found in its own books.
@@ -98,10 +98,10 @@ async fn chain_only(bank: &Bank, slot: Option<u64>) -> Option<AuditReport> {
 }
 
 async fn count(bank: &Bank, slot: Option<u64>) -> Option<AuditReport> {
-    let (reader, end) = bank.look(|view| (view.reader(), view.mark().places)).await?;
+    let (reader, end) = bank.look(|view| (view.reader(), view.mark())).await?;
     let counted = tokio::task::spawn_blocking(move || {
         let mut recount = Recount::default();
-        let result = bank::recount_through(&mut recount, &reader, 0, end);
+        let result = bank::recount_through(&mut recount, &reader, JournalMark::START, end);
         (recount, result.map_err(|error| error.to_string()))
     });
     let (recount, result) = counted.await.ok()?;
@@ -115,7 +115,7 @@ fn report(
     group: String,
     node: u16,
     slot: Option<u64>,
-    counted: Option<(Recount, u64, Result<(), String>)>,
+    counted: Option<(Recount, JournalMark, Result<(), String>)>,
 ) -> AuditReport {
     let mark = view.mark();
     let mut broken = Vec::new();
@@ -151,8 +151,8 @@ fn report(
 }
 
 /// Counts what came while the journal was read, and compares.
-fn finish(view: &BankView<'_, RealDisk>, recount: &mut Recount, from: u64) -> Result<(), String> {
-    bank::recount_through(recount, &view.reader(), from, view.mark().places)
+fn finish(view: &BankView<'_, RealDisk>, recount: &mut Recount, from: JournalMark) -> Result<(), String> {
+    bank::recount_through(recount, &view.reader(), from, view.mark())
         .map_err(|error: HistoryError| error.to_string())?;
     recount.compare(view.ledger()).map(drop).map_err(|mismatch: Mismatch| mismatch.to_string())
 }

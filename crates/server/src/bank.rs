@@ -213,7 +213,11 @@ impl Bank {
             role,
             leader: status.leader.map(paxos::NodeId::get),
             ballot: BallotStatus { round: status.ballot.round, node: status.ballot.node },
-            slots: SlotStatus { accepted: status.accepted.get(), chosen: status.chosen.get(), applied },
+            slots: SlotStatus {
+                accepted: status.accepted.get().max(applied),
+                chosen: status.chosen.get().max(applied),
+                applied,
+            },
             checkpoint: gauges.checkpoint.load(Ordering::Acquire),
             lag,
             quorum: status.quorum,

@@ -1,8 +1,11 @@
 //! What one bank node is told when it starts. Nothing in here may change the outcome of a command: that would be an entry
 //! in the log.
 
+use replica::ApplyError;
+use replica::recover::RecoverError;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use storage::{OpenError, StorageError};
 
 /// One node of one bank.
 #[derive(Clone, Debug)]
@@ -73,13 +76,73 @@ pub enum NodeError {
     /// The machine refused a thread or the like.
     #[error("{doing}: {source}")]
     System { doing: &'static str, source: std::io::Error },
-    /// The disk failed while the node ran. Nothing that was acknowledged is lost.
-    #[error("{0}")]
-    Failed(String),
+    /// The node could not go on. Nothing that was acknowledged is lost.
+    #[error("{what}")]
+    Failed { kind: FailureKind, what: String },
+}
+
+/// What is the matter with a node that does not start or cannot go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureKind {
+    /// The disk is full.
+    DiskFull,
+    /// The disk failed.
+    Disk,
+    /// What is on the disk is not what was written, or the disk is not this node's.
+    Damaged,
+    /// A broken invariant.
+    Bug,
+    /// Anything else: the configuration, an address, the machine.
+    Other,
 }
 
 impl NodeError {
+    /// What is the matter, for an exit code.
+    pub fn kind(&self) -> FailureKind {
+        match self {
+            Self::Failed { kind, .. } => *kind,
+            Self::LogGone { .. } => FailureKind::Damaged,
+            Self::Identity(error) => of_open(error),
+            Self::Recover(error) => match error.as_ref() {
+                RecoverError::Open(error) => of_open(error),
+                RecoverError::Log(error) => of_storage(error),
+                RecoverError::Apply(error) => of_apply(error),
+                RecoverError::Gap { .. } | RecoverError::LogBehind { .. } => FailureKind::Damaged,
+            },
+            Self::Lock(_) | Self::NotThisNode { .. } | Self::Config(_) | Self::Listen { .. } | Self::System { .. } => {
+                FailureKind::Other
+            }
+        }
+    }
+
     pub(crate) fn system(doing: &'static str) -> impl FnOnce(std::io::Error) -> Self {
         move |source| Self::System { doing, source }
+    }
+}
+
+pub(crate) fn of_storage(error: &StorageError) -> FailureKind {
+    match error {
+        error if error.is_full() => FailureKind::DiskFull,
+        StorageError::Rot { .. } | StorageError::Diverged { .. } => FailureKind::Damaged,
+        StorageError::Io { .. }
+        | StorageError::Poisoned { .. }
+        | StorageError::TooLarge { .. }
+        | StorageError::Absent { .. } => FailureKind::Disk,
+    }
+}
+
+pub(crate) fn of_apply(error: &ApplyError) -> FailureKind {
+    match error {
+        ApplyError::Storage(error) => of_storage(error),
+        ApplyError::Unknown { .. } => FailureKind::Damaged,
+        ApplyError::OutOfOrder { .. } => FailureKind::Bug,
+    }
+}
+
+fn of_open(error: &OpenError) -> FailureKind {
+    match error {
+        OpenError::Rot { .. } => FailureKind::Damaged,
+        OpenError::Foreign { .. } => FailureKind::Other,
+        OpenError::Failed(error) => of_storage(error),
     }
 }

@@ -21,5 +21,5 @@ mod peers;
 mod replica_loop;
 mod serve;
 
-pub use config::{BankNodeConfig, Exit, NodeError};
+pub use config::{BankNodeConfig, Exit, FailureKind, NodeError};
 pub use node::run_bank_node;

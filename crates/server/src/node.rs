@@ -13,7 +13,7 @@ use crate::apply_loop::{self, ApplyJob, ApplyLoop, Questions};
 use crate::bank::{Bank, Facts, Shared, StopReason};
 use crate::callers::Callers;
 use crate::clock::Clock;
-use crate::config::{BankNodeConfig, Exit, NodeError};
+use crate::config::{self, BankNodeConfig, Exit, FailureKind, NodeError};
 use crate::gauges::{Books, Gauges, SyncObserver};
 use crate::peers::{KnownDisks, Membership, Peers};
 use crate::replica_loop::{self, Inbox, ReplicaLoop};
@@ -73,7 +73,7 @@ pub fn run_bank_node(config: &BankNodeConfig, on_ready: impl FnOnce()) -> Result
 /// The threads of a running node.
 struct Node {
     bank: Bank,
-    failures: mpsc::Receiver<String>,
+    failures: mpsc::Receiver<NodeError>,
     inbox: Inbox,
     peers: Peers,
     apply: apply_loop::ApplyQueue,
@@ -126,7 +126,10 @@ impl Node {
             inbox: inbox.clone(),
         };
         let threads = vec![
-            spawn("replica", failed.clone(), move || replica_loop.run(&tasks).map_err(|error| error.to_string()))?,
+            spawn("replica", failed.clone(), move || {
+                let run = replica_loop.run(&tasks);
+                run.map_err(|error| NodeError::Failed { kind: config::of_storage(&error), what: error.to_string() })
+            })?,
             spawn("apply", failed, move || run_apply(apply_loop, &jobs))?,
         ];
         let bank = Bank::new(Shared {
@@ -153,27 +156,31 @@ impl Node {
             let _ = thread.join();
         }
         let mut failures = self.failures;
-        failures.try_recv().map_or(Ok(()), |failure| Err(NodeError::Failed(failure)))
+        failures.try_recv().map_or(Ok(()), Err)
     }
 }
 
-fn run_apply(apply_loop: ApplyLoop<RealDisk>, jobs: &Receiver<ApplyJob>) -> Result<(), String> {
-    apply_loop.run(jobs).map_err(|error| error.to_string())
+fn run_apply(apply_loop: ApplyLoop<RealDisk>, jobs: &Receiver<ApplyJob>) -> Result<(), NodeError> {
+    let run = apply_loop.run(jobs);
+    run.map_err(|error| NodeError::Failed { kind: error.kind(), what: error.to_string() })
 }
 
 /// Starts a thread without which the node cannot go on: its failure, or its panic, is told.
 fn spawn(
     name: &'static str,
-    failed: mpsc::Sender<String>,
-    run: impl FnOnce() -> Result<(), String> + Send + 'static,
+    failed: mpsc::Sender<NodeError>,
+    run: impl FnOnce() -> Result<(), NodeError> + Send + 'static,
 ) -> Result<JoinHandle<()>, NodeError> {
     let guarded = move || {
         let failure = match catch_unwind(AssertUnwindSafe(run)) {
             Ok(Ok(())) => return,
             Ok(Err(failure)) => failure,
-            Err(_) => {
-                format!("the {name} thread found a broken invariant (see above): this is a bug, please report it")
-            }
+            Err(_) => NodeError::Failed {
+                kind: FailureKind::Bug,
+                what: format!(
+                    "the {name} thread found a broken invariant (see above): this is a bug, please report it"
+                ),
+            },
         };
         // A full channel means that the node is ending for another reason already.
         let _ = failed.try_send(failure);

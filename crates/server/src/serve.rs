@@ -51,7 +51,7 @@ pub(crate) async fn serve(
     bank: &Bank,
     metrics: Metrics,
     listeners: (TcpListener, TcpListener),
-    failures: &mut mpsc::Receiver<String>,
+    failures: &mut mpsc::Receiver<NodeError>,
     on_ready: impl FnOnce(),
 ) -> Result<Exit, NodeError> {
     let token = config.operator_token.as_deref().map(|token| {
@@ -101,14 +101,14 @@ pub(crate) async fn serve(
 }
 
 /// Waits for the word to stop, or for a failure.
-async fn wait(bank: &Bank, failures: &mut mpsc::Receiver<String>) -> Result<StopReason, NodeError> {
+async fn wait(bank: &Bank, failures: &mut mpsc::Receiver<NodeError>) -> Result<StopReason, NodeError> {
     let mut asked = bank.stop_asked();
     tokio::select! {
         reason = asked.wait_for(Option::is_some) => {
             let reason = reason.ok().and_then(|reason| *reason);
             Ok(reason.unwrap_or(StopReason::Signal))
         }
-        Some(failure) = failures.recv() => Err(NodeError::Failed(failure)),
+        Some(failure) = failures.recv() => Err(failure),
     }
 }
 

@@ -6,7 +6,7 @@ use ledger::{AccountId, Amount, Command, Currency, Owner, Placer, Reference, Req
 use paxos::{Batch, Slot};
 use replica::{Applier, ApplierSettings, Tag, Tagged, request};
 use std::path::Path;
-use storage::{FaultyDisk, Owner as DiskOwner};
+use storage::{FaultyDisk, JournalMark, Owner as DiskOwner};
 
 const ALICE: u128 = 0x0190_0000_0000_7000_8000_0000_0000_0001;
 const BOB: u128 = 0x0190_0000_0000_7000_8000_0000_0000_0002;
@@ -80,7 +80,7 @@ fn the_journal_alone_gives_the_books() {
     let bank = Bank::with_a_day_of_business();
     let view = BankView::new(&bank.applier);
     let mut recount = Recount::default();
-    recount_through(&mut recount, &view.reader(), 0, view.mark().places).expect("the journal adds up");
+    recount_through(&mut recount, &view.reader(), JournalMark::START, view.mark()).expect("the journal adds up");
     let totals = recount.compare(view.ledger()).expect("the books are what the journal says");
     assert_eq!(totals.len(), 1);
     assert_eq!((totals[0].1.debits, totals[0].1.credits), (140_00, 140_00));

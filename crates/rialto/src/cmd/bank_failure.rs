@@ -1,6 +1,6 @@
 //! Why a node ended, as its operator needs it: the node's own sentence, what to do, and the exit code.
 
-use server::{BankNodeConfig, NodeError};
+use server::{BankNodeConfig, FailureKind, NodeError};
 
 use crate::failure::{Code, Failure};
 
@@ -14,45 +14,19 @@ pub(super) fn explain(error: &NodeError, config: &BankNodeConfig) -> Failure {
         }
         NodeError::Lock(_) => Failure::cannot_start(error.to_string())
             .line("two processes on one directory would vote twice: stop the other one first"),
-        NodeError::Identity(_) | NodeError::Recover(_) | NodeError::Failed(_) => match Disaster::of(error) {
-            Disaster::Rot => damaged(error, config),
-            Disaster::Full | Disaster::Failing => disk(error, config),
-            Disaster::Bug => Failure::new(format!("node {node} stops: {error}")).with_code(Code::Bug),
-            Disaster::Other => Failure::cannot_start(error.to_string()),
+        NodeError::Identity(_)
+        | NodeError::Recover(_)
+        | NodeError::Failed { .. }
+        | NodeError::LogGone { .. }
+        | NodeError::NotThisNode { .. }
+        | NodeError::Config(_)
+        | NodeError::Listen { .. }
+        | NodeError::System { .. } => match error.kind() {
+            FailureKind::Damaged => damaged(error, config),
+            FailureKind::DiskFull | FailureKind::Disk => disk(error, config),
+            FailureKind::Bug => Failure::new(format!("node {node} stops: {error}")).with_code(Code::Bug),
+            FailureKind::Other => Failure::cannot_start(error.to_string()),
         },
-        NodeError::LogGone { .. } => damaged(error, config),
-        NodeError::NotThisNode { .. } | NodeError::Config(_) | NodeError::Listen { .. } | NodeError::System { .. } => {
-            Failure::cannot_start(error.to_string())
-        }
-    }
-}
-
-/// What a failure of storage is to the one who has to act on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Disaster {
-    Full,
-    Failing,
-    Rot,
-    Bug,
-    Other,
-}
-
-impl Disaster {
-    /// The node's threads tell their end as a sentence, so the sentence decides: storage's wording of rot and of a full
-    /// disk is fixed, and an integration test sees rot arrive here as its exit code.
-    fn of(error: &NodeError) -> Disaster {
-        let text = error.to_string();
-        if text.contains("no space left") || text.contains("quota exceeded") {
-            Disaster::Full
-        } else if text.contains("is damaged") || text.contains("has diverged") || text.contains("is missing") {
-            Disaster::Rot
-        } else if text.contains("this is a bug") {
-            Disaster::Bug
-        } else if matches!(error, NodeError::Failed(_)) {
-            Disaster::Failing
-        } else {
-            Disaster::Other
-        }
     }
 }
 
@@ -65,7 +39,7 @@ fn damaged(error: &NodeError, config: &BankNodeConfig) -> Failure {
 
 fn disk(error: &NodeError, config: &BankNodeConfig) -> Failure {
     let failure = Failure::new(format!("node {} stops: {error}", config.node)).with_code(Code::Disk);
-    if Disaster::of(error) == Disaster::Full {
+    if error.kind() == FailureKind::DiskFull {
         failure.line("nothing is lost; free at least 128 MiB and start it again")
     } else {
         failure.line("nothing that was acknowledged is lost; start it again when the disk is well")

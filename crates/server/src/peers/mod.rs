@@ -23,6 +23,7 @@ mod outbox;
 mod reader;
 mod writer;
 
+use crate::config::NodeError;
 use crate::replica_loop::Inbox;
 pub(crate) use known::KnownDisks;
 use outbox::Outbox;
@@ -85,7 +86,7 @@ pub(crate) struct Peers {
     peers: Arc<BTreeMap<NodeId, Peer>>,
     known: Arc<KnownDisks>,
     /// Told when this node must stop, because its peers know another disk of it.
-    failed: mpsc::Sender<String>,
+    failed: mpsc::Sender<NodeError>,
 }
 
 impl Peers {
@@ -95,7 +96,7 @@ impl Peers {
         listener: TcpListener,
         inbox: &Inbox,
         known: KnownDisks,
-        failed: mpsc::Sender<String>,
+        failed: mpsc::Sender<NodeError>,
     ) -> std::io::Result<Self> {
         let others = membership.peers.iter().filter(|(node, _)| **node != membership.me);
         let peers: BTreeMap<NodeId, Peer> =

@@ -4,6 +4,7 @@ use super::frame::{self, Greeting, Reply};
 use super::known::Recognized;
 use super::outbox::Taken;
 use super::{Membership, Peers, SILENCE_MAX};
+use crate::config::{FailureKind, NodeError};
 use crate::replica_loop::Inbox;
 use paxos::NodeId;
 use replica::Input;
@@ -59,10 +60,11 @@ fn run(to: NodeId, membership: &Membership, peers: &Peers, inbox: &Inbox) {
             }
             Err(NoConnection::OtherDisk(why)) => {
                 // A full channel means that the node is ending already.
-                let _ = peers.failed.try_send(format!(
+                let what = format!(
                     "{why}; an empty or older disk has forgotten its promises and must not vote under the old number: \
                      put the old directory back"
-                ));
+                );
+                let _ = peers.failed.try_send(NodeError::Failed { kind: FailureKind::Damaged, what });
                 return;
             }
             Err(refusal) => {
