@@ -21,6 +21,9 @@ use tracing::{info, warn};
 /// Jobs that wait, at most: beyond it the replica's thread waits, and with it the peers and the callers.
 const JOBS_MAX: usize = 16_384;
 
+/// Enough to let payments go first, not so much that a loaded machine never writes a checkpoint.
+const CHECKPOINT_NICENESS: i32 = 5;
+
 /// A question to the books; told nothing when it cannot be answered in time.
 pub(crate) type Question<D> = Box<dyn FnOnce(Option<&BankView<'_, D>>) + Send>;
 
@@ -128,6 +131,12 @@ pub(crate) struct ApplyLoop<D: Disk> {
     pub(crate) folded: Arc<Mutex<Option<Result<Folded<D>, StorageError>>>>,
 }
 
+/// A checkpoint has time: the thread that calls this gets the processor only as far as payments leave it. Where the
+/// kernel does not let a thread give way the checkpoint merely disturbs more.
+fn give_way() {
+    let _ = rustix::process::setpriority_process(None, CHECKPOINT_NICENESS);
+}
+
 impl<D: Disk> ApplyLoop<D> {
     /// Runs until told to stop, or until the disk fails.
     pub(crate) fn run(mut self, jobs: &Receiver<ApplyJob>) -> Result<(), ApplyStopped> {
@@ -184,6 +193,7 @@ impl<D: Disk> ApplyLoop<D> {
     fn fold(&self, job: FoldJob<D>) {
         let (folded, queue) = (Arc::clone(&self.folded), self.queue.clone());
         let run = move || {
+            give_way();
             // Whatever becomes of the job, the apply thread is told: a panic there must stop the node, too.
             let result = catch_unwind(AssertUnwindSafe(|| job.run())).ok();
             *folded.lock().unwrap_or_else(PoisonError::into_inner) = result;

@@ -15,8 +15,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use hashbrown::HashMap;
-
+use super::changes::Changes;
 use super::manifest::{Listed, Manifest};
 use super::run::{Run, RunCursor, RunWriter};
 use super::table::{Table, TableCursor, TableWriter};
@@ -24,12 +23,10 @@ use super::{Place, Put, Version};
 use crate::{Disk, JournalMark, JournalReader, JournalRecord, StorageError};
 
 /// So many runs of about the same size become one.
-const FAN_IN: usize = 4;
+const FAN_IN: usize = 8;
 
 /// Calls back for each key that a record changes.
 type Effects = fn(&JournalRecord, Put<'_>);
-/// Newest value by key; None for removed.
-type Changes = HashMap<Vec<u8>, Option<Vec<u8>>, foldhash::fast::FixedState>;
 
 /// One step of the checkpoint, for a background thread.
 pub struct FoldJob<D: Disk> {
@@ -78,7 +75,7 @@ impl<D: Disk> FoldJob<D> {
     fn write_files(&self, table: u64, run: u64) -> Result<Version<D>, StorageError> {
         self.journal.sync(self.to.places)?;
         let (changes, ids) = self.read_journal()?;
-        let table = Arc::new(self.write_table(table, changes)?);
+        let table = Arc::new(self.write_table(table, &changes)?);
         let runs = self.write_run(run, ids)?;
         self.place.sync_names()?;
         let manifest = Manifest {
@@ -95,7 +92,7 @@ impl<D: Disk> FoldJob<D> {
         let mut changes = Changes::default();
         let mut ids = Vec::new();
         self.journal.check(self.from.manifest.mark, self.to, |place, record| {
-            (self.effects)(record, &mut |key, value| note(&mut changes, key, value));
+            (self.effects)(record, &mut |key, value| changes.note(key, value));
             ids.extend((self.id)(record).map(|id| (id, place)));
         })?;
         #[cfg(feature = "controls")]
@@ -111,24 +108,22 @@ impl<D: Disk> FoldJob<D> {
         Ok((changes, ids))
     }
 
-    fn write_table(&self, number: u64, changes: Changes) -> Result<Table<D>, StorageError> {
-        let mut changes: Vec<(Vec<u8>, Option<Vec<u8>>)> = changes.into_iter().collect();
-        changes.sort_unstable();
+    fn write_table(&self, number: u64, changes: &Changes) -> Result<Table<D>, StorageError> {
         let mut old = TableCursor::new(self.from.table.clone())?;
         let mut new = TableWriter::create(&self.place.disk, &self.place.store_dir, number, self.place.owner)?;
-        let mut changes = changes.into_iter().peekable();
+        let mut changes = changes.sorted().peekable();
         loop {
             let order = match (old.current(), changes.peek()) {
                 (None, None) => break,
                 (Some(_), None) => Ordering::Less,
                 (None, Some(_)) => Ordering::Greater,
-                (Some((key, _)), Some((changed, _))) => key.cmp(changed),
+                (Some((key, _)), Some((changed, _))) => key.cmp(*changed),
             };
             if order == Ordering::Less {
                 let (key, value) = old.current().expect("an old entry comes first");
                 new.put(key, value)?;
             } else if let Some((key, Some(value))) = changes.next() {
-                new.put(&key, &value)?;
+                new.put(key, value)?;
             }
             if order != Ordering::Greater {
                 old.advance()?;
@@ -164,21 +159,8 @@ impl<D: Disk> FoldJob<D> {
     }
 }
 
-fn note(changes: &mut Changes, key: &[u8], value: Option<&[u8]>) {
-    match (changes.get_mut(key), value) {
-        (Some(Some(known)), Some(value)) => {
-            known.clear();
-            known.extend_from_slice(value);
-        }
-        (Some(known), value) => *known = value.map(<[u8]>::to_vec),
-        (None, value) => {
-            changes.insert(key.to_vec(), value.map(<[u8]>::to_vec));
-        }
-    }
-}
-
 /// How many of the newest runs (sizes from the oldest to the newest) become one with a new one of `new` ids: a run joins
-/// when at least [`FAN_IN`] would be of its size class or a smaller one. So each id is written about log₄ times.
+/// when at least [`FAN_IN`] would be of its size class or a smaller one. So each id is written about log₈ times.
 fn due_for_merge(sizes: &[u64], new: u64) -> usize {
     let (mut due, mut merged) = (0, new);
     loop {
@@ -250,14 +232,16 @@ mod tests {
     use super::due_for_merge;
 
     #[test]
-    fn four_runs_of_a_size_become_one() {
-        assert_eq!(due_for_merge(&[], 1000), 0);
-        assert_eq!(due_for_merge(&[1000, 1000], 1000), 0);
-        assert_eq!(due_for_merge(&[1000, 1000, 1000], 1000), 3);
-        assert_eq!(due_for_merge(&[4000, 1000, 1000, 1000], 1000), 3, "the large one waits for its like");
-        assert_eq!(due_for_merge(&[4000, 4000, 4000, 1000, 1000, 1000], 1000), 6, "and then goes along");
+    fn eight_runs_of_a_size_become_one() {
+        let (large, small, alike) = (8_000, 1_000, [1_000; 7]);
+        assert_eq!(due_for_merge(&[], small), 0);
+        assert_eq!(due_for_merge(&alike[1..], small), 0);
+        assert_eq!(due_for_merge(&alike, small), 7);
+        assert_eq!(due_for_merge(&[&[large], alike.as_slice()].concat(), small), 7, "the large one waits for its like");
+        let with_larges = [[large; 7].as_slice(), alike.as_slice()].concat();
+        assert_eq!(due_for_merge(&with_larges, small), 14, "and then goes along");
         assert_eq!(due_for_merge(&[10_000_000, 10, 10], 1_000_000), 0);
-        assert_eq!(due_for_merge(&[10, 10, 10], 1_000_000), 3, "smaller ones in the way go along");
+        assert_eq!(due_for_merge(&[10; 7], 1_000_000), 7, "smaller ones in the way go along");
     }
 
     #[test]
@@ -267,7 +251,7 @@ mod tests {
             let due = due_for_merge(&sizes, 1000);
             let merged = sizes.split_off(sizes.len() - due).iter().sum::<u64>() + 1000;
             sizes.push(merged);
-            assert!(sizes.len() <= 18, "{sizes:?}");
+            assert!(sizes.len() <= 30, "{sizes:?}");
         }
     }
 }

@@ -7,6 +7,7 @@
 //! Readers of the present version need no lock and are not disturbed: files of an older version stay readable while
 //! somebody holds them.
 
+mod changes;
 mod filter;
 mod fold;
 mod manifest;
@@ -31,7 +32,7 @@ pub type Put<'a> = &'a mut (dyn FnMut(&[u8], Option<&[u8]>) + 'a);
 
 /// What a journal record means for the checkpoint. Rules have no state: the same record always means the same.
 pub trait FoldRules {
-    /// Calls `put` for each key (≤ 64 bytes) that the record gives another value (≤ 1 KiB; None removes the key).
+    /// Calls `put` for each key (≤ 23 bytes) that the record gives another value (≤ 1 KiB; None removes the key).
     fn effects(record: &JournalRecord, put: Put<'_>);
     /// The id whose outcome the record is, if it is one.
     fn id(record: &JournalRecord) -> Option<u128>;

@@ -10,13 +10,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::changes::LONGEST_KEY;
 use super::writer::{FileWriter, read_exactly};
 use crate::checksum::{FileKind, Seal};
 use crate::{Disk, DiskFile, OpenError, Owner, StorageError};
 
 const BLOCK: usize = 64 << 10;
 const BLOCK_HEAD: usize = 12;
-const LONGEST_KEY: usize = 64;
 const LONGEST_VALUE: usize = 1024;
 
 /// A finished table.
@@ -62,7 +62,7 @@ impl<D: Disk> TableWriter<D> {
     }
 
     pub(super) fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), StorageError> {
-        assert!(key.len() <= LONGEST_KEY && value.len() <= LONGEST_VALUE, "a key has at most 64 bytes, a value 1024");
+        assert!(key.len() <= LONGEST_KEY && value.len() <= LONGEST_VALUE, "a key has at most 23 bytes, a value 1024");
         if self.block.len() + 3 + key.len() + value.len() > BLOCK {
             self.end_block(BLOCK)?;
         }
