@@ -150,19 +150,32 @@ impl World {
         self.nodes[node].disk.full(Some(used + room));
     }
 
-    /// The disk fails at one of the next operations, which ends the process there.
+    /// The disk fails at one of the next operations, which ends the process there: any of them, one that writes, or the
+    /// next that needs more room, of which it then gets nothing at all (a write that fails has mostly written a part).
     fn arm(&mut self, node: usize, operations_max: u64) {
         let operations = self.random.below(operations_max);
+        let disk = &self.nodes[node].disk;
+        match self.random.below(3) {
+            0 => disk.fail_once_after(operations, ErrorKind::Other),
+            1 => disk.fail_once_after(operations, ErrorKind::StorageFull),
+            _ => disk.full(Some(disk.used())),
+        }
         self.nodes[node].armed = true;
-        self.nodes[node].disk.fail_once_after(operations, ErrorKind::Other);
         self.note(Who::Node(node), "armed");
     }
 
-    /// A start, too, may end at any operation of the disk; the first ones more often, for a directory is made only once.
+    /// A start, too, may end at any operation of the disk; the first one more often, for a directory is made only once.
     pub(crate) fn arm_start(&mut self, node: usize) {
-        let chance = if self.nodes[node].boot < 2 { 600 } else { 150 };
+        let chance = if self.nodes[node].boot == 0 { 600 } else { 100 };
         if self.has(Fault::CrashAtDiskOperation) && self.random.chance(chance) {
             self.arm(node, 40);
+        }
+    }
+
+    /// A disk that has just been written to for the first time is without room a moment later, now and then.
+    pub(crate) fn arm_first_steps(&mut self, node: usize) {
+        if self.has(Fault::CrashAtDiskOperation) && self.nodes[node].boot == 1 && self.random.chance(300) {
+            self.arm(node, 20);
         }
     }
 

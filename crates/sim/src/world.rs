@@ -262,6 +262,7 @@ impl World {
                 for peer in (0..self.plan.nodes).filter(|peer| *peer != node) {
                     self.dial_soon(node, peer, 5_000);
                 }
+                self.arm_first_steps(node);
                 self.begin_fold(node)
             }
             Err(Stop::Disk(why)) => {
@@ -311,7 +312,8 @@ impl World {
                 let now = self.schedule.now_us();
                 self.trace.event(now, Who::Node(node), "disk error", &[], || why);
                 self.tally.crashes_in_disk += 1;
-                let end = self.random.pick(&[End::Killed, End::PowerLoss]);
+                // The process ends itself; that the machine goes down in the same moment is the rarer case.
+                let end = self.random.pick(&[End::Killed, End::Killed, End::Killed, End::PowerLoss]);
                 self.crash(node, end);
                 Ok(())
             }
