@@ -6,6 +6,7 @@
 use crate::callers::Callers;
 use crate::config::{self, FailureKind};
 use crate::gauges::{Books, Gauges};
+use crate::writeback::Writeback;
 use bank::{BankView, Machine};
 use paxos::{Batch, Slot};
 use replica::{Applier, ApplyError};
@@ -122,6 +123,7 @@ pub(crate) struct ApplyLoop<D: Disk> {
     pub(crate) questions: Arc<Questions<D>>,
     pub(crate) gauges: Arc<Gauges>,
     pub(crate) queue: ApplyQueue,
+    pub(crate) writeback: Writeback,
     /// Reads that wait for their slot.
     pub(crate) reads: BTreeMap<Slot, Vec<u64>>,
     /// A fold that waits for the log's sync: a checkpoint must never be ahead of the log's mark of what is chosen, or
@@ -165,6 +167,7 @@ impl<D: Disk> ApplyLoop<D> {
 
     fn apply(&mut self, slot: Slot, batch: &Batch) -> Result<(), ApplyStopped> {
         let answers = self.applier.apply(slot, batch)?;
+        self.writeback.written(self.applier.places());
         let accounts = self.applier.machine().ledger().account_count();
         self.gauges.set_books(Books { mark: self.applier.mark(), accounts });
         let posted: u64 = answers.iter().map(|applied| bank::posted(&applied.answer)).sum();

@@ -20,6 +20,7 @@ pub mod page;
 mod peers;
 mod replica_loop;
 mod serve;
+mod writeback;
 
 pub use config::{BankNodeConfig, Exit, FailureKind, NodeError};
 pub use node::run_bank_node;

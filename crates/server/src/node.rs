@@ -18,6 +18,7 @@ use crate::gauges::{Books, Gauges, SyncObserver};
 use crate::peers::{KnownDisks, Membership, Peers};
 use crate::replica_loop::{self, Inbox, ReplicaLoop};
 use crate::serve;
+use crate::writeback::Writeback;
 use bank::Machine;
 use paxos::NodeId;
 use replica::recover::{self, Opened, RecoverError, Start};
@@ -103,8 +104,10 @@ impl Node {
         let peers = Peers::start(membership, peer_listener, &inbox, known, failed.clone())
             .map_err(NodeError::system("starting peers"))?;
 
+        let writeback = Writeback::start(applier.reader())?;
         let apply_loop = ApplyLoop {
             applier,
+            writeback,
             me: config.node,
             boot,
             callers: Arc::clone(&callers),
