@@ -6,8 +6,8 @@
 //! asking first. With an operator token every call must carry it; whoever has it may call by any name.
 
 use axum::extract::{Request, State};
-use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
+use axum::http::{HeaderMap, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -125,8 +125,15 @@ fn is_loopback(authority: &str) -> bool {
 pub async fn admit(State(guard): State<Guard>, request: Request, next: Next) -> Response {
     match guard.admit(request.headers()) {
         Ok(()) => next.run(request).await,
+        // With a token anybody may have the page's own files, which hold nothing: the page then asks for the token.
+        Err(_) if guard.token.is_some() && is_page_file(&request) => next.run(request).await,
         Err(problem) => super::answer::Refusal::from(problem).into_response(),
     }
+}
+
+fn is_page_file(request: &Request) -> bool {
+    let path = request.uri().path();
+    request.method() == Method::GET && (path == "/" || path.starts_with("/assets/"))
 }
 
 /// The layer around the services of gRPC but health.

@@ -37,4 +37,8 @@ async fn with_a_token_every_call_but_health_must_carry_it() {
     assert_eq!(served.get("/livez").await.status, 200);
     assert_eq!(served.get("/readyz").await.status, 200);
     served.get("/metrics").await.assert_problem(401, "unauthorized");
+    // The page's own files are for everybody, so that it can ask for the token; its stream is not.
+    assert_ne!(served.get("/").await.status, 401);
+    assert_ne!(served.get("/assets/page.css").await.status, 401);
+    served.get("/events").await.assert_problem(401, "unauthorized");
 }
