@@ -72,6 +72,10 @@ pub struct Applier<S, D: Disk> {
     recent: IdMap<u64>,
     /// Ids that the fold under way covers.
     folding: Option<IdMap<u64>>,
+    /// An empty map that has the room of a full one: growing one in the middle of a batch would stop payments.
+    spare: IdMap<u64>,
+    /// Ids of the batch that is being applied; empty between two.
+    of_batch: IdMap<u64>,
     chains: VecDeque<(u64, [u8; 32])>,
     #[cfg(feature = "controls")]
     control: Option<Control>,
@@ -117,8 +121,10 @@ impl<S: StateMachine, D: Disk> Applier<S, D> {
             chains: VecDeque::from([(mark.slot, mark.chain)]),
             store,
             settings,
-            recent: id_map(settings),
+            recent: roomy_id_map(settings),
             folding: None,
+            spare: roomy_id_map(settings),
+            of_batch: id_map(settings),
             #[cfg(feature = "controls")]
             control: None,
         })
@@ -180,14 +186,13 @@ impl<S: StateMachine, D: Disk> Applier<S, D> {
         }
         let known = self.look_up(&ids)?;
         self.journal.begin(slot);
-        let of_batch = HashMap::with_capacity_and_hasher(ids.len(), hasher(self.settings));
-        let mut port = Port { journal: &mut self.journal, known, of_batch };
+        let mut port = Port { journal: &mut self.journal, known, of_batch: &mut self.of_batch };
         let at = At { slot, clock_ms: requests.clock_ms };
         let mut answers = Vec::with_capacity(requests.requests.len());
         for tagged in requests.requests {
             answers.push(Applied { tag: tagged.tag, answer: self.machine.apply(at, &tagged.request, &mut port) });
         }
-        self.recent.extend(port.of_batch);
+        self.recent.extend(self.of_batch.drain());
         self.journal.finish()?;
         self.applied = slot;
         self.remember_chain(slot);
@@ -241,7 +246,7 @@ impl<S: StateMachine, D: Disk> Applier<S, D> {
     }
 
     fn fold(&mut self, to: JournalMark) -> FoldJob<D> {
-        let covered = std::mem::replace(&mut self.recent, id_map(self.settings));
+        let covered = std::mem::replace(&mut self.recent, std::mem::take(&mut self.spare));
         self.folding = Some(covered);
         let job = self.store.fold(self.journal.reader(), to, Rules::<S>(PhantomData));
         #[cfg(feature = "controls")]
@@ -254,7 +259,10 @@ impl<S: StateMachine, D: Disk> Applier<S, D> {
     /// The job is done: checkpoint and id run are durable. Returns the slot that they cover.
     pub fn install(&mut self, done: Folded<D>) -> Slot {
         self.store.install(done);
-        self.folding = None;
+        if let Some(mut covered) = self.folding.take() {
+            covered.clear();
+            self.spare = covered;
+        }
         self.checkpoint()
     }
 
@@ -317,6 +325,13 @@ fn hasher(settings: ApplierSettings) -> foldhash::fast::FixedState {
     foldhash::fast::FixedState::with_seed(settings.hash_seed)
 }
 
+/// With room for all ids between two folds, as far as that is bounded.
+fn roomy_id_map(settings: ApplierSettings) -> IdMap<u64> {
+    const ROOM_MAX: u64 = 1 << 21;
+    let room = usize::try_from(settings.fold_records.min(ROOM_MAX)).unwrap_or(0);
+    HashMap::with_capacity_and_hasher(room, hasher(settings))
+}
+
 fn id_map<V>(settings: ApplierSettings) -> IdMap<V> {
     HashMap::with_hasher(hasher(settings))
 }
@@ -327,7 +342,7 @@ struct Port<'a, D: Disk> {
     /// Records of earlier batches.
     known: IdMap<JournalRecord>,
     /// Places of records of this batch.
-    of_batch: IdMap<u64>,
+    of_batch: &'a mut IdMap<u64>,
 }
 
 impl<D: Disk> JournalPort for Port<'_, D> {

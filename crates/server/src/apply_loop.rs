@@ -23,7 +23,7 @@ use tracing::{info, warn};
 const JOBS_MAX: usize = 16_384;
 
 /// Enough to let payments go first, not so much that a loaded machine never writes a checkpoint.
-const CHECKPOINT_NICENESS: i32 = 5;
+const CHECKPOINT_NICENESS: i32 = 10;
 
 /// A question to the books; told nothing when it cannot be answered in time.
 pub(crate) type Question<D> = Box<dyn FnOnce(Option<&BankView<'_, D>>) + Send>;

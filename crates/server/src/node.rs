@@ -209,6 +209,7 @@ fn open(
         now: clock.now(),
     };
     check_log_is_there(config)?;
+    check_log_is_whole(config, &start.log)?;
     let machine = Machine::new(hash_seed);
     let progress = |done, all| info!(event = "replaying", slots = done, of = all);
     let opened = recover::open(&RealDisk, &config.data, machine, start, progress).map_err(Box::<RecoverError>::new)?;
@@ -228,6 +229,32 @@ fn check_log_is_there(config: &BankNodeConfig) -> Result<(), NodeError> {
     let is_empty = || std::fs::read_dir(&log).map_or(true, |mut entries| entries.next().is_none());
     if config.data.join(STARTED).exists() && is_empty() {
         return Err(NodeError::LogGone { log });
+    }
+    Ok(())
+}
+
+/// Every segment is as long as it will ever be before it holds its first record. A shorter one has lost its end, and what
+/// told that there was one with it: without this, the rest would pass for a log whose votes were never cast.
+fn check_log_is_whole(config: &BankNodeConfig, options: &LogOptions) -> Result<(), NodeError> {
+    let reading = "measuring the log";
+    let entries = match std::fs::read_dir(config.data.join("log")) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(NodeError::system(reading)(error)),
+    };
+    for entry in entries {
+        let entry = entry.map_err(NodeError::system(reading))?;
+        let is_segment = entry.file_name().to_str().is_some_and(|name| name.parse::<u64>().is_ok());
+        let bytes = entry.metadata().map_err(NodeError::system(reading))?.len();
+        if is_segment && bytes < options.segment_bytes {
+            let what = format!(
+                "{} at {bytes} is damaged: it ends there, and a segment has {} bytes from the beginning; with its end \
+                 this node lost promises and votes, and must not vote under its number",
+                entry.path().display(),
+                options.segment_bytes
+            );
+            return Err(NodeError::Failed { kind: FailureKind::Damaged, what });
+        }
     }
     Ok(())
 }

@@ -124,7 +124,11 @@ impl Greeting {
     /// Whatever is not a greeting: a stranger's bytes, or another version's.
     pub(crate) fn read(from: &mut impl Read) -> io::Result<Self> {
         let not_ours = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
-        let body = read_frame(from, GREETING_BYTES_MAX)?.ok_or_else(|| not_ours("nothing was said"))?;
+        let body = read_frame(from, GREETING_BYTES_MAX).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => not_ours("a greeting cut short"),
+            _ => error,
+        })?;
+        let body = body.ok_or_else(|| not_ours("nothing was said"))?;
         let rest = body.strip_prefix(MAGIC.as_slice()).ok_or_else(|| not_ours("not a Rialto node"))?;
         let (version, rest) = rest.split_first().ok_or_else(|| not_ours("a greeting cut short"))?;
         if *version != VERSION {

@@ -6,12 +6,12 @@ use super::{Membership, Peers, SILENCE_MAX};
 use crate::replica_loop::Inbox;
 use paxos::NodeId;
 use replica::{Input, wire};
-use std::io::{self, BufReader};
+use std::io::{self, BufReader, Read};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tracing::warn;
 
 /// How long a caller may take to say who it is.
@@ -24,6 +24,8 @@ const READ_BUFFER: usize = 256 << 10;
 pub(super) fn listen(listener: TcpListener, membership: Arc<Membership>, peers: Peers, inbox: Inbox) -> io::Result<()> {
     let strangers = Arc::new(AtomicUsize::new(0));
     let accept = move || {
+        // Told once for each crowd, not for each in it.
+        let mut crowded = false;
         for stream in listener.incoming() {
             let Ok(stream) = stream else {
                 // Out of file handles, most likely: others close some in a moment.
@@ -34,8 +36,12 @@ pub(super) fn listen(listener: TcpListener, membership: Arc<Membership>, peers: 
                 return;
             }
             if strangers.load(Ordering::Relaxed) >= STRANGERS_MAX {
+                if !std::mem::replace(&mut crowded, true) {
+                    refuse(stream.peer_addr().ok(), &format!("{STRANGERS_MAX} others have not said yet who they are"));
+                }
                 continue;
             }
+            crowded = false;
             strangers.fetch_add(1, Ordering::Relaxed);
             let (membership, peers, inbox) = (Arc::clone(&membership), peers.clone(), inbox.clone());
             let served = Arc::clone(&strangers);
@@ -74,17 +80,41 @@ fn refuse(address: Option<SocketAddr>, why: &str) {
 fn greet(stream: &mut TcpStream, membership: &Membership, known: &KnownDisks) -> Result<NodeId, String> {
     let limits = || {
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(GREETING_TIMEOUT))?;
         stream.set_write_timeout(Some(GREETING_TIMEOUT))
     };
     limits().map_err(|error| error.to_string())?;
-    let greeting = Greeting::read(stream).map_err(|error| error.to_string())?;
+    let greeting = Greeting::read(&mut Hurried { stream, until: Instant::now() + GREETING_TIMEOUT })
+        .map_err(|error| error.to_string())?;
     let (reply, welcome) = match check(&greeting, membership) {
         Ok(from) => recognize(from, greeting.disk, membership, known),
         Err(why) => (Reply::Refused(why.clone()), Err(why)),
     };
     reply.write(stream).map_err(|error| error.to_string())?;
     welcome
+}
+
+/// Reads until a moment in time, however little comes at once: a stranger that drips holds no thread for longer.
+struct Hurried<'a> {
+    stream: &'a TcpStream,
+    until: Instant,
+}
+
+impl Read for Hurried<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let late = || {
+            let what = format!("it did not say who it is within {} s", GREETING_TIMEOUT.as_secs());
+            io::Error::new(io::ErrorKind::TimedOut, what)
+        };
+        let left = self.until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(late());
+        }
+        self.stream.set_read_timeout(Some(left))?;
+        self.stream.read(buffer).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => late(),
+            _ => error,
+        })
+    }
 }
 
 /// Is it the disk that this member was first met with?
