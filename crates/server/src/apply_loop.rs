@@ -28,6 +28,9 @@ const CHECKPOINT_NICENESS: i32 = 10;
 /// A question to the books; told nothing when it cannot be answered in time.
 pub(crate) type Question<D> = Box<dyn FnOnce(Option<&BankView<'_, D>>) + Send>;
 
+/// What a background job ended with.
+type FoldResult<D> = Result<Folded<D>, StorageError>;
+
 /// What the thread may be told, by threads that know nothing of the disk's type.
 pub(crate) enum ApplyJob {
     Apply(Slot, Batch),
@@ -130,7 +133,7 @@ pub(crate) struct ApplyLoop<D: Disk> {
     /// after a power cut nobody could serve those slots to a node that lacks them.
     pub(crate) waiting_fold: Option<FoldJob<D>>,
     /// Where the background job leaves its result.
-    pub(crate) folded: Arc<Mutex<Option<Result<Folded<D>, StorageError>>>>,
+    pub(crate) folded: Arc<Mutex<Option<FoldResult<D>>>>,
 }
 
 /// A checkpoint has time: the thread that calls this gets the processor only as far as payments leave it. Where the

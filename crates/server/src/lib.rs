@@ -1,6 +1,6 @@
 //! The shell: one node of a bank as a process, with its threads, its peers, HTTP, gRPC and the web page.
 //!
-//! In reading order: [`node`] (how the parts are put together), `replica_loop` and `apply_loop` (the two threads that
+//! In reading order: `node` (how the parts are put together), `replica_loop` and `apply_loop` (the two threads that
 //! own all state), `peers`, [`bank`] (the handle that the edges use), `edge` (HTTP and gRPC), `page`, `serve`.
 //!
 //! The protocol and the rules of money are not here: this crate gives them threads, sockets, files and the time.

@@ -25,7 +25,7 @@ pub struct Snapshot {
     pub transfers: u64,
     /// Every node of the group, by number.
     pub nodes: Vec<NodeCard>,
-    /// Newest first; [`LATEST_MAX`](super::feed::LATEST_MAX) of them are sent at most.
+    /// Newest first; `LATEST_MAX` of them are sent at most.
     pub latest: Vec<LatestTransfer>,
     pub changed: Changed,
 }

@@ -22,7 +22,7 @@ impl Screen {
     }
 
     pub(crate) fn progress(&self, doing: &str, done: usize, all: usize) {
-        let filled = if all == 0 { BAR } else { (done.min(all) * BAR) / all };
+        let filled = (done.min(all) * BAR).checked_div(all).unwrap_or(BAR);
         self.line(&format!("{doing:<20} {}{}", "▇".repeat(filled), "·".repeat(BAR - filled)));
     }
 
