@@ -1,7 +1,7 @@
 //! The one door of the rules to the books.
 //!
 //! The rules read and write through [`Books`] and nothing else, so the same rules run on memory (beside this, in
-//! [`crate::memory`]) and could run inside the database of a bank that keeps its books there.
+//! `crate::memory`) and could run inside the database of a bank that keeps its books there.
 
 use crate::account::Account;
 use crate::command::Command;

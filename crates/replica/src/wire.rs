@@ -4,7 +4,7 @@
 //! body = kind u8 | fields, little-endian, in the order of the type | the batch, if any, to the end
 //! ```
 //!
-//! The kinds are numbered in [`kind`]; the numbers are stable. A batch is never copied: it is the body's tail, written
+//! The kinds are numbered in `kind`; the numbers are stable. A batch is never copied: it is the body's tail, written
 //! from the proposer's memory and read as a slice of the frame. The bytes may come from anybody: reading never panics,
 //! and a count is believed only as far as there are bytes for it.
 

@@ -64,9 +64,9 @@ impl Bank {
             currency,
             reference,
         };
-        bank.apply(vec![open(ALICE), open(BOB), pay(1, vault, account(ALICE), 100_00)]);
-        bank.apply(vec![pay(2, account(ALICE), account(BOB), 30_00), pay(3, account(BOB), account(ALICE), 99_99)]);
-        bank.apply(vec![hold(4, 10_00), hold(5, 20_00)]);
+        bank.apply(vec![open(ALICE), open(BOB), pay(1, vault, account(ALICE), 10_000)]);
+        bank.apply(vec![pay(2, account(ALICE), account(BOB), 3_000), pay(3, account(BOB), account(ALICE), 9_999)]);
+        bank.apply(vec![hold(4, 1_000), hold(5, 2_000)]);
         bank.apply(vec![
             Command::PostHold { id: transfer_id(4), placer },
             Command::VoidHold { id: transfer_id(5), placer },
@@ -83,8 +83,8 @@ fn the_journal_alone_gives_the_books() {
     recount_through(&mut recount, &view.reader(), JournalMark::START, view.mark()).expect("the journal adds up");
     let totals = recount.compare(view.ledger()).expect("the books are what the journal says");
     assert_eq!(totals.len(), 1);
-    assert_eq!((totals[0].1.debits, totals[0].1.credits), (140_00, 140_00));
-    assert_eq!(view.ledger().account(account(BOB)).expect("opened").balances.balance(), 40_00);
+    assert_eq!((totals[0].1.debits, totals[0].1.credits), (14_000, 14_000));
+    assert_eq!(view.ledger().account(account(BOB)).expect("opened").balances.balance(), 4_000);
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn a_record_that_does_not_follow_from_those_before_it_is_named() {
         if let Body::TransferPosted { movement, .. } = &mut record.body
             && movement.id == transfer_id(2)
         {
-            movement.amount = amount(31_00);
+            movement.amount = amount(3_100);
         }
         if let Err(mismatch) = recount.record(&record) {
             refused = Some((record.place, mismatch.to_string()));
@@ -129,7 +129,7 @@ fn a_statement_walks_back_from_the_newest_record() {
     let view = BankView::new(&bank.applier);
     let lines = view.statement(account(BOB), None, 100).expect("readable");
     let balances: Vec<i128> = lines.iter().map(|line| line.after.balance()).collect();
-    assert_eq!(balances, [40_00, 40_00, 30_00, 30_00, 30_00]);
+    assert_eq!(balances, [4_000, 4_000, 3_000, 3_000, 3_000]);
     let rest = view.statement(account(BOB), lines[2].previous, 1).expect("readable");
     assert_eq!(rest[0].place, lines[3].place);
 }
