@@ -31,7 +31,7 @@ pub(crate) async fn run(bank: Bank, mut publisher: Publisher, addresses: BTreeMa
         let now_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
         let status = bank.status();
         if !publisher.watched() {
-            publisher.count(now_ms, transfers(&status));
+            publisher.count(now_ms, bank.posted());
             seen_places = status.journal_records;
             continue;
         }
@@ -43,7 +43,7 @@ pub(crate) async fn run(bank: Bank, mut publisher: Publisher, addresses: BTreeMa
 }
 
 /// Outcomes so far: the journal's records without the one that heads each slot's.
-fn transfers(status: &NodeStatus) -> u64 {
+fn outcomes(status: &NodeStatus) -> u64 {
     status.journal_records.saturating_sub(status.slots.applied)
 }
 
@@ -123,7 +123,8 @@ fn snapshot(bank: &Bank, status: &NodeStatus, books: Books, addresses: &BTreeMap
         money: books.money,
         accounts: status.accounts.saturating_sub(books.internal_accounts),
         internal_accounts: books.internal_accounts,
-        transfers: transfers(status),
+        outcomes: outcomes(status),
+        transfers: bank.posted(),
         nodes,
         latest: books.latest,
         changed: books.changed,

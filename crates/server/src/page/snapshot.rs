@@ -21,7 +21,9 @@ pub struct Snapshot {
     pub accounts: u64,
     /// The bank's own accounts: vaults and the like.
     pub internal_accounts: u64,
-    /// Transfers ever posted; the page's rates are made from it.
+    /// Outcomes in the journal: transfers, openings, rejections and all else.
+    pub outcomes: u64,
+    /// Transfers posted since the node's start; the page's rates are made from it.
     pub transfers: u64,
     /// Every node of the group, by number.
     pub nodes: Vec<NodeCard>,

@@ -19,6 +19,7 @@ fn snapshot(transfers: u64) -> Snapshot {
         money: vec![Money { currency: "EUR".into(), amount: "12.50".into() }],
         accounts: 2,
         internal_accounts: 1,
+        outcomes: transfers,
         transfers,
         nodes: vec![NodeCard {
             node: 1,

@@ -25,7 +25,7 @@ export function show(snapshot) {
   }
   say(byId('money-others'), others.length ? `and ${others.map((m) => `${grouped(m.amount)}\u00a0${m.currency}`).join(' · ')}` : 'by all customers together');
   say(byId('accounts-count'), grouped(snapshot.accounts));
-  say(byId('transfers-count'), grouped(snapshot.transfers));
+  say(byId('outcomes-count'), grouped(snapshot.outcomes));
   const health = byId('health');
   say(health, snapshot.health[0].toUpperCase() + snapshot.health.slice(1));
   health.className = `large ${snapshot.health}`;
