@@ -4,8 +4,11 @@
 //! processes that it started, by their handle.
 
 mod bank;
+mod by_hand;
+mod damage;
 mod http;
 mod network;
+mod strangers;
 mod survival;
 mod truth;
 mod up;

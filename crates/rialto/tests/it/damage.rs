@@ -1,0 +1,213 @@
+//! Disks that are empty, emptied, or cut short: what a node refuses to start on, and what it mends by itself.
+//!
+//! The rule behind all of these: what lies before the end of what was synced must be there, or the node stays down. What
+//! is only made from the log (the journal behind the last checkpoint) is made again.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use storage::{FoldRules, HEADER_KIND, Journal, JournalMark, JournalRecord, RECORD, RealDisk, Store, identity};
+
+use crate::by_hand::{Node, Place, cluster_of, init, shut_down};
+use crate::http;
+use crate::network::{Network, TestDir, free_base};
+
+const DAMAGED: Option<i32> = Some(6);
+
+#[test]
+fn an_empty_disk_must_not_vote_under_an_old_number_and_the_old_one_heals_it() {
+    let dir = TestDir::new("empty-disk");
+    let base = free_base();
+    let network = Network::start(&dir, base);
+    let account = network.open_account();
+    network.all_ready();
+    network.deposit(&account, "10");
+    shut_down(&network, 2);
+    let (data, aside) = (dir.path().join("alpha/2"), dir.path().join("aside"));
+    fs::rename(&data, &aside).expect("nobody uses it");
+
+    let place = Place::of_alpha(base, 2, 3);
+    init(&place, &data, 3, Some(&cluster_of(dir.path())));
+    let (code, said) = Node::start(&place, &data, &dir.path().join("new.log")).end();
+    assert_eq!(code, DAMAGED, "{said}");
+    assert!(said.contains("comes with another disk"), "{said}");
+    assert!(
+        said.contains("an empty or older disk has forgotten its promises and must not vote under the old number"),
+        "{said}"
+    );
+    network.deposit(&account, "10");
+
+    fs::remove_dir_all(&data).expect("it has ended");
+    fs::rename(&aside, &data).expect("nobody uses it");
+    let mut node = Node::start(&place, &data, &dir.path().join("old.log"));
+    node.ready();
+    let url = format!("{}/check_account?account_id={account}", place.url());
+    let (status, body) = http::call("GET", &url, None).expect("it answers");
+    assert!(status == 200 && body.contains("20.00"), "{status}: {body}");
+    node.stop();
+}
+
+#[test]
+fn a_node_whose_log_was_emptied_stays_down_and_the_others_go_on() {
+    let dir = TestDir::new("emptied-log");
+    let base = free_base();
+    let network = Network::start(&dir, base);
+    let account = network.open_account();
+    network.all_ready();
+    shut_down(&network, 2);
+    let data = dir.path().join("alpha/2");
+    for entry in fs::read_dir(data.join("log")).expect("it is there") {
+        fs::remove_file(entry.expect("it can be read").path()).expect("nobody uses it");
+    }
+    let (code, said) = Node::start(&Place::of_alpha(base, 2, 3), &data, &dir.path().join("node.log")).end();
+    assert_eq!(code, DAMAGED, "{said}");
+    assert!(said.contains("alpha/2/log is empty, but this node has run before"), "{said}");
+    assert!(said.contains("must not vote under its number; put the log back"), "{said}");
+    network.deposit(&account, "1");
+    assert_eq!(network.balance(&account), "1.00");
+}
+
+/// A bank of one node that has stopped in order, with 5.00 on one account.
+struct Stopped {
+    dir: TestDir,
+    place: Place,
+    account: String,
+}
+
+impl Stopped {
+    fn new(name: &str) -> Stopped {
+        let dir = TestDir::new(name);
+        let base = free_base();
+        let network = Network::up(dir.path(), &["--nodes", "1", "--base-port", &base.to_string()]);
+        let account = network.open_account();
+        for _ in 0..5 {
+            network.deposit(&account, "1");
+        }
+        assert!(network.stop().success());
+        Stopped { dir, place: Place::of_alpha(base, 1, 1), account }
+    }
+
+    fn data(&self) -> PathBuf {
+        self.dir.path().join("alpha/1")
+    }
+
+    fn start(&self) -> Node {
+        Node::start(&self.place, &self.data(), &self.dir.path().join("by-hand.log"))
+    }
+
+    /// It starts, and the money is there.
+    fn starts_with_the_money(&self) {
+        let mut node = self.start();
+        node.ready();
+        let url = format!("{}/check_account?account_id={}", self.place.url(), self.account);
+        let (status, body) = http::call("GET", &url, None).expect("it answers");
+        assert!(status == 200 && body.contains("5.00"), "{status}: {body}");
+        node.stop();
+    }
+
+    /// It ends, with a sentence that names the file and the place in it.
+    fn stays_down(&self, file: &Path) {
+        let (code, said) = self.start().end();
+        assert_eq!(code, DAMAGED, "{}: {said}", file.display());
+        let named = format!("error: {} at ", file.display());
+        let sentence = said.lines().find(|line| line.starts_with(&named));
+        assert!(sentence.is_some_and(|line| line.contains(" is damaged: ")), "{named}: {said}");
+        assert!(said.contains("node 1 stays down so that it cannot spread what is wrong"), "{said}");
+    }
+}
+
+fn cut(file: &Path, bytes: u64) {
+    File::options().write(true).open(file).and_then(|file| file.set_len(bytes)).expect("nobody uses it");
+}
+
+fn only_file_in(dir: &Path) -> PathBuf {
+    let mut entries = fs::read_dir(dir).expect("it is there").map(|entry| entry.expect("it can be read").path());
+    let file = entries.next().expect("there is one");
+    assert_eq!(entries.next(), None, "{}", dir.display());
+    file
+}
+
+/// A segment never changes its length, so a shorter one has lost what was synced. Cut anywhere: within its records,
+/// behind them (nothing of worth is lost, but nobody can know that), to nothing.
+#[test]
+fn a_cut_segment_of_the_log_keeps_the_node_down() {
+    let bank = Stopped::new("cut-log");
+    let segment = bank.data().join("log/000001");
+    let whole = fs::read(&segment).expect("it is there");
+    for bytes in [4096 + 70, whole.len() as u64 / 2, 0] {
+        cut(&segment, bytes);
+        bank.stays_down(&segment);
+        fs::write(&segment, &whole).expect("there is room");
+    }
+    bank.starts_with_the_money();
+}
+
+/// Behind the last checkpoint the journal is made from the log at every start: a cut there is what a crash leaves, and
+/// heals to the same bytes.
+#[test]
+fn a_journal_cut_behind_the_checkpoint_is_made_again() {
+    let bank = Stopped::new("cut-journal");
+    let journal = bank.data().join("journal/000000");
+    let whole = fs::read(&journal).expect("it is there");
+    for bytes in [whole.len() as u64 - 100, RECORD as u64 + 100, 0] {
+        cut(&journal, bytes);
+        bank.starts_with_the_money();
+        let healed = fs::read(&journal).expect("it is there");
+        assert!(healed.starts_with(&whole), "cut at {bytes}: {} bytes became {}", whole.len(), healed.len());
+    }
+}
+
+struct Rules;
+
+impl FoldRules for Rules {
+    fn effects(record: &JournalRecord, put: &mut dyn FnMut(&[u8], Option<&[u8]>)) {
+        ledger::fold_effects(record, put).expect("the bank wrote it");
+    }
+
+    fn id(record: &JournalRecord) -> Option<u128> {
+        ledger::record_id(record)
+    }
+}
+
+/// The checkpoint that a node makes after a million records, made now: of everything in the journal.
+fn make_checkpoint(data: &Path) {
+    let owner = identity::load(&RealDisk, data).expect("it has run").owner();
+    let bytes = fs::read(data.join("journal/000000")).expect("it is there");
+    let mut records = bytes.as_chunks::<RECORD>().0.iter().peekable();
+    // Written again as a start does it, which comes to the same bytes and knows the mark at their end.
+    let mut journal = Journal::open(RealDisk, data, owner, JournalMark::START).expect("it is whole");
+    let is_header = |record: &JournalRecord| record[..2] == HEADER_KIND.to_le_bytes();
+    while let Some(header) = records.next() {
+        assert!(is_header(header), "a batch begins with its header");
+        journal.begin(u64::from_le_bytes(header[32..40].try_into().expect("eight bytes")));
+        while let Some(record) = records.next_if(|record| !is_header(record)) {
+            journal.push(record);
+        }
+        journal.finish().expect("the same bytes as before");
+    }
+    let store = Store::open(RealDisk, data, owner).expect("there is none yet");
+    store.fold(journal.reader(), journal.mark(), Rules).run().expect("there is room");
+}
+
+/// A checkpoint and its id runs are synced before they count, and so is the journal through it: whatever of them is cut
+/// was there, and keeps the node down.
+#[test]
+fn a_cut_checkpoint_or_what_it_stands_on_keeps_the_node_down() {
+    let bank = Stopped::new("cut-store");
+    let data = bank.data();
+    make_checkpoint(&data);
+    bank.starts_with_the_money();
+    let tables = fs::read_dir(data.join("store")).expect("it is there").map(|entry| entry.expect("readable").path());
+    let mut files: Vec<PathBuf> = tables.collect();
+    assert_eq!(files.len(), 2, "a manifest and a table: {files:?}");
+    files.extend([only_file_in(&data.join("ids")), data.join("journal/000000")]);
+    for file in files {
+        let whole = fs::read(&file).expect("it is there");
+        for bytes in [whole.len() / 2, 0] {
+            cut(&file, bytes as u64);
+            bank.stays_down(&file);
+            fs::write(&file, &whole).expect("there is room");
+        }
+    }
+    bank.starts_with_the_money();
+}
