@@ -48,7 +48,8 @@ impl Reads {
         }
     }
 
-    /// Removes the reads whose time is up. A round goes on for those that are left, and for those to come.
+    /// Removes the reads whose time is up. A round that serves nobody any more is given up: Paxos, too, forgets a round
+    /// that no majority answers, and reads to come must not wait for it.
     pub(crate) fn expire(&mut self, now_us: u64) -> Vec<u64> {
         let mut expired = Vec::new();
         let mut keep = |read: &Waiting| {
@@ -62,6 +63,7 @@ impl Reads {
         if let Some((_, reads)) = &mut self.under_way {
             reads.retain(&mut keep);
         }
+        self.under_way.take_if(|(_, reads)| reads.is_empty());
         expired
     }
 }
@@ -92,5 +94,17 @@ mod tests {
         assert_eq!(reads.expire(10), [1]);
         assert_eq!(reads.expire(20), [2]);
         assert_eq!(reads.len(), 0);
+    }
+
+    #[test]
+    fn a_round_that_is_never_answered_does_not_stop_the_reads_to_come() {
+        let mut reads = Reads::default();
+        reads.put(1, 10);
+        let first = reads.start_round().expect("one waits");
+        reads.put(2, 20);
+        assert_eq!(reads.expire(10), [1]);
+        let second = reads.start_round().expect("the next need not wait for the first");
+        assert_eq!(reads.finish_round(first, Slot::new(1)), []);
+        assert_eq!(reads.finish_round(second, Slot::new(2)), [(2, Slot::new(2))]);
     }
 }
