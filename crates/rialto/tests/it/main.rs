@@ -8,6 +8,7 @@ mod by_hand;
 mod damage;
 mod http;
 mod network;
+mod outage;
 mod strangers;
 mod survival;
 mod truth;
