@@ -57,6 +57,11 @@ impl Node {
         Node { process, said: said.to_owned(), url: place.url() }
     }
 
+    /// A node that the test started in its own way, with its standard error in `said`.
+    pub(crate) fn adopt(process: Child, place: &Place, said: &Path) -> Node {
+        Node { process, said: said.to_owned(), url: place.url() }
+    }
+
     pub(crate) fn said(&self) -> String {
         std::fs::read_to_string(&self.said).expect("it was made before the node was started")
     }

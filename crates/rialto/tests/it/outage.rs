@@ -201,6 +201,7 @@ fn a_node_that_cannot_make_its_first_segment_says_which_file_and_what_to_do() {
     init(&place, &data, 1, None);
     // In units of 1 KiB. The signal would end the process before it can say anything.
     let script = "trap '' XFSZ; ulimit -f 32768; exec \"$@\"";
+    let log = dir.path().join("node.log");
     let limited = Command::new("bash")
         .args(["-c", script, "bash"])
         .arg(rialto().get_program())
@@ -208,15 +209,16 @@ fn a_node_that_cannot_make_its_first_segment_says_which_file_and_what_to_do() {
         .arg(&data)
         .args(["--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--peer-listen", "127.0.0.1:0"])
         .stdin(Stdio::null())
-        .output()
+        .stderr(fs::File::create(&log).expect("there is room"))
+        .spawn()
         .expect("there is bash");
-    let said = crate::network::stderr(&limited);
-    assert_eq!(limited.status.code(), Some(5), "{said}");
+    let (code, said) = Node::adopt(limited, &place, &log).end();
+    assert_eq!(code, Some(5), "{said}");
     let named = format!("error: node 1 stops: making room in {}", data.join("log/preparing-").display());
     assert!(said.lines().any(|line| line.starts_with(&named) && line.contains("File too large")), "{said}");
     assert!(said.contains("nothing that was acknowledged is lost; start it again when the disk is well"), "{said}");
 
-    let mut node = Node::start(&place, &data, &dir.path().join("node.log"));
+    let mut node = Node::start(&place, &data, &log);
     node.ready();
     node.stop();
 }
