@@ -228,6 +228,11 @@ impl<S: StateMachine, D: Disk> Applier<S, D> {
         self.journal.next_place()
     }
 
+    /// Journal records that the durable checkpoint does not cover.
+    pub fn places_since_checkpoint(&self) -> u64 {
+        self.journal.mark().places - self.store.mark().places
+    }
+
     /// A job that makes a checkpoint of all that is applied, if enough has come since the last and none is under way.
     ///
     /// It may run only after a sync of the log that covers whatever was appended with the slots applied so far: a

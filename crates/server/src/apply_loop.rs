@@ -22,8 +22,11 @@ use tracing::{info, warn};
 /// Jobs that wait, at most: beyond it the replica's thread waits, and with it the peers and the callers.
 const JOBS_MAX: usize = 16_384;
 
-/// Enough to let payments go first, not so much that a loaded machine never writes a checkpoint.
+/// Lets payments go first. A machine that is busy all the time would never finish a checkpoint that way.
 const CHECKPOINT_NICENESS: i32 = 10;
+/// So a checkpoint that is this many records late is as urgent as a payment: what it does not cover yet is in memory, and
+/// is applied again at the next start.
+const URGENT_RECORDS: u64 = 2_000_000;
 
 /// A question to the books; told nothing when it cannot be answered in time.
 pub(crate) type Question<D> = Box<dyn FnOnce(Option<&BankView<'_, D>>) + Send>;
@@ -183,11 +186,15 @@ impl<D: Disk> ApplyLoop<D> {
                 self.ask(seq);
             }
         }
+        self.fold_if_due();
+        Ok(())
+    }
+
+    fn fold_if_due(&mut self) {
         if let Some(job) = self.applier.fold_if_due() {
             self.waiting_fold = Some(job);
             self.gauges.fold_waits.store(true, Ordering::Release);
         }
-        Ok(())
     }
 
     fn ask(&self, seq: u64) {
@@ -198,8 +205,11 @@ impl<D: Disk> ApplyLoop<D> {
 
     fn fold(&self, job: FoldJob<D>) {
         let (folded, queue) = (Arc::clone(&self.folded), self.queue.clone());
+        let urgent = self.applier.places_since_checkpoint() > URGENT_RECORDS;
         let run = move || {
-            give_way();
+            if !urgent {
+                give_way();
+            }
             // Whatever becomes of the job, the apply thread is told: a panic there must stop the node, too.
             let result = catch_unwind(AssertUnwindSafe(|| job.run())).ok();
             *folded.lock().unwrap_or_else(PoisonError::into_inner) = result;
@@ -216,6 +226,7 @@ impl<D: Disk> ApplyLoop<D> {
         let slot = self.applier.install(done?);
         self.gauges.checkpoint.store(slot.get(), Ordering::Release);
         info!(event = "checkpoint", slot = slot.get());
+        self.fold_if_due();
         Ok(())
     }
 }
