@@ -148,6 +148,8 @@ fn give_way() {
 impl<D: Disk> ApplyLoop<D> {
     /// Runs until told to stop, or until the disk fails.
     pub(crate) fn run(mut self, jobs: &Receiver<ApplyJob>) -> Result<(), ApplyStopped> {
+        // What the start applied anew may already be more than a checkpoint should leave out.
+        self.fold_if_due();
         while let Ok(job) = jobs.recv() {
             match job {
                 ApplyJob::Apply(slot, batch) => self.apply(slot, &batch)?,
