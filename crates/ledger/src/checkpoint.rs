@@ -301,11 +301,11 @@ impl Ledger {
     }
 
     fn restore_hold(&mut self, id: &[u8], fields: &mut Stored<'_>) -> Result<(), RestoreError> {
-        let id = TransferId::new(wide(id, fields)?).ok_or(fields.bad("id"))?;
-        let placer = Placer::new(fields.u64("placer")?).ok_or(fields.bad("placer"))?;
+        let id = TransferId::new(wide(id, fields)?).ok_or_else(|| fields.bad("id"))?;
+        let placer = Placer::new(fields.u64("placer")?).ok_or_else(|| fields.bad("placer"))?;
         let debit = fields.account("debited account")?;
         let credit = fields.account("credited account")?;
-        let amount = Amount::from_bytes(fields.array("amount")?).ok_or(fields.bad("amount"))?;
+        let amount = Amount::from_bytes(fields.array("amount")?).ok_or_else(|| fields.bad("amount"))?;
         let currency = fields.currency()?;
         let (time_ms, place) = (fields.u64("time")?, fields.u64("place")?);
         let reference = fields.line("reference")?;
@@ -319,14 +319,14 @@ impl Ledger {
             return Err(fields.out_of_order());
         }
         let change: [u8; CHANGE_BYTES] = fields.array("setting")?;
-        let change = SettingChange::from_bytes(&change).ok_or(fields.bad("setting"))?;
+        let change = SettingChange::from_bytes(&change).ok_or_else(|| fields.bad("setting"))?;
         self.state.settings.push(SettingEntry { change, time_ms: fields.u64("time")?, place: fields.u64("place")? });
         Ok(())
     }
 
     fn restored_seat(&self, id: &[u8], fields: &Stored<'_>) -> Result<usize, RestoreError> {
-        let id = AccountId::new(wide(id, fields)?).ok_or(fields.bad("account"))?;
-        self.state.seat(id).ok_or(fields.out_of_order())
+        let id = AccountId::new(wide(id, fields)?).ok_or_else(|| fields.bad("account"))?;
+        self.state.seat(id).ok_or_else(|| fields.out_of_order())
     }
 }
 
@@ -346,7 +346,7 @@ struct Stored<'a> {
 
 impl Stored<'_> {
     fn array<const LEN: usize>(&mut self, field: &'static str) -> Result<[u8; LEN], RestoreError> {
-        let (taken, rest) = self.rest.split_first_chunk::<LEN>().ok_or(self.bad(field))?;
+        let (taken, rest) = self.rest.split_first_chunk::<LEN>().ok_or_else(|| self.bad(field))?;
         self.rest = rest;
         Ok(*taken)
     }
@@ -360,17 +360,17 @@ impl Stored<'_> {
     }
 
     fn account(&mut self, field: &'static str) -> Result<AccountId, RestoreError> {
-        AccountId::new(self.u128(field)?).ok_or(self.bad(field))
+        AccountId::new(self.u128(field)?).ok_or_else(|| self.bad(field))
     }
 
     fn currency(&mut self) -> Result<Currency, RestoreError> {
         let number = u16::from_le_bytes(self.array("currency")?);
-        Currency::from_number(number).ok_or(self.bad("currency"))
+        Currency::from_number(number).ok_or_else(|| self.bad("currency"))
     }
 
     fn line<const MAX: usize>(&mut self, field: &'static str) -> Result<Line<MAX>, RestoreError> {
         let [len] = self.array(field)?;
-        let (text, rest) = self.rest.split_at_checked(usize::from(len)).ok_or(self.bad(field))?;
+        let (text, rest) = self.rest.split_at_checked(usize::from(len)).ok_or_else(|| self.bad(field))?;
         self.rest = rest;
         Line::from_utf8(text).map_err(|_| self.bad(field))
     }
