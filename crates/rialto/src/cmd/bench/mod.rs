@@ -52,7 +52,7 @@ pub(crate) struct BenchArgs {
     /// Transfers in a batch
     #[arg(long, value_name = "N", default_value_t = 8_190, value_parser = clap::value_parser!(u32).range(1..=8_190))]
     batch: u32,
-    /// Concurrent callers [default: 4 of batches, 64 otherwise]
+    /// Concurrent callers [default: 1 of batches, 64 otherwise]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4_096))]
     callers: Option<u32>,
     /// Batches that the SDK has on their way at once, with --calls gathered
@@ -104,7 +104,7 @@ pub(crate) enum Ids {
 impl BenchArgs {
     fn callers(&self) -> u32 {
         self.callers.unwrap_or(match self.calls {
-            Calls::Batch => 4,
+            Calls::Batch => 1,
             Calls::Gathered | Calls::Single => 64,
         })
     }
