@@ -1,6 +1,7 @@
 //! What every handler has at hand: the bank, the guard, the figures; and the few steps that all of them take.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use api::code::Code;
 use api::problem::Problem;
@@ -34,7 +35,14 @@ impl<B: BankPort> Desk<B> {
 
     /// Submits a request and counts its outcomes.
     pub async fn submit(&self, request: Request) -> Result<Vec<Answer>, SubmitError> {
+        let budget = self.guard.rejections();
+        budget.admit(Instant::now()).map_err(|retry_after_ms| SubmitError::Overloaded { retry_after_ms })?;
         let answers = self.bank.submit(request).await?;
+        let rejected = |answer: &&Answer| !answer.replay && answer.outcome.rejection().is_some();
+        let fresh = answers.iter().filter(rejected).count() as u64;
+        if fresh > 0 {
+            budget.spend(Instant::now(), fresh);
+        }
         let mut counts: BTreeMap<&'static str, u64> = BTreeMap::new();
         for answer in &answers {
             *counts.entry(outcome::label(&answer.outcome)).or_default() += 1;

@@ -5,6 +5,8 @@
 //! very address that is called, and a body must be declared as JSON (`body`), which a page of elsewhere cannot do without
 //! asking first. With an operator token every call must carry it; whoever has it may call by any name.
 
+use std::sync::Arc;
+
 use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
 use axum::http::{HeaderMap, Method};
@@ -14,10 +16,13 @@ use axum::response::{IntoResponse, Response};
 use api::code::Code;
 use api::problem::Problem;
 
+use super::rejections::Rejections;
+
 /// What is checked on every call.
 #[derive(Debug, Clone, Default)]
 pub struct Guard {
     token: Option<OperatorToken>,
+    rejections: Arc<Rejections>,
 }
 
 /// The operator's secret, kept as its hash and never printed.
@@ -46,7 +51,12 @@ impl OperatorToken {
 impl Guard {
     /// Without a token only calls to this machine by its loopback names are let in.
     pub fn new(token: Option<OperatorToken>) -> Guard {
-        Guard { token }
+        Guard { token, rejections: Arc::default() }
+    }
+
+    /// The budget of rejections that this scope's callers share.
+    pub fn rejections(&self) -> &Rejections {
+        &self.rejections
     }
 
     /// The scope of idempotency keys: callers of one scope share their keys.

@@ -26,6 +26,7 @@ pub mod metrics;
 pub mod node_calls;
 pub mod outcome;
 pub mod port;
+pub mod rejections;
 pub mod router;
 pub mod statement;
 pub mod transfers;
