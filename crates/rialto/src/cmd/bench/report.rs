@@ -3,6 +3,7 @@
 use super::accounts::Books;
 use super::load::{Load, Measured};
 use super::{BenchArgs, Calls, Ids};
+use crate::supervise::screen::grouped;
 use serde::Serialize;
 use std::io::{IsTerminal, Write, stderr};
 use std::time::Duration;
@@ -177,26 +178,12 @@ fn ms(us: u64) -> String {
     format!("{}.{:02}", us / 1_000, us % 1_000 / 10)
 }
 
-/// Digits in groups of three.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            out.push(' ');
-        }
-        out.push(digit);
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_written_for_people() {
-        assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1 000", "1 234 567"]);
+    fn milliseconds_are_written_for_people() {
         assert_eq!([0, 999, 14_109].map(ms), ["0.00", "0.99", "14.10"]);
     }
 }
