@@ -99,7 +99,10 @@ pub fn open<S: StateMachine, D: Disk>(
         .accepted
         .into_iter()
         .filter(|(slot, ..)| *slot > chosen)
-        .map(|(slot, (round, node), batch)| (Slot::new(slot), Ballot { round, node }, Batch::new(batch)))
+        .map(|(slot, (round, node), _, batch)| {
+            let batch = batch.expect("the log opens only if every vote has its batch");
+            (Slot::new(slot), Ballot { round, node }, Batch::new(batch))
+        })
         .collect();
     let me = start.paxos.me;
     let recovered_paxos = Recovered { promised: Ballot { round, node }, accepted, chosen: Slot::new(chosen) };

@@ -126,6 +126,7 @@ pub(crate) fn of_storage(error: &StorageError) -> FailureKind {
         StorageError::Rot { .. } | StorageError::Diverged { .. } => FailureKind::Damaged,
         StorageError::Io { .. }
         | StorageError::Poisoned { .. }
+        | StorageError::Refused { .. }
         | StorageError::TooLarge { .. }
         | StorageError::Absent { .. } => FailureKind::Disk,
     }

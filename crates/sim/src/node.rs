@@ -221,6 +221,7 @@ impl From<storage::StorageError> for Stop {
             storage::StorageError::Io { .. } | storage::StorageError::Poisoned { .. } => Stop::Disk(error.to_string()),
             storage::StorageError::Rot { .. }
             | storage::StorageError::Diverged { .. }
+            | storage::StorageError::Refused { .. }
             | storage::StorageError::TooLarge { .. }
             | storage::StorageError::Absent { .. } => Stop::Bug(error.to_string()),
         }

@@ -10,6 +10,34 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+/// A part of a node's files: what is damaged decides how it is mended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    /// Votes, promises and batches that wait to be applied. [`crate::Log`] mends itself when it is opened.
+    Log,
+    /// What was applied. The rest from the first bad batch on comes from a peer: [`crate::Journal::salvage`].
+    Journal,
+    /// The checkpoint: thrown away with the runs and made again from the journal: [`crate::Store::discard`].
+    Store,
+    /// The runs of ids: as the checkpoint.
+    Ids,
+    /// Who the directory belongs to. Nothing here can mend that.
+    Identity,
+}
+
+impl Part {
+    /// The directory or file under the node's directory, which is also what people call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Part::Log => "log",
+            Part::Journal => "journal",
+            Part::Store => "store",
+            Part::Ids => "ids",
+            Part::Identity => "identity",
+        }
+    }
+}
+
 /// A failure of the disk, or of what it gave back.
 #[derive(Debug, Error)]
 pub enum StorageError {
@@ -18,7 +46,10 @@ pub enum StorageError {
     Io { doing: &'static str, path: PathBuf, offset: Option<u64>, source: io::Error },
     /// Bytes that were known to be on the disk are not what was written.
     #[error("{} is damaged: {what}", At(path, Some(*offset)))]
-    Rot { path: PathBuf, offset: u64, what: String },
+    Rot { part: Part, path: PathBuf, offset: u64, what: String },
+    /// Records that somebody sent do not go on where this journal ends, or are not what their hash says.
+    #[error("{} does not take the records that were sent for {place}: {what}", path.display())]
+    Refused { path: PathBuf, place: u64, what: String },
     /// What was made again from the log differs from what the journal holds.
     #[error(
         "{} holds another outcome of slot {slot} than the log gives now (record {place}): this node has diverged from itself",
@@ -49,8 +80,8 @@ impl StorageError {
         move |source| StorageError::Io { doing, path, offset, source }
     }
 
-    pub(crate) fn rot(path: &Path, offset: u64, what: impl Into<String>) -> StorageError {
-        StorageError::Rot { path: path.to_path_buf(), offset, what: what.into() }
+    pub(crate) fn rot(part: Part, path: &Path, offset: u64, what: impl Into<String>) -> StorageError {
+        StorageError::Rot { part, path: path.to_path_buf(), offset, what: what.into() }
     }
 
     /// The disk has no room: nothing that was acknowledged is lost, and the node starts again when there is room.
@@ -66,7 +97,20 @@ impl StorageError {
 
     /// Bytes that were safe on the disk have changed or are gone.
     pub fn is_rot(&self) -> bool {
-        matches!(self, StorageError::Rot { .. })
+        self.rotten_part().is_some()
+    }
+
+    /// Which part it is that has rotted.
+    pub fn rotten_part(&self) -> Option<Part> {
+        match self {
+            StorageError::Rot { part, .. } => Some(*part),
+            StorageError::Io { .. }
+            | StorageError::Refused { .. }
+            | StorageError::Diverged { .. }
+            | StorageError::Poisoned { .. }
+            | StorageError::TooLarge { .. }
+            | StorageError::Absent { .. } => None,
+        }
     }
 }
 
@@ -75,7 +119,7 @@ impl StorageError {
 pub enum OpenError {
     /// Bytes that were known to be on the disk are not what was written; the node must not start on them.
     #[error("{} is damaged: {what}", At(file, Some(*offset)))]
-    Rot { file: PathBuf, offset: u64, what: String },
+    Rot { part: Part, file: PathBuf, offset: u64, what: String },
     /// The file belongs to another node or cluster, or was written in a format that this build does not know.
     #[error("{} cannot be used here: {what}", file.display())]
     Foreign { file: PathBuf, what: String },
@@ -90,15 +134,24 @@ impl OpenError {
     }
 
     pub fn is_rot(&self) -> bool {
-        matches!(self, OpenError::Rot { .. })
+        self.rotten_part().is_some()
+    }
+
+    /// Which part it is that has rotted.
+    pub fn rotten_part(&self) -> Option<Part> {
+        match self {
+            OpenError::Rot { part, .. } => Some(*part),
+            OpenError::Foreign { .. } | OpenError::Failed(_) => None,
+        }
     }
 }
 
 impl From<StorageError> for OpenError {
     fn from(error: StorageError) -> OpenError {
         match error {
-            StorageError::Rot { path, offset, what } => OpenError::Rot { file: path, offset, what },
+            StorageError::Rot { part, path, offset, what } => OpenError::Rot { part, file: path, offset, what },
             other @ (StorageError::Io { .. }
+            | StorageError::Refused { .. }
             | StorageError::Diverged { .. }
             | StorageError::Poisoned { .. }
             | StorageError::TooLarge { .. }

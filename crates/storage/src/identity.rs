@@ -9,7 +9,7 @@ use std::path::Path;
 
 use crate::checksum::{FileKind, Seal};
 use crate::directory::make_durable;
-use crate::{Disk, DiskFile, OpenError, StorageError};
+use crate::{Disk, DiskFile, OpenError, Part, StorageError};
 
 const TITLE: &str = "rialto identity 1";
 const NAME: &str = "identity";
@@ -101,8 +101,9 @@ pub fn load<D: Disk>(disk: &D, dir: &Path) -> Result<Identity, OpenError> {
     let len = file.len().map_err(StorageError::io("measuring", &path, None))?;
     let mut bytes = vec![0; len.min(64 << 10) as usize];
     let read = file.read_at(0, &mut bytes).map_err(StorageError::io("reading", &path, 0))?;
-    let text = str::from_utf8(&bytes[..read]).map_err(|_| StorageError::rot(&path, 0, "it is not text"))?;
-    Identity::from_text(text).map_err(|what| StorageError::rot(&path, 0, what).into())
+    let text =
+        str::from_utf8(&bytes[..read]).map_err(|_| StorageError::rot(Part::Identity, &path, 0, "it is not text"))?;
+    Identity::from_text(text).map_err(|what| StorageError::rot(Part::Identity, &path, 0, what).into())
 }
 
 fn seal() -> Seal {

@@ -33,12 +33,14 @@ mod real_disk;
 mod store;
 
 pub use disk::{Disk, DiskFile};
-pub use error::{LogError, OpenError, StorageError};
+pub use error::{LogError, OpenError, Part, StorageError};
 pub use faulty_disk::{CrashReport, FaultyDisk, FaultyFile};
 pub use identity::{Identity, Owner};
-pub use journal::{HEADER_KIND, Journal, JournalMark, JournalReader, JournalRecord, RECORD};
+pub use journal::{HEADER_KIND, Journal, JournalMark, JournalReader, JournalRecord, RECORD, Received};
 pub use lock::{DirLock, LockError};
-pub use log::{Log, LogOptions, LogRecord, LogRecovered, Pending, Spare, SpareJob, Synced, Unsynced};
+pub use log::{
+    Digest, Log, LogOptions, LogRecord, LogRecovered, LogRot, LogVote, Pending, Spare, SpareJob, Synced, Unsynced,
+};
 pub use real_disk::RealDisk;
 pub use store::{Entries, FoldJob, FoldRules, Folded, Put, Store};
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 use super::RECORD;
-use crate::{Disk, DiskFile, Owner, StorageError};
+use crate::{Disk, DiskFile, Owner, Part, StorageError};
 
 /// The files of one journal and how far they are written and synced.
 pub(super) struct Files<D: Disk> {
@@ -151,7 +151,7 @@ impl<D: Disk> Files<D> {
     }
 
     pub(super) fn rot(&self, place: u64, what: &str) -> StorageError {
-        StorageError::rot(&self.path_of(place), self.offset_of(place), what)
+        StorageError::rot(Part::Journal, &self.path_of(place), self.offset_of(place), what)
     }
 
     pub(super) fn path_of(&self, place: u64) -> PathBuf {

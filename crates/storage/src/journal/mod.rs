@@ -11,6 +11,8 @@
 mod batch;
 mod files;
 mod reader;
+mod receive;
+mod salvage;
 
 use std::fmt;
 use std::path::Path;
@@ -22,6 +24,7 @@ use batch::{BatchHeader, chain_through};
 use files::Files;
 
 pub use reader::JournalReader;
+pub use receive::Received;
 
 /// Bytes of one record.
 pub const RECORD: usize = 256;
@@ -52,6 +55,8 @@ pub struct Journal<D: Disk> {
     /// Header and records of the open batch, or empty.
     batch: Vec<u8>,
     batch_slot: u64,
+    /// What has come of the batch that is being received.
+    partial: Vec<u8>,
     /// Below this an earlier process may have written something.
     found: u64,
 }
@@ -83,7 +88,7 @@ impl<D: Disk> Journal<D> {
         // Also when nothing lies beyond the mark: a process that died right after it made a file left a name that this
         // one finds, and that the disk may not have.
         files.doubt_all_from(from.places)?;
-        Ok(Journal { files, mark: from, batch: Vec::new(), batch_slot: 0, found })
+        Ok(Journal { files, mark: from, batch: Vec::new(), batch_slot: 0, partial: Vec::new(), found })
     }
 
     /// Begins the batch of a slot.
@@ -91,6 +96,7 @@ impl<D: Disk> Journal<D> {
         assert!(self.batch.is_empty(), "the batch of slot {} was not finished", self.batch_slot);
         assert!(slot > self.mark.slot, "slot {slot} is not above {}, which was written before", self.mark.slot);
         self.batch_slot = slot;
+        self.partial.clear();
         self.batch.resize(RECORD, 0);
     }
 
@@ -115,7 +121,7 @@ impl<D: Disk> Journal<D> {
         self.batch[..RECORD].copy_from_slice(&header);
         let place = self.mark.places;
         if place < self.found {
-            self.compare_with_found(place)?;
+            self.compare_with_found(self.batch_slot, &self.batch)?;
         }
         // A batch that was found whole is written again too: it may be in the page cache only, after a sync that
         // failed, and then no later sync would bring it to the disk.
@@ -166,8 +172,9 @@ impl<D: Disk> Journal<D> {
         }
     }
 
-    /// If an earlier process wrote a whole batch at this place, it must be the one that is being written now.
-    fn compare_with_found(&self, place: u64) -> Result<(), StorageError> {
+    /// If an earlier process wrote a whole batch at the journal's end, it must be the one that is being written now.
+    fn compare_with_found(&self, slot: u64, batch: &[u8]) -> Result<(), StorageError> {
+        let place = self.mark.places;
         let mut header = [0; RECORD];
         if !self.files.read(place, &mut header)? {
             return Ok(());
@@ -182,11 +189,11 @@ impl<D: Disk> Journal<D> {
         let mut records = vec![0; found.count as usize * RECORD];
         let whole =
             self.files.read(place + 1, &mut records)? && *blake3::hash(&records).as_bytes() == found.records_hash;
-        if whole && (self.batch[..RECORD] != header || self.batch[RECORD..] != records) {
+        if whole && (batch[..RECORD] != header || batch[RECORD..] != records) {
             return Err(StorageError::Diverged {
                 path: self.files.path_of(place),
                 offset: self.files.offset_of(place),
-                slot: self.batch_slot,
+                slot,
                 place,
             });
         }

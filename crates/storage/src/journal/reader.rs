@@ -28,6 +28,15 @@ impl<D: Disk> JournalReader<D> {
         Ok(record)
     }
 
+    /// The bytes of the records from `from` on, for a peer that lacks them: as many as were written and fit into
+    /// `max_bytes`. Checks nothing: who receives them does.
+    pub fn read_bytes(&self, from: u64, max_bytes: usize) -> Result<Vec<u8>, StorageError> {
+        let records = self.written().saturating_sub(from).min((max_bytes / RECORD) as u64);
+        let mut bytes = vec![0; records as usize * RECORD];
+        self.files.read_written(from, &mut bytes)?;
+        Ok(bytes)
+    }
+
     /// Calls `f(place, record)` for every record in `from..to`, headers included. Checks nothing.
     pub fn scan(&self, from: u64, to: u64, mut f: impl FnMut(u64, &JournalRecord)) -> Result<(), StorageError> {
         let mut buffer = Vec::new();
@@ -69,6 +78,44 @@ impl<D: Disk> JournalReader<D> {
             }
         }
         if at == to { Ok(()) } else { Err(self.files.rot(to.places, "its chain is not the one that was written")) }
+    }
+
+    /// Checks the batches from one mark on until `places` more records are behind it or `to` is reached, and returns the
+    /// mark there: a piece of a check of the whole journal that need not be done at once.
+    pub fn check_some(&self, from: JournalMark, to: JournalMark, places: u64) -> Result<JournalMark, StorageError> {
+        let mut at = from;
+        let mut records = Vec::new();
+        while at.places < to.places && at.places - from.places < places {
+            at = self.batch_after(at, to.places, &mut records)?;
+        }
+        if at.places < to.places || at == to {
+            Ok(at)
+        } else {
+            Err(self.files.rot(to.places, "its chain is not the one that was written"))
+        }
+    }
+
+    /// The mark behind the batch at this one if that batch is whole, written by whatever process, and ends by `end`.
+    pub(super) fn whole_batch_after(
+        &self,
+        at: JournalMark,
+        end: u64,
+        records: &mut Vec<u8>,
+    ) -> Result<Option<JournalMark>, StorageError> {
+        let mut bytes = [0; RECORD];
+        if at.places >= end || !self.files.read(at.places, &mut bytes)? {
+            return Ok(None);
+        }
+        let header = BatchHeader::decode(&bytes, self.files.owner)
+            .filter(|header| header.place == at.places && header.chain_before == at.chain && header.slot > at.slot)
+            .filter(|header| at.places + u64::from(header.count) < end);
+        let Some(header) = header else { return Ok(None) };
+        records.resize(header.count as usize * RECORD, 0);
+        if !self.files.read(at.places + 1, records)? || *blake3::hash(records).as_bytes() != header.records_hash {
+            return Ok(None);
+        }
+        let places = at.places + 1 + u64::from(header.count);
+        Ok(Some(JournalMark { slot: header.slot, places, chain: chain_through(&bytes) }))
     }
 
     /// Leaves the batch's records in `records` and returns the mark behind it.

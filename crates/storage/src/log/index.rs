@@ -62,6 +62,11 @@ impl Index {
         first
     }
 
+    /// Forgets the slots through this one.
+    pub(super) fn forget_through(&mut self, slot: u64) {
+        self.slots = self.slots.split_off(&(slot + 1));
+    }
+
     /// Forgets every record in segments before this one.
     pub(super) fn forget_before(&mut self, segment: u64) {
         let gone = |location: &Location| location.at.segment < segment;

@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 
 use crate::directory::make_durable;
-use crate::{Disk, DiskFile, LogError, OpenError, Owner, StorageError};
+use crate::{Disk, DiskFile, LogError, OpenError, Owner, Part, StorageError};
 use index::{Ballot, Index, Location};
 use record::{HEADER, Kind, Position, whole_record};
 use segment::{Found, Segment, segment_path};
@@ -54,14 +54,39 @@ impl Default for LogOptions {
     }
 }
 
+/// The BLAKE3 hash of a batch.
+pub type Digest = [u8; 32];
+
+/// Slot, ballot (round, node), digest of the batch, and the batch if it is whole.
+pub type LogVote = (u64, (u64, u16), Digest, Option<Bytes>);
+
+/// A record of the log that was safe on the disk and is not whole any more in one of its places.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogRot {
+    pub file: PathBuf,
+    pub offset: u64,
+    /// What it is and what it means, in words.
+    pub what: String,
+    /// The slot that the record speaks of, if it still can be known.
+    pub slot: Option<u64>,
+}
+
 /// What a log held when it was opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogRecovered {
     /// (round, node); zeros when nothing was promised.
     pub promised: (u64, u16),
-    /// What was accepted above `chosen`, by slot.
-    pub accepted: Vec<(u64, (u64, u16), Bytes)>,
+    /// What was accepted above `chosen`, by slot: the last vote in each, as (slot, (round, node), digest, batch). A vote
+    /// whose batch has rotted or was torn is a vote all the same; peers have the batch.
+    pub accepted: Vec<LogVote>,
+    /// Through here every slot is chosen, and the log or the checkpoint has its batch. Lower than what was marked where a
+    /// chosen batch beyond the checkpoint has rotted: it is to be learned again.
     pub chosen: u64,
+    /// False if a promise or a vote may have been lost, now or in an earlier life: this node must not promise, vote,
+    /// answer reads or stand any more.
+    pub votes: bool,
+    /// What was found damaged and was safe on the disk before.
+    pub rotten: Vec<LogRot>,
     /// The oldest slot still readable; `chosen + 1` when there is none.
     pub first_slot: u64,
     /// Bytes of the last, unsynced group that were dropped because they were torn.
@@ -170,7 +195,11 @@ impl<D: Disk> Log<D> {
     }
 
     /// Batches of chosen slots from `from` on, without gap: as many as fit into `max_bytes`, but at least one if
-    /// there is one. Empty when `from` is above what is chosen.
+    /// there is one. Empty when `from` is above what is chosen. Rot is never given out: the answer ends before it.
+    ///
+    /// # Errors
+    /// [`StorageError::Absent`] if the log does not hold `from`, [`StorageError::Rot`] if just that batch has rotted. The
+    /// log is as good as before: whoever asked asks another node, and the next start mends it.
     pub fn read_chosen(&self, from: u64, max_bytes: usize) -> Result<Vec<Bytes>, LogError> {
         if from < self.first_slot && from <= self.chosen {
             return Err(StorageError::Absent { path: self.dir.clone(), wanted: from, end: self.first_slot });
@@ -178,12 +207,18 @@ impl<D: Disk> Log<D> {
         let mut batches = Vec::new();
         let mut bytes = 0;
         for slot in from..=self.chosen {
-            let location = self.index.chosen(slot).expect("all slots from first_slot through chosen are held");
+            let Some(location) = self.index.chosen(slot) else { break };
             bytes += location.len as usize;
             if bytes > max_bytes && !batches.is_empty() {
                 break;
             }
-            batches.push(self.read_batch(location)?);
+            match self.read_batch(location) {
+                Err(error) if error.is_rot() && !batches.is_empty() => break,
+                batch => batches.push(batch?),
+            }
+        }
+        if batches.is_empty() && from <= self.chosen {
+            return Err(StorageError::Absent { path: self.dir.clone(), wanted: from, end: self.first_readable() });
         }
         Ok(batches)
     }
@@ -199,6 +234,27 @@ impl<D: Disk> Log<D> {
         self.drop_segments(newest, highest).map_err(|error| self.close_after(error))?;
         self.first_slot = self.first_readable();
         Ok(())
+    }
+
+    /// The state through this slot comes from elsewhere: all slots through it are chosen, and the log does not hold them
+    /// any more. Returns when that is on the disk, which is before a checkpoint made of that state may count.
+    pub fn install(&mut self, through: u64) -> Result<(), LogError> {
+        self.still_open()?;
+        self.note_installed(through).map_err(|error| self.close_after(error))?;
+        self.index.forget_through(through);
+        self.first_slot = self.first_readable();
+        Ok(())
+    }
+
+    fn note_installed(&mut self, through: u64) -> Result<(), LogError> {
+        if self.room() < 2 * HEADER as u64 {
+            self.begin_segment()?;
+        }
+        // Both in one group and the mark first: what was given up is never more than what is chosen.
+        self.encode_next(Kind::Chosen, through, (0, 0), &[]);
+        self.encode_next(Kind::Trimmed, through + 1, (0, 0), &[]);
+        self.flush()?;
+        self.sync().map(drop)
     }
 
     /// The oldest slot that can still be read.
@@ -333,12 +389,15 @@ impl<D: Disk> Log<D> {
     fn recovered(&self, torn_bytes: u64) -> Result<LogRecovered, LogError> {
         let mut accepted = Vec::new();
         for (slot, ballot, location) in self.index.accepted_above(self.chosen) {
-            accepted.push((slot, ballot, self.read_batch(location)?));
+            let batch = self.read_batch(location)?;
+            accepted.push((slot, ballot, *blake3::hash(&batch).as_bytes(), Some(batch)));
         }
         Ok(LogRecovered {
             promised: self.promised,
             accepted,
             chosen: self.chosen,
+            votes: true,
+            rotten: Vec::new(),
             first_slot: self.first_slot,
             torn_bytes,
         })
@@ -350,7 +409,12 @@ impl<D: Disk> Log<D> {
         let bytes = segment.read(offset, HEADER + len as usize)?;
         match whole_record(bytes.into(), &segment.seal, offset) {
             Some((_, batch)) => Ok(batch),
-            None => Err(StorageError::rot(&segment.path, offset, "a record that was whole before is not any more")),
+            None => Err(StorageError::rot(
+                Part::Log,
+                &segment.path,
+                offset,
+                "a record that was whole before is not any more",
+            )),
         }
     }
 }

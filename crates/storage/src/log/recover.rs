@@ -18,7 +18,7 @@ use super::record::{HEADER, Header, Kind, Position, batch_at, header_at};
 use super::segment::{Segment, segment_path};
 use super::{Ballot, PAGE};
 use crate::checksum::{FileKind, Seal};
-use crate::{Disk, OpenError, Owner, StorageError};
+use crate::{Disk, OpenError, Owner, Part, StorageError};
 
 /// The whole records of a log and where they end.
 pub(super) struct Scan<D: Disk> {
@@ -175,5 +175,5 @@ fn whole_at<D: Disk>(
 }
 
 fn rot(file: &Path, offset: u64, what: &str) -> OpenError {
-    StorageError::rot(file, offset, what).into()
+    StorageError::rot(Part::Log, file, offset, what).into()
 }

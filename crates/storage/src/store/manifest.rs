@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::writer::FileWriter;
 use crate::checksum::{FileKind, Seal};
-use crate::{Disk, DiskFile, JournalMark, OpenError, Owner, StorageError};
+use crate::{Disk, DiskFile, JournalMark, OpenError, Owner, Part, StorageError};
 
 const MAGIC: &[u8; 8] = b"RialtoMF";
 const VERSION: u32 = 1;
@@ -48,7 +48,7 @@ impl Manifest {
         let read = file.read_at(0, &mut bytes).map_err(StorageError::io("reading", &path, 0))?;
         bytes.truncate(read);
         Manifest::decode(&bytes, owner).map_err(|what| match what {
-            Unreadable::Damaged => StorageError::rot(&path, 0, "its checksum does not match").into(),
+            Unreadable::Damaged => StorageError::rot(Part::Store, &path, 0, "its checksum does not match").into(),
             Unreadable::Foreign(what) => OpenError::Foreign { file: path.clone(), what },
         })
     }

@@ -14,9 +14,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::filter::Filter;
-use super::writer::{FileWriter, read_exactly};
+use super::writer::{FileWriter, open_listed, read_exactly};
 use crate::checksum::{FileKind, Seal};
-use crate::{Disk, OpenError, Owner, StorageError};
+use crate::{Disk, OpenError, Owner, Part, StorageError};
 
 const BLOCK: usize = 4096;
 const ENTRY: usize = 24;
@@ -46,21 +46,27 @@ pub(super) fn run_path(dir: &Path, number: u64) -> PathBuf {
 impl<D: Disk> Run<D> {
     pub(super) fn open(disk: &D, dir: &Path, number: u64, owner: Owner, len: u64) -> Result<Run<D>, OpenError> {
         let path = run_path(dir, number);
-        let file = Arc::new(disk.open(&path).map_err(StorageError::io("opening", &path, None))?);
+        let file = Arc::new(open_listed(disk, (Part::Ids, &path))?);
         let seal = Seal::new(owner, FileKind::Run, number);
         let footer_at = len.saturating_sub(FOOTER as u64);
         let mut footer = [0; FOOTER];
-        read_exactly(&*file, &path, footer_at, &mut footer)?;
+        read_exactly(&*file, (Part::Ids, &path), footer_at, &mut footer)?;
         let u64_at = |at: usize| u64::from_le_bytes(footer[at..at + 8].try_into().expect("eight bytes were taken"));
         if &footer[..8] != MAGIC || seal.sum(footer_at, &footer[..56]) != u64_at(56) {
-            return Err(StorageError::rot(&path, footer_at, "the footer is not whole").into());
+            return Err(StorageError::rot(Part::Ids, &path, footer_at, "the footer is not whole").into());
         }
         let (ids, index_at) = (u64_at(8), u64_at(16));
         let largest = u128::from_le_bytes(footer[32..48].try_into().expect("16 bytes were taken"));
         let mut index = vec![0; (footer_at - index_at) as usize];
-        read_exactly(&*file, &path, index_at, &mut index)?;
+        read_exactly(&*file, (Part::Ids, &path), index_at, &mut index)?;
         if seal.sum(index_at, &index) != u64_at(24) {
-            return Err(StorageError::rot(&path, index_at, "the checksum of index and filter does not match").into());
+            return Err(StorageError::rot(
+                Part::Ids,
+                &path,
+                index_at,
+                "the checksum of index and filter does not match",
+            )
+            .into());
         }
         let (firsts, filter) = index.split_at(ids.div_ceil(PER_BLOCK as u64) as usize * 16);
         let first_of_block = firsts.as_chunks::<16>().0.iter().map(|id| u128::from_le_bytes(*id)).collect();
@@ -83,13 +89,13 @@ impl<D: Disk> Run<D> {
 
     fn read_blocks(&self, first: usize, blocks: &mut [u8]) -> Result<(), StorageError> {
         let offset = (first * BLOCK) as u64;
-        read_exactly(&*self.file, &self.path, offset, blocks)?;
+        read_exactly(&*self.file, (Part::Ids, &self.path), offset, blocks)?;
         for (n, block) in blocks.as_chunks::<BLOCK>().0.iter().enumerate() {
             let offset = offset + (n * BLOCK) as u64;
             let sum = u64::from_le_bytes(*block.first_chunk().expect("a block is longer than a sum"));
             if self.seal.sum(offset, &block[8..]) != sum {
                 let what = "the checksum of the block there does not match";
-                return Err(StorageError::rot(&self.path, offset, what));
+                return Err(StorageError::rot(Part::Ids, &self.path, offset, what));
             }
         }
         Ok(())

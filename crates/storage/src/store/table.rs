@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::changes::LONGEST_KEY;
-use super::writer::{FileWriter, read_exactly};
+use super::writer::{FileWriter, open_listed, read_exactly};
 use crate::checksum::{FileKind, Seal};
-use crate::{Disk, DiskFile, OpenError, Owner, StorageError};
+use crate::{Disk, DiskFile, OpenError, Owner, Part, StorageError};
 
 const BLOCK: usize = 64 << 10;
 const BLOCK_HEAD: usize = 12;
@@ -34,11 +34,11 @@ pub(super) fn table_path(dir: &Path, number: u64) -> PathBuf {
 impl<D: Disk> Table<D> {
     pub(super) fn open(disk: &D, dir: &Path, number: u64, owner: Owner, len: u64) -> Result<Table<D>, OpenError> {
         let path = table_path(dir, number);
-        let file = disk.open(&path).map_err(StorageError::io("opening", &path, None))?;
+        let file = open_listed(disk, (Part::Store, &path))?;
         let found = file.len().map_err(StorageError::io("measuring", &path, None))?;
         if found != len {
             let what = format!("it is {found} bytes long and should be {len}");
-            return Err(StorageError::rot(&path, found.min(len), what).into());
+            return Err(StorageError::rot(Part::Store, &path, found.min(len), what).into());
         }
         Ok(Table { file: Arc::new(file), path, seal: Seal::new(owner, FileKind::Table, number), len })
     }
@@ -142,8 +142,9 @@ impl<D: Disk> TableCursor<D> {
             return Ok(());
         }
         self.block.resize(BLOCK.min((table.len - offset) as usize), 0);
-        read_exactly(&*table.file, &table.path, offset, &mut self.block)?;
-        let damaged = || StorageError::rot(&table.path, offset, "the checksum of the block there does not match");
+        read_exactly(&*table.file, (Part::Store, &table.path), offset, &mut self.block)?;
+        let damaged =
+            || StorageError::rot(Part::Store, &table.path, offset, "the checksum of the block there does not match");
         let sum = self.block.first_chunk::<8>().ok_or_else(damaged)?;
         if table.seal.sum(offset, &self.block[8..]) != u64::from_le_bytes(*sum) {
             return Err(damaged());

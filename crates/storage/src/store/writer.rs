@@ -1,9 +1,10 @@
 //! Writing a large file beside a log that must stay quick.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::{Disk, DiskFile, StorageError};
+use crate::{Disk, DiskFile, Part, StorageError};
 
 /// One write.
 const BUFFER: usize = 1 << 20;
@@ -69,13 +70,27 @@ impl<D: Disk> FileWriter<D> {
     }
 }
 
+/// Opens a file that the manifest lists: if it is gone, that is damage.
+pub(super) fn open_listed<D: Disk>(disk: &D, (part, path): (Part, &Path)) -> Result<D::File, StorageError> {
+    match disk.open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            Err(StorageError::rot(part, path, 0, "it is missing, and the manifest lists it"))
+        }
+        opened => opened.map_err(StorageError::io("opening", path, None)),
+    }
+}
+
 /// Reads exactly so many bytes of a file that is known to hold them.
 pub(super) fn read_exactly<F: DiskFile>(
     file: &F,
-    path: &Path,
+    (part, path): (Part, &Path),
     offset: u64,
     bytes: &mut [u8],
 ) -> Result<(), StorageError> {
     let read = file.read_at(offset, bytes).map_err(StorageError::io("reading", path, offset))?;
-    if read == bytes.len() { Ok(()) } else { Err(StorageError::rot(path, offset + read as u64, "it ends too early")) }
+    if read == bytes.len() {
+        Ok(())
+    } else {
+        Err(StorageError::rot(part, path, offset + read as u64, "it ends too early"))
+    }
 }

@@ -54,7 +54,12 @@ impl Model {
 type Recovered = ((u64, u16), Vec<(u64, (u64, u16), Bytes)>, u64);
 
 fn plain(recovered: &LogRecovered) -> Recovered {
-    (recovered.promised, recovered.accepted.clone(), recovered.chosen)
+    let accepted = recovered.accepted.iter().map(|(slot, ballot, digest, batch)| {
+        let batch = batch.clone().expect("it is whole");
+        assert_eq!(*digest, *blake3::hash(&batch).as_bytes(), "slot {slot}");
+        (*slot, *ballot, batch)
+    });
+    (recovered.promised, accepted.collect(), recovered.chosen)
 }
 
 /// A node that appends at random, and the states that its log may be found in after a crash.

@@ -281,3 +281,36 @@ fn a_spare_half_prepared_is_made_anew() {
         }
     }
 }
+
+#[test]
+fn a_state_from_elsewhere_takes_the_place_of_the_slots_through_it() {
+    let disk = FaultyDisk::new(1);
+    let mut log = fresh(&disk);
+    append(&mut log, (1..=9).map(|slot| accepted(slot, 100)).collect());
+    append(&mut log, vec![LogRecord::Chosen { through: 4 }]);
+    // Far beyond, and then right at what is held.
+    for (through, held) in [(6, vec![7, 8, 9]), (8, vec![9]), (200, vec![])] {
+        log.install(through).expect("the disk is well");
+        assert_eq!(log.first_slot(), through + 1);
+        assert!(log.read_chosen(through, 100).is_err(), "the log does not hold it");
+        disk.crash(through);
+        let (opened, recovered) = open(&disk).expect("it opens");
+        log = opened;
+        assert_eq!((recovered.chosen, recovered.first_slot), (through, through + 1));
+        assert_eq!(recovered.accepted.iter().map(|vote| vote.0).collect::<Vec<u64>>(), held);
+    }
+    append(&mut log, vec![accepted(201, 10), LogRecord::Chosen { through: 201 }]);
+    assert_eq!(log.read_chosen(201, 100).expect("it is held").len(), 1);
+}
+
+#[test]
+fn a_state_that_does_not_reach_what_is_chosen_leaves_the_rest() {
+    let disk = FaultyDisk::new(1);
+    let mut log = fresh(&disk);
+    append(&mut log, (1..=9).map(|slot| accepted(slot, 100)).collect());
+    append(&mut log, vec![LogRecord::Chosen { through: 9 }]);
+    log.install(5).expect("the disk is well");
+    let (log, recovered) = open(&disk).expect("it opens");
+    assert_eq!((recovered.chosen, recovered.first_slot), (9, 6));
+    assert_eq!(log.read_chosen(6, usize::MAX).expect("held").len(), 4);
+}

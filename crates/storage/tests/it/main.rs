@@ -4,6 +4,7 @@
 mod chance;
 mod identity_and_lock;
 mod journal_rules;
+mod journal_transfer;
 mod log_crash;
 mod log_rules;
 mod node;

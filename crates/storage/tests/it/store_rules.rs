@@ -7,7 +7,8 @@ use std::path::Path;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use storage::{
-    Disk, DiskFile, FaultyDisk, FoldRules, Journal, JournalMark, JournalRecord, OpenError, RECORD, StorageError, Store,
+    Disk, DiskFile, FaultyDisk, FoldRules, Journal, JournalMark, JournalRecord, OpenError, Part, RECORD, StorageError,
+    Store,
 };
 
 use crate::node::{DIR, Node, OWNER, models};
@@ -143,7 +144,11 @@ fn a_missing_table_does_not_open() {
     let table = files(&disk, "store").into_iter().find(|name| name.starts_with("table")).expect("there is one");
     disk.remove(&Path::new(DIR).join("store").join(&table)).expect("it is there");
     let error = open(&disk).map(drop).expect_err("the manifest lists it");
-    assert_eq!(error.to_string(), format!("opening alpha/2/store/{table}: there is no such file"));
+    assert_eq!(
+        error.to_string(),
+        format!("alpha/2/store/{table} at 0 is damaged: it is missing, and the manifest lists it")
+    );
+    assert_eq!(error.rotten_part(), Some(Part::Store));
 }
 
 #[test]
