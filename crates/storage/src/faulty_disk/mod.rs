@@ -10,6 +10,7 @@
 //! Everything follows from the seed and the calls, so a run can be repeated byte for byte. The handle is shared:
 //! clones are the same disk.
 
+mod copies;
 mod names;
 mod pages;
 mod rng;

@@ -29,6 +29,15 @@ struct NameChange {
 }
 
 impl Names {
+    /// Names that are all safe.
+    pub(super) fn holding(names: BTreeMap<PathBuf, Entry>) -> Names {
+        Names { seen: names.clone(), durable: names, unsynced: Vec::new() }
+    }
+
+    pub(super) fn seen_entries(&self) -> impl Iterator<Item = (&PathBuf, &Entry)> {
+        self.seen.iter()
+    }
+
     pub(super) fn exists(&self, path: &Path) -> bool {
         is_root(path) || self.seen.contains_key(path)
     }

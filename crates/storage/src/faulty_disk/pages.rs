@@ -20,6 +20,16 @@ pub(super) enum Change {
 }
 
 impl Pages {
+    /// Bytes that are all on the disk.
+    pub(super) fn holding(bytes: &[u8]) -> Pages {
+        Pages { seen: bytes.to_vec(), durable: bytes.to_vec(), unsynced: Vec::new() }
+    }
+
+    /// What readers see.
+    pub(super) fn seen(&self) -> &[u8] {
+        &self.seen
+    }
+
     pub(super) fn len(&self) -> usize {
         self.seen.len()
     }
