@@ -93,6 +93,19 @@ codes! {
     HoldVoided "hold_voided" 422 FailedPrecondition "The hold was already voided" "Nothing is left to do.";
     VersionMismatch "version_mismatch" 422 Aborted "The setting has changed meanwhile" "Read it again and decide anew.";
 
+    // Changes of the group: after each of these it is as it was.
+    InvalidMember "invalid_member" 400 InvalidArgument "The member cannot be admitted like this" "Give a number from 1 to 99 and addresses of at most 64 printable characters, such as 10.0.0.4:7124.";
+    UnknownMember "unknown_member" 404 NotFound "There is no such member" "See /v1/members for the numbers.";
+    GroupVersionMismatch "group_version_mismatch" 409 Aborted "The group has changed meanwhile" "Read /v1/members again and decide anew.";
+    GroupNotFounded "group_not_founded" 409 Unavailable "The group is not founded yet" "Ask again in a moment: the founding is the first entry of the log.";
+    MemberNumberUsed "member_number_used" 409 AlreadyExists "The number was used before" "Numbers are never used twice; take the next one, which the answer names.";
+    NoVoterLeft "no_voter_left" 409 FailedPrecondition "Nobody would be left to vote" "Add another member first.";
+    NotALearner "not_a_learner" 409 FailedPrecondition "Only a learner can be given a vote" "Admit the node first.";
+    ChangeInFlight "change_in_flight" 409 Aborted "The change before is not in force yet" "Ask again in a moment; one member changes at a time.";
+    TwoVotesAtOnce "two_votes_at_once" 409 FailedPrecondition "One vote changes at a time" "Add first, then remove.";
+    OtherDisk "other_disk" 409 FailedPrecondition "The member is pinned to another disk" "A node that lost its disk is replaced by a new member: rialto members replace.";
+    TooManyMembers "too_many_members" 409 ResourceExhausted "The group has as many members as it may" "Remove one first.";
+
     // The bank's state; 429 and 503 mean that nothing was proposed.
     Overloaded "overloaded" 429 ResourceExhausted "Too much at once" "Wait for Retry-After and send it again, with the same id; nothing was changed.";
     Unavailable "unavailable" 503 Unavailable "The bank cannot take this now" "Send it again after Retry-After, here or to another node; nothing was changed.";

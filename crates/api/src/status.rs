@@ -4,12 +4,17 @@ use serde::{Deserialize, Serialize};
 
 /// One node, as it sees itself and its group.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct NodeStatus {
     pub group: String,
     pub node: u16,
     pub role: Role,
-    /// Node number of the leader that this node knows of.
+    /// Node number of the leader that this node knows of; in leaderless mode of whoever last held the pen, while it is heard.
     pub leader: Option<u16>,
+    /// How the group finds who proposes.
+    pub mode: Mode,
+    /// Who holds the pen, as far as this node knows.
+    pub pen: Option<u16>,
     pub ballot: BallotStatus,
     pub slots: SlotStatus,
     /// Last slot of the durable checkpoint.
@@ -27,6 +32,22 @@ pub struct NodeStatus {
     pub peers: Vec<PeerStatus>,
     /// The member whose checkpoint holds the trimming of the log back, if one does.
     pub held_back_by: Option<u16>,
+    /// Counts the changes of the group that this node has applied.
+    pub group_version: u64,
+    /// Everybody of the group, by number, as of the last slot applied here.
+    pub members: Vec<MemberState>,
+    /// The number of this node's own disk, by which its peers know it.
+    pub disk: u64,
+    /// The node lost a promise or a vote, so it votes no more: it learns and serves, and is to be replaced.
+    pub votes_lost: bool,
+    /// This node is no member any more, and a majority of those that are has all that it had: it may be deleted.
+    pub may_leave: bool,
+    /// What this node still receives of the books, if it was too far behind to learn slot by slot.
+    pub transfer: Option<TransferState>,
+    /// Rotten records of log, journal and checkpoint that were found and repaired since the process started.
+    pub rot_repaired: u64,
+    /// What was found rotten since then, a sentence each.
+    pub rot: Vec<String>,
     pub accounts: u64,
     /// Records of the journal: every outcome ever, rejections and tombstones too.
     pub journal_records: u64,
@@ -45,12 +66,28 @@ pub enum Role {
     Starting,
     Follower,
     Candidate,
+    /// In leaderless mode: it holds the pen.
     Leader,
     Stopping,
+    /// It learns and serves; its vote does not count.
+    Learner,
+    /// It receives the books of another node, and serves nobody until it has them.
+    Receiving,
+    /// It is in no membership any more.
+    Removed,
 }
 
 impl Role {
-    pub const ALL: [Role; 5] = [Role::Starting, Role::Follower, Role::Candidate, Role::Leader, Role::Stopping];
+    pub const ALL: [Role; 8] = [
+        Role::Starting,
+        Role::Follower,
+        Role::Candidate,
+        Role::Leader,
+        Role::Stopping,
+        Role::Learner,
+        Role::Receiving,
+        Role::Removed,
+    ];
 
     pub fn text(self) -> &'static str {
         match self {
@@ -59,7 +96,76 @@ impl Role {
             Role::Candidate => "candidate",
             Role::Leader => "leader",
             Role::Stopping => "stopping",
+            Role::Learner => "learner",
+            Role::Receiving => "receiving",
+            Role::Removed => "removed",
         }
+    }
+}
+
+/// How a group finds who proposes. It never decides what is safe.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", expecting = "\"leader\" or \"leaderless\"")]
+pub enum Mode {
+    /// An elected node proposes for all.
+    #[default]
+    Leader,
+    /// Every node proposes what it is asked.
+    Leaderless,
+}
+
+impl Mode {
+    pub fn text(self) -> &'static str {
+        match self {
+            Mode::Leader => "leader",
+            Mode::Leaderless => "leaderless",
+        }
+    }
+}
+
+/// What a member may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MemberRole {
+    /// Its promises and votes count.
+    Voter,
+    /// It learns and serves; nothing of it counts.
+    Learner,
+}
+
+impl MemberRole {
+    pub fn text(self) -> &'static str {
+        match self {
+            MemberRole::Voter => "voter",
+            MemberRole::Learner => "learner",
+        }
+    }
+}
+
+/// A member of a group, as the log has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberState {
+    pub node: u16,
+    pub role: MemberRole,
+    /// Where the other members reach it, `host:port`.
+    pub peer: String,
+    /// Where callers reach it over HTTP, `host:port`; empty if nobody said.
+    pub http: String,
+    /// The only disk that may speak for it; `null` while none is pinned.
+    pub disk: Option<u64>,
+}
+
+/// How far a node has come that receives the books, in records of the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransferState {
+    pub done: u64,
+    pub total: u64,
+}
+
+impl TransferState {
+    /// Whole percents; 100 only when all is there.
+    pub fn percent(self) -> u64 {
+        self.done.min(self.total).saturating_mul(100).checked_div(self.total).unwrap_or(0)
     }
 }
 

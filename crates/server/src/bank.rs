@@ -232,6 +232,7 @@ impl Bank {
             memory_bytes: memory::resident_bytes(),
             uptime_ms: shared.clock.mono_us() / 1_000,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            ..NodeStatus::default()
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod digits;
 mod first;
+mod group;
 mod time;
 mod v1;
 
@@ -13,6 +14,7 @@ pub use first::{
     AccountOpened, Balance, CheckAccount, DepositMoney, Deposited, MoneyMoved, MoveMoney, OpenAccount, Party,
     WithdrawMoney,
 };
+pub use group::{ChangeMembers, ChangeMode, GroupState, MemberChange, ModeState};
 pub use time::rfc3339;
 pub use v1::{
     Account, AccountPage, AccountsQuery, BatchOutcome, CreateAccount, CreateTransfer, CreateTransfers, Elected, Item,
