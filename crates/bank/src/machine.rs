@@ -64,6 +64,10 @@ impl StateMachine for Machine {
     fn digest(&self) -> [u8; 32] {
         self.ledger.digest()
     }
+
+    fn slice_digest(&self, slice: u64, of: u64) -> [u8; 32] {
+        self.ledger.slice_digest(slice, of)
+    }
 }
 
 impl FoldRules for Machine {

@@ -7,6 +7,7 @@
 use crate::view::{self, HistoryError};
 use ledger::record::{Body, Record, Side};
 use ledger::{AccountId, Balances, Currency, Ledger, Movement};
+use replica::group;
 use std::collections::{BTreeMap, HashMap};
 use storage::{Disk, JournalMark, JournalReader};
 
@@ -51,7 +52,7 @@ pub fn recount_through<D: Disk>(
 ) -> Result<(), HistoryError> {
     let mut found = Ok(());
     journal.check(from, to, |place, bytes| {
-        if found.is_ok() {
+        if found.is_ok() && !group::is_control(bytes) {
             found = view::decode(bytes, place).and_then(|record| Ok(recount.record(&record)?));
         }
     })?;

@@ -5,7 +5,7 @@ use crate::recount::Mismatch;
 use ledger::record::Record;
 use ledger::{AccountId, Ledger, StatementLine, TransferId};
 use paxos::Slot;
-use replica::Applier;
+use replica::{Applier, group};
 use storage::{Disk, JournalMark, JournalReader, JournalRecord, StorageError};
 
 /// A look at one node's books. Nothing changes while it exists.
@@ -80,13 +80,13 @@ impl<'a, D: Disk> BankView<'a, D> {
         self.applier.record(place)
     }
 
-    /// The record at a place of the journal; none for a batch's header.
+    /// The record at a place of the journal; none for a batch's header, or a change of the group.
     ///
     /// # Errors
     /// When the journal cannot be read, or has no such place.
     pub fn record(&self, place: u64) -> Result<Option<Record>, HistoryError> {
         let record = self.applier.record(place)?;
-        if is_header(&record) { Ok(None) } else { decode(&record, place).map(Some) }
+        if !is_of_ledger(&record) { Ok(None) } else { decode(&record, place).map(Some) }
     }
 
     /// The newest records, at most `count`, newest first, looking back over at most `look_back` places.
@@ -131,8 +131,9 @@ impl<'a, D: Disk> BankView<'a, D> {
     }
 }
 
-pub(crate) fn is_header(record: &JournalRecord) -> bool {
-    record[..2] == storage::HEADER_KIND.to_le_bytes()
+/// Whether the ledger wrote it, and not the journal or the group.
+fn is_of_ledger(record: &JournalRecord) -> bool {
+    record[..2] != storage::HEADER_KIND.to_le_bytes() && !group::is_control(record)
 }
 
 pub(crate) fn decode(record: &JournalRecord, place: u64) -> Result<Record, HistoryError> {

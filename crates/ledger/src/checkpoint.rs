@@ -153,7 +153,7 @@ fn put_closing(account: AccountId, closed_ms: u64, put: &mut Put<'_>) {
     put_all(&wide_key(CLOSED, account.get()), |value| value.extend(closed_ms.to_le_bytes()), put);
 }
 
-fn put_hold(hold: &Hold, put: &mut Put<'_>) {
+pub(crate) fn put_hold(hold: &Hold, put: &mut Put<'_>) {
     let Movement { id, debit, credit, amount, currency, reference } = hold.movement;
     let fields = |value: &mut Value| {
         value.extend(hold.placer.get().to_le_bytes());

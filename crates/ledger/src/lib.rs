@@ -36,6 +36,7 @@ pub mod record;
 pub mod request;
 pub mod rules;
 pub mod settings;
+mod slice;
 pub mod statement;
 pub mod text;
 

@@ -9,10 +9,14 @@
 //! the log has made the batch durable, the journal follows. Now and then the journal is *folded*: a background job
 //! syncs it, writes checkpoint and id run through one slot, and switches both with one atomic write.
 //!
+//! Changes of the group come the same way, each in a batch of its own: the group's state lies in journal and checkpoint
+//! beside the machine's, which never sees it. A check compares: there the digest of chain and books is taken.
+//!
 //! Ids that no run covers are in memory, in two generations: what came since the last fold began, and what the fold
 //! under way covers. The older one is dropped only when its run is durable and installed.
 
-use crate::request::{self, Tag, UnknownBatch};
+use crate::group::{self, ChangeRefused, Group, Op};
+use crate::request::{self, Content, Control as ControlBatch, Requests, Tag, UnknownBatch};
 use crate::state_machine::{At, JournalPort, StateMachine};
 use hashbrown::HashMap;
 use paxos::{Batch, Slot};
@@ -38,13 +42,35 @@ pub struct ApplierSettings {
     pub hash_seed: u64,
 }
 
+/// How many slices the books have for comparing: each check looks at the next one.
+const SLICES: u64 = 8;
+
 /// The answer to one request of a batch.
 #[derive(Clone, Debug)]
 pub struct Applied<A> {
     /// Who waits for it.
     pub tag: Tag,
     /// What to tell them.
-    pub answer: A,
+    pub reply: Reply<A>,
+}
+
+/// What somebody who asked is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply<A> {
+    /// The state machine's answer to a request.
+    Answer(A),
+    /// The group after the change that was asked for, or why it was not taken.
+    Group(Result<Group, ChangeRefused>),
+}
+
+impl<A> Reply<A> {
+    /// The state machine's answer, if this is one.
+    pub fn answer(self) -> Option<A> {
+        match self {
+            Self::Answer(answer) => Some(answer),
+            Self::Group(_) => None,
+        }
+    }
 }
 
 /// Why a chosen batch could not be applied. The node must stop: the others go on without it.
@@ -77,6 +103,12 @@ pub struct Applier<S, D: Disk> {
     /// Ids of the batch that is being applied; empty between two.
     of_batch: IdMap<u64>,
     chains: VecDeque<(u64, [u8; 32])>,
+    group: Group,
+    rules: group::Rules,
+    /// What the last check found here, until it is taken.
+    checked: Option<(Slot, [u8; 32])>,
+    /// Not while the log is replayed: nobody compares what was long ago.
+    compares: bool,
     #[cfg(feature = "controls")]
     control: Option<Control>,
 }
@@ -94,7 +126,8 @@ pub enum Control {
 }
 
 impl<S: StateMachine, D: Disk> Applier<S, D> {
-    /// Loads the checkpoint into `machine`, a fresh one. What the log holds beyond it is to be applied next.
+    /// Loads the checkpoint into `machine`, a fresh one. What the log holds beyond it is to be applied next. The group is
+    /// `founders` until the founding is found in the checkpoint or comes out of the log.
     ///
     /// # Errors
     /// When the files cannot be read, are damaged, or belong to another node.
@@ -103,17 +136,24 @@ impl<S: StateMachine, D: Disk> Applier<S, D> {
         dir: &Path,
         owner: Owner,
         mut machine: S,
+        founders: Group,
         settings: ApplierSettings,
     ) -> Result<Self, OpenError> {
         let store = Store::open(disk.clone(), dir, owner)?;
         let mark = store.mark();
         let journal = Journal::open(disk.clone(), dir, owner, mark)?;
         let foreign = |what| OpenError::Foreign { file: dir.join("store"), what };
+        let mut restored = group::Restored::default();
         for entry in store.entries() {
             let (key, value) = entry?;
-            machine.restore(&key, &value).map_err(foreign)?;
+            if key.first() == Some(&group::KEY_PREFIX) {
+                restored.entry(&key, &value).map_err(foreign)?;
+            } else {
+                machine.restore(&key, &value).map_err(foreign)?;
+            }
         }
         machine.restored().map_err(foreign)?;
+        let group = restored.finish().map_err(foreign)?.unwrap_or(founders);
         Ok(Self {
             machine,
             journal,
@@ -125,6 +165,10 @@ impl<S: StateMachine, D: Disk> Applier<S, D> {
             folding: None,
             spare: roomy_id_map(settings),
             of_batch: id_map(settings),
+            group,
+            rules: group::Rules::default(),
+            checked: None,
+            compares: false,
             #[cfg(feature = "controls")]
             control: None,
         })
@@ -137,6 +181,27 @@ impl<S: StateMachine, D: Disk> Applier<S, D> {
         if control == Control::RunPastCheckpoint {
             self.store.set_control(Some(storage::Control::RunPastCheckpoint));
         }
+    }
+
+    /// Switches rules of the group's changes off.
+    #[cfg(feature = "controls")]
+    pub fn set_group_rules(&mut self, rules: group::Rules) {
+        self.rules = rules;
+    }
+
+    /// The group as of the last slot applied.
+    pub fn group(&self) -> &Group {
+        &self.group
+    }
+
+    /// From now on checks are carried out: what comes is new.
+    pub fn compare_from_now_on(&mut self) {
+        self.compares = true;
+    }
+
+    /// What the last check found here, for the replica to compare with the others' ([`crate::Input::Digest`]); once.
+    pub fn take_check(&mut self) -> Option<(Slot, [u8; 32])> {
+        self.checked.take()
     }
 
     /// The last slot applied.
@@ -179,7 +244,17 @@ impl<S: StateMachine, D: Disk> Applier<S, D> {
         if slot != self.applied + 1 {
             return Err(ApplyError::OutOfOrder { slot, applied: self.applied });
         }
-        let requests = request::decode(batch).map_err(|source| ApplyError::Unknown { slot, source })?;
+        let content = request::decode(batch).map_err(|source| ApplyError::Unknown { slot, source })?;
+        let answers = match content {
+            Content::Requests(requests) => self.apply_requests(slot, requests)?,
+            Content::Control(control) => vec![self.apply_control(slot, &control)?],
+        };
+        self.applied = slot;
+        self.remember_chain(slot);
+        Ok(answers)
+    }
+
+    fn apply_requests(&mut self, slot: u64, requests: Requests) -> Result<Vec<Applied<S::Answer>>, StorageError> {
         let mut ids = Vec::new();
         for tagged in &requests.requests {
             S::ids(&tagged.request, &mut ids);
@@ -190,13 +265,31 @@ impl<S: StateMachine, D: Disk> Applier<S, D> {
         let at = At { slot, clock_ms: requests.clock_ms };
         let mut answers = Vec::with_capacity(requests.requests.len());
         for tagged in requests.requests {
-            answers.push(Applied { tag: tagged.tag, answer: self.machine.apply(at, &tagged.request, &mut port) });
+            let reply = Reply::Answer(self.machine.apply(at, &tagged.request, &mut port));
+            answers.push(Applied { tag: tagged.tag, reply });
         }
         self.recent.extend(self.of_batch.drain());
         self.journal.finish()?;
-        self.applied = slot;
-        self.remember_chain(slot);
         Ok(answers)
+    }
+
+    fn apply_control(&mut self, slot: u64, control: &ControlBatch) -> Result<Applied<S::Answer>, StorageError> {
+        let at = Slot::new(slot);
+        let outcome = self.group.apply(at, &control.change, self.rules);
+        self.journal.begin(slot);
+        for record in group::records(at, control.clock_ms, &control.change, outcome, &self.group) {
+            self.journal.push(&record);
+        }
+        self.journal.finish()?;
+        if let Op::Check { number } = control.change.op
+            && self.compares
+        {
+            let mut hasher = blake3::Hasher::new();
+            hasher.update(&self.journal.chain());
+            hasher.update(&self.machine.slice_digest(number % SLICES, SLICES));
+            self.checked = Some((at, *hasher.finalize().as_bytes()));
+        }
+        Ok(Applied { tag: control.tag, reply: Reply::Group(outcome.map(|()| self.group.clone())) })
     }
 
     /// The record pushed under `id`, ever.
@@ -313,16 +406,20 @@ impl<S: std::fmt::Debug, D: Disk> std::fmt::Debug for Applier<S, D> {
     }
 }
 
-/// The machine's fold rules without the machine.
+/// The machine's fold rules without the machine, and the group's.
 struct Rules<S>(PhantomData<fn() -> S>);
 
 impl<S: FoldRules> FoldRules for Rules<S> {
     fn effects(record: &JournalRecord, put: &mut dyn FnMut(&[u8], Option<&[u8]>)) {
-        S::effects(record, put);
+        if group::is_control(record) {
+            group::effects(record, put);
+        } else {
+            S::effects(record, put);
+        }
     }
 
     fn id(record: &JournalRecord) -> Option<u128> {
-        S::id(record)
+        if group::is_control(record) { None } else { S::id(record) }
     }
 }
 

@@ -1,14 +1,17 @@
-//! The desk: requests of this node's own callers whose slot is not known yet.
+//! The desk: requests of this node's own callers, and changes that its operators ask for, whose slot is not known yet.
 //!
 //! Each lies at hand, or waits in this node's own queue for the pen, or has been proposed here, or was passed on to
 //! who holds the pen. An attempt that may have reached a log anywhere leaves the request *exposed*: from then on its
 //! fate at the deadline is "unknown", never "refused". An attempt counts as harmless again only when the node that it
 //! was passed on to says so.
+//!
+//! A request passed on is *kept*: whoever takes the pen proposes what lies on its own desk, wherever else it went. How
+//! long the oldest has waited since it was last seen on its way, in somebody's accept, is leaderless mode's question.
 
 use crate::message::ForwardRefusal;
 use bytes::Bytes;
-use paxos::NodeId;
-use std::collections::{BTreeMap, BTreeSet};
+use paxos::{Ballot, NodeId};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Where a request is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -25,12 +28,35 @@ pub(crate) enum Place {
     Resting { until_us: u64 },
 }
 
+/// What an order is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Kind {
+    /// The state machine.
+    Request,
+    /// The group: the bytes are a change, which goes into a batch of its own.
+    Change,
+}
+
+/// What is taken off the desk to be sent on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Taken {
+    pub(crate) seq: u64,
+    pub(crate) kind: Kind,
+    pub(crate) request: Bytes,
+    pub(crate) attempt: u32,
+}
+
 /// One caller's request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Order {
-    pub(crate) request: Bytes,
-    pub(crate) deadline_us: u64,
-    pub(crate) place: Place,
+    kind: Kind,
+    request: Bytes,
+    /// When it came.
+    since_us: u64,
+    deadline_us: u64,
+    place: Place,
+    /// The ballot under which it was last seen in an accept, and when.
+    seen: Option<(Ballot, u64)>,
     attempts: u32,
     /// Attempts that may yet be proposed by whoever got them.
     open_attempts: BTreeSet<u32>,
@@ -64,6 +90,10 @@ pub(crate) struct Desk {
     orders: BTreeMap<u64, Order>,
     /// Orders at hand, oldest first: looked at on every step, so kept apart from the many that are under way.
     at_hand: BTreeSet<u64>,
+    /// Orders that were not seen in any accept, oldest first.
+    unseen: BTreeSet<u64>,
+    /// The others, by when they were seen; what is settled or was seen again is dropped when it comes to the front.
+    seen: VecDeque<(u64, u64)>,
     bytes: usize,
 }
 
@@ -76,12 +106,15 @@ impl Desk {
         self.bytes
     }
 
-    pub(crate) fn put(&mut self, seq: u64, request: Bytes, deadline_us: u64) {
+    pub(crate) fn put(&mut self, seq: u64, kind: Kind, request: Bytes, now_us: u64, deadline_us: u64) {
         self.bytes += request.len();
         let order = Order {
+            kind,
             request,
+            since_us: now_us,
             deadline_us,
             place: Place::AtHand,
+            seen: None,
             attempts: 0,
             open_attempts: BTreeSet::new(),
             proposed_here: false,
@@ -90,18 +123,41 @@ impl Desk {
         let before = self.orders.insert(seq, order);
         assert!(before.is_none(), "request numbers are given out once");
         self.at_hand.insert(seq);
+        self.unseen.insert(seq);
     }
 
     /// Takes the oldest request at hand and says where it goes now.
-    pub(crate) fn take_at_hand(&mut self, goes: impl FnOnce(&mut Order) -> Place) -> Option<(u64, Bytes, u32)> {
+    pub(crate) fn take_at_hand(&mut self, goes: Place) -> Option<Taken> {
         let seq = self.at_hand.pop_first()?;
         let order = self.orders.get_mut(&seq).expect("what is at hand is on the desk");
         order.attempts += 1;
-        order.place = goes(order);
-        if let Place::Forwarded { .. } = order.place {
+        order.place = goes;
+        if let Place::Forwarded { .. } = goes {
             order.open_attempts.insert(order.attempts);
         }
-        Some((seq, order.request.clone(), order.attempts))
+        Some(Taken { seq, kind: order.kind, request: order.request.clone(), attempt: order.attempts })
+    }
+
+    /// The request stands in an accept of that ballot: it is on its way, and its wait begins anew.
+    pub(crate) fn saw(&mut self, seq: u64, ballot: Ballot, now_us: u64) {
+        let Some(order) = self.orders.get_mut(&seq) else { return };
+        // Resent by a holder that gets nowhere, it has not come further.
+        if order.seen.is_none_or(|(seen, _)| seen < ballot) {
+            order.seen = Some((ballot, now_us));
+            self.unseen.remove(&seq);
+            self.seen.push_back((now_us, seq));
+        }
+    }
+
+    /// Since when the order that waits longest has waited, counted from when it came or was last seen in an accept.
+    pub(crate) fn waits_since_us(&mut self) -> Option<u64> {
+        let is_last = |(seen_us, seq): &(u64, u64)| {
+            self.orders.get(seq).and_then(|order| order.seen).is_some_and(|(_, last_us)| last_us == *seen_us)
+        };
+        while self.seen.pop_front_if(|seen| !is_last(seen)).is_some() {}
+        let unseen = self.unseen.first().and_then(|seq| self.orders.get(seq)).map(|order| order.since_us);
+        let seen = self.seen.front().map(|(seen_us, _)| *seen_us);
+        [unseen, seen].into_iter().flatten().min()
     }
 
     /// Size of the oldest request at hand.
@@ -117,16 +173,20 @@ impl Desk {
         }
     }
 
-    /// The request's slot is chosen: the state machine's answer will end it. Is it still waited for?
-    pub(crate) fn settle(&mut self, seq: u64) -> bool {
+    /// The request's slot is chosen: the state machine's answer will end it. Says when it came, if it is still waited for.
+    pub(crate) fn settle(&mut self, seq: u64) -> Option<u64> {
+        self.take_off(seq).map(|order| order.since_us)
+    }
+
+    fn take_off(&mut self, seq: u64) -> Option<Order> {
+        let order = self.orders.remove(&seq)?;
         self.at_hand.remove(&seq);
-        match self.orders.remove(&seq) {
-            Some(order) => {
-                self.bytes -= order.request.len();
-                true
-            }
-            None => false,
+        self.unseen.remove(&seq);
+        self.bytes -= order.request.len();
+        if self.orders.is_empty() {
+            self.seen.clear();
         }
+        Some(order)
     }
 
     /// The attempt was not proposed by the node that it was passed on to.
@@ -158,9 +218,7 @@ impl Desk {
     }
 
     fn give_up(&mut self, seq: u64) -> Refusal {
-        let order = self.orders.remove(&seq).expect("listed just before");
-        self.at_hand.remove(&seq);
-        self.bytes -= order.request.len();
+        let order = self.take_off(seq).expect("listed just before");
         if order.is_exposed() {
             Refusal::OutcomeUnknown
         } else if order.last_refusal == Some(ForwardRefusal::Full) {
@@ -181,12 +239,16 @@ mod tests {
 
     fn desk_with_one() -> Desk {
         let mut desk = Desk::default();
-        desk.put(7, Bytes::from_static(b"pay"), 1_000);
+        desk.put(7, Kind::Request, Bytes::from_static(b"pay"), 100, 1_000);
         desk
     }
 
     fn forward(desk: &mut Desk) -> u32 {
-        desk.take_at_hand(|_| Place::Forwarded { to: node(2), at_us: 0 }).expect("one is at hand").2
+        desk.take_at_hand(Place::Forwarded { to: node(2), at_us: 0 }).expect("one is at hand").attempt
+    }
+
+    fn ballot(round: u64) -> Ballot {
+        Ballot { round, node: 2 }
     }
 
     #[test]
@@ -219,7 +281,7 @@ mod tests {
     #[test]
     fn what_was_proposed_here_stays_exposed_when_the_pen_is_lost() {
         let mut desk = desk_with_one();
-        desk.take_at_hand(|_| Place::Queued);
+        desk.take_at_hand(Place::Queued);
         desk.mark_proposed(7);
         desk.recall(|place| place == Place::Proposed);
         assert_eq!(desk.next_at_hand_bytes(), Some(3));
@@ -229,8 +291,30 @@ mod tests {
     #[test]
     fn a_chosen_request_is_waited_for_once() {
         let mut desk = desk_with_one();
-        assert!(desk.settle(7));
-        assert!(!desk.settle(7));
+        assert_eq!(desk.settle(7), Some(100));
+        assert_eq!(desk.settle(7), None);
         assert_eq!(desk.expire(u64::MAX), []);
+    }
+
+    #[test]
+    fn the_wait_begins_anew_when_the_request_is_seen_on_its_way() {
+        let mut desk = desk_with_one();
+        desk.put(8, Kind::Request, Bytes::from_static(b"pay"), 110, 1_000);
+        assert_eq!(desk.waits_since_us(), Some(100));
+        forward(&mut desk);
+        assert_eq!(desk.waits_since_us(), Some(100), "passed on and kept, it waits as before");
+        desk.saw(7, ballot(1), 150);
+        assert_eq!(desk.waits_since_us(), Some(110), "the other was not seen");
+        desk.saw(8, ballot(1), 160);
+        assert_eq!(desk.waits_since_us(), Some(150));
+        desk.saw(7, ballot(1), 170);
+        assert_eq!(desk.waits_since_us(), Some(150), "sent again under the same ballot it has not come further");
+        desk.settle(7);
+        assert_eq!(desk.waits_since_us(), Some(160));
+        desk.saw(8, ballot(2), 180);
+        desk.saw(9, ballot(2), 180);
+        assert_eq!(desk.waits_since_us(), Some(180));
+        desk.settle(8);
+        assert_eq!(desk.waits_since_us(), None);
     }
 }

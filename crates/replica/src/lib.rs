@@ -4,16 +4,21 @@
 //!  callers ─► Replica (Paxos, desk, queue) ─► Log ─► chosen batches ─► Applier (state machine, journal, ids) ─► answers
 //! ```
 //!
-//! In reading order: [`request`] (what a slot holds), [`message`] and [`wire`] (what nodes say to each other),
-//! [`Replica`] with its `desk`, `queue` and `reads`, [`StateMachine`] and the [`Applier`] that runs it over a journal,
-//! and [`recover`], which opens a node from its disk.
+//! In reading order: [`group`] (who belongs to it, and how that changes), [`request`] (what a slot holds), [`message`]
+//! and [`wire`] (what nodes say to each other), [`Replica`] with its `desk`, `queue`, `reads`, `control` and `divergence`,
+//! [`StateMachine`] and the [`Applier`] that runs it over a journal, and [`recover`], which opens a node from its disk.
 //!
 //! The crate is pure: time and randomness are arguments, the disk is behind `storage::Disk`, nothing here awaits or
 //! spawns. The shell runs `Replica` and `Applier` on a thread each; the simulator steps both in one.
 
 mod applier;
+mod control;
 mod desk;
+mod divergence;
+pub mod group;
+mod input;
 pub mod message;
+mod output;
 mod queue;
 mod reads;
 pub mod recover;
@@ -24,9 +29,11 @@ pub mod wire;
 
 #[cfg(feature = "controls")]
 pub use applier::Control as ApplierControl;
-pub use applier::{Applied, Applier, ApplierSettings, ApplyError};
+pub use applier::{Applied, Applier, ApplierSettings, ApplyError, Reply};
 pub use desk::Refusal;
+pub use input::{Input, Settings, Vows};
 pub use message::Message;
-pub use replica::{Input, Output, Replica, Settings, Vows};
+pub use output::{Divergence, Output};
+pub use replica::Replica;
 pub use request::{Tag, Tagged};
 pub use state_machine::{At, JournalPort, StateMachine};

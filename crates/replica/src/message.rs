@@ -1,7 +1,11 @@
-//! What the nodes of one group say to each other: Paxos's messages, and requests passed on to who holds the pen.
+//! What the nodes of one group say to each other: Paxos's messages, requests passed on to who holds the pen, digests to
+//! compare, and the journal for who lacks it.
 
-use crate::request::Tagged;
+use crate::group::Change;
+use crate::request::{Tag, Tagged};
+use bytes::Bytes;
 use paxos::Slot;
+use storage::JournalMark;
 
 /// One message between two members of a group.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -14,6 +18,43 @@ pub enum Message {
     ForwardRefused(Vec<RefusedForward>),
     /// Please see to it that every slot up to this one gets chosen; a read waits for it.
     Nudge(Slot),
+    /// As `Forward`, for a change of the group.
+    ForwardChange(ForwardedChange),
+    /// What the sender's books are after this slot, as far as a check looks at them.
+    Digest {
+        /// The slot that holds the check.
+        slot: Slot,
+        /// Of the journal's chain and of the slice that the check names.
+        digest: [u8; 32],
+    },
+    /// Please send the journal's records from this place on.
+    FetchJournal {
+        /// The first place that the sender lacks.
+        from_place: u64,
+    },
+    /// A piece of the sender's journal.
+    Journal {
+        /// Place of the first record.
+        from_place: u64,
+        /// Where the sender's journal stands.
+        mark: JournalMark,
+        /// Whole records, at most [`JOURNAL_BYTES_MAX`]; none when there is nothing from that place on.
+        records: Bytes,
+    },
+}
+
+/// Most bytes of records in one message.
+pub const JOURNAL_BYTES_MAX: usize = 1 << 20;
+
+/// A change of the group passed on, and which of its sender's attempts this is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ForwardedChange {
+    /// Who waits for it.
+    pub tag: Tag,
+    /// Counts the sender's attempts from 1.
+    pub attempt: u32,
+    /// The change.
+    pub change: Change,
 }
 
 /// A request passed on, and which of its sender's attempts this is.

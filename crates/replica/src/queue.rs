@@ -1,9 +1,9 @@
 //! The queue of the pen's holder: requests, its own and those passed on to it, that wait for a slot.
 //!
-//! Everything that waits goes into one batch, up to the batch's bound. A request already waiting or in flight is not
+//! Everything that waits goes into one batch, up to the batch's bound; a change of the group goes alone. A request already waiting or in flight is not
 //! taken a second time: a resend costs nothing then.
 
-use crate::message::Forwarded;
+use crate::desk::Kind;
 use crate::request::{Tag, Tagged, encoded_len};
 use paxos::NodeId;
 use std::collections::{BTreeSet, VecDeque};
@@ -17,6 +17,7 @@ const QUEUE_BYTES_MAX: usize = 32 << 20;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Waiting {
     pub(crate) request: Tagged,
+    pub(crate) kind: Kind,
     /// Who passed it on, and its attempt; none for this node's own.
     pub(crate) from: Option<(NodeId, u32)>,
 }
@@ -66,17 +67,15 @@ impl Queue {
         Queued::Taken
     }
 
-    pub(crate) fn push_forwarded(&mut self, from: NodeId, forwarded: Forwarded) -> Queued {
-        self.push(Waiting { request: forwarded.request, from: Some((from, forwarded.attempt)) })
-    }
-
-    /// Takes the next batch's requests off the front; their tags stay known until they are chosen.
-    pub(crate) fn next_batch(&mut self) -> Vec<Tagged> {
+    /// Takes the next batch's requests, or one change, off the front; their tags stay known until they are chosen.
+    pub(crate) fn next_batch(&mut self) -> (Kind, Vec<Tagged>) {
         let mut bytes = 0;
         let mut batch = Vec::new();
+        let kind = self.waiting.front().map_or(Kind::Request, |first| first.kind);
         while let Some(first) = self.waiting.front() {
             let more = encoded_len(&first.request.request);
-            if !batch.is_empty() && bytes + more > BATCH_BYTES_MAX {
+            let fits = first.kind == kind && kind == Kind::Request && bytes + more <= BATCH_BYTES_MAX;
+            if !batch.is_empty() && !fits {
                 break;
             }
             bytes += more;
@@ -85,7 +84,7 @@ impl Queue {
             self.in_flight.insert(first.request.tag);
             batch.extend(self.waiting.pop_front().map(|waiting| waiting.request));
         }
-        batch
+        (kind, batch)
     }
 
     /// A request is chosen: a copy that still waits would only be a replay.
@@ -125,7 +124,8 @@ mod tests {
 
     fn waiting(seq: u64, bytes: usize) -> Waiting {
         let tag = Tag { origin: 1, boot: 1, seq };
-        Waiting { request: Tagged { tag, request: Bytes::from(vec![0; bytes]) }, from: None }
+        let request = Tagged { tag, request: Bytes::from(vec![0; bytes]) };
+        Waiting { request, kind: Kind::Request, from: None }
     }
 
     #[test]
@@ -134,8 +134,21 @@ mod tests {
         for (seq, bytes) in [(1, 10), (2, BATCH_BYTES_MAX), (3, 10), (4, 10)] {
             assert_eq!(queue.push(waiting(seq, bytes)), Queued::Taken);
         }
-        let sizes: Vec<usize> = std::iter::repeat_with(|| queue.next_batch().len()).take(4).collect();
+        let sizes: Vec<usize> = std::iter::repeat_with(|| queue.next_batch().1.len()).take(4).collect();
         assert_eq!(sizes, [1, 1, 2, 0]);
+    }
+
+    #[test]
+    fn a_change_goes_alone_and_in_its_turn() {
+        let mut queue = Queue::default();
+        for seq in 1..=6 {
+            let kind = if seq == 3 || seq == 4 { Kind::Change } else { Kind::Request };
+            queue.push(Waiting { kind, ..waiting(seq, 10) });
+        }
+        let batches: Vec<_> = std::iter::repeat_with(|| queue.next_batch()).take(4).collect();
+        let kinds_and_sizes: Vec<_> = batches.iter().map(|(kind, batch)| (*kind, batch.len())).collect();
+        let expected = [(Kind::Request, 2), (Kind::Change, 1), (Kind::Change, 1), (Kind::Request, 2)];
+        assert_eq!(kinds_and_sizes, expected);
     }
 
     #[test]

@@ -4,7 +4,9 @@
 //! journal already holds beyond the checkpoint are made again from the log and must be the same bytes.
 
 use crate::applier::{Applier, ApplierSettings, ApplyError};
-use crate::replica::{Replica, Settings};
+use crate::group::Group;
+use crate::input::Settings;
+use crate::replica::Replica;
 use crate::state_machine::StateMachine;
 use paxos::{Ballot, Batch, Now, Paxos, Recovered, Slot};
 use std::path::Path;
@@ -20,6 +22,8 @@ pub struct Start {
     pub settings: Settings,
     /// Paxos's own configuration.
     pub paxos: paxos::Config,
+    /// The group as the node's configuration has it: it counts until the founding comes out of checkpoint or log.
+    pub founders: Group,
     /// When to fold.
     pub applier: ApplierSettings,
     /// Sizes of the log.
@@ -82,7 +86,7 @@ pub fn open<S: StateMachine, D: Disk>(
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Opened<S, D>, RecoverError> {
     let (log, recovered) = Log::open(disk.clone(), dir, start.owner, start.log)?;
-    let mut applier = Applier::open(disk, dir, start.owner, machine, start.applier)?;
+    let mut applier = Applier::open(disk, dir, start.owner, machine, start.founders, start.applier)?;
     let checkpoint = applier.applied().get();
     // A checkpoint is written only after the log's marks through it are synced; so the other way round, one of the two
     // was put back or lost.
@@ -94,6 +98,7 @@ pub fn open<S: StateMachine, D: Disk>(
         return Err(RecoverError::Gap { first: recovered.first_slot, checkpoint });
     }
     replay(&log, &mut applier, chosen, &mut progress)?;
+    applier.compare_from_now_on();
     let (round, node) = recovered.promised;
     let accepted = recovered
         .accepted
@@ -109,7 +114,7 @@ pub fn open<S: StateMachine, D: Disk>(
     let mut paxos = Paxos::new(start.paxos, recovered_paxos, start.now);
     paxos.on_applied(applier.applied());
     paxos.set_checkpoint(Slot::new(checkpoint));
-    let replica = Replica::new(start.settings, me, paxos);
+    let replica = Replica::new(start.settings, me, paxos, applier.group().clone());
     let replayed = applier.applied().get() - checkpoint;
     Ok(Opened { replica, log, applier, torn_bytes: recovered.torn_bytes, replayed })
 }

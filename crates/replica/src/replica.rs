@@ -16,130 +16,37 @@
 //!
 //! Not here: applying (see [`crate::Applier`]) and the answers of what was applied, which go from there to who waits.
 
-use crate::desk::{Desk, Order, Place, Refusal};
-use crate::message::{ForwardRefusal, Forwarded, Message, RefusedForward};
+use crate::control::Checks;
+use crate::desk::{Desk, Kind, Place, Refusal, Taken};
+use crate::divergence::Digests;
+use crate::group::{self, Group};
+use crate::input::{Input, Settings, Vows};
+use crate::message::{ForwardRefusal, Forwarded, ForwardedChange, Message, RefusedForward};
+use crate::output::Output;
 use crate::queue::{BATCH_BYTES_MAX, Queue, Queued, Waiting};
 use crate::reads::Reads;
 use crate::request::{self, Tag, Tagged};
 use bytes::Bytes;
-use paxos::{Batch, Effects, Event, NodeId, Now, Paxos, Serve, Slot, Status, Vow};
+use paxos::{Batch, Effects, Event, NodeId, Now, Paxos, Slot, Status};
 use std::collections::VecDeque;
-use storage::{LogRecord, Unsynced};
+use storage::LogRecord;
 
 /// How long a request rests after a node refused it, unless another node is elected before.
 const REST_US: u64 = 10_000;
 
-/// Bounds and times of one replica. They change no outcome, only when one comes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Settings {
-    /// Distinguishes this start of the process from every other of the same node.
-    pub boot: u64,
-    /// Batches proposed and not yet chosen, at most: a deeper window only adds waiting.
-    pub in_flight_max: usize,
-    /// Requests of this node's callers under way, at most.
-    pub requests_max: usize,
-    /// Bytes of the same, at most.
-    pub request_bytes_max: usize,
-    /// Reads under way, at most.
-    pub reads_max: usize,
-    /// A request passed on and not chosen for this long is passed on again, in microseconds.
-    pub resend_us: u64,
-    /// Chosen bytes not applied yet, from which on the node accepts no more until it has caught up.
-    pub backlog_bytes_max: usize,
-}
-
-impl Settings {
-    /// The settings that nodes run with.
-    pub fn new(boot: u64) -> Self {
-        Self {
-            boot,
-            in_flight_max: 4,
-            requests_max: 100_000,
-            request_bytes_max: 64 << 20,
-            reads_max: 100_000,
-            resend_us: 400_000,
-            backlog_bytes_max: 64 << 20,
-        }
-    }
-}
-
-/// What happens to a node.
-#[derive(Clone, Debug)]
-pub enum Input {
-    /// Time has passed; called every few milliseconds.
-    Tick,
-    /// A member said something.
-    Received { from: NodeId, message: Message },
-    /// A connection to a member stands.
-    Connected(NodeId),
-    /// A connection to a member was closed.
-    Disconnected(NodeId),
-    /// The log proved that what these waited for is on disk.
-    Released(Vows),
-    /// A caller's request; `seq` is never used twice in one boot.
-    Submit { seq: u64, request: Bytes, deadline_us: u64 },
-    /// A caller's linearizable read.
-    Read { seq: u64, deadline_us: u64 },
-    /// The state machine has applied everything through this slot.
-    Applied(Slot),
-    /// A checkpoint through this slot is durable.
-    Checkpointed(Slot),
-    /// An operator asks for an election.
-    Elect,
-    /// The node is about to shut down: hand the pen over, take nothing new.
-    Leave,
-}
-
-/// Messages that wait for a sync, each with its receiver, which may be the node itself.
-#[derive(Clone, Debug, Default)]
-pub struct Vows(Vec<(NodeId, Vow)>);
-
-/// What the shell has to do after a step. Sending and applying need not wait for the sync.
-#[derive(Debug, Default)]
-pub struct Output {
-    records: Vec<LogRecord>,
-    vows: Vec<(NodeId, Vow)>,
-    /// To be sent now.
-    pub send: Vec<(NodeId, Message)>,
-    /// Chosen batches to be applied, in order and without gaps.
-    pub apply: Vec<(Slot, Batch)>,
-    /// Members that ask for chosen batches: read them from the log and send `Learned`.
-    pub serve: Vec<Serve>,
-    /// Callers whose request found no slot.
-    pub refuse: Vec<(u64, Refusal)>,
-    /// Reads that may be answered once the slot is applied.
-    pub reads: Vec<(u64, Slot)>,
-    /// Reads whose time was up.
-    pub reads_refused: Vec<u64>,
-    /// The log below this slot is needed by nobody any more.
-    pub trim: Option<Slot>,
-    /// What an operator may want to know.
-    pub events: Vec<Event>,
-}
-
-impl Output {
-    /// Takes what must be written and synced, together with what may leave only then; none when there is nothing.
-    pub fn take_unsynced(&mut self) -> Option<Unsynced<Vows>> {
-        if self.records.is_empty() && self.vows.is_empty() {
-            return None;
-        }
-        Some(Unsynced::new(std::mem::take(&mut self.records), Vows(std::mem::take(&mut self.vows))))
-    }
-
-    /// Does anything wait for the next sync? Marks of what is chosen may ride with a later one.
-    pub fn has_vows(&self) -> bool {
-        !self.vows.is_empty()
-    }
-}
-
 /// One node. See the module's picture.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Replica {
-    settings: Settings,
-    me: NodeId,
-    paxos: Paxos,
-    desk: Desk,
-    queue: Queue,
+    pub(crate) settings: Settings,
+    pub(crate) me: NodeId,
+    pub(crate) paxos: Paxos,
+    /// The group as of the last slot chosen here.
+    pub(crate) group: Group,
+    pub(crate) group_rules: group::Rules,
+    pub(crate) checks: Checks,
+    pub(crate) digests: Digests,
+    pub(crate) desk: Desk,
+    pub(crate) queue: Queue,
     reads: Reads,
     /// Sizes of batches handed out and not applied yet.
     backlog: VecDeque<(Slot, usize)>,
@@ -152,13 +59,17 @@ pub struct Replica {
 }
 
 impl Replica {
-    /// A node that has applied everything that its log marks as chosen.
-    pub fn new(settings: Settings, me: NodeId, paxos: Paxos) -> Self {
+    /// A node that has applied everything that its log marks as chosen; `group` is the group after that.
+    pub fn new(settings: Settings, me: NodeId, paxos: Paxos, group: Group) -> Self {
         let leader = paxos.leader();
         Self {
             settings,
             me,
             paxos,
+            group,
+            group_rules: group::Rules::default(),
+            checks: Checks::default(),
+            digests: Digests::default(),
             desk: Desk::default(),
             queue: Queue::default(),
             reads: Reads::default(),
@@ -176,6 +87,17 @@ impl Replica {
     #[cfg(feature = "controls")]
     pub fn trim_before_checkpoint(&mut self) {
         self.trim_before_checkpoint = true;
+    }
+
+    /// Control: two votes change at once.
+    #[cfg(feature = "controls")]
+    pub fn set_group_rules(&mut self, rules: group::Rules) {
+        self.group_rules = rules;
+    }
+
+    /// The group as of the last slot chosen here: mode and members.
+    pub fn group(&self) -> &Group {
+        &self.group
     }
 
     /// Paxos's own view: role, leader, ballot, slots, peers.
@@ -207,17 +129,24 @@ impl Replica {
             Input::Connected(peer) => self.paxos.on_connected(now, peer, &mut fx),
             Input::Disconnected(peer) => self.on_disconnected(now, peer, &mut fx),
             Input::Released(vows) => self.on_released(now, vows, &mut fx, out),
-            Input::Submit { seq, request, deadline_us } => self.on_submit(seq, request, deadline_us, out),
+            Input::Submit { seq, request, deadline_us } => {
+                self.on_submit(now, (seq, Kind::Request, request), deadline_us, out);
+            }
+            Input::Change { seq, change, deadline_us } => {
+                self.on_submit(now, (seq, Kind::Change, group::encode(&change)), deadline_us, out);
+            }
             Input::Read { seq, deadline_us } => self.on_read(seq, deadline_us, out),
             Input::Applied(slot) => self.on_applied(slot, out),
             Input::Checkpointed(slot) => self.paxos.set_checkpoint(slot),
+            Input::Digest { slot, digest } => self.on_own_digest(slot, digest, out),
+            Input::Receiving(_) | Input::JournalRefused(_) | Input::Installed { .. } => {}
             Input::Elect => self.paxos.elect(now, &mut fx),
             Input::Leave => {
                 self.leaving = true;
                 self.paxos.resign(now, &mut fx);
             }
         }
-        self.absorb(fx, out);
+        self.absorb(now, fx, out);
         self.follow_leader(out);
         self.move_on(now, out);
     }
@@ -253,7 +182,11 @@ impl Replica {
                     }
                 }
             }
+            Message::ForwardChange(change) => self.on_forward_change(from, change, out),
             Message::Nudge(through) => self.paxos.nudge(through, fx),
+            Message::Digest { slot, digest } => self.on_digest(from, slot, digest, out),
+            Message::FetchJournal { from_place } => out.journal_read.push((from, from_place)),
+            Message::Journal { .. } => {}
         }
     }
 
@@ -279,13 +212,14 @@ impl Replica {
         }
     }
 
-    fn on_submit(&mut self, seq: u64, request: Bytes, deadline_us: u64, out: &mut Output) {
+    fn on_submit(&mut self, now: Now, order: (u64, Kind, Bytes), deadline_us: u64, out: &mut Output) {
+        let (seq, kind, request) = order;
         let fits = self.desk.len() < self.settings.requests_max
             && self.desk.bytes() + request.len() <= self.settings.request_bytes_max;
         if self.leaving {
             out.refuse.push((seq, Refusal::Leaving));
         } else if fits {
-            self.desk.put(seq, request, deadline_us);
+            self.desk.put(seq, kind, request, now.mono_us, deadline_us);
         } else {
             out.refuse.push((seq, Refusal::Overloaded));
         }
@@ -314,31 +248,45 @@ impl Replica {
     /// Somebody passed requests on to this node, taking it for the holder of the pen.
     fn on_forward(&mut self, from: NodeId, requests: Vec<Forwarded>, out: &mut Output) {
         let mut refused = Vec::new();
-        for forwarded in requests {
-            let (tag, attempt) = (forwarded.request.tag, forwarded.attempt);
-            let why = if self.leaving || !self.has_or_expects_pen() {
-                Some(ForwardRefusal::NoPen)
-            } else if self.queue.push_forwarded(from, forwarded) == Queued::Full {
-                Some(ForwardRefusal::Full)
-            } else {
-                None
-            };
-            refused.extend(why.map(|why| RefusedForward { seq: tag.seq, boot: tag.boot, attempt, why }));
+        for Forwarded { request, attempt } in requests {
+            let tag = request.tag;
+            let waiting = Waiting { request, kind: Kind::Request, from: Some((from, attempt)) };
+            refused.extend(self.queue_forwarded(waiting).map(|why| refusal(tag, attempt, why)));
         }
         if !refused.is_empty() {
             out.send.push((from, Message::ForwardRefused(refused)));
         }
     }
 
+    fn on_forward_change(&mut self, from: NodeId, forwarded: ForwardedChange, out: &mut Output) {
+        let ForwardedChange { tag, attempt, change } = forwarded;
+        let request = Tagged { tag, request: group::encode(&change) };
+        let waiting = Waiting { request, kind: Kind::Change, from: Some((from, attempt)) };
+        if let Some(why) = self.queue_forwarded(waiting) {
+            out.send.push((from, Message::ForwardRefused(vec![refusal(tag, attempt, why)])));
+        }
+    }
+
+    /// Says why not, if it is not queued.
+    fn queue_forwarded(&mut self, waiting: Waiting) -> Option<ForwardRefusal> {
+        if self.leaving || !self.has_or_expects_pen() {
+            Some(ForwardRefusal::NoPen)
+        } else if self.queue.push(waiting) == Queued::Full {
+            Some(ForwardRefusal::Full)
+        } else {
+            None
+        }
+    }
+
     /// Carries over what Paxos wants done.
-    fn absorb(&mut self, fx: Effects, out: &mut Output) {
+    fn absorb(&mut self, now: Now, fx: Effects, out: &mut Output) {
         out.records.extend(fx.persist.into_iter().map(log_record));
         out.vows.extend(fx.vows);
         out.send.extend(fx.send.into_iter().map(|(to, message)| (to, Message::Paxos(message))));
         out.send.extend(fx.nudges.into_iter().map(|(to, through)| (to, Message::Nudge(through))));
         out.serve.extend(fx.serve);
         for (slot, batch) in fx.chosen {
-            self.on_chosen(slot, &batch);
+            self.on_chosen(now, slot, &batch);
             out.apply.push((slot, batch));
         }
         for (round, after) in fx.reads {
@@ -354,21 +302,24 @@ impl Replica {
         }
     }
 
-    fn on_chosen(&mut self, slot: Slot, batch: &Batch) {
+    fn on_chosen(&mut self, now: Now, slot: Slot, batch: &Batch) {
         self.backlog.push_back((slot, batch.bytes().len()));
         self.backlog_bytes += batch.bytes().len();
-        // A batch of an unknown format cannot be applied either: there the node stops and says so.
-        for tagged in request::decode(batch).map(|batch| batch.requests).unwrap_or_default() {
-            self.queue.chosen(tagged.tag);
-            if tagged.tag.origin == self.me.get() && tagged.tag.boot == self.settings.boot {
-                self.desk.settle(tagged.tag.seq);
+        request::for_each_tag(batch, |tag| {
+            self.queue.chosen(tag);
+            if tag.origin == self.me.get() && tag.boot == self.settings.boot {
+                self.desk.settle(tag.seq);
             }
+        });
+        if let Some(control) = request::control(batch) {
+            self.on_control(now, slot, &control.change);
         }
     }
 
     /// A new pen finishes what was accepted under older ones, but not what never reached an acceptor: whatever was
     /// proposed under this node's last pen goes its way again, and the ids inside see to it that it acts once.
     fn on_pen_taken(&mut self) {
+        self.checks.founding = false;
         self.queue.forget_in_flight();
         self.desk.recall(|place| place == Place::Proposed);
     }
@@ -383,10 +334,9 @@ impl Replica {
     }
 
     fn refuse_waiting(&mut self, out: &mut Output) {
-        for Waiting { request: Tagged { tag, .. }, from } in self.queue.clear() {
+        for Waiting { request: Tagged { tag, .. }, from, .. } in self.queue.clear() {
             if let Some((from, attempt)) = from {
-                let why = ForwardRefusal::NoPen;
-                let refused = RefusedForward { seq: tag.seq, boot: tag.boot, attempt, why };
+                let refused = refusal(tag, attempt, ForwardRefusal::NoPen);
                 out.send.push((from, Message::ForwardRefused(vec![refused])));
             }
         }
@@ -421,6 +371,7 @@ impl Replica {
         let mut fx = Effects::default();
         if self.paxos.has_pen() {
             self.queue_own();
+            self.propose_control(now, &mut fx);
             self.propose(now, &mut fx);
         } else if let Some(leader) = self.leader.filter(|leader| *leader != self.me) {
             self.forward_own(now, leader, out);
@@ -428,22 +379,25 @@ impl Replica {
         if let Some(round) = self.reads.start_round() {
             self.paxos.read(now, round, &mut fx);
         }
-        self.absorb(fx, out);
+        self.absorb(now, fx, out);
     }
 
     fn queue_own(&mut self) {
         while self.queue.has_room()
-            && let Some((seq, request, _)) = self.desk.take_at_hand(|_: &mut Order| Place::Queued)
+            && let Some(Taken { seq, kind, request, .. }) = self.desk.take_at_hand(Place::Queued)
         {
             let request = Tagged { tag: self.own_tag(seq), request };
-            let _ = self.queue.push(Waiting { request, from: None });
+            let _ = self.queue.push(Waiting { request, kind, from: None });
         }
     }
 
     fn propose(&mut self, now: Now, fx: &mut Effects) {
         while self.paxos.can_propose() && self.paxos.in_flight() < self.settings.in_flight_max && self.queue.len() > 0 {
-            let requests = self.queue.next_batch();
-            let batch = request::encode(now.wall_ms, &requests);
+            let (kind, requests) = self.queue.next_batch();
+            let batch = match kind {
+                Kind::Request => request::encode(now.wall_ms, &requests),
+                Kind::Change => request::encode_control_bytes(now.wall_ms, &requests[0]),
+            };
             self.paxos.propose(batch, fx).expect("it can propose, as was just asked");
             for Tagged { tag, .. } in requests {
                 if tag.origin == self.me.get() && tag.boot == self.settings.boot {
@@ -464,8 +418,14 @@ impl Replica {
                 bytes = 0;
             }
             bytes += more;
-            if let Some((seq, request, attempt)) = self.desk.take_at_hand(|_| place) {
-                requests.push(Forwarded { request: Tagged { tag: self.own_tag(seq), request }, attempt });
+            let Some(Taken { seq, kind, request, attempt }) = self.desk.take_at_hand(place) else { break };
+            let tag = self.own_tag(seq);
+            match kind {
+                Kind::Request => requests.push(Forwarded { request: Tagged { tag, request }, attempt }),
+                Kind::Change => {
+                    let change = group::decode(request).expect("it was encoded when it came");
+                    out.send.push((leader, Message::ForwardChange(ForwardedChange { tag, attempt, change })));
+                }
             }
         }
         if !requests.is_empty() {
@@ -480,9 +440,13 @@ impl Replica {
         }
     }
 
-    fn own_tag(&self, seq: u64) -> Tag {
+    pub(crate) fn own_tag(&self, seq: u64) -> Tag {
         Tag { origin: self.me.get(), boot: self.settings.boot, seq }
     }
+}
+
+fn refusal(tag: Tag, attempt: u32, why: ForwardRefusal) -> RefusedForward {
+    RefusedForward { seq: tag.seq, boot: tag.boot, attempt, why }
 }
 
 /// Paxos's record in the log's plain terms.

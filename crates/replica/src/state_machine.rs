@@ -54,4 +54,8 @@ pub trait StateMachine: FoldRules + Send + 'static {
 
     /// Digest of the whole present state: equal on any two nodes that have applied the same slots.
     fn digest(&self) -> [u8; 32];
+
+    /// Digest of one of `of` slices of the present state: equal on any two nodes that have applied the same slots, and
+    /// quick, for payments wait meanwhile. All slices together leave nothing out.
+    fn slice_digest(&self, slice: u64, of: u64) -> [u8; 32];
 }

@@ -8,10 +8,12 @@
 //! from the proposer's memory and read as a slice of the frame. The bytes may come from anybody: reading never panics,
 //! and a count is believed only as far as there are bytes for it.
 
-use crate::message::{ForwardRefusal, Forwarded, Message, RefusedForward};
+use crate::group;
+use crate::message::{ForwardRefusal, Forwarded, ForwardedChange, JOURNAL_BYTES_MAX, Message, RefusedForward};
 use crate::request::{Tag, Tagged};
 use bytes::{Buf, BufMut, Bytes};
 use paxos::{Ballot, Batch, ChosenMark, Digest, Message as Paxos, Pulse, Report, Slot};
+use storage::JournalMark;
 
 /// Numbers of the kinds of messages: never changed, only added to.
 mod kind {
@@ -32,6 +34,10 @@ mod kind {
     pub(super) const FORWARD: u8 = 32;
     pub(super) const FORWARD_REFUSED: u8 = 33;
     pub(super) const NUDGE: u8 = 34;
+    pub(super) const FORWARD_CHANGE: u8 = 35;
+    pub(super) const DIGEST: u8 = 36;
+    pub(super) const FETCH_JOURNAL: u8 = 37;
+    pub(super) const JOURNAL: u8 = 38;
 }
 
 /// Bytes that are no message of this version.
@@ -82,6 +88,29 @@ pub fn encode(message: &Message) -> (Vec<u8>, Bytes) {
         Message::Nudge(through) => {
             head.put_u8(kind::NUDGE);
             head.put_u64_le(through.get());
+        }
+        Message::ForwardChange(ForwardedChange { tag, attempt, change }) => {
+            head.put_u8(kind::FORWARD_CHANGE);
+            put_tag(&mut head, *tag);
+            head.put_u32_le(*attempt);
+            tail = group::encode(change);
+        }
+        Message::Digest { slot, digest } => {
+            head.put_u8(kind::DIGEST);
+            head.put_u64_le(slot.get());
+            head.put_slice(digest);
+        }
+        Message::FetchJournal { from_place } => {
+            head.put_u8(kind::FETCH_JOURNAL);
+            head.put_u64_le(*from_place);
+        }
+        Message::Journal { from_place, mark, records } => {
+            head.put_u8(kind::JOURNAL);
+            head.put_u64_le(*from_place);
+            head.put_u64_le(mark.slot);
+            head.put_u64_le(mark.places);
+            head.put_slice(&mark.chain);
+            tail = records.clone();
         }
     }
     (head, tail)
@@ -195,6 +224,23 @@ pub fn decode(mut body: Bytes) -> Result<Message, WireError> {
             Ok(RefusedForward { seq, boot, attempt, why })
         })?),
         kind::NUDGE => Message::Nudge(take_slot(from)?),
+        kind::FORWARD_CHANGE => {
+            let (tag, attempt) = (take_tag(from)?, take_u32(from)?);
+            let change = group::decode(std::mem::take(from)).ok_or(WireError::Field("change"))?;
+            Message::ForwardChange(ForwardedChange { tag, attempt, change })
+        }
+        kind::DIGEST => Message::Digest { slot: take_slot(from)?, digest: take_array(from)? },
+        kind::FETCH_JOURNAL => Message::FetchJournal { from_place: take_u64(from)? },
+        kind::JOURNAL => {
+            let from_place = take_u64(from)?;
+            let (slot, places) = (take_u64(from)?, take_u64(from)?);
+            let mark = JournalMark { slot, places, chain: take_array(from)? };
+            let records = std::mem::take(from);
+            if records.len() > JOURNAL_BYTES_MAX || !records.len().is_multiple_of(storage::RECORD) {
+                return Err(WireError::Field("piece of the journal"));
+            }
+            Message::Journal { from_place, mark, records }
+        }
         paxos => Message::Paxos(decode_paxos(paxos, from)?),
     };
     if body.is_empty() { Ok(message) } else { Err(WireError::Long) }
@@ -355,6 +401,7 @@ fn take_list<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::group::{Change, Mode, Op};
     use proptest::prelude::*;
 
     fn ballot() -> Ballot {
@@ -395,6 +442,14 @@ mod tests {
         all.push(Message::Forward(vec![Forwarded { request, attempt: 1 }]));
         all.push(Message::ForwardRefused(vec![refused(ForwardRefusal::NoPen), refused(ForwardRefusal::Full)]));
         all.push(Message::Nudge(slot));
+        let change = Change { expected_version: 3, op: Op::SetMode { mode: Mode::Leaderless } };
+        all.push(Message::ForwardChange(ForwardedChange { tag, attempt: 2, change }));
+        all.push(Message::Digest { slot, digest: [7; 32] });
+        all.push(Message::FetchJournal { from_place: 11 });
+        let mark = JournalMark { slot: 9, places: 12, chain: [1; 32] };
+        let records = Bytes::from(vec![5; 2 * storage::RECORD]);
+        all.push(Message::Journal { from_place: 10, mark, records });
+        all.push(Message::Journal { from_place: 12, mark, records: Bytes::new() });
         all
     }
 

@@ -36,7 +36,7 @@ pub const HEADER_KIND: u16 = 0xFFFF;
 const RECORDS_PER_FILE: u64 = 1 << 20;
 
 /// A point between two batches: everything through `slot`, which is the first `places` records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct JournalMark {
     pub slot: u64,
     pub places: u64,
