@@ -43,8 +43,8 @@ impl Replica {
         if !self.group.is_founded() {
             if !self.checks.founding && !self.group.members.is_empty() {
                 self.checks.founding = true;
-                let (members, mode) = (self.group.members.clone(), self.group.mode);
-                self.propose_own(now, Op::Found { members, mode }, fx);
+                let (members, mode, alpha) = (self.group.members.clone(), self.group.mode, self.group.alpha);
+                self.propose_own(now, Op::Found { members, mode, alpha }, fx);
             }
             return;
         }

@@ -7,9 +7,9 @@ use crate::callers::Callers;
 use crate::config::{self, FailureKind};
 use crate::gauges::{Books, Gauges};
 use crate::writeback::Writeback;
-use bank::{BankView, Machine};
+use bank::{BankAnswer, BankView, Machine};
 use paxos::{Batch, Slot};
-use replica::{Applier, ApplyError};
+use replica::{Applier, ApplyError, Reply};
 use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
@@ -178,11 +178,15 @@ impl<D: Disk> ApplyLoop<D> {
         self.writeback.written(self.applier.places());
         let accounts = self.applier.machine().ledger().account_count();
         self.gauges.set_books(Books { mark: self.applier.mark(), accounts });
-        let posted: u64 = answers.iter().map(|applied| bank::posted(&applied.answer)).sum();
+        let posted_of = |reply: &Reply<BankAnswer>| match reply {
+            Reply::Answer(answer) => bank::posted(answer),
+            Reply::Group(_) => 0,
+        };
+        let posted: u64 = answers.iter().map(|applied| posted_of(&applied.reply)).sum();
         self.gauges.posted.fetch_add(posted, Ordering::Relaxed);
         let (me, boot) = (self.me, self.boot);
         let own = answers.into_iter().filter(|applied| applied.tag.origin == me && applied.tag.boot == boot);
-        self.callers.tell(own.map(|applied| (applied.tag.seq, Ok(applied.answer))));
+        self.callers.tell(own.filter_map(|applied| Some((applied.tag.seq, Ok(applied.reply.answer()?)))));
         while let Some(entry) = self.reads.first_entry().filter(|entry| *entry.key() <= slot) {
             for seq in entry.remove() {
                 self.ask(seq);

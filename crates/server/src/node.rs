@@ -21,6 +21,7 @@ use crate::serve;
 use crate::writeback::Writeback;
 use bank::Machine;
 use paxos::NodeId;
+use replica::group::{Address, Group, Member, Mode, Role};
 use replica::recover::{self, Opened, RecoverError, Start};
 use replica::{ApplierSettings, Settings};
 use std::collections::BTreeMap;
@@ -203,6 +204,7 @@ fn open(
     let start = Start {
         settings: Settings::new(boot),
         paxos: paxos::Config::new(membership.me, members, ALPHA, HEARTBEAT_US, CLOCK_SKEW_MAX_MS),
+        founders: founders(membership),
         applier: ApplierSettings { fold_records: FOLD_RECORDS, hash_seed },
         log: LogOptions::default(),
         owner: identity.owner(),
@@ -221,6 +223,16 @@ fn open(
         took_ms = clock.mono_us() / 1_000
     );
     Ok(opened)
+}
+
+/// The group as the configuration has it, until the log says otherwise.
+fn founders(membership: &Membership) -> Group {
+    let member = |(node, peer): (&NodeId, &SocketAddr)| {
+        let [peer, http] =
+            [peer.to_string().as_str(), ""].map(|text| Address::new(text).expect("a socket's address is short"));
+        (*node, Member { role: Role::Voter, peer, http, disk: 0 })
+    };
+    Group::founders(membership.peers.iter().map(member).collect(), Mode::Leader, ALPHA)
 }
 
 /// A node that has run has promises in its log. Without it, it has forgotten them, and must not vote.

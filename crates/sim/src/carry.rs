@@ -254,7 +254,7 @@ impl World {
         };
         let found = Found {
             batch: batch.digest().0,
-            answers: answers.iter().map(|applied| applied.answer.clone()).collect(),
+            answers: answers.iter().filter_map(|applied| applied.reply.clone().answer()).collect(),
             state: process.applier.machine().digest(),
             chain: process.applier.mark().chain,
         };
@@ -265,10 +265,11 @@ impl World {
         self.checks.agreement.check(node, slot.get(), &found)?;
         let own = (self.nodes[node].id.get(), self.nodes[node].boot);
         for applied in answers {
-            if (applied.tag.origin, applied.tag.boot) == own {
-                let answers = applied
-                    .answer
-                    .map_err(|error| Violation(format!("slot {slot} answered a good request with {error}")))?;
+            if (applied.tag.origin, applied.tag.boot) == own
+                && let Some(answer) = applied.reply.answer()
+            {
+                let answers =
+                    answer.map_err(|error| Violation(format!("slot {slot} answered a good request with {error}")))?;
                 self.answer(node, applied.tag.seq, Reply::Answered { slot: slot.get(), answers });
             }
         }

@@ -14,6 +14,7 @@ use crate::control::Control;
 use crate::plan::Plan;
 use bank::Machine;
 use paxos::{Batch, NodeId, Now, Slot};
+use replica::group::{Address, Group, Member, Mode, Role};
 use replica::{Applier, ApplierSettings, Replica, Settings, Vows, recover};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
@@ -150,6 +151,7 @@ impl Node {
                 clock_skew_max_ms: 1_000,
                 control: control.and_then(Control::in_paxos),
             },
+            founders: founders(plan),
             applier: ApplierSettings { fold_records: plan.fold_records, hash_seed: u64::from(self.id.get()) },
             log: LogOptions { segment_bytes: plan.segment_bytes },
             owner: Owner { cluster: CLUSTER, node: self.id.get() },
@@ -192,6 +194,14 @@ impl Node {
 pub(crate) struct Started {
     pub(crate) torn_bytes: u64,
     pub(crate) replayed: u64,
+}
+
+/// The group as every node's configuration has it.
+fn founders(plan: &Plan) -> Group {
+    let nowhere = Address::new("").expect("short");
+    let member = Member { role: Role::Voter, peer: nowhere.clone(), http: nowhere, disk: 0 };
+    let members = (0..plan.nodes).map(|number| (node_id(number), member.clone())).collect();
+    Group::founders(members, Mode::Leader, plan.alpha)
 }
 
 fn node_id(number: usize) -> NodeId {

@@ -364,6 +364,12 @@ fn in_short(message: &Message) -> String {
         Message::Paxos(message) => format!("{message:?}"),
         Message::Forward(requests) => format!("passes on {} requests", requests.len()),
         Message::ForwardRefused(refused) => format!("refuses {} requests", refused.len()),
+        Message::ForwardChange(forwarded) => format!("passes on {:?}", forwarded.change),
+        Message::Digest { slot, .. } => format!("tells its digest at slot {slot}"),
+        Message::FetchJournal { from_place } => format!("asks for the journal from place {from_place}"),
+        Message::Journal { from_place, records, .. } => {
+            format!("sends {} bytes of journal from place {from_place}", records.len())
+        }
         Message::Nudge(through) => format!("asks for slots through {through}"),
     }
 }

@@ -32,7 +32,14 @@ impl Bank {
         let settings = ApplierSettings { fold_records: u64::MAX, hash_seed: 1 };
         let owner = DiskOwner { cluster: 1, node: 1 };
         let disk = FaultyDisk::new(1);
-        let applier = Applier::open(&disk, Path::new("/bank"), owner, Machine::new(1), settings);
+        let applier = Applier::open(
+            &disk,
+            Path::new("/bank"),
+            owner,
+            Machine::new(1),
+            replica::group::Group::unknown(),
+            settings,
+        );
         Self { applier: applier.expect("an empty disk is a new bank") }
     }
 
@@ -42,7 +49,7 @@ impl Bank {
         let batch: Batch = request::encode(1_000, &[Tagged { tag, request: bytes }]);
         let next: Slot = self.applier.applied().next();
         let answers = self.applier.apply(next, &batch).expect("the disk is sound");
-        assert!(answers[0].answer.is_ok());
+        assert!(matches!(&answers[0].reply, replica::Reply::Answer(Ok(_))));
     }
 
     fn with_a_day_of_business() -> Self {

@@ -41,12 +41,12 @@ impl Group {
             _ => {}
         }
         match &change.op {
-            Op::Found { members, mode } if !self.is_founded() => {
+            Op::Found { members, mode, alpha } if !self.is_founded() => {
                 if !members.values().any(|member| member.role == Role::Voter) {
                     return Err(ChangeRefused::LeavesNone);
                 }
                 self.members.clone_from(members);
-                self.mode = *mode;
+                (self.mode, self.alpha) = (*mode, *alpha);
                 self.next_number = next_number(members);
             }
             Op::Found { .. } => return Err(ChangeRefused::Already { version: self.version }),
@@ -210,13 +210,13 @@ mod tests {
     #[test]
     fn a_founding_is_the_first_change_and_comes_once() {
         let members = three().members;
-        let found = Op::Found { members: members.clone(), mode: Mode::Leaderless };
-        let mut group = Group::founders(Default::default(), Mode::Leader, 8);
+        let found = Op::Found { members: members.clone(), mode: Mode::Leaderless, alpha: 16 };
+        let mut group = Group::unknown();
         assert_eq!(ask(&mut group, SLOT, 0, Op::Remove { node: node(1) }), Err(ChangeRefused::NotFounded));
-        let nobody = Op::Found { members: Default::default(), mode: Mode::Leader };
+        let nobody = Op::Found { members: Default::default(), mode: Mode::Leader, alpha: 8 };
         assert_eq!(ask(&mut group, SLOT, 0, nobody), Err(ChangeRefused::LeavesNone));
         assert_eq!(ask(&mut group, SLOT, 0, found.clone()), Ok(()));
-        assert_eq!((group.version, group.mode, group.next_number), (1, Mode::Leaderless, 4));
+        assert_eq!((group.version, group.mode, group.next_number, group.alpha), (1, Mode::Leaderless, 4, 16));
         assert_eq!(group.members, members);
         assert_eq!(ask(&mut group, SLOT, 0, found), Err(ChangeRefused::Already { version: 1 }));
     }

@@ -24,8 +24,8 @@ pub struct Change {
 /// The kinds of changes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Op {
-    /// The first change of every group: its founders and its first mode.
-    Found { members: BTreeMap<NodeId, Member>, mode: Mode },
+    /// The first change of every group: its founders, its first mode, and how far proposals may run ahead.
+    Found { members: BTreeMap<NodeId, Member>, mode: Mode, alpha: u64 },
     /// A node that never was a member becomes one, as a learner.
     Admit { node: NodeId, member: Member },
     /// A learner gets a vote.
@@ -132,7 +132,8 @@ pub(crate) fn encode(change: &Change) -> Bytes {
     out.put_u64_le(change.expected_version);
     out.put_u8(change.op.number());
     match &change.op {
-        Op::Found { members, mode } => {
+        Op::Found { members, mode, alpha } => {
+            out.put_u64_le(*alpha);
             out.put_u8(mode_number(*mode));
             out.put_u8(u8::try_from(members.len()).expect("a group has few members"));
             for (node, member) in members {
@@ -165,6 +166,7 @@ pub(crate) fn decode(mut bytes: Bytes) -> Option<Change> {
     let expected_version = from.try_get_u64_le().ok()?;
     let op = match from.try_get_u8().ok()? {
         1 => {
+            let alpha = from.try_get_u64_le().ok()?;
             let mode = mode_of(from.try_get_u8().ok()?)?;
             let count = usize::from(from.try_get_u8().ok()?);
             let mut members = BTreeMap::new();
@@ -174,7 +176,7 @@ pub(crate) fn decode(mut bytes: Bytes) -> Option<Change> {
             if count > MEMBERS_MAX || members.len() != count {
                 return None;
             }
-            Op::Found { members, mode }
+            Op::Found { members, mode, alpha }
         }
         2 => Op::Admit { node: take_node(from)?, member: take_member(from)? },
         3 => Op::Promote { node: take_node(from)? },
@@ -272,8 +274,8 @@ pub(crate) mod tests {
 
     fn any_op() -> impl Strategy<Value = Op> {
         prop_oneof![
-            (proptest::collection::btree_map(any_node(), any_member(), 0..=MEMBERS_MAX), any_mode())
-                .prop_map(|(members, mode)| Op::Found { members, mode }),
+            (proptest::collection::btree_map(any_node(), any_member(), 0..=MEMBERS_MAX), any_mode(), any::<u64>())
+                .prop_map(|(members, mode, alpha)| Op::Found { members, mode, alpha }),
             (any_node(), any_member()).prop_map(|(node, member)| Op::Admit { node, member }),
             any_node().prop_map(|node| Op::Promote { node }),
             any_node().prop_map(|node| Op::Remove { node }),

@@ -19,12 +19,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 pub use apply::Rules;
-pub use change::{Change, ChangeRefused, Op};
-pub use record::{CONTROL_KIND, is_control};
-pub(crate) use change::{decode, encode};
 #[cfg(test)]
 pub(crate) use change::tests as tests_change;
-pub(crate) use record::{KEY_PREFIX, Restored, effects, records};
+pub use change::{Change, ChangeRefused, Op};
+pub(crate) use change::{decode, encode};
+pub use record::{CONTROL_KIND, is_control, records};
+pub(crate) use record::{KEY_PREFIX, Restored, effects};
 
 /// Most members of one group, learners included.
 pub const MEMBERS_MAX: usize = 32;
@@ -138,11 +138,15 @@ pub struct Roll {
 }
 
 impl Group {
-    /// A group before its founding is in the log: what every founder knows from its configuration. A newcomer, which
-    /// knows nothing of the founders, begins with none.
+    /// A group before its founding is in the log: what every founder knows from its configuration.
     pub fn founders(members: BTreeMap<NodeId, Member>, mode: Mode, alpha: u64) -> Self {
         let next_number = next_number(&members);
         Self { version: 0, mode, members, next_number, alpha, turn: None }
+    }
+
+    /// A group of which nothing is known yet: the founding will come out of the log or the journal.
+    pub fn unknown() -> Self {
+        Self::founders(BTreeMap::new(), Mode::Leader, 1)
     }
 
     /// Is the founding in the log? Before it there are no other changes.
@@ -207,7 +211,7 @@ pub(crate) mod tests {
     pub(crate) fn three() -> Group {
         let members: BTreeMap<_, _> = (1..=3).map(|number| (node(number), member(Role::Voter, number))).collect();
         let mut group = Group::founders(members.clone(), Mode::Leader, 8);
-        let found = Change { expected_version: 0, op: Op::Found { members, mode: Mode::Leader } };
+        let found = Change { expected_version: 0, op: Op::Found { members, mode: Mode::Leader, alpha: 8 } };
         group.apply(Slot::new(1), &found, Rules::default()).expect("nothing was founded before");
         group
     }

@@ -40,7 +40,7 @@ pub fn is_control(record: &JournalRecord) -> bool {
 }
 
 /// The records of a change that was taken or refused; `group` is the state after it. None for a check.
-pub(crate) fn records(
+pub fn records(
     slot: Slot,
     clock_ms: u64,
     change: &Change,
@@ -251,7 +251,7 @@ mod tests {
             ops in proptest::collection::vec((0..6_u8, 1..9_u16, any::<bool>()), 0..40)
         ) {
             let members: BTreeMap<_, _> = (1..=3).map(|of| (node(of), member(Role::Voter, of))).collect();
-            let found = Op::Found { members: members.clone(), mode: Mode::Leaderless };
+            let found = Op::Found { members: members.clone(), mode: Mode::Leaderless, alpha: 2 };
             let mut group = Group::founders(members, Mode::Leader, 2);
             let mut table = Table::default();
             prop_assert_eq!(table.restore(), None);
@@ -272,7 +272,7 @@ mod tests {
     fn the_stored_forms_are_stable() {
         let members: BTreeMap<_, _> = [(node(258), member(Role::Voter, 258))].into();
         let mut group = Group::founders(members.clone(), Mode::Leader, 8);
-        let change = Change { expected_version: 0, op: Op::Found { members, mode: Mode::Leaderless } };
+        let change = Change { expected_version: 0, op: Op::Found { members, mode: Mode::Leaderless, alpha: 8 } };
         let outcome = group.apply(Slot::new(1), &change, Rules::default());
         let mut table = Table::default();
         let mut text = String::new();

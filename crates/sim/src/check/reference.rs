@@ -9,13 +9,16 @@ use super::Violation;
 use bank::{BankAnswer, Machine};
 use ledger::Request;
 use paxos::{Batch, Slot};
-use replica::{At, JournalPort, StateMachine, request};
+use replica::group::{self, Group};
+use replica::request::{self, Content};
+use replica::{At, JournalPort, StateMachine};
 use std::collections::BTreeMap;
 use storage::JournalRecord;
 
 #[derive(Debug)]
 pub struct Reference {
     machine: Machine,
+    group: Group,
     journal: Memory,
 }
 
@@ -37,7 +40,7 @@ impl Default for Reference {
     fn default() -> Reference {
         let mut machine = Machine::new(7);
         machine.restored().expect("an empty checkpoint is one");
-        Reference { machine, journal: Memory::default() }
+        Reference { machine, group: Group::unknown(), journal: Memory::default() }
     }
 }
 
@@ -56,6 +59,15 @@ impl Reference {
             .map_err(|error| Violation(format!("slot {} holds what nobody can read: {error}", slot.get())))?;
         // Each batch begins with a header, which takes a place of its own.
         self.journal.records.push([0; storage::RECORD]);
+        let decoded = match decoded {
+            Content::Requests(requests) => requests,
+            Content::Control(control) => {
+                let outcome = self.group.apply(slot, &control.change, group::Rules::default());
+                let records = group::records(slot, control.clock_ms, &control.change, outcome, &self.group);
+                self.journal.records.extend(records);
+                return Ok(Ideal { requests: Vec::new(), state: self.machine.digest() });
+            }
+        };
         let at = At { slot: slot.get(), clock_ms: decoded.clock_ms };
         let mut requests = Vec::with_capacity(decoded.requests.len());
         for tagged in decoded.requests {
