@@ -261,7 +261,7 @@ impl Ledger {
             let pledged = totals.sums.posted_debits + totals.sums.held_debits;
             self.state.pledged[usize::from(totals.currency.number())] = pledged;
         }
-        crate::invariant::check(self).map_err(|broken| RestoreError::Books { broken })
+        crate::invariant::check_restored(self).map_err(|broken| RestoreError::Books { broken })
     }
 
     fn restore_opening(&mut self, number: u64, fields: &mut Stored<'_>) -> Result<(), RestoreError> {
@@ -273,15 +273,15 @@ impl Ledger {
             place: fields.u64("place")?,
             owner: fields.line("owner")?,
         };
-        if number != self.account_count() || self.state.seat(opening.account).is_some() {
+        if number != self.account_count() || !self.state.open_if_new(&opening) {
             return Err(fields.out_of_order());
         }
-        self.state.open(&opening);
         Ok(())
     }
 
     fn restore_totals(&mut self, id: &[u8], fields: &mut Stored<'_>) -> Result<(), RestoreError> {
         let seat = self.restored_seat(id, fields)?;
+        self.state.restored = seat;
         let balances = Balances {
             posted_debits: fields.u128("total")?,
             posted_credits: fields.u128("total")?,
@@ -326,7 +326,7 @@ impl Ledger {
 
     fn restored_seat(&self, id: &[u8], fields: &Stored<'_>) -> Result<usize, RestoreError> {
         let id = AccountId::new(wide(id, fields)?).ok_or_else(|| fields.bad("account"))?;
-        self.state.seat(id).ok_or_else(|| fields.out_of_order())
+        self.state.seat_near(self.state.restored, id).ok_or_else(|| fields.out_of_order())
     }
 }
 

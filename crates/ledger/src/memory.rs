@@ -30,18 +30,27 @@ pub(crate) struct Facts {
     pub(crate) closed_ms: Option<u64>,
 }
 
+/// Leads to an account. The hash lies beside the number, so that a growing index need not look at every account.
+#[derive(Debug, Clone, Copy)]
+struct Indexed {
+    hash: u64,
+    number: u32,
+}
+
 /// All accounts, holds and settings of a bank.
 #[derive(Debug, Clone)]
 pub(crate) struct State {
     pub(crate) accounts: Vec<Account>,
     pub(crate) facts: Vec<Facts>,
-    index: HashTable<u32>,
+    index: HashTable<Indexed>,
     hasher: FixedState,
     /// Numbers of the bank's own accounts, few.
     pub(crate) internals: Vec<u32>,
     pub(crate) holds: BTreeMap<TransferId, Hold>,
     pub(crate) settings: Settings,
     pub(crate) time_ms: u64,
+    /// Where the last totals of a checkpoint went; unused otherwise.
+    pub(crate) restored: usize,
     /// By ISO number.
     pub(crate) pledged: Vec<u128>,
     #[cfg(feature = "controls")]
@@ -59,6 +68,7 @@ impl State {
             holds: BTreeMap::new(),
             settings: Settings::default(),
             time_ms: 0,
+            restored: 0,
             pledged: vec![0; 1000],
             #[cfg(feature = "controls")]
             control: None,
@@ -67,12 +77,39 @@ impl State {
 
     /// Where the account stands in the vectors: its number.
     pub(crate) fn seat(&self, id: AccountId) -> Option<usize> {
-        let found = self.index.find(self.hasher.hash_one(id), |number| self.accounts[*number as usize].id == id);
-        found.map(|number| *number as usize)
+        let hash = self.hasher.hash_one(id);
+        let found = self.index.find(hash, |of| of.hash == hash && self.accounts[of.number as usize].id == id);
+        found.map(|of| of.number as usize)
+    }
+
+    /// As [`State::seat`], but looks behind `last` first: who comes in the order of ids, and has ids that were made in the
+    /// order of opening, needs no index.
+    pub(crate) fn seat_near(&self, last: usize, id: AccountId) -> Option<usize> {
+        let near = last..self.accounts.len().min(last + 8);
+        near.into_iter().find(|seat| self.accounts[*seat].id == id).or_else(|| self.seat(id))
     }
 
     pub(crate) fn open(&mut self, opening: &Opening) -> Account {
         let number = u32::try_from(self.accounts.len()).expect("the rules bound the number of accounts");
+        let hash = self.hasher.hash_one(opening.account);
+        self.index.insert_unique(hash, Indexed { hash, number }, |of| of.hash);
+        self.seat_new(opening, number)
+    }
+
+    /// As [`State::open`], unless an account of that id is there: one look at the index for both.
+    pub(crate) fn open_if_new(&mut self, opening: &Opening) -> bool {
+        let hash = self.hasher.hash_one(opening.account);
+        let is_same = |of: &Indexed| of.hash == hash && self.accounts[of.number as usize].id == opening.account;
+        let hashbrown::hash_table::Entry::Vacant(vacant) = self.index.entry(hash, is_same, |of| of.hash) else {
+            return false;
+        };
+        let number = u32::try_from(self.accounts.len()).expect("the rules bound the number of accounts");
+        vacant.insert(Indexed { hash, number });
+        self.seat_new(opening, number);
+        true
+    }
+
+    fn seat_new(&mut self, opening: &Opening, number: u32) -> Account {
         assert_eq!(opening.number, u64::from(number), "accounts are numbered in order");
         let account = Account::new(opening.account, number, opening.currency);
         self.accounts.push(account);
@@ -85,8 +122,6 @@ impl State {
         if opening.account.internal().is_some() {
             self.internals.push(number);
         }
-        let hash = self.hasher.hash_one(opening.account);
-        self.index.insert_unique(hash, number, |number| self.hasher.hash_one(self.accounts[*number as usize].id));
         account
     }
 
@@ -97,7 +132,7 @@ impl State {
         if account.is_internal() {
             self.internals.pop();
         }
-        let entry = self.index.find_entry(self.hasher.hash_one(account.id), |other| *other == number);
+        let entry = self.index.find_entry(self.hasher.hash_one(account.id), |of| of.number == number);
         entry.expect("every account is in the index").remove();
     }
 

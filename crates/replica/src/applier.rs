@@ -144,15 +144,14 @@ impl<S: StateMachine, D: Disk> Applier<S, D> {
         let journal = Journal::open(disk.clone(), dir, owner, mark)?;
         let foreign = |what| OpenError::Foreign { file: dir.join("store"), what };
         let mut restored = group::Restored::default();
-        for entry in store.entries() {
-            let (key, value) = entry?;
-            if key.first() == Some(&group::KEY_PREFIX) {
-                restored.entry(&key, &value).map_err(foreign)?;
-            } else {
-                machine.restore(&key, &value).map_err(foreign)?;
+        let mut taken = Ok(());
+        store.for_each_entry(|key, value| {
+            if taken.is_ok() {
+                let is_group = key.first() == Some(&group::KEY_PREFIX);
+                taken = if is_group { restored.entry(key, value) } else { machine.restore(key, value) };
             }
-        }
-        machine.restored().map_err(foreign)?;
+        })?;
+        taken.and_then(|()| machine.restored()).map_err(foreign)?;
         let group = restored.finish().map_err(foreign)?.unwrap_or(founders);
         Ok(Self {
             machine,
@@ -319,11 +318,6 @@ impl<S: StateMachine, D: Disk> Applier<S, D> {
     /// Number of records in the journal.
     pub fn places(&self) -> u64 {
         self.journal.next_place()
-    }
-
-    /// Journal records that the durable checkpoint does not cover.
-    pub fn places_since_checkpoint(&self) -> u64 {
-        self.journal.mark().places - self.store.mark().places
     }
 
     /// A job that makes a checkpoint of all that is applied, if enough has come since the last and none is under way.

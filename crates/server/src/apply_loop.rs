@@ -22,12 +22,6 @@ use tracing::{info, warn};
 /// Jobs that wait, at most: beyond it the replica's thread waits, and with it the peers and the callers.
 const JOBS_MAX: usize = 16_384;
 
-/// Lets payments go first. A machine that is busy all the time would never finish a checkpoint that way.
-const CHECKPOINT_NICENESS: i32 = 10;
-/// So a checkpoint that is this many records late is as urgent as a payment: what it does not cover yet is in memory, and
-/// is applied again at the next start.
-const URGENT_RECORDS: u64 = 2_000_000;
-
 /// A question to the books; told nothing when it cannot be answered in time.
 pub(crate) type Question<D> = Box<dyn FnOnce(Option<&BankView<'_, D>>) + Send>;
 
@@ -139,12 +133,6 @@ pub(crate) struct ApplyLoop<D: Disk> {
     pub(crate) folded: Arc<Mutex<Option<FoldResult<D>>>>,
 }
 
-/// A checkpoint has time: the thread that calls this gets the processor only as far as payments leave it. Where the
-/// kernel does not let a thread give way the checkpoint merely disturbs more.
-fn give_way() {
-    let _ = rustix::process::setpriority_process(None, CHECKPOINT_NICENESS);
-}
-
 impl<D: Disk> ApplyLoop<D> {
     /// Runs until told to stop, or until the disk fails.
     pub(crate) fn run(mut self, jobs: &Receiver<ApplyJob>) -> Result<(), ApplyStopped> {
@@ -211,11 +199,9 @@ impl<D: Disk> ApplyLoop<D> {
 
     fn fold(&self, job: FoldJob<D>) {
         let (folded, queue) = (Arc::clone(&self.folded), self.queue.clone());
-        let urgent = self.applier.places_since_checkpoint() > URGENT_RECORDS;
+        // With no less right to the processor than payments have: what no checkpoint covers yet is in memory and is applied
+        // again at the next start, and on a machine that is busy all the time a checkpoint that gives way never ends.
         let run = move || {
-            if !urgent {
-                give_way();
-            }
             // Whatever becomes of the job, the apply thread is told: a panic there must stop the node, too.
             let result = catch_unwind(AssertUnwindSafe(|| job.run())).ok();
             *folded.lock().unwrap_or_else(PoisonError::into_inner) = result;

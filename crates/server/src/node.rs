@@ -43,7 +43,7 @@ const ALPHA: u64 = 64;
 const HEARTBEAT_US: u64 = 50_000;
 const CLOCK_SKEW_MAX_MS: u64 = 1_000;
 /// Journal records between two checkpoints: a start replays at most about so many.
-const FOLD_RECORDS: u64 = 1_000_000;
+const FOLD_RECORDS: u64 = 600_000;
 
 /// Exists in the directory of every node that has ever run.
 const STARTED: &str = "started";

@@ -117,13 +117,13 @@ impl<D: Disk> FoldJob<D> {
                 (None, None) => break,
                 (Some(_), None) => Ordering::Less,
                 (None, Some(_)) => Ordering::Greater,
-                (Some((key, _)), Some((changed, _))) => key.cmp(*changed),
+                (Some((key, _)), Some((changed, _))) => key.cmp(changed.as_slice()),
             };
             if order == Ordering::Less {
                 let (key, value) = old.current().expect("an old entry comes first");
                 new.put(key, value)?;
             } else if let Some((key, Some(value))) = changes.next() {
-                new.put(key, value)?;
+                new.put(key.as_slice(), value)?;
             }
             if order != Ordering::Greater {
                 old.advance()?;
