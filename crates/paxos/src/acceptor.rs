@@ -7,7 +7,7 @@
 use crate::config::Recovered;
 use crate::controls::{Control, Rules};
 use crate::effects::{Effects, Record};
-use crate::ids::{Ballot, Batch, NodeId, Slot};
+use crate::ids::{Ballot, Batch, Digest, NodeId, Slot};
 use crate::message::{Message, Report, Vow};
 use std::collections::BTreeMap;
 
@@ -18,7 +18,31 @@ const WINDOWS_KEPT: u64 = 2;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Vote {
     pub(crate) ballot: Ballot,
-    pub(crate) batch: Batch,
+    pub(crate) copy: Copy,
+}
+
+/// What is left of the batch that was voted for. The vote stands either way.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Copy {
+    Whole(Batch),
+    /// Its record has rotted; the digest stood in the second place.
+    Lost(Digest),
+}
+
+impl Vote {
+    pub(crate) fn batch(&self) -> Option<&Batch> {
+        match &self.copy {
+            Copy::Whole(batch) => Some(batch),
+            Copy::Lost(_) => None,
+        }
+    }
+
+    fn digest(&self) -> Digest {
+        match &self.copy {
+            Copy::Whole(batch) => batch.digest(),
+            Copy::Lost(digest) => *digest,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -37,11 +61,12 @@ impl Acceptor {
     pub(crate) fn new(recovered: Recovered, alpha: u64, rules: Rules) -> Acceptor {
         let mut promised = recovered.promised;
         let mut votes = BTreeMap::new();
-        for (slot, ballot, batch) in recovered.accepted {
+        for (slot, ballot, digest, batch) in recovered.accepted {
             // A vote is a promise too, even if its ballot's promise was never written by itself.
             promised = promised.max(ballot);
             if slot > recovered.chosen {
-                votes.insert(slot, Vote { ballot, batch });
+                let copy = batch.map_or(Copy::Lost(digest), Copy::Whole);
+                votes.insert(slot, Vote { ballot, copy });
             }
         }
         let bound = alpha.saturating_mul(WINDOWS_KEPT);
@@ -88,9 +113,10 @@ impl Acceptor {
         let accepted = self
             .votes
             .iter()
-            .map(|(slot, vote)| Report { slot: *slot, ballot: vote.ballot, digest: vote.batch.digest() })
+            .map(|(slot, vote)| Report { slot: *slot, ballot: vote.ballot, digest: vote.digest() })
             .collect();
-        fx.vows.push((from, Vow::new(Message::Promise { ballot, floor: self.floor, accepted })));
+        let promise = Message::Promise { ballot, floor: self.floor, accepted };
+        fx.vows.push((from, Vow::new(promise, self.floor)));
     }
 
     /// Votes for `batch`, or refuses a ballot below the promise, or is silent where it has nothing to say.
@@ -102,20 +128,21 @@ impl Acceptor {
         if slot <= self.floor {
             // Chosen long ago; the sender's next heartbeat round tells it so. A vote here would be a lie.
             if !self.rules.hold(Control::IgnoreFloors) {
-                fx.vows.push((from, Vow::new(Message::Accepted { ballot, slot })));
+                fx.vows.push((from, Vow::new(Message::Accepted { ballot, slot }, self.floor)));
             }
             return;
         }
         if slot > self.floor.plus(self.bound) {
             return;
         }
-        // One (ballot, slot) carries one batch for ever, so a copy heard again needs no second record, only an answer.
-        if self.vote(slot).is_none_or(|vote| vote.ballot != ballot) {
+        // One (ballot, slot) carries one batch for ever, so a copy heard again needs no second record, only an answer. But
+        // where the copy is lost, this one takes its place.
+        if self.vote(slot).is_none_or(|vote| vote.ballot != ballot || vote.batch().is_none()) {
             self.promise(ballot.max(self.promised), fx);
             fx.persist.push(Record::Accepted { slot, ballot, batch: batch.clone() });
-            self.votes.insert(slot, Vote { ballot, batch });
+            self.votes.insert(slot, Vote { ballot, copy: Copy::Whole(batch) });
         }
-        fx.vows.push((from, Vow::new(Message::Accepted { ballot, slot })));
+        fx.vows.push((from, Vow::new(Message::Accepted { ballot, slot }, self.floor)));
     }
 
     /// The slot above the floor is chosen: the floor rises over it and its vote leaves memory.
@@ -123,6 +150,13 @@ impl Acceptor {
         assert_eq!(slot, self.floor.next(), "the floor rises slot by slot");
         self.floor = slot;
         self.votes.remove(&slot)
+    }
+
+    /// State that was made elsewhere covers everything through `slot`: the votes at and below it have done their work.
+    pub(crate) fn jump(&mut self, slot: Slot) {
+        assert!(slot >= self.floor, "the floor never falls: {slot} after {}", self.floor);
+        self.floor = slot;
+        self.votes = self.votes.split_off(&slot.next());
     }
 
     fn promise(&mut self, ballot: Ballot, fx: &mut Effects) {

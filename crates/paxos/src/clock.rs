@@ -28,12 +28,9 @@ impl Clock {
         self.off
     }
 
-    /// Compares with the clocks of the peers that answer, given as theirs minus ours. Fewer than a majority, this node
-    /// included, say nothing about it, and the last judgement stands.
-    pub(crate) fn compare(&mut self, peers_ahead_ms: Vec<i64>, majority: usize, fx: &mut Effects) {
-        if peers_ahead_ms.len() + 1 < majority {
-            return;
-        }
+    /// Compares with the clocks of the peers that answer, given as theirs minus ours. The caller sees to it that they are
+    /// a majority, this node included: fewer say nothing about it, and the last judgement stands.
+    pub(crate) fn compare(&mut self, peers_ahead_ms: Vec<i64>, fx: &mut Effects) {
         self.skew_ms = median_nearest_zero(peers_ahead_ms).saturating_neg();
         let off = self.skew_ms.unsigned_abs() > self.max_ms;
         if off && !self.off {

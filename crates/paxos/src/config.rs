@@ -1,6 +1,7 @@
 //! What a node is told from outside: its group, its bounds, the time, and what it had on disk.
 
-use crate::ids::{Ballot, Batch, NodeId, Slot};
+use crate::ids::{Ballot, Batch, Digest, NodeId, Slot};
+use crate::members::Membership;
 
 /// Monotonic and wall time, given by the caller with every call: the crate has no clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -11,11 +12,25 @@ pub struct Now {
     pub wall_ms: u64,
 }
 
+/// The policy about who picks up the pen. Safety never depends on it, so nodes may differ about it for a while.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Mode {
+    /// The elected node holds it.
+    #[default]
+    Leader,
+    /// Nobody is elected: whoever's requests wait too long takes it.
+    Leaderless,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Config {
     pub me: NodeId,
-    /// The nodes with a vote, this one among them.
-    pub members: Vec<NodeId>,
+    /// Whose slots are: each epoch with its first slot, as known from the checkpoint and from what was replayed behind
+    /// it. This node need not be a member.
+    pub epochs: Vec<(Slot, Membership)>,
+    pub mode: Mode,
+    /// For the jitter of leaderless mode: another number on every node and at every start.
+    pub seed: u64,
     /// Nobody proposes slot s before having applied slot s − alpha. At least 1.
     pub alpha: u64,
     /// Length of a heartbeat round.
@@ -28,11 +43,13 @@ pub struct Config {
 }
 
 impl Config {
-    /// A node with every rule on.
-    pub fn new(me: NodeId, members: Vec<NodeId>, alpha: u64, heartbeat_us: u64, clock_skew_max_ms: u64) -> Config {
+    /// A node of the given founders in leader mode, with every rule on.
+    pub fn new(me: NodeId, founders: Vec<NodeId>, alpha: u64, heartbeat_us: u64, clock_skew_max_ms: u64) -> Config {
         Config {
             me,
-            members,
+            epochs: vec![(Slot::ZERO, Membership::founders(founders))],
+            mode: Mode::Leader,
+            seed: u64::from(me.get()),
             alpha,
             heartbeat_us,
             clock_skew_max_ms,
@@ -43,10 +60,23 @@ impl Config {
 }
 
 /// What the log held when the node started.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Recovered {
     pub promised: Ballot,
-    /// Only slots above `chosen`, at most one entry each: the last one accepted there.
-    pub accepted: Vec<(Slot, Ballot, Batch)>,
+    /// Only slots above `chosen`, at most one entry each: the last one accepted there. A vote whose batch is rotten still
+    /// stands, by its digest.
+    pub accepted: Vec<(Slot, Ballot, Digest, Option<Batch>)>,
     pub chosen: Slot,
+    /// The highest slot that the log knew anything of, if `chosen` is lower because chosen batches are rotten. Only
+    /// compared with what the peers remember.
+    pub held: Slot,
+    /// False if a promise or a vote was lost: the node learns and serves what is chosen, and binds itself to nothing.
+    pub votes: bool,
+}
+
+/// An empty log, which may vote.
+impl Default for Recovered {
+    fn default() -> Recovered {
+        Recovered { promised: Ballot::ZERO, accepted: Vec::new(), chosen: Slot::ZERO, held: Slot::ZERO, votes: true }
+    }
 }

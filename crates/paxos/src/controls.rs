@@ -21,6 +21,15 @@ pub enum Control {
     IgnoreFloors,
     /// At start everything accepted counts as chosen.
     ApplyUnchosenAtStart,
+    /// Promises, votes and answers are counted by the newest membership, whosever the slot is, and a holder goes on
+    /// with its pen across a change.
+    CountAcrossChange,
+    /// A holder proposes slots whose membership it cannot know yet.
+    ProposePastAlpha,
+    /// A node that starts with an empty disk votes, whatever its peers have heard from it before.
+    WipedDiskVotes,
+    /// A node that starts with less than its peers have heard from it votes.
+    OlderCopyVotes,
 }
 
 /// Which rules hold: all of them, save the one that a simulation switched off.
@@ -39,6 +48,15 @@ impl Rules {
     #[cfg(not(feature = "controls"))]
     pub(crate) fn of(_config: &Config) -> Rules {
         Rules {}
+    }
+
+    /// For tests of parts that are made without a configuration.
+    #[cfg(test)]
+    pub(crate) fn all() -> Rules {
+        Rules {
+            #[cfg(feature = "controls")]
+            off: None,
+        }
     }
 
     #[cfg(feature = "controls")]

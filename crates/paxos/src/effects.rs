@@ -52,6 +52,19 @@ pub enum Event {
     ClockFine,
     /// A majority answers this node again, or no longer does.
     Quorum(bool),
+    /// A peer has heard more from this node than it holds: its disk is wiped, another's, or an older copy. It votes no
+    /// more in this process.
+    Forgetful {
+        by: NodeId,
+        ballot: Ballot,
+        slot: Slot,
+    },
+    /// A peer says that this node is not a member any more, as of that version of the group. Only a hint: what counts
+    /// is the log, which this node has still to learn.
+    NotMember {
+        by: NodeId,
+        version: u64,
+    },
 }
 
 /// Filled by the calls of [`crate::Paxos`]; the caller empties it by acting on it.
@@ -70,11 +83,13 @@ pub struct Effects {
     /// Ask that leader to propose no-ops through the slot.
     pub nudges: Vec<(NodeId, Slot)>,
     pub events: Vec<Event>,
+    /// That peer's log begins only after what this node needs next: it must be sent state.
+    pub behind: Option<NodeId>,
 }
 
 impl Effects {
     pub fn is_empty(&self) -> bool {
-        let Effects { persist, send, vows, chosen, serve, reads, nudges, events } = self;
+        let Effects { persist, send, vows, chosen, serve, reads, nudges, events, behind } = self;
         persist.is_empty()
             && send.is_empty()
             && vows.is_empty()
@@ -83,5 +98,6 @@ impl Effects {
             && reads.is_empty()
             && nudges.is_empty()
             && events.is_empty()
+            && behind.is_none()
     }
 }

@@ -21,7 +21,7 @@
 //! leader costs one round trip, a silent leader two missed rounds and that trip.
 
 use crate::ids::{Ballot, NodeId};
-use crate::members::Members;
+use crate::members::{Members, Window};
 use crate::peers::Peers;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -45,6 +45,8 @@ pub(crate) struct Election {
 pub(crate) struct Sight<'a> {
     pub(crate) members: &'a Members,
     pub(crate) peers: &'a Peers,
+    /// A majority is one in every epoch that has a slot in here.
+    pub(crate) window: Window,
     /// Whether this node stands, or holds the pen, with the highest ballot.
     pub(crate) leads: bool,
 }
@@ -56,7 +58,14 @@ impl Election {
 
     /// A majority, this node included, answers this node.
     pub(crate) fn has_quorum(&self, sight: Sight<'_>) -> bool {
-        sight.peers.answering(self.round).count() + 1 >= sight.members.majority()
+        self.is_answered(sight, 1)
+    }
+
+    /// A majority, this node included, answers this node and has answered this round or a later one.
+    fn is_answered(&self, sight: Sight<'_>, round: u64) -> bool {
+        let answers =
+            |node| sight.peers.get(node).is_some_and(|peer| peer.answers(self.round) && peer.answered >= round);
+        sight.members.is_majority(sight.window, |node| node == sight.members.me() || answers(node))
     }
 
     pub(crate) fn is_happy(&self, sight: Sight<'_>) -> bool {
@@ -83,9 +92,8 @@ impl Election {
     /// Unhappy, answered by a majority since, and nobody in hearing is happy.
     pub(crate) fn should_stand(&self, sight: Sight<'_>) -> bool {
         let Some(unhappy_from) = self.unhappy_from else { return false };
-        let answered = sight.peers.answering(self.round).filter(|(_, peer)| peer.answered >= unhappy_from).count();
         self.round >= unhappy_from
-            && answered + 1 >= sight.members.majority()
+            && self.is_answered(sight, unhappy_from)
             && !sight.peers.iter().any(|(_, peer)| peer.is_heard(self.round) && peer.happy)
     }
 
@@ -98,6 +106,13 @@ impl Election {
         let follows =
             sight.peers.iter().any(|(_, peer)| peer.is_heard(self.round) && peer.happy && peer.leader == self.lead);
         follows.then_some(owner)
+    }
+
+    /// Whether the owner of the highest ballot has been heard of late; this node hears itself.
+    pub(crate) fn hears_owner(&self, sight: Sight<'_>) -> Option<NodeId> {
+        let owner = self.lead.owner()?;
+        let hears = sight.peers.get(owner).is_some_and(|peer| peer.is_heard(self.round));
+        (owner == sight.members.me() || hears).then_some(owner)
     }
 
     /// A ballot that nobody has used: one round above everything ever heard of, this node's own promises included.

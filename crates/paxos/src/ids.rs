@@ -90,6 +90,11 @@ impl Ballot {
     /// years to get here. They are ignored, so that one absurd message cannot use up all ballots.
     pub(crate) const ROUND_LIMIT: u64 = 1 << 62;
 
+    /// Whether somebody could propose with it.
+    pub(crate) const fn is_possible(self) -> bool {
+        self.round > 0 && self.round < Ballot::ROUND_LIMIT && self.node > 0
+    }
+
     /// Whose ballot it is; `None` for `Ballot::ZERO`.
     pub const fn owner(self) -> Option<NodeId> {
         NodeId::new(self.node)

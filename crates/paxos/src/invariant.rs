@@ -1,11 +1,12 @@
 //! The relations that hold in every reachable state of one node. Tests and the simulator ask after every step.
 
-use crate::ids::Slot;
+use crate::controls::Control;
+use crate::ids::{NodeId, Slot};
 use crate::paxos::Paxos;
 
 /// Panics, naming the relation, if the state is one that this code can never be in.
 pub fn check(paxos: &Paxos) {
-    let Paxos { acceptor, learner, proposer, members, election, config, marked, checkpoint, .. } = paxos;
+    let Paxos { acceptor, learner, proposer, members, peers, election, marked, checkpoint, rules, .. } = paxos;
     let me = members.me();
     let floor = acceptor.floor();
 
@@ -18,15 +19,26 @@ pub fn check(paxos: &Paxos) {
         assert!(*slot <= floor.plus(acceptor.bound()), "node {me}: holds {slot}, too far above its floor {floor}");
         assert!(vote.ballot <= acceptor.promised(), "node {me}: voted in {slot} above its promise");
     }
+    let kept = &paxos.kept;
+    assert!(kept.promised <= acceptor.promised(), "node {me}: its disk has promised more than it has");
+    assert!(kept.chosen <= floor && kept.accepted <= acceptor.highest(), "node {me}: its disk holds more than it does");
+
+    assert!(members.epochs().is_sorted_by(|(one, _), (next, _)| one < next), "node {me}: epochs out of order");
+    let known: Vec<NodeId> = peers.iter().map(|(node, _)| node).collect();
+    assert_eq!(known, members.others().collect::<Vec<_>>(), "node {me}: its peers are those in its epochs");
 
     let Some(ballot) = proposer.ballot() else { return };
     assert_eq!(ballot.owner(), Some(me), "node {me}: proposes with another's ballot");
     assert_eq!(ballot, acceptor.promised(), "node {me}: proposes with a ballot that it has not promised, or beyond it");
+    assert!(paxos.may_vote(), "node {me}: stands although it may not bind itself");
     let Some(pen) = proposer.pen() else { return };
     assert!(pen.base <= floor, "node {me}: took the pen before it knew what lies below its base");
     assert!(pen.next > floor, "node {me}: would propose at or below its floor");
-    assert!(pen.next <= learner.applied.max(pen.base).plus(config.alpha).next(), "node {me}: proposed beyond alpha");
+    let last = learner.applied.max(pen.base).plus(paxos.config.alpha);
+    let past_alpha = pen.next > last.next() && rules.hold(Control::ProposePastAlpha);
+    assert!(!past_alpha, "node {me}: proposed beyond alpha");
     let expected: Vec<Slot> = (floor.get() + 1..pen.next.get()).map(Slot::new).collect();
     let in_flight: Vec<Slot> = pen.in_flight_slots().collect();
     assert_eq!(in_flight, expected, "node {me}: all that is proposed and not chosen is in flight");
+    pen.check_epochs(members);
 }

@@ -7,7 +7,7 @@
 //!
 //! Invariants: what is chosen here is contiguous (it is the acceptor's floor) and applied ≤ chosen.
 
-use crate::acceptor::Acceptor;
+use crate::acceptor::{Acceptor, Vote};
 use crate::config::Now;
 use crate::effects::{Effects, Record};
 use crate::ids::{Batch, NodeId, Slot};
@@ -50,12 +50,12 @@ impl Learner {
         let Some(mark) = self.mark else { return };
         loop {
             let slot = acceptor.floor().next();
-            if slot > mark.through || acceptor.vote(slot).is_none_or(|vote| vote.ballot != mark.ballot) {
-                return;
-            }
-            let vote = acceptor.raise_floor(slot).expect("the vote was looked at in the line before");
+            let vote = acceptor.vote(slot).filter(|vote| slot <= mark.through && vote.ballot == mark.ballot);
+            // A vote that lost its batch says nothing here: the batch is learned.
+            let Some(batch) = vote.and_then(Vote::batch).cloned() else { return };
+            acceptor.raise_floor(slot);
             self.note_progress(now);
-            fx.chosen.push((slot, vote.batch));
+            fx.chosen.push((slot, batch));
         }
     }
 
@@ -69,7 +69,7 @@ impl Learner {
         fx: &mut Effects,
     ) {
         let own = acceptor.raise_floor(slot);
-        if own.is_none_or(|vote| vote.batch != batch) {
+        if own.as_ref().and_then(Vote::batch) != Some(&batch) {
             fx.persist.push(Record::Learned { slot, batch: batch.clone() });
         }
         self.note_progress(now);
@@ -96,6 +96,11 @@ impl Learner {
         if self.asked.as_ref().is_some_and(|asked| asked.peer == peer) {
             self.asked = None;
         }
+    }
+
+    /// Whether a question to that peer is open.
+    pub(crate) fn has_asked(&self, peer: NodeId) -> bool {
+        self.asked.as_ref().is_some_and(|asked| asked.peer == peer)
     }
 
     /// Asks somebody who has more, unless a question is under way.

@@ -21,11 +21,14 @@
 //! * `acceptor`: one promised ballot for the whole log; votes only above the floor, bounded; refuses what is lower.
 //! * `proposer`: prepare behind the own promise; the highest floor reported is learned, above it the highest ballot in
 //!   each slot is finished and gaps are filled with no-ops; what is missing is fetched by (slot, ballot, digest).
-//! * `pen`: the accepts of the one who may send them, at most alpha slots above what it has applied.
+//! * `pen`: the accepts of the one who may send them, at most alpha slots above what it has applied, in epochs that
+//!   promised.
 //! * `learner`: "chosen" counts only for copies accepted under the ballot that it names; the rest is learned.
-//! * `election`: leader mode's policy about who picks up the pen. Another policy would sit beside it: nothing else
-//!   calls `stand`, and nothing but the pen depends on its outcome.
-//! * `members`: who has a vote; all majorities are counted there.
+//! * `election` and `turns`: the two policies about who picks up the pen, of leader mode and of leaderless mode. Nothing
+//!   but the pen depends on their outcome.
+//! * `members`: who has a vote in which slot; all majorities are counted there.
+//! * `change`: how a node lives through a change of members, and what strangers are told.
+//! * `trust`: a node whose disk holds less than it once said binds itself to nothing.
 //! * `reads`: linearizable reads without a disk write.
 //! * `clock`: who is not fit to lead because of its clock.
 //! * `invariant`: the relations that hold after every step.
@@ -33,6 +36,7 @@
 //! Everything may be lost, doubled or reordered on the way; what matters is sent again by time.
 
 mod acceptor;
+mod change;
 mod clock;
 mod config;
 mod controls;
@@ -49,13 +53,16 @@ mod pen;
 mod proposer;
 mod reads;
 mod status;
+mod trust;
 mod turn;
+mod turns;
 
-pub use config::{Config, Now, Recovered};
+pub use config::{Config, Mode, Now, Recovered};
 #[cfg(feature = "controls")]
 pub use controls::Control;
 pub use effects::{Effects, Event, Record, Serve};
 pub use ids::{Ballot, Batch, Digest, NodeId, Slot};
+pub use members::Membership;
 pub use message::{ChosenMark, Message, Pulse, Report, Vow};
 pub use paxos::{NotProposed, Paxos};
 pub use status::{PeerStatus, Role, Status};

@@ -73,6 +73,23 @@ pub enum Message {
         read: u64,
         accepted: Slot,
     },
+    /// "What is the most that you have heard from me?" Asked by a node that starts, before it binds itself to anything.
+    Remember,
+    /// The highest ballot and the highest slot that the sender knows its receiver to have bound itself with.
+    Memory {
+        promised: Ballot,
+        accepted: Slot,
+    },
+    /// The answer to a prepare, an accept or a read of a node that is in no membership from the sender's floor on.
+    NotMember {
+        floor: Slot,
+        version: u64,
+    },
+    /// The answer to `Learn { from }` where the log begins only at slot `first`. Sent by the shell.
+    Behind {
+        from: Slot,
+        first: Slot,
+    },
 }
 
 /// What a promise says of one slot above the floor. The batch itself is fetched only if the asker lacks it.
@@ -95,14 +112,18 @@ pub struct ChosenMark {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Pulse {
     pub wall_ms: u64,
-    /// What the sender's acceptor promised.
+    /// What the sender's acceptor promised, as far as it is known to be on disk.
     pub promised: Ballot,
+    /// The highest slot that the sender accepted or knows to be chosen, as far as that is known to be on disk.
+    pub accepted: Slot,
     /// The highest ballot that the sender has heard of; its owner is whom it takes for the leader.
     pub leader: Ballot,
     /// Whether that leader is in sight and has its majority (for the leader itself: whether it has).
     pub happy: bool,
     /// All through here is chosen and can be learned from the sender.
     pub chosen: Slot,
+    /// The same, as far as that is known to be on disk: no crash makes the sender forget it.
+    pub kept: Slot,
     /// All through here is in the sender's durable checkpoint.
     pub checkpoint: Slot,
 }
@@ -110,21 +131,29 @@ pub struct Pulse {
 /// A message that binds its sender for ever: it may leave only after everything persisted up to it is on disk.
 /// It can be addressed to the sender itself (its own promise, its own vote) and counts there by the same rule.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Vow(Message);
+pub struct Vow {
+    message: Message,
+    /// What was chosen here when it was made. Marks are records too, so once this vow is released, so much is kept.
+    floor: Slot,
+}
 
 impl Vow {
-    pub(crate) fn new(message: Message) -> Vow {
+    pub(crate) fn new(message: Message, floor: Slot) -> Vow {
         debug_assert!(matches!(message, Message::Prepare { .. } | Message::Promise { .. } | Message::Accepted { .. }));
-        Vow(message)
+        Vow { message, floor }
     }
 
     /// For whoever holds the proof that the records persisted with it, and before it, are synced.
     pub fn into_message(self) -> Message {
-        self.0
+        self.message
     }
 
     /// What it will say: for codecs and tests, not for sending.
     pub fn peek(&self) -> &Message {
-        &self.0
+        &self.message
+    }
+
+    pub(crate) fn floor(&self) -> Slot {
+        self.floor
     }
 }

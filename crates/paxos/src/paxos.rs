@@ -4,9 +4,9 @@
 
 use crate::acceptor::Acceptor;
 use crate::clock::{self, Clock};
-use crate::config::{Config, Now, Recovered};
+use crate::config::{Config, Mode, Now, Recovered};
 use crate::controls::Rules;
-use crate::effects::{Effects, Serve};
+use crate::effects::Effects;
 use crate::election::Election;
 use crate::ids::{Ballot, Batch, NodeId, Slot};
 use crate::learner::Learner;
@@ -17,6 +17,9 @@ use crate::pen::Pen;
 use crate::proposer::Proposer;
 use crate::reads::Reads;
 use crate::status::{PeerStatus, Role, Status};
+use crate::trust::{Kept, Trust};
+use crate::turns::Turns;
+use std::collections::BTreeSet;
 
 /// Why a batch was not proposed; it comes back, and nobody has heard of it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,8 +50,16 @@ pub struct Paxos {
     pub(crate) learner: Learner,
     pub(crate) peers: Peers,
     pub(crate) election: Election,
+    pub(crate) mode: Mode,
+    pub(crate) turns: Turns,
     pub(crate) clock: Clock,
     pub(crate) reads: Reads,
+    pub(crate) trust: Trust,
+    pub(crate) kept: Kept,
+    /// The highest slot that the log knew anything of when this node started.
+    pub(crate) held_at_start: Slot,
+    /// Whether this node was ever seen in an epoch.
+    pub(crate) was_member: bool,
     pub(crate) checkpoint: Slot,
     /// The last chosen slot for which a `Record::Chosen` went out.
     pub(crate) marked: Slot,
@@ -63,19 +74,34 @@ impl Paxos {
     /// shut beyond the first `alpha` slots.
     ///
     /// # Panics
-    /// If `config.me` is not among `config.members`, or `alpha` is 0.
+    /// If `alpha` is 0.
     pub fn new(config: Config, recovered: Recovered, now: Now) -> Paxos {
         assert!(config.alpha > 0, "alpha is at least 1: with 0 nothing could ever be proposed");
         let rules = Rules::of(&config);
-        let members = Members::new(config.me, config.members.clone());
+        let members = Members::new(config.me, config.epochs.clone(), rules);
         let marked = recovered.chosen;
+        let held_at_start = recovered.held;
+        let trust = if recovered.votes { Trust::Asking { told: BTreeSet::new() } } else { Trust::Never };
         let acceptor = Acceptor::new(recovered, config.alpha, rules);
-        Paxos {
+        let mut peers = Peers::new(&members);
+        // Whoever stood with a ballot that is known here has promised it.
+        for ballot in acceptor.votes().values().map(|vote| vote.ballot).chain([acceptor.promised()]) {
+            if let Some(owner) = ballot.owner() {
+                peers.remember(owner, ballot, Slot::ZERO);
+            }
+        }
+        let mut paxos = Paxos {
             rules,
             now,
             proposer: Proposer::Idle,
             learner: Learner::new(now),
-            peers: Peers::new(&members),
+            peers,
+            mode: config.mode,
+            turns: Turns::new(config.seed, config.me),
+            trust,
+            kept: Kept { promised: acceptor.promised(), accepted: acceptor.highest(), chosen: acceptor.floor() },
+            held_at_start,
+            was_member: members.epochs().iter().any(|(_, membership)| membership.contains(config.me)),
             election: Election::new(acceptor.promised()),
             clock: Clock::new(config.clock_skew_max_ms),
             reads: Reads::new(now),
@@ -86,12 +112,17 @@ impl Paxos {
             config,
             members,
             acceptor,
-        }
+        };
+        paxos.settle_trust();
+        paxos
     }
 
     /// A message from a peer, or a released vow of this node's own. What makes no sense is ignored.
     pub fn on_message(&mut self, now: Now, from: NodeId, message: Message, fx: &mut Effects) {
         self.enter(now);
+        if from != self.members.me() && !self.members.knows(from) {
+            return self.on_stranger(from, &message, fx);
+        }
         if !self.is_credible(from, &message) {
             return;
         }
@@ -99,7 +130,8 @@ impl Paxos {
             Message::Prepare { ballot } => self.on_prepare(from, ballot, fx),
             Message::Promise { ballot, floor, accepted } => {
                 self.peers.heard_chosen(from, floor);
-                self.proposer.on_promise(self.now, from, (ballot, floor, accepted), &self.members);
+                self.peers.remember(from, ballot, accepted.last().map_or(floor, |last| last.slot));
+                self.proposer.on_promise(self.now, from, (ballot, floor, accepted));
             }
             Message::Refused { ballot: _, promised } => self.observe(promised, fx),
             Message::FetchBatch { slot, ballot } => self.on_fetch_batch(from, slot, ballot, fx),
@@ -107,22 +139,21 @@ impl Paxos {
             Message::Accept { ballot, slot, batch, chosen } => {
                 self.observe(ballot, fx);
                 self.hear(from);
-                self.acceptor.on_accept(from, ballot, slot, batch, fx);
+                if self.may_vote() {
+                    self.acceptor.on_accept(from, ballot, slot, batch, fx);
+                }
                 self.on_mark(from, chosen, fx);
             }
             Message::Accepted { ballot, slot } => {
+                self.peers.remember(from, ballot, slot);
                 if let Some(pen) = self.proposer.pen_mut()
                     && pen.ballot == ballot
                 {
-                    pen.on_accepted(from, slot);
+                    pen.on_accepted(from, slot, &self.members);
                 }
             }
             Message::Chosen(mark) => self.on_mark(from, Some(mark), fx),
-            Message::Learn { from: first } => {
-                if first > Slot::ZERO && first <= self.acceptor.floor() {
-                    fx.serve.push(Serve { to: from, from: first });
-                }
-            }
+            Message::Learn { from: first } => self.serve(from, first, fx),
             Message::Learned { from: first, batches } => self.on_learned(from, first, batches, fx),
             Message::Heartbeat { round, pulse } => {
                 self.on_pulse(from, &pulse, fx);
@@ -133,9 +164,15 @@ impl Paxos {
                 self.on_answer(from, round, pulse.wall_ms, fx);
             }
             Message::ReadQuery { read } => {
-                fx.send.push((from, Message::ReadReply { read, accepted: self.acceptor.highest() }));
+                if self.may_vote() {
+                    fx.send.push((from, Message::ReadReply { read, accepted: self.acceptor.highest() }));
+                }
             }
             Message::ReadReply { read, accepted } => self.reads.on_reply(self.now, from, read, accepted),
+            Message::Remember => self.tell_memory(from, fx),
+            Message::Memory { promised, accepted } => self.on_memory(from, promised, accepted, fx),
+            Message::NotMember { floor, version } => self.on_not_member(from, floor, version, fx),
+            Message::Behind { from: slot, first } => self.on_behind(from, slot, first, fx),
         }
         self.settle(fx);
     }
@@ -145,10 +182,14 @@ impl Paxos {
         self.enter(now);
         let Some(known) = self.peers.get_mut(peer) else { return };
         known.link = Link::Open;
+        self.tell_memory(peer, fx);
+        if matches!(self.trust, Trust::Asking { .. }) {
+            fx.send.push((peer, Message::Remember));
+        }
         if self.election.round > 0 {
             fx.send.push((peer, Message::Heartbeat { round: self.election.round, pulse: self.pulse() }));
         }
-        self.proposer.resend_to(peer, self.acceptor.floor(), fx);
+        self.proposer.resend_to(peer, &self.members, self.acceptor.floor(), fx);
         self.settle(fx);
     }
 
@@ -177,7 +218,8 @@ impl Paxos {
 
     /// Has the pen, has finished what others left, and the pipeline is not full.
     pub fn can_propose(&self) -> bool {
-        self.proposer.pen().is_some_and(|pen| pen.has_finished_found() && pen.window_is_open(self.learner.applied))
+        let may_propose = |pen: &Pen| pen.may_propose(self.learner.applied, &self.members, self.rules);
+        self.proposer.pen().is_some_and(|pen| pen.has_finished_found() && may_propose(pen))
     }
 
     /// Slots proposed and not yet chosen.
@@ -189,9 +231,54 @@ impl Paxos {
         self.proposer.pen().is_some()
     }
 
-    /// Whom to pass requests to; `None` while nobody is known to lead.
+    /// Whom to pass requests to; `None` while nobody is known to lead. In leaderless mode that is who last took the pen,
+    /// while it is heard.
     pub fn leader(&self) -> Option<NodeId> {
-        self.election.leader(self.sight(), self.has_pen())
+        match self.mode {
+            Mode::Leader => self.election.leader(self.sight(), self.has_pen()),
+            Mode::Leaderless => {
+                let is_able = |owner: &NodeId| *owner != self.members.me() || self.has_pen();
+                self.election.hears_owner(self.sight()).filter(is_able)
+            }
+        }
+    }
+
+    /// Who holds the pen or is about to, as far as this node knows from it.
+    pub fn pen(&self) -> Option<NodeId> {
+        let lead = self.election.lead;
+        let says_so = |owner: &NodeId| self.peers.get(*owner).is_some_and(|peer| peer.leader == lead && peer.happy);
+        let heard = self.election.hears_owner(self.sight()).filter(says_so);
+        if self.has_pen() { Some(self.members.me()) } else { heard }
+    }
+
+    /// The policy changes: a command of the log says so. Safe at any time, also while other nodes follow the old one.
+    pub fn set_mode(&mut self, now: Now, mode: Mode, fx: &mut Effects) {
+        self.enter(now);
+        if mode != self.mode {
+            self.mode = mode;
+            self.turns.begin_anew(self.now.mono_us);
+        }
+        self.settle(fx);
+    }
+
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Since when this node's oldest request waits, in monotonic time: since it came, or since it was last seen in an
+    /// accept of who holds the pen. Only leaderless mode looks at it, at the next call.
+    pub fn waits(&mut self, since_us: Option<u64>) {
+        self.turns.waits(since_us);
+    }
+
+    /// So long a request of this node took from at hand to chosen.
+    pub fn took(&mut self, took_us: u64) {
+        self.turns.took(took_us);
+    }
+
+    /// When `on_tick` is due at the latest, if something waits: a turn of leaderless mode may come between two ticks.
+    pub fn turn_due_at_us(&self) -> Option<u64> {
+        self.turns.due_at_us().filter(|_| self.mode == Mode::Leaderless && self.proposer == Proposer::Idle)
     }
 
     /// Tells all what was chosen since they were last told: for when there is nothing to propose that it could ride on.
@@ -211,6 +298,13 @@ impl Paxos {
     /// Everything through this slot is in this node's durable checkpoint; the others hear of it with the heartbeats.
     pub fn set_checkpoint(&mut self, slot: Slot) {
         self.checkpoint = self.checkpoint.max(slot);
+        self.kept.chosen = self.kept.chosen.max(slot);
+        self.kept.accepted = self.kept.accepted.max(slot);
+    }
+
+    /// The last slot of this node's durable checkpoint.
+    pub fn checkpoint(&self) -> Slot {
+        self.checkpoint
     }
 
     /// The lowest of all members' checkpoints: nobody needs a slot at or below it from anybody's log. `Slot::ZERO` while
@@ -231,7 +325,8 @@ impl Paxos {
     /// Begins a linearizable read; `read` comes back in `Effects::reads`.
     pub fn read(&mut self, now: Now, read: u64, fx: &mut Effects) {
         self.enter(now);
-        self.reads.read(self.now, read, &self.members, &self.acceptor, fx);
+        let (reads, view) = self.reads_and_view();
+        reads.read(read, view, fx);
         self.settle(fx);
     }
 
@@ -251,7 +346,7 @@ impl Paxos {
     /// An operator asked for an election: this node stands now, whoever leads, if a majority answers it. Safe at any time.
     pub fn elect(&mut self, now: Now, fx: &mut Effects) {
         self.enter(now);
-        if self.may_lead() && self.election.has_quorum(self.sight()) {
+        if self.may_stand() && self.election.has_quorum(self.sight()) {
             self.stand(fx);
         }
         self.settle(fx);
@@ -269,11 +364,13 @@ impl Paxos {
     pub fn status(&self) -> Status {
         let role = match self.proposer {
             Proposer::Idle => Role::Follower,
-            Proposer::Preparing(_) | Proposer::Gathering(_) => Role::Standing,
+            Proposer::Standing(_) => Role::Standing,
             Proposer::Holding(_) => Role::Leader,
         };
+        let membership = self.members.of(self.acceptor.floor().next());
         let peers = self.peers.iter().map(|(node, peer)| PeerStatus {
             node,
+            voter: membership.is_voter(node),
             connected: peer.link == Link::Open || (peer.link == Link::Untold && peer.answers(self.election.round)),
             answers: peer.answers(self.election.round),
             promised: peer.promised,
@@ -293,6 +390,12 @@ impl Paxos {
             peers: peers.collect(),
             clock_skew_ms: self.clock.skew_ms(),
             quorum: self.election.has_quorum(self.sight()),
+            mode: self.mode,
+            pen: self.pen(),
+            votes: self.may_vote(),
+            may_leave: self.may_leave(),
+            membership: membership.clone(),
+            next_membership: Some(self.members.newest()).filter(|(_, newest)| newest != membership).cloned(),
         }
     }
 
@@ -300,14 +403,13 @@ impl Paxos {
         self.now = Now { mono_us: now.mono_us.max(self.now.mono_us), wall_ms: now.wall_ms };
     }
 
-    /// Whether this sender could have said this: a member, in its own name, with ballots that members can make. Another
-    /// node's words are a failure of theirs, never a bug of ours.
+    /// Whether this sender could have said this, in its own name and with ballots that somebody can make, perhaps one that
+    /// is no member any more. Another node's words are a failure of theirs, never a bug of ours.
     fn is_credible(&self, from: NodeId, message: &Message) -> bool {
-        let known = |ballot: &Ballot| *ballot == Ballot::ZERO || self.members.could_propose(*ballot);
-        let by = |node: NodeId, ballot: &Ballot| self.members.could_propose(*ballot) && ballot.node == node.get();
+        let known = |ballot: &Ballot| *ballot == Ballot::ZERO || ballot.is_possible();
+        let by = |node: NodeId, ballot: &Ballot| ballot.is_possible() && ballot.node == node.get();
         let me = self.members.me();
-        let own_vow = matches!(message, Message::Promise { .. } | Message::Accepted { .. });
-        if !self.members.contains(from) || (from == me && !own_vow) {
+        if from == me && !matches!(message, Message::Promise { .. } | Message::Accepted { .. }) {
             return false;
         }
         match message {
@@ -333,7 +435,11 @@ impl Paxos {
             | Message::Learn { .. }
             | Message::Learned { .. }
             | Message::ReadQuery { .. }
-            | Message::ReadReply { .. } => true,
+            | Message::ReadReply { .. }
+            | Message::Remember
+            | Message::NotMember { .. }
+            | Message::Behind { .. } => true,
+            Message::Memory { promised, accepted: _ } => known(promised),
         }
     }
 

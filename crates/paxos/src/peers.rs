@@ -30,7 +30,10 @@ pub(crate) struct Peer {
     pub(crate) leader: Ballot,
     pub(crate) happy: bool,
     pub(crate) chosen: Slot,
+    pub(crate) kept: Slot,
     pub(crate) checkpoint: Option<Slot>,
+    /// The most that it is known to have bound itself with, on disk: what it is told when it starts again.
+    pub(crate) vowed: (Ballot, Slot),
     /// Its wall clock minus ours, as measured by its last answer.
     pub(crate) ahead_ms: i64,
 }
@@ -40,19 +43,15 @@ pub(crate) struct Peers(BTreeMap<NodeId, Peer>);
 
 impl Peers {
     pub(crate) fn new(members: &Members) -> Peers {
-        let unheard = Peer {
-            link: Link::Untold,
-            answered: 0,
-            spoke: 0,
-            heard_us: None,
-            promised: Ballot::ZERO,
-            leader: Ballot::ZERO,
-            happy: false,
-            chosen: Slot::ZERO,
-            checkpoint: None,
-            ahead_ms: 0,
-        };
-        Peers(members.others().map(|node| (node, unheard.clone())).collect())
+        Peers(members.others().map(|node| (node, Peer::unheard())).collect())
+    }
+
+    /// Members have come or gone.
+    pub(crate) fn follow(&mut self, members: &Members) {
+        self.0.retain(|node, _| members.knows(*node));
+        for node in members.others() {
+            self.0.entry(node).or_insert_with(Peer::unheard);
+        }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (NodeId, &Peer)> {
@@ -86,8 +85,17 @@ impl Peers {
         // Not the maximum: a peer that restarted may have forgotten that some slots are chosen, and must not be asked
         // for them.
         peer.chosen = pulse.chosen;
+        peer.kept = pulse.kept;
         // A durable checkpoint never goes back, but two heartbeats may arrive in the wrong order.
         peer.checkpoint = peer.checkpoint.max(Some(pulse.checkpoint));
+        self.remember(from, pulse.promised, pulse.accepted);
+    }
+
+    /// It has bound itself with this, and it was on disk when it said so.
+    pub(crate) fn remember(&mut self, from: NodeId, ballot: Ballot, slot: Slot) {
+        if let Some(peer) = self.0.get_mut(&from) {
+            peer.vowed = (peer.vowed.0.max(ballot), peer.vowed.1.max(slot));
+        }
     }
 
     /// It says by another message than a heartbeat that it knows everything through `chosen`.
@@ -104,6 +112,23 @@ impl Peers {
 }
 
 impl Peer {
+    fn unheard() -> Peer {
+        Peer {
+            link: Link::Untold,
+            answered: 0,
+            spoke: 0,
+            heard_us: None,
+            promised: Ballot::ZERO,
+            leader: Ballot::ZERO,
+            happy: false,
+            chosen: Slot::ZERO,
+            kept: Slot::ZERO,
+            checkpoint: None,
+            vowed: (Ballot::ZERO, Slot::ZERO),
+            ahead_ms: 0,
+        }
+    }
+
     pub(crate) fn answers(&self, round: u64) -> bool {
         self.link != Link::Closed && self.answered > 0 && self.answered + ROUNDS_MISSED > round
     }

@@ -2,7 +2,9 @@
 //! sends its own batches, pipelined, until it is shown a higher ballot.
 //!
 //! Invariants: nothing is ever proposed at or below `base`, the highest floor reported with the promises; each slot is
-//! proposed once under this ballot; `next` is at most alpha slots above what this node has applied. Because each proposal
+//! proposed once under this ballot, sent to the voters of its epoch, and only their votes count; `next` is at most alpha
+//! slots above what this node has applied, so its epoch is known, and that epoch is one for which a majority's promises
+//! were collected. Because each proposal
 //! goes to the own acceptor first, a slot counted as chosen here is the own acceptor's copy under this ballot.
 
 use crate::acceptor::Acceptor;
@@ -24,6 +26,8 @@ pub(crate) struct Pen {
     in_flight: BTreeMap<Slot, InFlight>,
     /// The last mark that was sent to all.
     told: Slot,
+    /// The last epoch for which promises were collected.
+    epoch: Slot,
     alpha: u64,
 }
 
@@ -52,11 +56,18 @@ pub(crate) struct Desk<'a> {
     pub(crate) rules: Rules,
 }
 
+/// What was last sent before then is sent again now.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Resend {
+    pub(crate) before_us: u64,
+    pub(crate) now_us: u64,
+}
+
 impl Pen {
-    pub(crate) fn new(ballot: Ballot, base: Slot, found: BTreeMap<Slot, Batch>, alpha: u64) -> Pen {
+    pub(crate) fn new(ballot: Ballot, base: Slot, epoch: Slot, found: BTreeMap<Slot, Batch>, alpha: u64) -> Pen {
         let found_through = found.last_key_value().map_or(base, |(slot, _)| *slot);
         let in_flight = BTreeMap::new();
-        Pen { ballot, base, next: base.next(), found, found_through, in_flight, told: base, alpha }
+        Pen { ballot, base, next: base.next(), found, found_through, in_flight, told: base, epoch, alpha }
     }
 
     pub(crate) fn in_flight(&self) -> usize {
@@ -71,13 +82,25 @@ impl Pen {
         self.next > self.found_through
     }
 
-    pub(crate) fn window_is_open(&self, applied: Slot) -> bool {
-        self.next <= applied.plus(self.alpha)
+    /// Whether the next slot may be proposed: its epoch is known, and this pen was taken for it.
+    pub(crate) fn may_propose(&self, applied: Slot, members: &Members, rules: Rules) -> bool {
+        self.knows_next(applied, rules) && members.epoch_of(self.next) <= self.epoch
+    }
+
+    /// Whether the next slot lies in an epoch that begins after all that this pen was taken for. All before it is chosen
+    /// then, so that nothing is under way when the holder prepares again.
+    pub(crate) fn must_cross(&self, applied: Slot, members: &Members, rules: Rules) -> bool {
+        self.in_flight.is_empty() && self.knows_next(applied, rules) && members.epoch_of(self.next) > self.epoch
+    }
+
+    fn knows_next(&self, applied: Slot, rules: Rules) -> bool {
+        let windows = if rules.hold(Control::ProposePastAlpha) { 1 } else { 2 };
+        self.next <= applied.plus(self.alpha.saturating_mul(windows))
     }
 
     /// Proposes what was found, and no-ops in its gaps, as far as the window allows.
     pub(crate) fn finish_found(&mut self, desk: &mut Desk<'_>, fx: &mut Effects) {
-        while !self.has_finished_found() && self.window_is_open(desk.applied) {
+        while !self.has_finished_found() && self.may_propose(desk.applied, desk.members, desk.rules) {
             let batch = self.found.remove(&self.next).unwrap_or_default();
             self.propose(batch, desk, fx);
         }
@@ -86,36 +109,41 @@ impl Pen {
     /// Sends the accept to all at once; the own vote goes through the own acceptor and counts when it is on disk.
     pub(crate) fn propose(&mut self, batch: Batch, desk: &mut Desk<'_>, fx: &mut Effects) -> Slot {
         let slot = self.next;
-        assert!(self.window_is_open(desk.applied), "{slot} is further than alpha above {}", desk.applied);
+        let may = self.may_propose(desk.applied, desk.members, desk.rules);
+        assert!(may, "{slot} is not this pen's to propose: applied {}, taken for {}", desk.applied, self.epoch);
         assert!(slot > self.base, "{slot} lies below the base {}", self.base);
         self.next = slot.next();
         let chosen = self.mark(desk.acceptor.floor());
-        for peer in desk.members.others() {
+        let me = desk.members.me();
+        let voters = desk.members.of(slot);
+        for peer in voters.voters.iter().copied().filter(|peer| *peer != me) {
             let accept = Message::Accept { ballot: self.ballot, slot, batch: batch.clone(), chosen };
             fx.send.push((peer, accept));
         }
         self.told = self.told.max(desk.acceptor.floor());
-        let me = desk.members.me();
         desk.acceptor.on_accept(me, self.ballot, slot, batch.clone(), fx);
         let mut votes = BTreeSet::new();
-        if !desk.rules.hold(Control::CountOwnVoteEarly) {
+        if !desk.rules.hold(Control::CountOwnVoteEarly) && voters.is_voter(me) {
             votes.insert(me);
         }
         self.in_flight.insert(slot, InFlight { batch, votes, sent_us: desk.now_us });
         slot
     }
 
-    pub(crate) fn on_accepted(&mut self, from: NodeId, slot: Slot) {
-        if let Some(proposal) = self.in_flight.get_mut(&slot) {
+    /// Only the votes of the slot's own voters count.
+    pub(crate) fn on_accepted(&mut self, from: NodeId, slot: Slot, members: &Members) {
+        if let Some(proposal) = self.in_flight.get_mut(&slot)
+            && members.of(slot).is_voter(from)
+        {
             proposal.votes.insert(from);
         }
     }
 
     /// The next slot above `floor`, if a majority has accepted it: it leaves the pen.
-    pub(crate) fn take_chosen(&mut self, floor: Slot, majority: usize) -> Option<(Slot, Batch)> {
+    pub(crate) fn take_chosen(&mut self, floor: Slot, members: &Members) -> Option<(Slot, Batch)> {
         let first = self.in_flight.first_entry()?;
         assert_eq!(*first.key(), floor.next(), "what is in flight begins right above the floor");
-        if first.get().votes.len() < majority {
+        if first.get().votes.len() < members.of(*first.key()).majority() {
             return None;
         }
         let (slot, proposal) = first.remove_entry();
@@ -154,27 +182,44 @@ impl Pen {
         }
     }
 
-    /// Sends again, to those that have not voted and can be reached, what was last sent before `sent_before_us`.
-    pub(crate) fn resend(&mut self, to: &[NodeId], sent_before_us: u64, now_us: u64, chosen: Slot, fx: &mut Effects) {
+    /// Sends again, to the voters that have not voted and can be reached, what was last sent too long ago.
+    pub(crate) fn resend(
+        &mut self,
+        members: &Members,
+        reachable: impl Fn(NodeId) -> bool,
+        sent: Resend,
+        chosen: Slot,
+        fx: &mut Effects,
+    ) {
         let mark = self.mark(chosen);
         for (slot, proposal) in &mut self.in_flight {
-            if proposal.sent_us >= sent_before_us {
+            if proposal.sent_us >= sent.before_us {
                 continue;
             }
-            proposal.sent_us = now_us;
-            for peer in to.iter().filter(|peer| !proposal.votes.contains(peer)) {
+            proposal.sent_us = sent.now_us;
+            let silent = |peer: &NodeId| *peer != members.me() && !proposal.votes.contains(peer) && reachable(*peer);
+            for peer in members.of(*slot).voters.iter().copied().filter(silent) {
                 let batch = proposal.batch.clone();
-                fx.send.push((*peer, Message::Accept { ballot: self.ballot, slot: *slot, batch, chosen: mark }));
+                fx.send.push((peer, Message::Accept { ballot: self.ballot, slot: *slot, batch, chosen: mark }));
             }
         }
     }
 
     /// A peer's connection is new: whatever it has not voted for may have been lost with the old one.
-    pub(crate) fn resend_to(&self, peer: NodeId, chosen: Slot, fx: &mut Effects) {
+    pub(crate) fn resend_to(&self, peer: NodeId, members: &Members, chosen: Slot, fx: &mut Effects) {
         let mark = self.mark(chosen);
-        for (slot, proposal) in self.in_flight.iter().filter(|(_, proposal)| !proposal.votes.contains(&peer)) {
+        let owed = |slot: Slot, votes: &BTreeSet<NodeId>| members.of(slot).is_voter(peer) && !votes.contains(&peer);
+        for (slot, proposal) in self.in_flight.iter().filter(|(slot, proposal)| owed(**slot, &proposal.votes)) {
             let batch = proposal.batch.clone();
             fx.send.push((peer, Message::Accept { ballot: self.ballot, slot: *slot, batch, chosen: mark }));
+        }
+    }
+
+    /// Of each slot in flight, the promises were collected and only its own voters are counted.
+    pub(crate) fn check_epochs(&self, members: &Members) {
+        for (slot, proposal) in &self.in_flight {
+            let voters = members.of(*slot);
+            assert!(proposal.votes.iter().all(|node| voters.is_voter(*node)), "{slot} counts votes of others");
         }
     }
 

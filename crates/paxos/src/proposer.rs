@@ -1,66 +1,80 @@
-//! The way to the pen: prepare, collect a majority's promises, gather what they accepted.
+//! The way to the pen: prepare, collect promises, gather what they report.
 //!
 //! ```text
-//!   Idle ──stand──► Preparing ──a majority promised──► Gathering ──floor reached, batches here──► Holding(Pen)
-//!     ▲                 │                                  │                                          │
-//!     └─────────────────┴───── shown a higher ballot, or gave up ─────────────────────────────────────┘
+//!   Idle ──stand──► Standing ──a majority of every epoch promised, floor reached, batches here──► Holding(Pen)
+//!     ▲                 │                                                                            │
+//!     └─────────────────┴── shown a higher ballot, gave up, or came to an epoch without promises ────┘
 //! ```
 //!
 //! The prepare of a new ballot is a vow behind the own promise, so a crash at the worst moment cannot make a node use a
-//! ballot twice. Nothing is proposed at or below the highest floor that was reported: those slots are chosen, and trimmed
-//! perhaps, so they are learned. Promises carry digests; a batch that is not here under the same ballot is fetched.
+//! ballot twice. It goes to the voters of every epoch that has a slot in the window of this node, and promises are taken in
+//! until the pen is: while a node that stands learns, its window moves and may come upon another epoch. Nothing is proposed
+//! at or below the highest floor that was reported: those slots are chosen, and trimmed perhaps, so they are learned.
+//!
+//! A report counts whoever makes it, voter or not: it tells of a proposal, and of those in a slot the one with the highest
+//! ballot agrees with whatever was chosen there before it. Only the majority must be the slot's own. Promises carry
+//! digests; a batch that is not here under the same ballot is fetched.
 
-use crate::acceptor::Acceptor;
+use crate::acceptor::{Acceptor, Vote};
 use crate::config::Now;
 use crate::effects::Effects;
 use crate::ids::{Ballot, Batch, Digest, NodeId, Slot};
-use crate::members::Members;
+use crate::members::{Members, Window};
 use crate::message::{Message, Report, Vow};
 use crate::peers::Peers;
 use crate::pen::Pen;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Proposer {
     Idle,
-    Preparing(Preparing),
-    Gathering(Gathering),
+    Standing(Standing),
     Holding(Pen),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Preparing {
-    ballot: Ballot,
-    since_us: u64,
-    sent_us: u64,
-    promises: BTreeMap<NodeId, (Slot, Vec<Report>)>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Gathering {
+pub(crate) struct Standing {
     ballot: Ballot,
     /// Of the last progress.
     since_us: u64,
+    sent_us: u64,
+    /// Whom the prepare was sent to.
+    asked: BTreeSet<NodeId>,
+    promised: BTreeSet<NodeId>,
+    /// The highest reported.
     floor: Slot,
-    wanted: BTreeMap<Slot, Wanted>,
-    batches: BTreeMap<Slot, Batch>,
+    found: BTreeMap<Slot, Found>,
 }
 
+/// The proposal with the highest ballot that was reported of a slot.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Wanted {
+struct Found {
     ballot: Ballot,
     digest: Digest,
     holders: Vec<NodeId>,
     asked: usize,
     asked_us: Option<u64>,
+    /// Once it is here.
+    batch: Option<Batch>,
+}
+
+/// Everything outside of the proposer that it needs to go on.
+#[derive(Clone, Copy)]
+pub(crate) struct Ground<'a> {
+    pub(crate) now: Now,
+    pub(crate) retry_us: u64,
+    pub(crate) alpha: u64,
+    pub(crate) window: Window,
+    pub(crate) members: &'a Members,
+    pub(crate) acceptor: &'a Acceptor,
+    pub(crate) peers: &'a Peers,
 }
 
 impl Proposer {
     pub(crate) fn ballot(&self) -> Option<Ballot> {
         match self {
             Proposer::Idle => None,
-            Proposer::Preparing(preparing) => Some(preparing.ballot),
-            Proposer::Gathering(gathering) => Some(gathering.ballot),
+            Proposer::Standing(standing) => Some(standing.ballot),
             Proposer::Holding(pen) => Some(pen.ballot),
         }
     }
@@ -68,196 +82,189 @@ impl Proposer {
     pub(crate) fn pen(&self) -> Option<&Pen> {
         match self {
             Proposer::Holding(pen) => Some(pen),
-            Proposer::Idle | Proposer::Preparing(_) | Proposer::Gathering(_) => None,
+            Proposer::Idle | Proposer::Standing(_) => None,
         }
     }
 
     pub(crate) fn pen_mut(&mut self) -> Option<&mut Pen> {
         match self {
             Proposer::Holding(pen) => Some(pen),
-            Proposer::Idle | Proposer::Preparing(_) | Proposer::Gathering(_) => None,
+            Proposer::Idle | Proposer::Standing(_) => None,
+        }
+    }
+
+    fn standing_mut(&mut self) -> Option<&mut Standing> {
+        match self {
+            Proposer::Standing(standing) => Some(standing),
+            Proposer::Idle | Proposer::Holding(_) => None,
         }
     }
 
     /// Since when it has been standing without any progress.
     pub(crate) fn standing_since_us(&self) -> Option<u64> {
         match self {
-            Proposer::Preparing(preparing) => Some(preparing.since_us),
-            Proposer::Gathering(gathering) => Some(gathering.since_us),
+            Proposer::Standing(standing) => Some(standing.since_us),
             Proposer::Idle | Proposer::Holding(_) => None,
         }
     }
 
-    /// Prepares `ballot`. The own acceptor promises first: its record stands before every prepare.
-    pub(crate) fn prepare(
-        &mut self,
-        now: Now,
-        ballot: Ballot,
-        members: &Members,
-        acceptor: &mut Acceptor,
-        fx: &mut Effects,
-    ) {
-        acceptor.on_prepare(true, members.me(), ballot, fx);
+    /// Begins to stand with `ballot`. The own acceptor promises first: its record stands before every prepare.
+    pub(crate) fn prepare(&mut self, now: Now, ballot: Ballot, me: NodeId, acceptor: &mut Acceptor, fx: &mut Effects) {
+        acceptor.on_prepare(true, me, ballot, fx);
         assert_eq!(acceptor.promised(), ballot, "a node stands only above what it has promised");
-        let preparing = Preparing { ballot, since_us: now.mono_us, sent_us: now.mono_us, promises: BTreeMap::new() };
-        preparing.send(members.others(), fx);
-        *self = Proposer::Preparing(preparing);
+        *self = Proposer::Standing(Standing {
+            ballot,
+            since_us: now.mono_us,
+            sent_us: now.mono_us,
+            asked: BTreeSet::from([me]),
+            promised: BTreeSet::new(),
+            floor: Slot::ZERO,
+            found: BTreeMap::new(),
+        });
     }
 
-    pub(crate) fn on_promise(
-        &mut self,
-        now: Now,
-        from: NodeId,
-        promise: (Ballot, Slot, Vec<Report>),
-        members: &Members,
-    ) {
+    /// The first promise of a node counts: what it said then binds it, and nothing it says later takes from that.
+    pub(crate) fn on_promise(&mut self, now: Now, from: NodeId, promise: (Ballot, Slot, Vec<Report>)) {
         let (ballot, floor, reports) = promise;
-        let Proposer::Preparing(preparing) = self else { return };
-        if ballot != preparing.ballot {
-            return;
+        let Some(standing) = self.standing_mut().filter(|standing| standing.ballot == ballot) else { return };
+        if standing.promised.insert(from) {
+            standing.since_us = now.mono_us;
+            standing.floor = standing.floor.max(floor);
+            for report in reports {
+                standing.note(from, report);
+            }
         }
-        preparing.promises.insert(from, (floor, reports));
-        if preparing.promises.len() < members.majority() {
-            return;
-        }
-        let promises = std::mem::take(&mut preparing.promises);
-        *self = Proposer::Gathering(Gathering::new(now, ballot, promises));
     }
 
     pub(crate) fn on_fetched(&mut self, now: Now, slot: Slot, ballot: Ballot, batch: Batch) {
-        let Proposer::Gathering(gathering) = self else { return };
-        let Some(wanted) = gathering.wanted.get(&slot) else { return };
-        if wanted.ballot == ballot && wanted.digest == batch.digest() {
-            gathering.wanted.remove(&slot);
-            gathering.batches.insert(slot, batch);
-            gathering.since_us = now.mono_us;
+        let Some(standing) = self.standing_mut() else { return };
+        let Some(found) = standing.found.get_mut(&slot) else { return };
+        if found.batch.is_none() && found.ballot == ballot && found.digest == batch.digest() {
+            found.batch = Some(batch);
+            standing.since_us = now.mono_us;
         }
     }
 
-    /// The holders' floor, while this node has still to learn what lies below it.
+    /// The highest floor reported, while this node has perhaps still to learn what lies below it.
     pub(crate) fn must_learn_through(&self) -> Option<Slot> {
         match self {
-            Proposer::Gathering(gathering) => Some(gathering.floor),
-            Proposer::Idle | Proposer::Preparing(_) | Proposer::Holding(_) => None,
+            Proposer::Standing(standing) => Some(standing.floor),
+            Proposer::Idle | Proposer::Holding(_) => None,
         }
     }
 
-    /// Does what the majority's reports demand, as far as it can be done now: takes over own copies, asks for the rest,
-    /// and takes up the pen once nothing is missing.
-    pub(crate) fn gather(
-        &mut self,
-        now: Now,
-        retry_us: u64,
-        alpha: u64,
-        acceptor: &Acceptor,
-        peers: &Peers,
-        fx: &mut Effects,
-    ) -> Option<Ballot> {
-        let Proposer::Gathering(gathering) = self else { return None };
-        gathering.take_own_copies(acceptor);
-        gathering.fetch(now, retry_us, peers, fx);
-        if !gathering.wanted.is_empty() || acceptor.floor() < gathering.floor {
+    /// Does what can be done now: asks the voters it has not asked, takes over own copies, fetches others, and takes up
+    /// the pen once nothing is missing.
+    pub(crate) fn gather(&mut self, ground: Ground<'_>, fx: &mut Effects) -> Option<Ballot> {
+        let standing = self.standing_mut()?;
+        standing.ask(ground, fx);
+        if !ground.members.is_majority(ground.window, |node| standing.promised.contains(&node)) {
             return None;
         }
-        let ballot = gathering.ballot;
-        let found = std::mem::take(&mut gathering.batches);
-        *self = Proposer::Holding(Pen::new(ballot, acceptor.floor(), found, alpha));
+        standing.take_own_copies(ground.acceptor);
+        standing.fetch(ground, fx);
+        let missing = standing.found.values().any(|found| found.batch.is_none());
+        if missing || ground.acceptor.floor() < standing.floor {
+            return None;
+        }
+        let ballot = standing.ballot;
+        let found = std::mem::take(&mut standing.found);
+        let found = found.into_iter().filter_map(|(slot, found)| Some((slot, found.batch?))).collect();
+        let epoch = ground.members.epoch_of(ground.window.last);
+        *self = Proposer::Holding(Pen::new(ballot, ground.acceptor.floor(), epoch, found, ground.alpha));
         Some(ballot)
     }
 
     /// Only for the simulator's control: what lies below the reported floors is taken for undecided.
     pub(crate) fn ignore_floors(&mut self, acceptor: &Acceptor) {
-        if let Proposer::Gathering(gathering) = self {
-            gathering.floor = acceptor.floor();
+        if let Some(standing) = self.standing_mut() {
+            standing.floor = acceptor.floor();
         }
     }
 
     /// Something was learned: standing goes on.
     pub(crate) fn note_progress(&mut self, now: Now) {
-        if let Proposer::Gathering(gathering) = self {
-            gathering.since_us = now.mono_us;
+        if let Some(standing) = self.standing_mut() {
+            standing.since_us = now.mono_us;
         }
     }
 
-    /// Sends a prepare again that may have been lost, to those that have not answered it.
-    pub(crate) fn resend(&mut self, now: Now, retry_us: u64, members: &Members, fx: &mut Effects) {
-        if let Proposer::Preparing(preparing) = self
-            && preparing.sent_us + retry_us <= now.mono_us
+    /// A prepare may have been lost: it will be sent again to those that have not answered.
+    pub(crate) fn ask_again(&mut self, now: Now, retry_us: u64) {
+        if let Some(standing) = self.standing_mut()
+            && standing.sent_us + retry_us <= now.mono_us
         {
-            preparing.sent_us = now.mono_us;
-            let silent = members.others().filter(|peer| !preparing.promises.contains_key(peer));
-            preparing.send(silent, fx);
+            standing.sent_us = now.mono_us;
+            standing.asked = standing.promised.clone();
         }
     }
 
     /// A peer's connection is new, so what was sent on the old one may be lost.
-    pub(crate) fn resend_to(&self, peer: NodeId, chosen: Slot, fx: &mut Effects) {
+    pub(crate) fn resend_to(&mut self, peer: NodeId, members: &Members, chosen: Slot, fx: &mut Effects) {
         match self {
-            Proposer::Idle | Proposer::Gathering(_) => {}
-            Proposer::Preparing(preparing) => {
-                if !preparing.promises.contains_key(&peer) {
-                    preparing.send(std::iter::once(peer), fx);
+            Proposer::Idle => {}
+            Proposer::Standing(standing) => {
+                if !standing.promised.contains(&peer) {
+                    standing.asked.remove(&peer);
                 }
             }
-            Proposer::Holding(pen) => pen.resend_to(peer, chosen, fx),
+            Proposer::Holding(pen) => pen.resend_to(peer, members, chosen, fx),
         }
     }
 }
 
-impl Preparing {
-    fn send(&self, to: impl Iterator<Item = NodeId>, fx: &mut Effects) {
-        fx.vows.extend(to.map(|peer| (peer, Vow::new(Message::Prepare { ballot: self.ballot }))));
+impl Standing {
+    fn note(&mut self, node: NodeId, report: Report) {
+        let Report { slot, ballot, digest } = report;
+        match self.found.get_mut(&slot) {
+            Some(best) if best.ballot > ballot => {}
+            Some(best) if best.ballot == ballot => best.holders.push(node),
+            Some(_) | None => {
+                let found = Found { ballot, digest, holders: vec![node], asked: 0, asked_us: None, batch: None };
+                self.found.insert(slot, found);
+            }
+        }
     }
-}
 
-impl Gathering {
-    fn new(now: Now, ballot: Ballot, promises: BTreeMap<NodeId, (Slot, Vec<Report>)>) -> Gathering {
-        let floor = promises.values().map(|(floor, _)| *floor).max().unwrap_or_default();
-        let mut wanted: BTreeMap<Slot, Wanted> = BTreeMap::new();
-        for (node, (_, reports)) in promises {
-            for Report { slot, ballot, digest } in reports {
-                let found = Wanted { ballot, digest, holders: vec![node], asked: 0, asked_us: None };
-                match wanted.get_mut(&slot) {
-                    Some(best) if best.ballot > ballot => {}
-                    Some(best) if best.ballot == ballot => best.holders.push(node),
-                    Some(_) | None => {
-                        wanted.insert(slot, found);
-                    }
+    fn ask(&mut self, ground: Ground<'_>, fx: &mut Effects) {
+        let me = ground.members.me();
+        for (_, membership) in ground.members.within(ground.window) {
+            for voter in membership.voters.iter().copied().filter(|voter| *voter != me) {
+                if !self.promised.contains(&voter) && self.asked.insert(voter) {
+                    let prepare = Message::Prepare { ballot: self.ballot };
+                    fx.vows.push((voter, Vow::new(prepare, ground.acceptor.floor())));
                 }
             }
         }
-        Gathering { ballot, since_us: now.mono_us, floor, wanted, batches: BTreeMap::new() }
     }
 
     fn take_own_copies(&mut self, acceptor: &Acceptor) {
         // What is chosen and known needs no proposal any more.
-        self.wanted.retain(|slot, _| *slot > acceptor.floor());
-        self.batches.retain(|slot, _| *slot > acceptor.floor());
-        let batches = &mut self.batches;
-        self.wanted.retain(|slot, wanted| match acceptor.vote(*slot) {
-            Some(vote) if vote.ballot == wanted.ballot => {
-                batches.insert(*slot, vote.batch.clone());
-                false
-            }
-            Some(_) | None => true,
-        });
+        if self.found.first_key_value().is_some_and(|(slot, _)| *slot <= acceptor.floor()) {
+            self.found = self.found.split_off(&acceptor.floor().next());
+        }
+        for (slot, found) in self.found.iter_mut().filter(|(_, found)| found.batch.is_none()) {
+            let own = acceptor.vote(*slot).filter(|vote| vote.ballot == found.ballot);
+            found.batch = own.and_then(Vote::batch).cloned();
+        }
     }
 
-    fn fetch(&mut self, now: Now, retry_us: u64, peers: &Peers, fx: &mut Effects) {
-        for (slot, wanted) in &mut self.wanted {
-            if wanted.asked_us.is_some_and(|asked_us| asked_us + retry_us > now.mono_us) {
+    fn fetch(&mut self, ground: Ground<'_>, fx: &mut Effects) {
+        let (me, now_us) = (ground.members.me(), ground.now.mono_us);
+        for (slot, found) in self.found.iter_mut().filter(|(_, found)| found.batch.is_none()) {
+            if found.asked_us.is_some_and(|asked_us| asked_us + ground.retry_us > now_us) {
                 continue;
             }
-            // In turn, so that a holder that died after its promise is not asked for ever.
-            let holders = wanted.holders.len();
-            let next = (0..holders)
-                .map(|step| wanted.holders[(wanted.asked + step) % holders])
-                .position(|holder| !peers.is_closed(holder))
-                .unwrap_or(0);
-            let holder = wanted.holders[(wanted.asked + next) % holders];
-            wanted.asked = (wanted.asked + next + 1) % holders;
-            wanted.asked_us = Some(now.mono_us);
-            fx.send.push((holder, Message::FetchBatch { slot: *slot, ballot: wanted.ballot }));
+            // In turn, so that a holder that died after its promise, or lost its copy, is not asked for ever.
+            let able = |holder: &NodeId| *holder != me && !ground.peers.is_closed(*holder);
+            let holders = found.holders.len();
+            let Some(next) = (found.asked..found.asked + holders).find(|turn| able(&found.holders[turn % holders]))
+            else {
+                continue;
+            };
+            found.asked = next + 1;
+            found.asked_us = Some(now_us);
+            fx.send.push((found.holders[next % holders], Message::FetchBatch { slot: *slot, ballot: found.ballot }));
         }
     }
 }

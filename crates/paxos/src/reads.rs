@@ -1,8 +1,11 @@
 //! Linearizable reads from any node, without a disk write.
 //!
-//! A majority is asked for the highest slot that it accepted, or its floor if that is higher; with m the largest answer, a
-//! read may be answered once everything through m is applied here. Whatever was chosen before the read began was accepted
-//! by a majority, which has a node in common with those asked, so m covers it.
+//! Voters are asked for the highest slot that they accepted, or their floor if that is higher; with m the largest answer, a
+//! read may be answered once everything through m is applied here, *if* those asked are a majority of the membership of
+//! slot m + 1. Say a later slot had been chosen and acknowledged before the read began: then so had m + 1, by a majority of
+//! its members, one of those asked was among them, and its answer would have been higher than m. Whose m + 1 is, is known
+//! once m + 1 − alpha is applied here; until then the round stays open, and whoever has not answered is asked again. The
+//! same holds for any number above m, so where the epoch of m + 1 is forgotten already, the first known one counts.
 //!
 //! Reads share rounds: a round serves only reads that arrived before it was sent, those that arrive while it is under way
 //! wait for the next. Lost questions are asked again under the same number (the answers only come later, which is no harm);
@@ -14,6 +17,7 @@ use crate::effects::Effects;
 use crate::ids::{NodeId, Slot};
 use crate::members::Members;
 use crate::message::Message;
+use crate::turns::mix;
 use std::collections::BTreeMap;
 
 /// Callers wait for two seconds at most.
@@ -46,7 +50,20 @@ struct Round {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Tail {
     through: Slot,
+    since_us: u64,
     nudged_us: u64,
+}
+
+/// Everything outside of the reads that they look at.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    pub(crate) now: Now,
+    pub(crate) members: &'a Members,
+    pub(crate) acceptor: &'a Acceptor,
+    pub(crate) applied: Slot,
+    pub(crate) alpha: u64,
+    /// Whether this node's own word counts.
+    pub(crate) votes: bool,
 }
 
 impl Reads {
@@ -57,9 +74,9 @@ impl Reads {
         Reads { last_round, waiting: Vec::new(), round: None, tail: None }
     }
 
-    pub(crate) fn read(&mut self, now: Now, read: u64, members: &Members, acceptor: &Acceptor, fx: &mut Effects) {
-        self.waiting.push(Waiting { read, since_us: now.mono_us });
-        self.next_round(now, members, acceptor, fx);
+    pub(crate) fn read(&mut self, read: u64, view: View<'_>, fx: &mut Effects) {
+        self.waiting.push(Waiting { read, since_us: view.now.mono_us });
+        self.next_round(view, fx);
     }
 
     pub(crate) fn on_reply(&mut self, now: Now, from: NodeId, number: u64, accepted: Slot) {
@@ -73,21 +90,27 @@ impl Reads {
         }
     }
 
-    /// Ends the round if a majority has answered, and begins the next if reads wait.
-    pub(crate) fn settle(&mut self, now: Now, members: &Members, acceptor: &Acceptor, fx: &mut Effects) {
-        while self.round.as_ref().is_some_and(|round| round.answers.len() >= members.majority()) {
-            let Some(round) = self.round.take() else { return };
-            let through = round.answers.values().copied().max().unwrap_or_default();
-            fx.reads.extend(round.reads.iter().map(|waiting| (waiting.read, through)));
-            let known = self.tail.map_or(Slot::ZERO, |tail| tail.through);
-            if through > acceptor.floor() && through > known {
-                self.tail = Some(Tail { through, nudged_us: now.mono_us });
+    /// Ends the round if the right ones have answered, and begins the next if reads wait.
+    pub(crate) fn settle(&mut self, view: View<'_>, fx: &mut Effects) {
+        while let Some(round) = &self.round {
+            if let Some(tail) = round.tail(view)
+                && self.tail.is_none_or(|known| known.through < tail.through)
+            {
+                self.tail = Some(tail);
             }
-            self.next_round(now, members, acceptor, fx);
+            let Some(through) = round.through(view) else { break };
+            fx.reads.extend(round.reads.iter().map(|waiting| (waiting.read, through)));
+            self.round = None;
+            self.next_round(view, fx);
         }
-        if self.tail.is_some_and(|tail| tail.through <= acceptor.floor()) {
+        if self.tail.is_some_and(|tail| tail.through <= view.acceptor.floor()) {
             self.tail = None;
         }
+    }
+
+    /// Since when reads have waited for a slot that nobody has decided yet.
+    pub(crate) fn tail_since_us(&self) -> Option<u64> {
+        self.tail.map(|tail| tail.since_us)
     }
 
     /// Asks again what may have been lost, and forgets reads that nobody waits for any more.
@@ -111,32 +134,42 @@ impl Reads {
         Some(tail.through)
     }
 
-    fn next_round(&mut self, now: Now, members: &Members, acceptor: &Acceptor, fx: &mut Effects) {
+    fn next_round(&mut self, view: View<'_>, fx: &mut Effects) {
         if self.round.is_some() || self.waiting.is_empty() {
             return;
         }
         self.last_round += 1;
         let reads = std::mem::take(&mut self.waiting);
-        let answers = BTreeMap::from([(members.me(), acceptor.highest())]);
-        let round = Round { number: self.last_round, sent_us: now.mono_us, reads, answers };
-        round.ask(members, fx);
+        let own = view.votes.then(|| (view.members.me(), view.acceptor.highest()));
+        let answers = own.into_iter().collect();
+        let round = Round { number: self.last_round, sent_us: view.now.mono_us, reads, answers };
+        round.ask(view.members, fx);
         self.round = Some(round);
-        if members.majority() == 1 {
-            self.settle(now, members, acceptor, fx);
-        }
     }
 }
 
 impl Round {
+    /// The slot that its reads must wait for, if those that answered are the right ones to say so.
+    fn through(&self, view: View<'_>) -> Option<Slot> {
+        let highest = self.answers.values().copied().max()?;
+        let through = highest.max(view.members.first_known().prev());
+        let next = through.next();
+        let is_known = next <= view.applied.plus(view.alpha);
+        let is_majority = view.members.of(next).is_majority(|node| self.answers.contains_key(&node));
+        (is_known && is_majority).then_some(through)
+    }
+
+    /// What somebody has accepted and nobody decided, as far as known here. It must be decided even if these answers are
+    /// not enough yet, because whose the next slot is may depend on it.
+    fn tail(&self, view: View<'_>) -> Option<Tail> {
+        let through = self.answers.values().copied().max().filter(|through| *through > view.acceptor.floor())?;
+        Some(Tail { through, since_us: view.now.mono_us, nudged_us: view.now.mono_us })
+    }
+
+    /// Everybody who has a vote, now or soon.
     fn ask(&self, members: &Members, fx: &mut Effects) {
-        let silent = members.others().filter(|peer| !self.answers.contains_key(peer));
+        let votes = |peer: &NodeId| members.epochs().iter().any(|(_, membership)| membership.is_voter(*peer));
+        let silent = members.others().filter(|peer| votes(peer) && !self.answers.contains_key(peer));
         fx.send.extend(silent.map(|peer| (peer, Message::ReadQuery { read: self.number })));
     }
-}
-
-/// The finalizer of SplitMix64: neighbours in, strangers out.
-fn mix(mut number: u64) -> u64 {
-    number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    number ^ (number >> 31)
 }

@@ -1,6 +1,8 @@
 //! A snapshot of one node for people: tables, pages, metrics. Nothing in the protocol reads it.
 
+use crate::config::Mode;
 use crate::ids::{Ballot, NodeId, Slot};
+use crate::members::Membership;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
@@ -28,11 +30,24 @@ pub struct Status {
     pub clock_skew_ms: i64,
     /// Whether a majority answers this node.
     pub quorum: bool,
+    pub mode: Mode,
+    /// Who holds the pen or is about to, as far as known here.
+    pub pen: Option<NodeId>,
+    /// Whether this node promises and votes. It does not while its peers have still to tell what they remember of it, nor
+    /// ever again in this process if they remember more than it holds, or if its disk has lost a vote.
+    pub votes: bool,
+    /// This process saw the node as a member, and the node may now be switched off for good.
+    pub may_leave: bool,
+    /// Whose the slot after the last chosen one is.
+    pub membership: Membership,
+    /// The newest change that is chosen and not in force yet, with its first slot.
+    pub next_membership: Option<(Slot, Membership)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerStatus {
     pub node: NodeId,
+    pub voter: bool,
     pub connected: bool,
     /// Whether it answered one of the last heartbeats.
     pub answers: bool,

@@ -1,16 +1,19 @@
 //! One turn of the wheel: what a node does on a tick, and after each call with whatever has become possible.
 
-use crate::config::Now;
+use crate::acceptor::Vote;
+use crate::config::{Mode, Now};
 use crate::controls::Control;
-use crate::effects::{Effects, Event, Record};
+use crate::effects::{Effects, Event};
 use crate::election::Sight;
 use crate::ids::{Ballot, Batch, NodeId, Slot};
 use crate::learner::Patience;
 use crate::message::{ChosenMark, Message, Pulse};
 use crate::paxos::Paxos;
 use crate::peers::Link;
-use crate::pen::{Desk, Pen, Verdict};
-use crate::proposer::Proposer;
+use crate::pen::{Desk, Pen, Resend, Verdict};
+use crate::proposer::{Ground, Proposer};
+use crate::reads::{Reads, View};
+use crate::trust::Trust;
 
 /// Heartbeat rounds after which an unanswered message counts as lost. Well above one slow sync, so that a slow disk does
 /// not double the traffic.
@@ -35,7 +38,7 @@ impl Paxos {
             self.give_up(fx);
         }
         let patience = self.patience();
-        self.proposer.resend(self.now, patience.retry_us, &self.members, fx);
+        self.proposer.ask_again(self.now, patience.retry_us);
         self.resend_accepts(patience, fx);
         self.learner.on_tick(self.now, patience, &self.peers, self.acceptor.floor(), fx);
         self.reads.on_tick(self.now, 2 * patience.heartbeat_us, &self.members, fx);
@@ -47,16 +50,24 @@ impl Paxos {
 
     /// Does whatever the last input made possible.
     pub(crate) fn settle(&mut self, fx: &mut Effects) {
+        self.settle_trust();
         self.count_votes(fx);
         self.gather(fx);
+        self.cross(fx);
         self.finish_found(fx);
-        self.reads.settle(self.now, &self.members, &self.acceptor, fx);
+        let (reads, view) = self.reads_and_view();
+        reads.settle(view, fx);
         self.mark_chosen(fx);
+        self.forget_epochs();
         self.review(fx);
     }
 
     pub(crate) fn on_prepare(&mut self, from: NodeId, ballot: Ballot, fx: &mut Effects) {
-        self.acceptor.on_prepare(false, from, ballot, fx);
+        // Its own promise was on disk before its prepare left.
+        self.peers.remember(from, ballot, Slot::ZERO);
+        if self.may_vote() {
+            self.acceptor.on_prepare(false, from, ballot, fx);
+        }
         self.observe(ballot, fx);
         // Who prepares the highest ballot had a majority a moment ago: reason enough to wait for its heartbeats.
         if self.election.lead == ballot {
@@ -83,15 +94,19 @@ impl Paxos {
 
     /// A ballot was seen. One that is higher than the own ends the own: it would only be refused from now on.
     pub(crate) fn observe(&mut self, ballot: Ballot, fx: &mut Effects) {
-        self.election.lead = self.election.lead.max(ballot);
+        if ballot > self.election.lead {
+            self.election.lead = ballot;
+            self.turns.begin_anew(self.now.mono_us);
+        }
         if self.proposer.ballot().is_some_and(|own| own < self.election.lead) {
             self.step_down(self.election.lead, fx);
         }
     }
 
     pub(crate) fn on_fetch_batch(&mut self, from: NodeId, slot: Slot, ballot: Ballot, fx: &mut Effects) {
-        if let Some(vote) = self.acceptor.vote(slot).filter(|vote| vote.ballot == ballot) {
-            fx.send.push((from, Message::FetchedBatch { slot, ballot, batch: vote.batch.clone() }));
+        let vote = self.acceptor.vote(slot).filter(|vote| vote.ballot == ballot);
+        if let Some(batch) = vote.and_then(Vote::batch).cloned() {
+            fx.send.push((from, Message::FetchedBatch { slot, ballot, batch }));
         }
     }
 
@@ -132,26 +147,46 @@ impl Paxos {
     pub(crate) fn pulse(&self) -> Pulse {
         Pulse {
             wall_ms: self.now.wall_ms,
-            promised: self.acceptor.promised(),
+            promised: self.kept.promised,
+            accepted: self.kept.accepted,
             leader: self.election.lead,
             happy: self.election.is_happy(self.sight()),
             chosen: self.acceptor.floor(),
+            kept: self.kept.chosen,
             checkpoint: self.checkpoint,
         }
     }
 
+    pub(crate) fn reads_and_view(&mut self) -> (&mut Reads, View<'_>) {
+        let view = View {
+            now: self.now,
+            members: &self.members,
+            acceptor: &self.acceptor,
+            applied: self.learner.applied,
+            alpha: self.config.alpha,
+            votes: self.trust == Trust::Sure,
+        };
+        (&mut self.reads, view)
+    }
+
     pub(crate) fn sight(&self) -> Sight<'_> {
         let leads = self.may_lead() && self.proposer.ballot() == Some(self.election.lead);
-        Sight { members: &self.members, peers: &self.peers, leads }
+        Sight { members: &self.members, peers: &self.peers, window: self.window(), leads }
     }
 
     pub(crate) fn may_lead(&self) -> bool {
         !self.election.resigned && !self.clock.is_off()
     }
 
+    pub(crate) fn may_stand(&self) -> bool {
+        self.may_lead() && self.may_vote() && self.is_voter()
+    }
+
     pub(crate) fn compare_clocks(&mut self, fx: &mut Effects) {
-        let ahead_ms = self.peers.answering(self.election.round).map(|(_, peer)| peer.ahead_ms).collect();
-        self.clock.compare(ahead_ms, self.members.majority(), fx);
+        if self.election.has_quorum(self.sight()) {
+            let ahead_ms = self.peers.answering(self.election.round).map(|(_, peer)| peer.ahead_ms).collect();
+            self.clock.compare(ahead_ms, fx);
+        }
         if self.clock.is_off() {
             self.announce(fx);
             self.give_up(fx);
@@ -167,7 +202,9 @@ impl Paxos {
         }
         self.step_down(ballot, fx);
         self.election.lead = ballot;
-        self.proposer.prepare(self.now, ballot, &self.members, &mut self.acceptor, fx);
+        self.turns.on_stand();
+        self.proposer.prepare(self.now, ballot, me, &mut self.acceptor, fx);
+        self.ask_promises(fx);
     }
 
     /// Lays the pen down, or stands no longer, without having been shown a higher ballot.
@@ -199,6 +236,9 @@ impl Paxos {
         if self.has_pen() {
             fx.events.push(Event::PenLost { to });
         }
+        if self.proposer != Proposer::Idle {
+            self.turns.on_lost(self.now.mono_us);
+        }
         self.proposer = Proposer::Idle;
     }
 
@@ -213,6 +253,7 @@ impl Paxos {
         self.election.began_us = self.now.mono_us;
         let heartbeat = Message::Heartbeat { round: self.election.round, pulse: self.pulse() };
         fx.send.extend(self.members.others().map(|peer| (peer, heartbeat.clone())));
+        self.ask_memories(fx);
         let chosen = self.acceptor.floor();
         if let Some(pen) = self.proposer.pen() {
             for (node, _) in self.peers.answering(self.election.round).filter(|(_, peer)| peer.chosen < chosen) {
@@ -222,12 +263,12 @@ impl Paxos {
     }
 
     fn resend_accepts(&mut self, patience: Patience, fx: &mut Effects) {
-        let Some(sent_before_us) = self.now.mono_us.checked_sub(patience.retry_us) else { return };
-        let open = |node: &NodeId| self.peers.get(*node).is_some_and(|peer| peer.link != Link::Closed);
-        let reachable: Vec<NodeId> = self.members.others().filter(open).collect();
+        let now_us = self.now.mono_us;
+        let Some(before_us) = now_us.checked_sub(patience.retry_us) else { return };
+        let reachable = |node: NodeId| self.peers.get(node).is_some_and(|peer| peer.link != Link::Closed);
         let chosen = self.acceptor.floor();
         if let Some(pen) = self.proposer.pen_mut() {
-            pen.resend(&reachable, sent_before_us, self.now.mono_us, chosen, fx);
+            pen.resend(&self.members, reachable, Resend { before_us, now_us }, chosen, fx);
         }
     }
 
@@ -240,11 +281,11 @@ impl Paxos {
     }
 
     fn count_votes(&mut self, fx: &mut Effects) {
-        let majority = self.members.majority();
         let Some(pen) = self.proposer.pen_mut() else { return };
-        while let Some((slot, batch)) = pen.take_chosen(self.acceptor.floor(), majority) {
+        while let Some((slot, batch)) = pen.take_chosen(self.acceptor.floor(), &self.members) {
             self.acceptor.raise_floor(slot);
             self.learner.note_progress(self.now);
+            self.turns.on_success();
             fx.chosen.push((slot, batch));
         }
     }
@@ -253,12 +294,24 @@ impl Paxos {
         if !self.rules.hold(Control::IgnoreFloors) {
             self.proposer.ignore_floors(&self.acceptor);
         }
-        let (retry_us, alpha) = (self.patience().retry_us, self.config.alpha);
-        if let Some(ballot) = self.proposer.gather(self.now, retry_us, alpha, &self.acceptor, &self.peers, fx) {
+        if let Some(ballot) = self.ask_promises(fx) {
             fx.events.push(Event::PenTaken(ballot));
         } else if self.proposer.must_learn_through().is_some_and(|floor| floor > self.acceptor.floor()) {
             self.learner.ask(self.now, &self.peers, self.acceptor.floor(), fx);
         }
+    }
+
+    fn ask_promises(&mut self, fx: &mut Effects) -> Option<Ballot> {
+        let ground = Ground {
+            now: self.now,
+            retry_us: self.patience().retry_us,
+            alpha: self.config.alpha,
+            window: self.window(),
+            members: &self.members,
+            acceptor: &self.acceptor,
+            peers: &self.peers,
+        };
+        self.proposer.gather(ground, fx)
     }
 
     /// What became chosen otherwise than by the pen's own count must be what the pen proposed, or the pen is lost.
@@ -273,14 +326,6 @@ impl Paxos {
         }
     }
 
-    fn mark_chosen(&mut self, fx: &mut Effects) {
-        let through = self.acceptor.floor();
-        if through > self.marked {
-            self.marked = through;
-            fx.persist.push(Record::Chosen { through });
-        }
-    }
-
     /// Looks around: who leads, is there a majority, is it time to stand.
     fn review(&mut self, fx: &mut Effects) {
         let happy = self.election.is_happy(self.sight());
@@ -289,7 +334,7 @@ impl Paxos {
             self.begin_round(fx);
         }
         let sits_out = self.now.mono_us < self.election.sits_out_until_us;
-        if self.may_lead() && !sits_out && self.election.should_stand(self.sight()) {
+        if !sits_out && self.may_stand() && self.wants_pen() {
             self.stand(fx);
         }
         let quorum = self.election.has_quorum(self.sight());
@@ -304,14 +349,35 @@ impl Paxos {
         }
     }
 
+    /// What the policy says.
+    fn wants_pen(&mut self) -> bool {
+        match self.mode {
+            Mode::Leader => self.election.should_stand(self.sight()),
+            Mode::Leaderless if self.proposer != Proposer::Idle => false,
+            Mode::Leaderless => {
+                // What nobody decides must be decided too, if somebody reads it.
+                let since_us = [self.turns.since_us(), self.reads.tail_since_us()].into_iter().flatten().min();
+                let is_due = self.turns.is_due(self.now.mono_us, since_us, self.is_pen_free());
+                is_due && self.election.has_quorum(self.sight())
+            }
+        }
+    }
+
+    /// Nobody holds the pen, as far as can be seen: its last holder is not heard, or says itself that it has no majority.
+    fn is_pen_free(&self) -> bool {
+        let lead = self.election.lead;
+        let gave_up = |owner| self.peers.get(owner).is_some_and(|peer| peer.leader == lead && !peer.happy);
+        self.leader().is_none_or(gave_up)
+    }
+
     fn trust_votes_at_start(&mut self, fx: &mut Effects) {
         if self.rules.hold(Control::ApplyUnchosenAtStart) {
             return;
         }
-        while let Some(vote) = self.acceptor.vote(self.acceptor.floor().next()).cloned() {
+        while let Some(batch) = self.acceptor.vote(self.acceptor.floor().next()).and_then(Vote::batch).cloned() {
             let slot = self.acceptor.floor().next();
             self.acceptor.raise_floor(slot);
-            fx.chosen.push((slot, vote.batch));
+            fx.chosen.push((slot, batch));
         }
     }
 }

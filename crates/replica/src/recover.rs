@@ -8,7 +8,7 @@ use crate::group::Group;
 use crate::input::Settings;
 use crate::replica::Replica;
 use crate::state_machine::StateMachine;
-use paxos::{Ballot, Batch, Now, Paxos, Recovered, Slot};
+use paxos::{Ballot, Batch, Digest, Now, Paxos, Recovered, Slot};
 use std::path::Path;
 use storage::{Disk, Log, LogError, LogOptions, OpenError, Owner};
 
@@ -104,13 +104,18 @@ pub fn open<S: StateMachine, D: Disk>(
         .accepted
         .into_iter()
         .filter(|(slot, ..)| *slot > chosen)
-        .map(|(slot, (round, node), _, batch)| {
-            let batch = batch.expect("the log opens only if every vote has its batch");
-            (Slot::new(slot), Ballot { round, node }, Batch::new(batch))
+        .map(|(slot, (round, node), digest, batch)| {
+            (Slot::new(slot), Ballot { round, node }, Digest(digest), batch.map(Batch::new))
         })
         .collect();
     let me = start.paxos.me;
-    let recovered_paxos = Recovered { promised: Ballot { round, node }, accepted, chosen: Slot::new(chosen) };
+    let recovered_paxos = Recovered {
+        promised: Ballot { round, node },
+        accepted,
+        chosen: Slot::new(chosen),
+        held: Slot::ZERO,
+        votes: recovered.votes,
+    };
     let mut paxos = Paxos::new(start.paxos, recovered_paxos, start.now);
     paxos.on_applied(applier.applied());
     paxos.set_checkpoint(Slot::new(checkpoint));

@@ -204,6 +204,7 @@ impl Replica {
 
     fn on_released(&mut self, now: Now, vows: Vows, fx: &mut Effects, out: &mut Output) {
         for (to, vow) in vows.0 {
+            self.paxos.on_synced(&vow);
             if to == self.me {
                 self.paxos.on_message(now, to, vow.into_message(), fx);
             } else {
@@ -296,7 +297,12 @@ impl Replica {
             match event {
                 Event::PenTaken(_) => self.on_pen_taken(),
                 Event::PenLost { .. } => self.on_pen_lost(out),
-                Event::Leader(_) | Event::ClockOff { .. } | Event::ClockFine | Event::Quorum(_) => {}
+                Event::Leader(_)
+                | Event::ClockOff { .. }
+                | Event::ClockFine
+                | Event::Quorum(_)
+                | Event::Forgetful { .. }
+                | Event::NotMember { .. } => {}
             }
             out.events.push(event);
         }

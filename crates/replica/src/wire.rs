@@ -27,10 +27,15 @@ mod kind {
     pub(super) const CHOSEN: u8 = 8;
     pub(super) const LEARN: u8 = 9;
     pub(super) const LEARNED: u8 = 10;
-    pub(super) const HEARTBEAT: u8 = 11;
-    pub(super) const HEARTBEAT_REPLY: u8 = 12;
+    // 11 and 12 were heartbeats that did not tell what is on the sender's disk.
     pub(super) const READ_QUERY: u8 = 13;
     pub(super) const READ_REPLY: u8 = 14;
+    pub(super) const HEARTBEAT: u8 = 15;
+    pub(super) const HEARTBEAT_REPLY: u8 = 16;
+    pub(super) const REMEMBER: u8 = 17;
+    pub(super) const MEMORY: u8 = 18;
+    pub(super) const NOT_MEMBER: u8 = 19;
+    pub(super) const BEHIND: u8 = 20;
     pub(super) const FORWARD: u8 = 32;
     pub(super) const FORWARD_REFUSED: u8 = 33;
     pub(super) const NUDGE: u8 = 34;
@@ -199,6 +204,22 @@ fn encode_paxos(message: &Paxos, head: &mut Vec<u8>, tail: &mut Bytes) {
             head.put_u64_le(*read);
             head.put_u64_le(accepted.get());
         }
+        Paxos::Remember => head.put_u8(kind::REMEMBER),
+        Paxos::Memory { promised, accepted } => {
+            head.put_u8(kind::MEMORY);
+            put_ballot(head, *promised);
+            head.put_u64_le(accepted.get());
+        }
+        Paxos::NotMember { floor, version } => {
+            head.put_u8(kind::NOT_MEMBER);
+            head.put_u64_le(floor.get());
+            head.put_u64_le(*version);
+        }
+        Paxos::Behind { from, first } => {
+            head.put_u8(kind::BEHIND);
+            head.put_u64_le(from.get());
+            head.put_u64_le(first.get());
+        }
     }
 }
 
@@ -278,6 +299,10 @@ fn decode_paxos(kind: u8, from: &mut Bytes) -> Result<Paxos, WireError> {
         kind::HEARTBEAT_REPLY => Paxos::HeartbeatReply { round: take_u64(from)?, pulse: take_pulse(from)? },
         kind::READ_QUERY => Paxos::ReadQuery { read: take_u64(from)? },
         kind::READ_REPLY => Paxos::ReadReply { read: take_u64(from)?, accepted: take_slot(from)? },
+        kind::REMEMBER => Paxos::Remember,
+        kind::MEMORY => Paxos::Memory { promised: take_ballot(from)?, accepted: take_slot(from)? },
+        kind::NOT_MEMBER => Paxos::NotMember { floor: take_slot(from)?, version: take_u64(from)? },
+        kind::BEHIND => Paxos::Behind { from: take_slot(from)?, first: take_slot(from)? },
         unknown => return Err(WireError::Kind(unknown)),
     })
 }
@@ -304,9 +329,11 @@ fn put_mark(out: &mut Vec<u8>, mark: ChosenMark) {
 fn put_pulse(out: &mut Vec<u8>, pulse: &Pulse) {
     out.put_u64_le(pulse.wall_ms);
     put_ballot(out, pulse.promised);
+    out.put_u64_le(pulse.accepted.get());
     put_ballot(out, pulse.leader);
     out.put_u8(u8::from(pulse.happy));
     out.put_u64_le(pulse.chosen.get());
+    out.put_u64_le(pulse.kept.get());
     out.put_u64_le(pulse.checkpoint.get());
 }
 
@@ -362,9 +389,11 @@ fn take_pulse(from: &mut Bytes) -> Result<Pulse, WireError> {
     Ok(Pulse {
         wall_ms: take_u64(from)?,
         promised: take_ballot(from)?,
+        accepted: take_slot(from)?,
         leader: take_ballot(from)?,
         happy: take_flag(from)?,
         chosen: take_slot(from)?,
+        kept: take_slot(from)?,
         checkpoint: take_slot(from)?,
     })
 }
@@ -415,8 +444,16 @@ mod tests {
     fn one_of_each() -> Vec<Message> {
         let slot = Slot::new(9);
         let mark = ChosenMark { through: slot, ballot: ballot() };
-        let pulse =
-            Pulse { wall_ms: 1, promised: ballot(), leader: ballot(), happy: true, chosen: slot, checkpoint: slot };
+        let pulse = Pulse {
+            wall_ms: 1,
+            promised: ballot(),
+            accepted: Slot::new(8),
+            leader: ballot(),
+            happy: true,
+            chosen: slot,
+            kept: Slot::new(7),
+            checkpoint: Slot::new(6),
+        };
         let tag = Tag { origin: 1, boot: 2, seq: 3 };
         let report = Report { slot, ballot: ballot(), digest: batch().digest() };
         let paxos = [
@@ -435,6 +472,10 @@ mod tests {
             Paxos::HeartbeatReply { round: 5, pulse },
             Paxos::ReadQuery { read: 6 },
             Paxos::ReadReply { read: 6, accepted: slot },
+            Paxos::Remember,
+            Paxos::Memory { promised: ballot(), accepted: slot },
+            Paxos::NotMember { floor: slot, version: 3 },
+            Paxos::Behind { from: slot, first: Slot::new(20) },
         ];
         let request = Tagged { tag, request: Bytes::from_static(b"pay") };
         let refused = |why| RefusedForward { seq: 3, boot: 2, attempt: 1, why };

@@ -21,7 +21,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TryS
 use std::thread;
 use std::time::{Duration, Instant};
 use storage::{Disk, Log, LogError, Spare, SpareJob};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 const TICK: Duration = Duration::from_millis(5);
 /// Inputs taken before what they caused is written: bounds how long the first of them waits.
@@ -248,6 +248,10 @@ fn tell(event: Event) {
             warn!(event = "clock_off", skew_ms, effect = "this node neither leads nor stands", todo = "set its clock");
         }
         Event::ClockFine => info!(event = "clock_fine"),
+        Event::Forgetful { by, ballot, slot } => {
+            error!(event = "forgetful", by = by.get(), ballot = %ballot, slot = slot.get());
+        }
+        Event::NotMember { by, version } => warn!(event = "not_a_member", by = by.get(), version),
         Event::Quorum(true) => info!(event = "quorum"),
         Event::Quorum(false) => {
             warn!(

@@ -144,12 +144,9 @@ impl Node {
                 ..Settings::new(self.boot)
             },
             paxos: paxos::Config {
-                me: self.id,
-                members: (0..plan.nodes).map(node_id).collect(),
-                alpha: plan.alpha,
-                heartbeat_us: 20_000,
-                clock_skew_max_ms: 1_000,
                 control: control.and_then(Control::in_paxos),
+                seed: self.boot,
+                ..paxos::Config::new(self.id, (0..plan.nodes).map(node_id).collect(), plan.alpha, 20_000, 1_000)
             },
             founders: founders(plan),
             applier: ApplierSettings { fold_records: plan.fold_records, hash_seed: u64::from(self.id.get()) },

@@ -21,15 +21,7 @@ pub(crate) fn batch(text: &str) -> Batch {
 }
 
 pub(crate) fn config(me: u16, members: u16) -> Config {
-    Config {
-        me: node(me),
-        members: (1..=members).map(node).collect(),
-        alpha: ALPHA,
-        heartbeat_us: HEARTBEAT_US,
-        clock_skew_max_ms: 1_000,
-        #[cfg(feature = "controls")]
-        control: None,
-    }
+    Config::new(node(me), (1..=members).map(node).collect(), ALPHA, HEARTBEAT_US, 1_000)
 }
 
 /// Whether a crash keeps what was appended and never synced: a disk may do either.
@@ -177,6 +169,7 @@ impl Cluster {
         }
         node.synced = node.log.len();
         for (to, vow) in std::mem::take(&mut node.held) {
+            self.call(number, |paxos, _, _| paxos.on_synced(&vow));
             let message = vow.into_message();
             if to.get() == number {
                 self.call(number, |paxos, now, fx| paxos.on_message(now, to, message, fx));
@@ -354,7 +347,8 @@ fn recover(log: &[Record]) -> (Recovered, BTreeMap<Slot, Batch>) {
         }
     }
     let above = last.split_off(&chosen.next());
-    let accepted = above.into_iter().map(|(slot, (ballot, batch))| (slot, ballot, batch)).collect();
+    let vote = |(slot, (ballot, batch)): (Slot, (paxos::Ballot, Batch))| (slot, ballot, batch.digest(), Some(batch));
+    let accepted = above.into_iter().map(vote).collect();
     let known = last.into_iter().map(|(slot, (_, batch))| (slot, batch)).collect();
-    (Recovered { promised, accepted, chosen }, known)
+    (Recovered { promised, accepted, chosen, ..Recovered::default() }, known)
 }

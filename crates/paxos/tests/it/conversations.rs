@@ -3,8 +3,8 @@
 use crate::cluster::{ALPHA, HEARTBEAT_US, batch, config, node, slot};
 use expect_test::expect;
 use paxos::{
-    Ballot, Batch, ChosenMark, Effects, Event, Message, NotProposed, Now, Paxos, Pulse, Record, Recovered, Report,
-    Serve, Slot,
+    Ballot, Batch, ChosenMark, Digest, Effects, Event, Message, NotProposed, Now, Paxos, Pulse, Record, Recovered,
+    Report, Serve, Slot,
 };
 
 fn ballot(round: u64, node: u16) -> Ballot {
@@ -13,6 +13,10 @@ fn ballot(round: u64, node: u16) -> Ballot {
 
 fn report(at: u64, under: Ballot, text: &str) -> Report {
     Report { slot: slot(at), ballot: under, digest: batch(text).digest() }
+}
+
+fn vote(at: u64, under: Ballot, text: &str) -> (Slot, Ballot, Digest, Option<Batch>) {
+    (slot(at), under, batch(text).digest(), Some(batch(text)))
 }
 
 fn accept(under: Ballot, at: u64, text: &str) -> Message {
@@ -39,7 +43,12 @@ impl Solo {
         let applied = recovered.chosen;
         let mut paxos = Paxos::new(config(1, members), recovered, now);
         paxos.on_applied(applied);
-        Solo { paxos, now }
+        let mut solo = Solo { paxos, now };
+        // Nobody remembers more of it than it holds.
+        for peer in 2..=members {
+            solo.hear(peer, Message::Memory { promised: Ballot::ZERO, accepted: Slot::ZERO });
+        }
+        solo
     }
 
     fn hear(&mut self, from: u16, message: Message) -> Effects {
@@ -66,6 +75,7 @@ impl Solo {
     fn release_own(&mut self, fx: Effects) -> Effects {
         let mut after = Effects::default();
         for (to, vow) in fx.vows {
+            self.paxos.on_synced(&vow);
             if to == node(1) {
                 self.paxos.on_message(self.now, to, vow.into_message(), &mut after);
             }
@@ -77,9 +87,11 @@ impl Solo {
         Pulse {
             wall_ms: self.now.wall_ms,
             promised: leader,
+            accepted: slot(chosen),
             leader,
             happy: false,
             chosen: slot(chosen),
+            kept: slot(chosen),
             checkpoint: Slot::ZERO,
         }
     }
@@ -138,7 +150,7 @@ fn sent(fx: &Effects) -> Vec<(u16, Message)> {
 
 /// A call's effects, one line each, as a person would tell them.
 fn told(fx: &Effects) -> String {
-    let Effects { persist, send, vows, chosen, serve, reads, nudges, events } = fx;
+    let Effects { persist, send, vows, chosen, serve, reads, nudges, events, behind } = fx;
     let mut lines: Vec<String> = Vec::new();
     lines.extend(persist.iter().map(|record| format!("persist {record:?}")));
     lines.extend(send.iter().map(|(to, message)| format!("to {to:?}  {message:?}")));
@@ -148,6 +160,7 @@ fn told(fx: &Effects) -> String {
     lines.extend(reads.iter().map(|(read, through)| format!("read {read} through {through:?}")));
     lines.extend(nudges.iter().map(|(leader, through)| format!("nudge {leader:?} through {through:?}")));
     lines.extend(events.iter().map(|event| format!("event {event:?}")));
+    lines.extend(behind.iter().map(|peer| format!("behind {peer:?}")));
     lines.join("\n")
 }
 
@@ -158,8 +171,8 @@ fn from_the_first_heartbeat_to_the_first_chosen_slot() {
     let mut solo = Solo::of_three(Recovered::default());
     let pulse = solo.pulse(Ballot::ZERO, 0);
     expect![[r#"
-        to n2  Heartbeat { round: 1, pulse: Pulse { wall_ms: 1700000000020, promised: b0.0, leader: b0.0, happy: false, chosen: s0, checkpoint: s0 } }
-        to n3  Heartbeat { round: 1, pulse: Pulse { wall_ms: 1700000000020, promised: b0.0, leader: b0.0, happy: false, chosen: s0, checkpoint: s0 } }"#]].assert_eq(&told(&solo.tick_after(HEARTBEAT_US)));
+        to n2  Heartbeat { round: 1, pulse: Pulse { wall_ms: 1700000000020, promised: b0.0, accepted: s0, leader: b0.0, happy: false, chosen: s0, kept: s0, checkpoint: s0 } }
+        to n3  Heartbeat { round: 1, pulse: Pulse { wall_ms: 1700000000020, promised: b0.0, accepted: s0, leader: b0.0, happy: false, chosen: s0, kept: s0, checkpoint: s0 } }"#]].assert_eq(&told(&solo.tick_after(HEARTBEAT_US)));
     let standing = solo.hear(2, Message::HeartbeatReply { round: 1, pulse });
     expect![[r#"
         persist Promised(b1.1)
@@ -234,8 +247,9 @@ fn a_vote_is_a_promise_too_and_its_record_says_so() {
 
 #[test]
 fn a_promise_reports_the_floor_and_what_is_accepted_above_it() {
-    let accepted = vec![(slot(5), ballot(2, 2), batch("e")), (slot(7), ballot(3, 3), batch("g"))];
-    let mut solo = Solo::of_three(Recovered { promised: ballot(3, 3), accepted, chosen: slot(4) });
+    let accepted = vec![vote(5, ballot(2, 2), "e"), vote(7, ballot(3, 3), "g")];
+    let mut solo =
+        Solo::of_three(Recovered { promised: ballot(3, 3), accepted, chosen: slot(4), ..Recovered::default() });
     let fx = solo.hear(2, Message::Prepare { ballot: ballot(4, 2) });
     let accepted = vec![report(5, ballot(2, 2), "e"), report(7, ballot(3, 3), "g")];
     assert_eq!(vows(&fx)[0], (2, Message::Promise { ballot: ballot(4, 2), floor: slot(4), accepted }));
@@ -303,8 +317,9 @@ fn the_own_promise_counts_only_when_it_is_on_disk() {
 
 #[test]
 fn a_new_holder_finishes_the_highest_ballot_of_each_slot_and_fills_gaps_with_noops() {
-    let accepted = vec![(slot(1), ballot(1, 2), batch("old")), (slot(4), ballot(1, 2), batch("mine"))];
-    let mut solo = Solo::of_three(Recovered { promised: ballot(2, 3), accepted, chosen: Slot::ZERO });
+    let accepted = vec![vote(1, ballot(1, 2), "old"), vote(4, ballot(1, 2), "mine")];
+    let mut solo =
+        Solo::of_three(Recovered { promised: ballot(2, 3), accepted, chosen: Slot::ZERO, ..Recovered::default() });
     let (prepared, fx) = solo.stand();
     solo.release_own(fx);
     let fx = solo.promise_of(2, prepared, 0, vec![report(1, ballot(2, 3), "new"), report(2, ballot(2, 3), "two")]);
@@ -533,8 +548,9 @@ fn a_learned_batch_that_equals_the_own_copy_is_not_written_again() {
 
 #[test]
 fn at_start_only_what_is_marked_chosen_counts() {
-    let accepted = vec![(slot(3), ballot(2, 2), batch("c"))];
-    let mut solo = Solo::of_three(Recovered { promised: ballot(2, 2), accepted, chosen: slot(2) });
+    let accepted = vec![vote(3, ballot(2, 2), "c")];
+    let mut solo =
+        Solo::of_three(Recovered { promised: ballot(2, 2), accepted, chosen: slot(2), ..Recovered::default() });
     let fx = solo.tick_after(HEARTBEAT_US);
     assert!(fx.chosen.is_empty());
     assert_eq!((solo.paxos.status().chosen, solo.paxos.status().accepted), (slot(2), slot(3)));
@@ -616,9 +632,11 @@ fn what_makes_no_sense_is_ignored() {
                 pulse: Pulse {
                     wall_ms: u64::MAX,
                     promised: huge,
+                    accepted: slot(u64::MAX),
                     leader: huge,
                     happy: true,
                     chosen: slot(u64::MAX),
+                    kept: slot(u64::MAX),
                     checkpoint: slot(u64::MAX),
                 },
             },
@@ -639,20 +657,36 @@ fn what_makes_no_sense_is_ignored() {
 }
 
 #[test]
-fn who_is_not_a_member_gets_no_answer_and_no_vote() {
-    let (mut solo, ballot) = Solo::holder();
+fn who_is_not_a_member_is_told_so_and_has_no_vote() {
+    let (mut solo, own) = Solo::holder();
     solo.propose("a").expect("it has the pen");
-    let round = 1;
+    let pulse = solo.pulse(ballot(9, 9), 0);
     let words = [
-        Message::Heartbeat { round, pulse: solo.pulse(Ballot::ZERO, 0) },
+        Message::Prepare { ballot: ballot(9, 9) },
+        accept(ballot(9, 9), 1, "theirs"),
         Message::ReadQuery { read: 1 },
-        Message::FetchBatch { slot: slot(1), ballot },
-        Message::Accepted { ballot, slot: slot(1) },
+        Message::Heartbeat { round: 7, pulse },
+        Message::HeartbeatReply { round: 1, pulse },
+        Message::FetchBatch { slot: slot(1), ballot: own },
+        Message::Accepted { ballot: own, slot: slot(1) },
+        Message::Promise { ballot: own, floor: Slot::ZERO, accepted: vec![] },
     ];
+    let mut answers = String::new();
     for message in words {
-        assert!(solo.hear(9, message).is_empty());
+        answers += &format!("{}\n", told(&solo.hear(9, message)));
     }
-    assert!(solo.hear(2, Message::Accepted { ballot, slot: slot(1) }).chosen.is_empty(), "the stranger's vote is none");
+    expect![[r#"
+        to n9  NotMember { floor: s0, version: 0 }
+        to n9  NotMember { floor: s0, version: 0 }
+        to n9  NotMember { floor: s0, version: 0 }
+        to n9  HeartbeatReply { round: 7, pulse: Pulse { wall_ms: 1700000000020, promised: b1.1, accepted: s0, leader: b1.1, happy: true, chosen: s0, kept: s0, checkpoint: s0 } }
+
+
+
+
+    "#]].assert_eq(&answers);
+    assert!(solo.paxos.has_pen(), "a stranger's ballots count for nothing either");
+    assert!(solo.hear(2, Message::Accepted { ballot: own, slot: slot(1) }).chosen.is_empty(), "nor does its vote");
 }
 
 #[test]

@@ -43,6 +43,10 @@ fn a_read_without_a_majority_is_not_answered_and_is_asked_again_until_it_has_one
 fn a_round_serves_only_reads_that_arrived_before_it_was_sent() {
     let now = Now { mono_us: 1, wall_ms: 1 };
     let mut paxos = Paxos::new(config(1, 3), Recovered::default(), now);
+    for peer in [2, 3] {
+        let memory = Message::Memory { promised: paxos::Ballot::ZERO, accepted: paxos::Slot::ZERO };
+        paxos.on_message(now, node(peer), memory, &mut Effects::default());
+    }
     let questions = |fx: &Effects| -> Vec<u64> {
         fx.send
             .iter()
