@@ -57,9 +57,9 @@ impl Node {
         Node { process, said: said.to_owned(), url: place.url() }
     }
 
-    /// A node that the test started in its own way, with its standard error in `said`.
-    pub(crate) fn adopt(process: Child, place: &Place, said: &Path) -> Node {
-        Node { process, said: said.to_owned(), url: place.url() }
+    /// A node that the test started in its own way, with its standard error in `said`; `url` is where it serves HTTP.
+    pub(crate) fn adopt(process: Child, url: String, said: &Path) -> Node {
+        Node { process, said: said.to_owned(), url }
     }
 
     pub(crate) fn said(&self) -> String {

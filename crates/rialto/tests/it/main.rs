@@ -3,10 +3,13 @@
 //! Every test has a directory and a block of ports of its own, waits for conditions and never for a time, and ends only
 //! processes that it started, by their handle.
 
+mod apart;
 mod bank;
 mod by_hand;
+mod cuts;
 mod damage;
 mod http;
+mod lab;
 mod network;
 mod outage;
 mod strangers;

@@ -212,7 +212,7 @@ fn a_node_that_cannot_make_its_first_segment_says_which_file_and_what_to_do() {
         .stderr(fs::File::create(&log).expect("there is room"))
         .spawn()
         .expect("there is bash");
-    let (code, said) = Node::adopt(limited, &place, &log).end();
+    let (code, said) = Node::adopt(limited, place.url(), &log).end();
     assert_eq!(code, Some(5), "{said}");
     let named = format!("error: node 1 stops: making room in {}", data.join("log/preparing-").display());
     assert!(said.lines().any(|line| line.starts_with(&named) && line.contains("File too large")), "{said}");
