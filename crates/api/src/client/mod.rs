@@ -99,11 +99,28 @@ pub struct Options {
     pub attempt_timeout: Duration,
     /// The operator token, where the bank wants one.
     pub token: Option<String>,
+    /// Which node to turn to while all are well.
+    pub prefer: Prefer,
+}
+
+/// Which node a client turns to while all are well. Every node takes every request: this is about time only.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Prefer {
+    /// The one that leads, wherever that moves: its answers have one hop less.
+    #[default]
+    Leader,
+    /// The one whose address was given first; for clients that are to be spread over the nodes.
+    First,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { deadline: Duration::from_secs(30), attempt_timeout: Duration::from_millis(2500), token: None }
+        Options {
+            deadline: Duration::from_secs(30),
+            attempt_timeout: Duration::from_millis(2500),
+            token: None,
+            prefer: Prefer::default(),
+        }
     }
 }
 
@@ -128,7 +145,7 @@ impl Client {
         addresses: impl IntoIterator<Item = A>,
         options: Options,
     ) -> Result<Client, ClientError> {
-        let nodes = Nodes::new(addresses, options.token.as_deref())?;
+        let nodes = Nodes::new(addresses, options.token.as_deref(), options.prefer)?;
         Ok(Client { nodes, options })
     }
 

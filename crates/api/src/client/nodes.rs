@@ -2,7 +2,8 @@
 //!
 //! Every node takes every request and passes it on, so the choice is never about right or wrong, only about time. A
 //! client stays with one node until that fails, turns to the next at once, and looks now and then, and after every
-//! failure, who leads, because the leader's answer has one hop less.
+//! failure, who leads, because the leader's answer has one hop less. Or it stays with the node that was named first, and comes
+//! back to it when that serves again: so clients can be spread over all nodes.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
@@ -15,6 +16,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
+use super::Prefer;
 use super::error::ClientError;
 use crate::proto;
 use crate::proto::bank_client::BankClient;
@@ -59,6 +61,7 @@ impl Nodes {
     pub(super) fn new<A: AsRef<str>>(
         addresses: impl IntoIterator<Item = A>,
         token: Option<&str>,
+        prefer: Prefer,
     ) -> Result<Arc<Nodes>, ClientError> {
         let credentials = Credentials { bearer: token.map(bearer).transpose()? };
         let banks = addresses
@@ -70,7 +73,10 @@ impl Nodes {
         }
         let nodes = Arc::new(Nodes { banks, current: AtomicUsize::new(0), doubt: Notify::new() });
         if nodes.banks.len() > 1 {
-            tokio::spawn(follow(Arc::downgrade(&nodes)));
+            match prefer {
+                Prefer::Leader => tokio::spawn(follow(Arc::downgrade(&nodes))),
+                Prefer::First => tokio::spawn(come_home(Arc::downgrade(&nodes))),
+            };
         }
         Ok(nodes)
     }
@@ -117,6 +123,30 @@ impl Nodes {
         let (_, mut bank) = self.current();
         let status = tokio::time::timeout(LOOK_TIMEOUT, bank.status(proto::StatusRequest {})).await;
         matches!(status, Ok(Ok(status)) if status.get_ref().role == "leader")
+    }
+
+    /// Back to the first node, if it serves again. True when the client is there.
+    async fn find_first(&self) -> bool {
+        if self.current.load(Ordering::Relaxed) == 0 {
+            return true;
+        }
+        let mut first = self.banks[0].clone();
+        let status = tokio::time::timeout(LOOK_TIMEOUT, first.status(proto::StatusRequest {})).await;
+        let serves = matches!(status, Ok(Ok(status)) if status.get_ref().quorum && status.get_ref().role != "stopping");
+        if serves {
+            self.current.store(0, Ordering::Relaxed);
+        }
+        serves
+    }
+}
+
+/// Brings the client back to its first node after that was away, as long as there is a client.
+async fn come_home(nodes: Weak<Nodes>) {
+    while let Some(held) = nodes.upgrade() {
+        held.find_first().await;
+        let _ = tokio::time::timeout(LOOK_PERIOD, held.doubt.notified()).await;
+        // A node that was just turned away from is not asked at once whether it is well.
+        tokio::time::sleep(LOOK_PERIOD / 2).await;
     }
 }
 
