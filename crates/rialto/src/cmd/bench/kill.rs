@@ -1,6 +1,6 @@
-//! Kills the leader's process, as the network file names it, and looks how long nobody was answered.
+//! Kills a node's process, as the network file names it, and looks how long nobody was answered.
 
-use super::load::Pulse;
+use super::tally::Pulse;
 use crate::http::{Address, Client};
 use crate::network::network_file::{NetworkFile, State};
 use api::status::NodeStatus;
@@ -12,63 +12,110 @@ use std::time::{Duration, Instant};
 /// A network that starts its dead nodes again needs five seconds for it; after a kill the next waits for the full group.
 const LOOK: Duration = Duration::from_millis(200);
 
+/// Which node dies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Victim {
+    /// Who leads, or holds the pen.
+    Leader,
+    /// Each in turn, whatever it is.
+    Any,
+}
+
 /// Who kills whom, and how often.
 #[derive(Debug)]
 pub(crate) struct Killer {
-    dir: PathBuf,
-    bank: String,
-    every: Duration,
+    pub(crate) dir: PathBuf,
+    pub(crate) bank: String,
+    pub(crate) every: Duration,
+    pub(crate) victim: Victim,
 }
 
+/// What one kill did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Kill {
+    pub(crate) node: u16,
+    /// Whether it led, or held the pen.
+    pub(crate) led: bool,
+    /// The longest time without any answer for callers at home elsewhere; for all if nobody is at home anywhere.
+    pub(crate) pause_us: u64,
+    /// Calls of those that ended without an outcome.
+    pub(crate) failed: u64,
+}
+
+/// A node that may be killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Alive {
+    node: u16,
+    pid: Pid,
+    leads: bool,
+}
+
+type Pulses = Vec<(Option<u16>, Arc<Pulse>)>;
+
 impl Killer {
-    pub(crate) fn new(dir: &Path, bank: &str, every_s: u32) -> Self {
-        Self { dir: dir.to_owned(), bank: bank.to_owned(), every: Duration::from_secs(every_s.into()) }
+    pub(crate) fn new(dir: &Path, bank: &str, every_s: u32, victim: Victim) -> Self {
+        Self { dir: dir.to_owned(), bank: bank.to_owned(), every: Duration::from_secs(every_s.into()), victim }
     }
 
-    /// Kills until the time is up; the longest pause after each kill, in microseconds.
-    pub(crate) async fn run(self, until: Instant, pulse: Arc<Pulse>) -> Vec<u64> {
-        let mut pauses_us = Vec::new();
+    /// Kills until the time is up.
+    pub(crate) async fn run(self, until: Instant, pulses: Pulses) -> Vec<Kill> {
+        let mut kills = Vec::new();
         let mut next = Instant::now() + self.every / 2;
         while next + self.every / 2 < until {
             tokio::time::sleep_until(next.into()).await;
-            if let Some(leader) = self.leader().await {
-                pulse.take_longest_us();
-                if kill_process(leader, Signal::KILL).is_ok() {
+            if let Some(victim) = self.victim(kills.len()).await {
+                let elsewhere = |(home, _): &&(Option<u16>, Arc<Pulse>)| *home != Some(victim.node);
+                let others: Vec<&Pulse> = pulses.iter().filter(elsewhere).map(|(_, pulse)| pulse.as_ref()).collect();
+                for pulse in &others {
+                    pulse.take_longest_us();
+                }
+                let failed_before: u64 = others.iter().map(|pulse| pulse.failed()).sum();
+                if kill_process(victim.pid, Signal::KILL).is_ok() {
                     tokio::time::sleep(self.every / 2).await;
-                    pauses_us.push(pulse.take_longest_us());
+                    kills.push(Kill {
+                        node: victim.node,
+                        led: victim.leads,
+                        pause_us: others.iter().map(|pulse| pulse.take_longest_us()).max().unwrap_or(0),
+                        failed: others.iter().map(|pulse| pulse.failed()).sum::<u64>() - failed_before,
+                    });
                 }
             }
             next += self.every;
         }
-        pauses_us
+        kills
     }
 
-    /// The leader's process, once all nodes of the bank run and are ready.
-    async fn leader(&self) -> Option<Pid> {
+    /// Whose turn it is, once all nodes of the bank run and are ready.
+    async fn victim(&self, kills: usize) -> Option<Alive> {
         let give_up = Instant::now() + self.every;
         while Instant::now() < give_up {
-            if let Some(pid) = self.leader_of_full_group().await {
-                return Some(pid);
+            if let Some(group) = self.full_group().await {
+                let victim = match self.victim {
+                    Victim::Leader => group.into_iter().find(|node| node.leads),
+                    Victim::Any => group.get(kills % group.len().max(1)).copied(),
+                };
+                if victim.is_some() {
+                    return victim;
+                }
             }
             tokio::time::sleep(LOOK).await;
         }
         None
     }
 
-    async fn leader_of_full_group(&self) -> Option<Pid> {
+    async fn full_group(&self) -> Option<Vec<Alive>> {
         let network = NetworkFile::load(&self.dir).ok()?;
-        let mut leader = None;
-        for node in network.nodes.iter().filter(|node| node.group == self.bank) {
-            let mut client = Client::new(Address::parse(&node.http).ok()?);
+        let mut group = Vec::new();
+        for entry in network.nodes.iter().filter(|entry| entry.group == self.bank) {
+            let mut client = Client::new(Address::parse(&entry.http).ok()?);
             let answer = client.get("/v1/status", LOOK).await.ok()?;
             let status: NodeStatus = serde_json::from_slice(&answer.body).ok()?;
-            if node.state != State::Running || !status.ready {
+            if entry.state != State::Running || !status.ready {
                 return None;
             }
-            if status.leader == Some(status.node) {
-                leader = i32::try_from(node.pid?).ok().and_then(Pid::from_raw);
-            }
+            let pid = i32::try_from(entry.pid?).ok().and_then(Pid::from_raw)?;
+            group.push(Alive { node: entry.node, pid, leads: status.leader == Some(status.node) });
         }
-        leader
+        Some(group)
     }
 }

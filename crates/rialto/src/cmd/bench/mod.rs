@@ -4,22 +4,27 @@
 //!   accounts opened and funded ─► warm-up ─► measured ─► books read again: a benchmark that loses money has failed
 //! ```
 //!
-//! Callers are closed loops: each sends its next call when the last is answered. Latencies are corrected for coordinated
-//! omission the way HdrHistogram does it: an answer that took longer than a caller's usual interval, as the warm-up
-//! showed it, also counts as the shorter waits of the calls that the caller would have sent meanwhile.
+//! Without `--rate`, callers are closed loops: each sends its next call when the last is answered. Latencies are corrected for
+//! coordinated omission the way HdrHistogram does it: an answer that took longer than a caller's usual interval, as the
+//! warm-up showed it, also counts as the shorter waits of the calls that the caller would have sent meanwhile. With `--rate` the loop
+//! is open, and there is nothing to correct.
 
 mod accounts;
+mod homes;
 mod ids;
 mod kill;
 mod load;
+mod offer;
 mod report;
+mod tally;
 
 use crate::failure::{Code, Failure};
 use crate::network::network_file::NetworkFile;
 use accounts::Accounts;
-use api::client::Client;
 use clap::{Args, ValueEnum};
-use load::{Load, Measured};
+use homes::NodeAddress;
+use kill::{Killer, Victim};
+use load::Load;
 use report::Report;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -31,7 +36,14 @@ Examples:
   rialto bench --calls single --callers 64        one transfer a gRPC call
   rialto bench --calls single --callers 1         one caller alone
   rialto bench --hot 10                           all transfers among ten accounts
-  rialto bench --calls gathered --kill-leader-every 10 --seconds 100";
+  rialto bench --calls gathered --kill-leader-every 10 --seconds 100
+  rialto bench --calls gathered --spread --rate 15000
+                                                  an open loop: 5,000 transfers a second offered to each of three nodes
+  rialto bench --calls gathered --spread --rate 6000 --kill-node-every 10 --seconds 105
+                                                  each node killed in turn; how long callers of the others wait
+
+Latencies of an open loop count from the moment when a call was due, not from when it left.
+Exit codes: 0 measured, and the books balance; 1 they do not, or the outcome of a call is unknown; 2 wrong flags";
 
 /// Measures a bank that `rialto up` runs: transfers a second, latencies, pauses; and checks the books
 #[derive(Debug, Args)]
@@ -44,7 +56,7 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "NAME", default_value = "alpha")]
     bank: String,
     /// gRPC address of a node; give it once for each node, instead of --dir
-    #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["dir", "kill_leader_every"])]
+    #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["dir", "kill_leader_every", "kill_node_every"])]
     grpc: Vec<String>,
     /// How transfers are sent
     #[arg(long, value_enum, default_value_t = Calls::Batch)]
@@ -73,9 +85,18 @@ pub(crate) struct BenchArgs {
     /// How long to warm up before
     #[arg(long, value_name = "S", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=600))]
     warm_up_seconds: u32,
+    /// Spread callers evenly over the nodes, instead of sending all to the one that leads
+    #[arg(long)]
+    spread: bool,
+    /// Offer so many calls a second in all, whatever becomes of them, instead of waiting for answers
+    #[arg(long, value_name = "N", conflicts_with = "callers", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    rate: Option<u32>,
     /// Kill the leader's process again and again, and report the longest pause after each
     #[arg(long, value_name = "S", value_parser = clap::value_parser!(u32).range(7..=3_600))]
     kill_leader_every: Option<u32>,
+    /// Kill one node's process after another, and report the longest pause for callers of the others
+    #[arg(long, value_name = "S", requires = "spread", conflicts_with = "kill_leader_every", value_parser = clap::value_parser!(u32).range(7..=3_600))]
+    kill_node_every: Option<u32>,
     /// One JSON object instead of a table
     #[arg(long)]
     json: bool,
@@ -109,13 +130,14 @@ impl BenchArgs {
         })
     }
 
-    fn addresses(&self) -> Result<Vec<String>, Failure> {
+    fn nodes(&self) -> Result<Vec<NodeAddress>, Failure> {
         if !self.grpc.is_empty() {
-            return Ok(self.grpc.clone());
+            return Ok(self.grpc.iter().map(|grpc| NodeAddress { node: None, grpc: grpc.clone() }).collect());
         }
         let network = NetworkFile::load(&self.dir)?;
-        let of_bank: Vec<String> =
-            network.nodes.into_iter().filter(|node| node.group == self.bank).map(|node| node.grpc).collect();
+        let of_bank = network.nodes.into_iter().filter(|node| node.group == self.bank);
+        let of_bank: Vec<NodeAddress> =
+            of_bank.map(|entry| NodeAddress { node: Some(entry.node), grpc: entry.grpc }).collect();
         if of_bank.is_empty() {
             let banks: Vec<&str> = network.banks.keys().map(String::as_str).collect();
             let known = format!("banks there: {}", banks.join(", "));
@@ -123,14 +145,21 @@ impl BenchArgs {
         }
         Ok(of_bank)
     }
+
+    fn killer(&self) -> Option<Killer> {
+        let leader = self.kill_leader_every.map(|every| (every, Victim::Leader));
+        let any = self.kill_node_every.map(|every| (every, Victim::Any));
+        leader.or(any).map(|(every, victim)| Killer::new(&self.dir, &self.bank, every, victim))
+    }
 }
 
 pub(crate) async fn run(args: BenchArgs) -> Result<Code, Failure> {
-    let addresses = args.addresses()?;
+    let nodes = args.nodes()?;
+    let together = homes::together(&nodes)?;
+    let client = &together[0].client;
     let failed = |doing: &'static str| move |error: api::client::ClientError| Failure::new(format!("{doing}: {error}"));
-    let client = Client::connect(&addresses).map_err(failed("connecting"))?;
     let screen = report::Screen::new(args.json);
-    let accounts = Accounts::open(&client, args.accounts, &screen).await.map_err(failed("opening accounts"))?;
+    let accounts = Accounts::open(client, args.accounts, &screen).await.map_err(failed("opening accounts"))?;
     let load = Load {
         calls: args.calls,
         batch: args.batch as usize,
@@ -138,15 +167,16 @@ pub(crate) async fn run(args: BenchArgs) -> Result<Code, Failure> {
         lanes: args.lanes as usize,
         ids: args.ids,
         accounts: accounts.among(args.hot),
+        rate: args.rate,
     };
+    let homes = if args.spread { homes::spread(&nodes)? } else { together.clone() };
     let warm_up = Duration::from_secs(args.warm_up_seconds.into());
-    let usual = load.run(&client, warm_up, Duration::ZERO, None, &screen, "warming up").await;
-    let usual_interval = usual.interval(load.callers);
-    let killer = args.kill_leader_every.map(|every| kill::Killer::new(&args.dir, &args.bank, every));
+    let usual = load.run(&homes, warm_up, Duration::ZERO, None, &screen, "warming up").await;
+    let usual_interval = usual.all.interval(usual.took, load.callers);
     let time = Duration::from_secs(args.seconds.into());
-    let measured: Measured = load.run(&client, time, usual_interval, killer, &screen, "measuring").await;
-    let books = accounts.check(&client, &screen).await.map_err(failed("reading the books"))?;
-    let report = Report::new(&args, &load, &measured, &books, addresses.len());
+    let measured = load.run(&homes, time, usual_interval, args.killer(), &screen, "measuring").await;
+    let books = accounts.check(client, &screen).await.map_err(failed("reading the books"))?;
+    let report = Report::new(&args, &load, &measured, &books, nodes.len());
     screen.finish(&report);
-    Ok(if books.balance() && measured.unknown == 0 { Code::Done } else { Code::Failed })
+    Ok(if books.balance() && measured.all.unknown == 0 { Code::Done } else { Code::Failed })
 }

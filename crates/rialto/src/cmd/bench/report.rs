@@ -2,6 +2,7 @@
 
 use super::accounts::Books;
 use super::load::{Load, Measured};
+use super::tally::Tally;
 use super::{BenchArgs, Calls, Ids};
 use crate::supervise::screen::grouped;
 use serde::Serialize;
@@ -76,14 +77,22 @@ pub(crate) struct Report {
     rejected: u64,
     unknown: u64,
     latency_us: Latency,
+    spread: bool,
+    /// Calls offered a second in all; `null` for a closed loop.
+    rate: Option<u32>,
+    /// By node, where callers are spread.
+    shares: Vec<Share>,
+    /// How much less the slowest node served than the quickest, in percent.
+    unfairness_percent: Option<f64>,
     kills: usize,
+    killed: Vec<Killed>,
     longest_pause_us_each: Vec<u64>,
     longest_pause_us_median: Option<u64>,
     books_balance: bool,
     accounts_in_books: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize)]
 struct Latency {
     p50: u64,
     p95: u64,
@@ -91,12 +100,50 @@ struct Latency {
     max: u64,
 }
 
+/// What callers at home at one node got.
+#[derive(Debug, Serialize)]
+struct Share {
+    node: Option<u16>,
+    transfers_per_second: u64,
+    unknown: u64,
+    latency_us: Latency,
+}
+
+#[derive(Debug, Serialize)]
+struct Killed {
+    node: u16,
+    led: bool,
+    longest_pause_us: u64,
+    unknown: u64,
+}
+
+impl Latency {
+    fn of(tally: &Tally) -> Latency {
+        let at = |percent: f64| tally.latencies.value_at_quantile(percent / 100.0);
+        Latency { p50: at(50.0), p95: at(95.0), p99: at(99.0), max: tally.latencies.max() }
+    }
+}
+
 impl Report {
     pub(crate) fn new(args: &BenchArgs, load: &Load, measured: &Measured, books: &Books, nodes: usize) -> Self {
-        let at = |percent: f64| measured.latencies.value_at_quantile(percent / 100.0);
         let took_ms = u64::try_from(measured.took.as_millis()).unwrap_or(u64::MAX).max(1);
-        let mut pauses = measured.pauses_us.clone();
+        let per_second = |tally: &Tally| tally.posted * 1_000 / took_ms;
+        let mut pauses: Vec<u64> = measured.kills.iter().map(|kill| kill.pause_us).collect();
+        let longest_pause_us_each = pauses.clone();
         pauses.sort_unstable();
+        let share = |(node, tally): &(Option<u16>, Tally)| Share {
+            node: *node,
+            transfers_per_second: per_second(tally),
+            unknown: tally.unknown,
+            latency_us: Latency::of(tally),
+        };
+        let shares: Vec<Share> = measured.shares.iter().filter(|_| args.spread).map(share).collect();
+        let killed = measured.kills.iter().map(|kill| Killed {
+            node: kill.node,
+            led: kill.led,
+            longest_pause_us: kill.pause_us,
+            unknown: kill.failed,
+        });
         Self {
             bank: args.bank.clone(),
             nodes,
@@ -114,14 +161,19 @@ impl Report {
                 Ids::V7 => "v7",
             },
             seconds: measured.took.as_secs_f64(),
-            transfers_per_second: measured.posted * 1_000 / took_ms,
-            posted: measured.posted,
-            rejected: measured.rejected,
-            unknown: measured.unknown,
-            latency_us: Latency { p50: at(50.0), p95: at(95.0), p99: at(99.0), max: measured.latencies.max() },
+            transfers_per_second: per_second(&measured.all),
+            posted: measured.all.posted,
+            rejected: measured.all.rejected,
+            unknown: measured.all.unknown,
+            latency_us: Latency::of(&measured.all),
+            spread: args.spread,
+            rate: args.rate,
+            unfairness_percent: unfairness(&shares),
+            shares,
             kills: pauses.len(),
+            killed: killed.collect(),
             longest_pause_us_median: pauses.get(pauses.len() / 2).copied(),
-            longest_pause_us_each: measured.pauses_us.clone(),
+            longest_pause_us_each,
             books_balance: books.balance(),
             accounts_in_books: books.accounts,
         }
@@ -133,16 +185,19 @@ impl Report {
             Some(batch) => format!("batches of {}", grouped(batch.into())),
             None => format!("{} calls", self.calls),
         };
+        let callers = match self.rate {
+            Some(rate) => format!("{}/s offered", grouped(rate.into())),
+            None => format!("{} callers", self.callers),
+        };
         let Latency { p50, p95, p99, max } = self.latency_us;
         let mut table = format!(
-            "\n  bank {} · {} nodes · fsync on · {} accounts, {spread} · ids {} · {calls} · {} callers · {} s\n\
+            "\n  bank {} · {} nodes · fsync on · {} accounts, {spread} · ids {} · {calls} · {callers} · {} s\n\
              \x20 transfers/s   {:>11}   (rejected {}, unknown {})\n\
              \x20 latency ms    p50 {}   p95 {}   p99 {}   max {}\n",
             self.bank,
             self.nodes,
             grouped(self.accounts.into()),
             self.ids,
-            self.callers,
             self.seconds.round(),
             grouped(self.transfers_per_second),
             self.rejected,
@@ -152,10 +207,28 @@ impl Report {
             ms(p99),
             ms(max),
         );
-        if let Some(median) = self.longest_pause_us_median {
-            let each: Vec<String> = self.longest_pause_us_each.iter().map(|us| ms(*us)).collect();
+        for share in &self.shares {
+            let node = share.node.map_or_else(|| "?".to_owned(), |node| node.to_string());
+            let Latency { p50, p95, p99, max } = share.latency_us;
             table += &format!(
-                "  leader killed {} times: longest pause ms, median {}   each {}\n",
+                "    at node {node:<2}  {:>11}   p50 {}   p95 {}   p99 {}   max {}   (unknown {})\n",
+                grouped(share.transfers_per_second),
+                ms(p50),
+                ms(p95),
+                ms(p99),
+                ms(max),
+                share.unknown
+            );
+        }
+        if let Some(percent) = self.unfairness_percent {
+            table += &format!("  fairness      the slowest node served {percent:.1} % less than the quickest\n");
+        }
+        if let Some(median) = self.longest_pause_us_median {
+            let each: Vec<String> = self.killed.iter().map(|kill| kill_in_words(kill, self.spread)).collect();
+            let (what, whose) = if self.spread { ("nodes", " for callers of the others") } else { ("leader", "") };
+            let unknown: u64 = self.killed.iter().map(|kill| kill.unknown).sum();
+            table += &format!(
+                "  {what} killed {} times: longest pause ms{whose}, median {}   each {}   (their unknown: {unknown})\n",
                 self.kills,
                 ms(median),
                 each.join(" ")
@@ -173,6 +246,24 @@ impl Report {
     }
 }
 
+/// How much less the slowest node served than the quickest, in percent.
+fn unfairness(shares: &[Share]) -> Option<f64> {
+    let served = || shares.iter().map(|share| share.transfers_per_second);
+    let (least, most) = (served().min()?, served().max()?);
+    // Of a benchmark's figures, never of money.
+    (most > 0).then(|| (most - least) as f64 * 100.0 / most as f64)
+}
+
+/// `12.30`, or `12.30 (node 2, held the pen)` where any node may be the one that dies.
+fn kill_in_words(kill: &Killed, any: bool) -> String {
+    let pause = ms(kill.longest_pause_us);
+    match (any, kill.led) {
+        (false, _) => pause,
+        (true, true) => format!("{pause} (node {}, held the pen)", kill.node),
+        (true, false) => format!("{pause} (node {})", kill.node),
+    }
+}
+
 /// Milliseconds with two digits below the point, from microseconds.
 fn ms(us: u64) -> String {
     format!("{}.{:02}", us / 1_000, us % 1_000 / 10)
@@ -181,6 +272,18 @@ fn ms(us: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn fairness_compares_the_slowest_with_the_quickest() {
+        let share = |transfers_per_second| Share {
+            node: None,
+            transfers_per_second,
+            unknown: 0,
+            latency_us: Latency { p50: 0, p95: 0, p99: 0, max: 0 },
+        };
+        assert_eq!(unfairness(&[share(90), share(100), share(80)]), Some(20.0));
+        assert_eq!(unfairness(&[]), None);
+    }
 
     #[test]
     fn milliseconds_are_written_for_people() {

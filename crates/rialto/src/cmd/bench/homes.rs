@@ -1,0 +1,66 @@
+//! Where callers are at home: all at the bank as a whole, or spread over its nodes.
+
+use super::tally::{Pulse, Tally};
+use crate::failure::Failure;
+use api::client::{Client, Options, Prefer};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// How long a call is repeated before its outcome counts as unknown.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A node of the bank, as far as it is known which.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NodeAddress {
+    pub(crate) node: Option<u16>,
+    pub(crate) grpc: String,
+}
+
+/// Callers that send to the same node, or wherever the SDK finds it quickest.
+#[derive(Debug, Clone)]
+pub(crate) struct Home {
+    pub(crate) node: Option<u16>,
+    pub(crate) client: Client,
+    pub(crate) pulse: Arc<Pulse>,
+    tally: Arc<Mutex<Tally>>,
+}
+
+impl Home {
+    fn new(node: Option<u16>, client: Client) -> Home {
+        Home { node, client, pulse: Arc::new(Pulse::new()), tally: Arc::new(Mutex::new(Tally::new())) }
+    }
+
+    /// Nothing was measured yet; the connections are the same.
+    pub(crate) fn afresh(&self) -> Home {
+        Home::new(self.node, self.client.clone())
+    }
+
+    pub(crate) fn tally(&self) -> Tally {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn count(&self, how: impl FnOnce(&mut Tally)) {
+        how(&mut self.tally.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// Everybody at the bank: the SDK follows whoever leads.
+pub(crate) fn together(nodes: &[NodeAddress]) -> Result<Vec<Home>, Failure> {
+    let addresses = nodes.iter().map(|node| &node.grpc);
+    let options = Options { deadline: DEADLINE, ..Options::default() };
+    Ok(vec![Home::new(None, connect(addresses, options)?)])
+}
+
+/// An equal part at each node. Who finds their node gone turns to the next one, and comes back when it serves again.
+pub(crate) fn spread(nodes: &[NodeAddress]) -> Result<Vec<Home>, Failure> {
+    let home = |first: usize| {
+        let addresses = (0..nodes.len()).map(|step| &nodes[(first + step) % nodes.len()].grpc);
+        let options = Options { deadline: DEADLINE, prefer: Prefer::First, ..Options::default() };
+        Ok(Home::new(nodes[first].node, connect(addresses, options)?))
+    };
+    (0..nodes.len()).map(home).collect()
+}
+
+fn connect<'a>(addresses: impl Iterator<Item = &'a String>, options: Options) -> Result<Client, Failure> {
+    Client::connect_with(addresses, options).map_err(|error| Failure::new(format!("connecting: {error}")))
+}
