@@ -13,6 +13,8 @@ use crate::{Disk, DiskFile, OpenError, Part, StorageError};
 
 const TITLE: &str = "rialto identity 1";
 const NAME: &str = "identity";
+/// The line of a group that is founded without a leader.
+const LEADERLESS: &str = "mode leaderless\n";
 const NEW_NAME: &str = "identity-new";
 
 /// Who a node is.
@@ -23,9 +25,19 @@ pub struct Identity {
     pub group: String,
     pub node: u16,
     pub incarnation: u32,
-    /// Number of nodes in the group.
+    /// Number of nodes that the group is founded with; zero for a node that joins a group that is there already.
     pub nodes: u16,
     pub made_ms: u64,
+    /// The first mode of a group that is founded with it: afterwards an entry of the log says so.
+    pub first_mode: FirstMode,
+}
+
+/// How a group is to find who proposes until its log says otherwise.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum FirstMode {
+    #[default]
+    Leader,
+    Leaderless,
 }
 
 /// Whose files these are: goes into every checksum, so that no node can mistake another's files for its own.
@@ -45,6 +57,12 @@ impl Identity {
             "{TITLE}\ncluster {:032x}\ngroup {}\nnode {}\nincarnation {}\nnodes {}\nmade_ms {}\n",
             self.cluster, self.group, self.node, self.incarnation, self.nodes, self.made_ms
         );
+        // Left out where it says nothing new, so that such an identity reads as it always did.
+        let mode = match self.first_mode {
+            FirstMode::Leader => "",
+            FirstMode::Leaderless => LEADERLESS,
+        };
+        let body = body + mode;
         let sum = seal().sum(0, body.as_bytes());
         format!("{body}sum {sum:016x}\n")
     }
@@ -65,14 +83,16 @@ impl Identity {
             line.ok_or("a line is missing")
         };
         let number = |_| "a number in it is not one";
-        Ok(Identity {
+        let identity = Identity {
             cluster: u128::from_str_radix(value("cluster")?, 16).map_err(number)?,
             group: value("group")?.to_string(),
             node: value("node")?.parse().map_err(number)?,
             incarnation: value("incarnation")?.parse().map_err(number)?,
             nodes: value("nodes")?.parse().map_err(number)?,
             made_ms: value("made_ms")?.parse().map_err(number)?,
-        })
+            first_mode: if body.ends_with(LEADERLESS) { FirstMode::Leaderless } else { FirstMode::Leader },
+        };
+        Ok(identity)
     }
 }
 

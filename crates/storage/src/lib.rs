@@ -35,7 +35,7 @@ mod store;
 pub use disk::{Disk, DiskFile};
 pub use error::{LogError, OpenError, Part, StorageError};
 pub use faulty_disk::{CrashReport, FaultyDisk, FaultyFile};
-pub use identity::{Identity, Owner};
+pub use identity::{FirstMode, Identity, Owner};
 pub use journal::{HEADER_KIND, Journal, JournalMark, JournalReader, JournalRecord, RECORD, Received};
 pub use lock::{DirLock, LockError};
 pub use log::{

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use storage::{DirLock, FaultyDisk, Identity, identity};
+use storage::{DirLock, FaultyDisk, FirstMode, Identity, identity};
 
 fn sample() -> Identity {
     Identity {
@@ -13,7 +13,18 @@ fn sample() -> Identity {
         incarnation: 1,
         nodes: 3,
         made_ms: 1_700_000_000_000,
+        first_mode: FirstMode::Leader,
     }
+}
+
+#[test]
+fn a_first_mode_is_kept() {
+    let disk = FaultyDisk::new(1);
+    let without_leader = Identity { first_mode: FirstMode::Leaderless, ..sample() };
+    identity::create(&disk, Path::new("alpha/2"), &without_leader).expect("the disk is well");
+    identity::create(&disk, Path::new("alpha/3"), &sample()).expect("the disk is well");
+    assert_eq!(identity::load(&disk, Path::new("alpha/2")).expect("just made"), without_leader);
+    assert_eq!(identity::load(&disk, Path::new("alpha/3")).expect("just made"), sample());
 }
 
 #[test]
