@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 #[serde(default)]
 pub struct NodeStatus {
     pub group: String,
+    /// The number that all members share, as `rialto bank init` wants it: a UUID.
+    pub cluster: String,
     pub node: u16,
     pub role: Role,
     /// Node number of the leader that this node knows of; in leaderless mode of whoever last held the pen, while it is heard.

@@ -46,6 +46,7 @@ pub enum StopReason {
 #[derive(Clone, Debug)]
 pub(crate) struct Facts {
     pub(crate) group: String,
+    pub(crate) cluster: u128,
     pub(crate) node: u16,
 }
 
@@ -209,6 +210,7 @@ impl Bank {
         });
         NodeStatus {
             group: shared.facts.group.clone(),
+            cluster: uuid::Uuid::from_u128(shared.facts.cluster).hyphenated().to_string(),
             node: shared.facts.node,
             role,
             leader: status.leader.map(paxos::NodeId::get),

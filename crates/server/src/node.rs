@@ -137,7 +137,7 @@ impl Node {
             spawn("apply", failed, move || run_apply(apply_loop, &jobs))?,
         ];
         let bank = Bank::new(Shared {
-            facts: Facts { group: config.group.clone(), node: config.node },
+            facts: Facts { group: config.group.clone(), cluster: config.cluster, node: config.node },
             clock,
             inbox: inbox.clone(),
             apply: apply.clone(),

@@ -29,10 +29,7 @@ pub struct GroupState {
 
 /// `POST /v1/members`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(
-    deny_unknown_fields,
-    expecting = "an object, such as {\"expected_version\": 3, \"change\": {\"promote\": 4}}"
-)]
+#[serde(deny_unknown_fields, expecting = "an object, such as {\"expected_version\": 3, \"change\": {\"promote\": 4}}")]
 pub struct ChangeMembers {
     /// The version that whoever asks has seen.
     pub expected_version: u64,
