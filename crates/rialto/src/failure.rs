@@ -24,6 +24,8 @@ pub(crate) enum Code {
     Disk,
     /// What is on disk is damaged: a person has to look.
     Damaged,
+    /// The node was removed from its bank, and is needed no more: whoever supervises it leaves it down.
+    Removed,
     /// A broken invariant: the same code as a panic's.
     Bug,
 }
@@ -38,6 +40,7 @@ impl Code {
             Code::CannotStart => 4,
             Code::Disk => 5,
             Code::Damaged => 6,
+            Code::Removed => 7,
             Code::Bug => 101,
         }
     }
@@ -59,6 +62,7 @@ Exit codes (stable):
   4    cannot start as set up: address taken, directory of another node or in use
   5    the disk is full or failed: nothing is lost, start it again when there is room
   6    what is on disk is damaged: the message says what and where
+  7    removed from the bank, which needs it no more: leave it down, its directory may be deleted
   101  a bug: a broken invariant stops the node before money moves on";
 
 /// One sentence, the lines below it, and the code to end with.
@@ -130,6 +134,7 @@ mod tests {
             (Code::CannotStart, 4),
             (Code::Disk, 5),
             (Code::Damaged, 6),
+            (Code::Removed, 7),
         ];
         for (code, number) in codes {
             assert_eq!(code.number(), number);

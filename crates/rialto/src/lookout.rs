@@ -7,23 +7,24 @@
 //!                        hurry: ask now  (a connect failed, a process ended)
 //! ```
 //!
-//! Every 100 ms while there is a leader, every 10 ms while none is known: how soon the balancer follows a new leader is
-//! how long a caller waits. What a node says of others is not used; a leader is who says so itself, under the highest ballot.
+//! Every 100 ms while all is as it should be, every 10 ms while a leader is wanted and none is known: how soon the balancer
+//! follows a new leader is how long a caller waits. What a node says of others is not used; a leader, or the holder of the pen, is who says
+//! so itself, under the highest ballot. The mode is what the node says that has applied most.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use api::status::{NodeStatus, Role};
+use api::status::{Mode, NodeStatus, Role};
 use hyper::StatusCode;
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinSet;
+use tokio::task::JoinHandle;
 
-use crate::http::{Client, HttpError};
+use crate::http::{BadAddress, Client, HttpError};
 
 const PAUSE_CALM: Duration = Duration::from_millis(100);
-const PAUSE_LEADERLESS: Duration = Duration::from_millis(10);
+const PAUSE_UNSETTLED: Duration = Duration::from_millis(10);
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What is known of one node.
@@ -69,25 +70,46 @@ impl View {
             .map(|(node, _)| node)
     }
 
+    /// The mode that the bank is in, as the best informed of its ready nodes says; none while no node is ready.
+    pub(crate) fn mode(&self) -> Option<Mode> {
+        let said = self.ready().filter_map(|node| self.status(node));
+        said.max_by_key(|status| status.slots.applied).map(|status| status.mode)
+    }
+
+    /// Nobody is needed whom nobody knows: in leaderless mode there is always somebody to send to.
+    fn is_settled(&self) -> bool {
+        self.leader().is_some() || self.mode() == Some(Mode::Leaderless)
+    }
+
     pub(crate) fn ready(&self) -> impl Iterator<Item = u16> + '_ {
         self.sights.keys().copied().filter(|node| self.status(*node).is_some_and(|status| status.ready))
     }
 
     /// All nodes, the best one to send a caller to first: leader, ready, answering, unknown, silent.
-    pub(crate) fn best_first(&self) -> Vec<u16> {
-        let leader = self.leader();
+    ///
+    /// In leaderless mode nobody is better than another that is ready: `turn` says with whom of them to begin.
+    pub(crate) fn best_first(&self, turn: usize) -> Vec<u16> {
+        let leader = self.leader().filter(|_| self.mode() != Some(Mode::Leaderless));
         let mut nodes: Vec<(u8, u16)> =
             self.sights.iter().map(|(node, sight)| (rank(*node, sight, leader), *node)).collect();
         nodes.sort_unstable();
-        nodes.into_iter().map(|(_, node)| node).collect()
+        let mut nodes: Vec<u16> = nodes.into_iter().map(|(_, node)| node).collect();
+        if leader.is_none() {
+            let ready = self.sights.iter().filter(|(node, sight)| rank(**node, sight, None) == READY).count();
+            nodes[..ready].rotate_left(turn.checked_rem(ready).unwrap_or(0));
+        }
+        nodes
     }
 }
+
+/// The rank of a node that takes callers.
+const READY: u8 = 1;
 
 fn rank(node: u16, sight: &Sight, leader: Option<u16>) -> u8 {
     match sight {
         Sight::Said { .. } if leader == Some(node) => 0,
         Sight::Said { status, .. } if status.role == Role::Stopping => 4,
-        Sight::Said { status, .. } if status.ready => 1,
+        Sight::Said { status, .. } if status.ready => READY,
         Sight::Said { .. } => 2,
         Sight::Unseen => 3,
         Sight::Silent { .. } => 5,
@@ -99,7 +121,17 @@ fn rank(node: u16, sight: &Sight, leader: Option<u16>) -> u8 {
 pub(crate) struct Lookout {
     view: watch::Sender<View>,
     hurry: Arc<Notify>,
-    _pollers: JoinSet<()>,
+    pollers: BTreeMap<u16, AbortOnDrop>,
+}
+
+/// A task that ends with its handle.
+#[derive(Debug)]
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// Asks the pollers to look now.
@@ -114,13 +146,30 @@ impl Hurry {
 
 impl Lookout {
     pub(crate) fn start(nodes: &BTreeMap<u16, SocketAddr>) -> Lookout {
-        let view = watch::Sender::new(View::of(nodes.keys().map(|node| (*node, Sight::Unseen))));
-        let hurry = Arc::new(Notify::new());
-        let mut pollers = JoinSet::new();
+        let mut lookout = Lookout {
+            view: watch::Sender::new(View::of([])),
+            hurry: Arc::new(Notify::new()),
+            pollers: BTreeMap::new(),
+        };
         for (node, address) in nodes {
-            pollers.spawn(poll(*node, Client::new((*address).into()), view.clone(), Arc::clone(&hurry)));
+            lookout.add(*node, *address);
         }
-        Lookout { view, hurry, _pollers: pollers }
+        lookout
+    }
+
+    /// Asks this node too from now on.
+    pub(crate) fn add(&mut self, node: u16, address: SocketAddr) {
+        self.forget(node, Sight::Unseen);
+        let polling = poll(node, Client::new(address.into()), self.view.clone(), Arc::clone(&self.hurry));
+        self.pollers.insert(node, AbortOnDrop(tokio::spawn(polling)));
+    }
+
+    /// Asks it no more: it belongs to the bank no longer.
+    pub(crate) fn remove(&mut self, node: u16) {
+        self.pollers.remove(&node);
+        self.view.send_modify(|view| {
+            view.sights.remove(&node);
+        });
     }
 
     pub(crate) fn view(&self) -> watch::Receiver<View> {
@@ -144,10 +193,12 @@ async fn poll(node: u16, mut client: Client, view: watch::Sender<View>, hurry: A
     loop {
         let sight = look(&mut client).await;
         view.send_modify(|view| {
-            let before = view.sights.insert(node, sight);
-            debug_assert!(before.is_some(), "the view holds every node from the start");
+            // One that was removed while it was asked stays so.
+            if let Some(before) = view.sights.get_mut(&node) {
+                *before = sight;
+            }
         });
-        let pause = if view.borrow().leader().is_some() { PAUSE_CALM } else { PAUSE_LEADERLESS };
+        let pause = if view.borrow().is_settled() { PAUSE_CALM } else { PAUSE_UNSETTLED };
         // Whoever hurries while a question is under way is served by its answer, or by the next one a pause later.
         let _ = tokio::time::timeout(pause, hurry.notified()).await;
     }
@@ -165,6 +216,8 @@ async fn look(client: &mut Client) -> Sight {
 pub(crate) enum NoStatus {
     #[error(transparent)]
     Http(#[from] HttpError),
+    #[error(transparent)]
+    Address(BadAddress),
     #[error("it wants the operator's token: give --operator-token-file FILE")]
     WantsToken,
     #[error("it answered with HTTP status {0}")]
@@ -199,7 +252,7 @@ mod tests {
         let view =
             View::of([(1, said(Role::Leader, 4, 1)), (2, said(Role::Leader, 5, 2)), (3, said(Role::Follower, 9, 3))]);
         assert_eq!(view.leader(), Some(2));
-        assert_eq!(view.best_first(), [2, 1, 3]);
+        assert_eq!(view.best_first(0), [2, 1, 3]);
     }
 
     #[test]
@@ -212,12 +265,44 @@ mod tests {
             (4, Sight::Unseen),
         ]);
         assert_eq!(view.leader(), None);
-        assert_eq!(view.best_first(), [3, 2, 4, 1]);
+        assert_eq!(view.best_first(0), [3, 2, 4, 1]);
+    }
+
+    #[test]
+    fn without_a_leader_callers_are_dealt_out_to_all_that_are_ready() {
+        let member = |role, node| match said(role, 5, node) {
+            Sight::Said { status, at } => {
+                let status = NodeStatus { mode: Mode::Leaderless, ..*status };
+                Sight::Said { status: Box::new(status), at }
+            }
+            other => other,
+        };
+        let view = View::of([
+            (1, member(Role::Follower, 1)),
+            (2, member(Role::Leader, 2)),
+            (3, Sight::Silent { why: "gone".to_owned() }),
+            (4, member(Role::Follower, 4)),
+        ]);
+        assert_eq!(view.mode(), Some(Mode::Leaderless));
+        let first: Vec<u16> = (0..6).map(|turn| view.best_first(turn)[0]).collect();
+        assert_eq!(first, [1, 2, 4, 1, 2, 4], "whoever holds the pen is no better than the others");
+        assert_eq!(view.best_first(1), [2, 4, 1, 3]);
+    }
+
+    #[test]
+    fn the_mode_is_what_the_node_says_that_has_applied_most() {
+        let at = |mode, applied, node| {
+            let slots = api::status::SlotStatus { applied, ..Default::default() };
+            let status = NodeStatus { mode, slots, node, ready: true, ..NodeStatus::default() };
+            (node, Sight::Said { status: Box::new(status), at: Instant::now() })
+        };
+        assert_eq!(View::of([at(Mode::Leader, 9, 1), at(Mode::Leaderless, 10, 2)]).mode(), Some(Mode::Leaderless));
+        assert_eq!(View::of([at(Mode::Leader, 11, 1), at(Mode::Leaderless, 10, 2)]).mode(), Some(Mode::Leader));
     }
 
     #[test]
     fn a_node_that_stops_is_passed_over_for_any_that_stays() {
         let view = View::of([(1, said(Role::Stopping, 3, 1)), (2, Sight::Unseen)]);
-        assert_eq!(view.best_first(), [2, 1]);
+        assert_eq!(view.best_first(0), [2, 1]);
     }
 }

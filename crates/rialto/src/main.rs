@@ -5,11 +5,14 @@
 //!   rialto bank     one node by itself; `bank init` makes its identity
 //!   rialto status   what every node says of itself
 //!   rialto audit    every node counts its books again; what they found is compared
+//!   rialto members  who belongs to a bank: list, add, remove, replace
+//!   rialto mode     how a bank finds who proposes
 //!   rialto bench    how fast a running bank is, and whether it kept its money
 //! ```
 //!
 //! In reading order: `cmd`, `network` (what a directory holds), `supervise` (processes and what is shown of them),
-//! `balance`, `lookout` (who leads), `settings`, `logging`, `failure`. The node itself is the crate `server`.
+//! `balance`, `lookout` (who leads), `members`
+//! (nodes that come and go), `settings`, `logging`, `failure`. The node itself is the crate `server`.
 
 mod balance;
 mod cmd;
@@ -18,6 +21,7 @@ mod file_handles;
 mod http;
 mod logging;
 mod lookout;
+mod members;
 mod network;
 mod settings;
 mod supervise;
@@ -36,6 +40,7 @@ Examples:
   rialto up                    a bank of three nodes on this machine, data in ./rialto-data
   rialto status                how its nodes are
   rialto audit                 whether its books are in order
+  rialto members replace 2     a new node for one whose disk is gone
   rialto bank --help           to run nodes on machines of their own";
 
 /// A payment network that you run yourself
@@ -52,6 +57,8 @@ enum Command {
     Bank(Box<cmd::bank::BankArgs>),
     Status(cmd::status::StatusArgs),
     Audit(cmd::audit::AuditArgs),
+    Members(Box<cmd::members::MembersArgs>),
+    Mode(cmd::mode::ModeArgs),
     Bench(cmd::bench::BenchArgs),
 }
 
@@ -61,6 +68,8 @@ fn main() -> ExitCode {
         Command::Bank(args) => cmd::bank::run(*args),
         Command::Status(args) => with_runtime(cmd::status::run(args)),
         Command::Audit(args) => with_runtime(cmd::audit::run(args)),
+        Command::Members(args) => with_runtime(cmd::members::run(*args)),
+        Command::Mode(args) => with_runtime(cmd::mode::run(args)),
         Command::Bench(args) => with_runtime(cmd::bench::run(args)),
     };
     match done {

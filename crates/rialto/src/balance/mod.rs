@@ -1,4 +1,5 @@
-//! The address under which a bank is always found: a TCP load balancer that follows the leader.
+//! The address under which a bank is always found: a TCP load balancer that follows the leader, or, in leaderless mode,
+//! deals connections out to all nodes that are ready.
 //!
 //! ```text
 //!   caller ──► accept ──► connect to the best node of the view ──► copy both ways until both sides have ended
@@ -61,7 +62,8 @@ impl Traffic {
 pub(crate) struct Balancer {
     pub(crate) bank: String,
     pub(crate) traffic: Traffic,
-    pub(crate) backends: BTreeMap<u16, SocketAddr>,
+    /// Changes when nodes come and go.
+    pub(crate) backends: watch::Receiver<BTreeMap<u16, SocketAddr>>,
     pub(crate) view: watch::Receiver<View>,
     pub(crate) hurry: Hurry,
     pub(crate) connections_max: usize,
@@ -86,7 +88,7 @@ impl Balancer {
                         open.insert(next, Arc::clone(&activity));
                         let balancer = Arc::clone(&balancer);
                         tasks.spawn(async move {
-                            balancer.serve(caller, activity).await;
+                            balancer.serve(caller, activity, next).await;
                             next
                         });
                         next += 1;
@@ -103,12 +105,12 @@ impl Balancer {
         }
     }
 
-    async fn serve(&self, caller: TcpStream, activity: Arc<Activity>) {
+    async fn serve(&self, caller: TcpStream, activity: Arc<Activity>, number: u64) {
         let evicted = activity.evicted();
         let served = async {
             // Small requests and answers must not wait for each other's acknowledgement.
             let _ = caller.set_nodelay(true);
-            match self.find_node().await {
+            match self.find_node(number).await {
                 Some(mut node) => {
                     let mut caller = Watched::new(caller, Arc::clone(&activity));
                     let size = self.traffic.buffer_bytes();
@@ -124,13 +126,14 @@ impl Balancer {
         }
     }
 
-    /// A connection to the best node that takes one.
-    async fn find_node(&self) -> Option<TcpStream> {
+    /// A connection to the best node that takes one. Where several are as good, connections take turns.
+    async fn find_node(&self, number: u64) -> Option<TcpStream> {
+        let turn = usize::try_from(number).unwrap_or(0);
         let give_up = Instant::now() + SEARCH_PATIENCE;
         loop {
-            let nodes = self.view.borrow().best_first();
+            let nodes = self.view.borrow().best_first(turn);
             for node in nodes {
-                let Some(address) = self.backends.get(&node) else { continue };
+                let Some(address) = self.backends.borrow().get(&node).copied() else { continue };
                 if let Ok(Ok(stream)) = timeout(CONNECT_PATIENCE, TcpStream::connect(address)).await {
                     let _ = stream.set_nodelay(true);
                     return Some(stream);

@@ -36,6 +36,7 @@ fn follows(node: u16) -> Sight {
 struct Setup {
     address: SocketAddr,
     view: watch::Sender<View>,
+    backends: watch::Sender<BTreeMap<u16, SocketAddr>>,
     _task: JoinSet<()>,
     _lookout: Lookout,
 }
@@ -43,19 +44,20 @@ struct Setup {
 async fn balancer(backends: BTreeMap<u16, SocketAddr>, view: View, traffic: Traffic, connections_max: usize) -> Setup {
     let view = watch::Sender::new(view);
     let lookout = Lookout::start(&BTreeMap::new());
+    let backends = watch::channel(backends);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
     let address = listener.local_addr().expect("it is bound");
     let balancer = Balancer {
         bank: "alpha".to_owned(),
         traffic,
-        backends,
+        backends: backends.1,
         view: view.subscribe(),
         hurry: lookout.hurry(),
         connections_max,
     };
     let mut task = JoinSet::new();
     task.spawn(balancer.run(listener));
-    Setup { address, view, _task: task, _lookout: lookout }
+    Setup { address, view, backends: backends.0, _task: task, _lookout: lookout }
 }
 
 async fn who_answers(address: SocketAddr) -> u8 {
@@ -76,6 +78,38 @@ async fn new_connections_follow_the_leader_and_old_ones_stay() {
     assert_eq!(who_answers(setup.address).await, 2);
     old.write_all(b"x").await.expect("the old connection still takes bytes");
     assert_eq!(old.read_u8().await.expect("and gives them back"), b'x');
+}
+
+fn proposes(node: u16, role: Role) -> Sight {
+    let mode = api::status::Mode::Leaderless;
+    let status = NodeStatus { node, role, mode, ready: true, ..NodeStatus::default() };
+    Sight::Said { status: Box::new(status), at: std::time::Instant::now() }
+}
+
+#[tokio::test]
+async fn without_a_leader_connections_are_spread_over_all_live_nodes() {
+    let ((one, _one), (two, two_task), (three, _three)) = (node(1).await, node(2).await, node(3).await);
+    let backends = BTreeMap::from([(1, one), (2, two)]);
+    let both = [(1, proposes(1, Role::Leader)), (2, proposes(2, Role::Follower))];
+    let setup = balancer(backends.clone(), View::of(both), Traffic::Http, 64).await;
+    let mut served = [0_u32; 4];
+    for _ in 0..10 {
+        served[usize::from(who_answers(setup.address).await)] += 1;
+    }
+    assert_eq!(served, [0, 5, 5, 0]);
+
+    // A third one comes, and the second one dies before the view knows.
+    setup.backends.send_replace(backends.into_iter().chain([(3, three)]).collect());
+    let all = [1, 2, 3].map(|node| (node, proposes(node, Role::Follower)));
+    setup.view.send_replace(View::of(all));
+    two_task.abort();
+    let _ = two_task.await;
+    let mut served = [0_u32; 4];
+    for _ in 0..12 {
+        served[usize::from(who_answers(setup.address).await)] += 1;
+    }
+    assert_eq!((served[2], served[1] + served[3]), (0, 12));
+    assert!(served[1] >= 4 && served[3] >= 4, "{served:?}");
 }
 
 #[tokio::test]

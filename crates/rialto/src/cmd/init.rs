@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use api::status::Mode;
 use clap::Args;
-use storage::{Identity, OpenError, RealDisk, identity};
+use storage::{FirstMode, Identity, OpenError, RealDisk, identity};
 
 use super::bank::node_number;
 use crate::failure::{Code, Failure};
@@ -15,7 +16,11 @@ const EXAMPLES: &str = "\
 Examples:
   rialto bank init --name alpha --node 1 --nodes 3 --data /srv/alpha
       makes the first member and prints the cluster's number, for the others:
-  rialto bank init --name alpha --node 2 --nodes 3 --data /srv/alpha --cluster 018f2f6c-…";
+  rialto bank init --name alpha --node 2 --nodes 3 --data /srv/alpha --cluster 018f2f6c-…
+  rialto bank init --name alpha --node 1 --nodes 3 --mode leaderless --data /srv/alpha
+      every node proposes what it is asked; give all founders the same mode
+  rialto bank init --name alpha --node 4 --join --data /srv/alpha --cluster 018f2f6c-…
+      makes a node for a bank that is there; `rialto members add` prints this line as it has to be";
 
 /// Make the identity of a new node
 #[derive(Debug, Args)]
@@ -27,9 +32,15 @@ pub(crate) struct InitArgs {
     /// This node's number in the bank, from 1
     #[arg(long, value_name = "N", value_parser = node_number)]
     node: u16,
-    /// How many nodes the bank has
-    #[arg(long, value_name = "N", value_parser = nodes_number)]
-    nodes: u16,
+    /// How many nodes a new bank has
+    #[arg(long, value_name = "N", value_parser = nodes_number, required_unless_present = "join")]
+    nodes: Option<u16>,
+    /// The node joins a bank that is there: see `rialto members add`
+    #[arg(long, conflicts_with_all = ["nodes", "mode"], requires = "cluster")]
+    join: bool,
+    /// How a new bank finds who proposes: afterwards an entry in its log, changed with `rialto mode` [default: leader]
+    #[arg(long, value_name = "MODE", value_parser = mode)]
+    mode: Option<Mode>,
     /// The node's own directory; made if it is not there
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
@@ -49,28 +60,55 @@ pub(crate) fn nodes_number(text: &str) -> Result<u16, String> {
     }
 }
 
+/// The two modes, as people write them.
+pub(crate) fn mode(text: &str) -> Result<Mode, String> {
+    match text {
+        "leader" => Ok(Mode::Leader),
+        "leaderless" => Ok(Mode::Leaderless),
+        other => Err(format!("`{other}` is no mode: use leader or leaderless")),
+    }
+}
+
 pub(crate) fn run(args: InitArgs) -> Result<Code, Failure> {
-    if args.node > args.nodes {
-        return Err(Failure::usage(format!("node {} is none of {} nodes", args.node, args.nodes)));
+    let InitArgs { name, node, data, .. } = &args;
+    let nodes = args.nodes.unwrap_or(JOINS);
+    if args.node > nodes && nodes != JOINS {
+        return Err(Failure::usage(format!("node {node} is none of {nodes} nodes"))
+            .line("for a node that joins a bank that is there: rialto members add --help"));
     }
     let cluster = args.cluster.unwrap_or_else(Cluster::make);
-    make_identity(&args.data, &args.name, args.node, args.nodes, cluster)?;
-    println!("node {} of {} of bank {} is made in {}", args.node, args.nodes, args.name, args.data.display());
+    let mode = args.mode.unwrap_or_default();
+    make_identity(data, &NewNode { name, node: *node, nodes, cluster, mode })?;
+    if nodes == JOINS {
+        println!("node {node}, which joins bank {name}, is made in {}", data.display());
+    } else {
+        println!("node {node} of {nodes} of bank {name} is made in {}, {} mode", data.display(), mode.text());
+    }
     println!("cluster {cluster}");
-    if args.cluster.is_none() && args.nodes > 1 {
-        println!("make the other members with --cluster {cluster}");
+    if args.cluster.is_none() && nodes > 1 {
+        let with_mode = if mode == Mode::default() { String::new() } else { format!(" --mode {}", mode.text()) };
+        println!("make the other members with --cluster {cluster}{with_mode}");
     }
     Ok(Code::Done)
 }
 
+/// Instead of a number of founders: the node joins a bank that is there.
+pub(crate) const JOINS: u16 = 0;
+
+/// Who a new node is to be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NewNode<'a> {
+    pub(crate) name: &'a BankName,
+    pub(crate) node: u16,
+    /// The number of founders, or [`JOINS`].
+    pub(crate) nodes: u16,
+    pub(crate) cluster: Cluster,
+    /// The first mode, of founders.
+    pub(crate) mode: Mode,
+}
+
 /// Writes a new node's identity; refuses a directory that has one.
-pub(crate) fn make_identity(
-    dir: &Path,
-    name: &BankName,
-    node: u16,
-    nodes: u16,
-    cluster: Cluster,
-) -> Result<(), Failure> {
+pub(crate) fn make_identity(dir: &Path, new: &NewNode<'_>) -> Result<(), Failure> {
     std::fs::create_dir_all(dir).map_err(|error| Failure::new(format!("making {}: {error}", dir.display())))?;
     if identity_path(dir).exists() {
         let found = load_identity(dir)?;
@@ -79,12 +117,16 @@ pub(crate) fn make_identity(
     }
     let made_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
     let identity = Identity {
-        cluster: cluster.number(),
-        group: name.to_string(),
-        node,
+        cluster: new.cluster.number(),
+        group: new.name.to_string(),
+        node: new.node,
         incarnation: 1,
-        nodes,
+        nodes: new.nodes,
         made_ms: u64::try_from(made_ms).expect("the year is below half a billion"),
+        first_mode: match new.mode {
+            Mode::Leader => FirstMode::Leader,
+            Mode::Leaderless => FirstMode::Leaderless,
+        },
     };
     identity::create(&RealDisk, dir, &identity).map_err(|error| Failure::new(error.to_string()))
 }
@@ -96,7 +138,9 @@ pub(crate) fn identity_path(dir: &Path) -> PathBuf {
 pub(crate) fn load_identity(dir: &Path) -> Result<Identity, Failure> {
     if !identity_path(dir).exists() {
         return Err(Failure::cannot_start(format!("{} holds no identity", dir.display()))
-            .line("a new node is made with: rialto bank init")
+            .line(
+                "a new node is made with: rialto bank init; one that takes a lost one's place: rialto members replace",
+            )
             .line(
                 "a node that has lost its directory has lost its votes: it must not be made again under its old number",
             ));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use api::status::NodeStatus;
+use api::status::{MemberRole, Mode, NodeStatus};
 use clap::Args;
 use serde::Serialize;
 use tokio::task::JoinSet;
@@ -11,6 +11,7 @@ use super::targets::{Target, TargetArgs};
 use crate::failure::{Code, Failure};
 use crate::lookout::status_of;
 use crate::network::network_file::State;
+use crate::supervise::portrait;
 use crate::supervise::screen::grouped;
 
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -112,7 +113,7 @@ fn groups(asked: &[Asked]) -> Vec<Option<&str>> {
 fn every_group_is_led(asked: &[Asked]) -> bool {
     let led = |group: &Option<&str>| {
         asked.iter().filter(|a| a.group.as_deref() == *group).any(|a| match &a.answer {
-            Answer::Status(status) => status.quorum && status.leader.is_some(),
+            Answer::Status(status) => status.quorum && (status.leader.is_some() || status.mode == Mode::Leaderless),
             Answer::Silent(_) => false,
         })
     };
@@ -126,11 +127,7 @@ fn table(asked: &[Asked]) -> Vec<String> {
     let mut lines = Vec::new();
     for group in groups(asked) {
         let members: Vec<&Asked> = asked.iter().filter(|a| a.group.as_deref() == group).collect();
-        let leaders = members.iter().find_map(|a| match &a.answer {
-            Answer::Status(status) if status.quorum => status.leader,
-            Answer::Status(_) | Answer::Silent(_) => None,
-        });
-        let led = leaders.map_or_else(|| "nobody leads".to_owned(), |leader| format!("node {leader} leads"));
+        let led = in_short(&members);
         lines.push(match group {
             Some(group) => format!("bank {group}   {led}"),
             None => "unknown".to_owned(),
@@ -146,6 +143,36 @@ fn table(asked: &[Asked]) -> Vec<String> {
     lines
 }
 
+/// Mode, who leads or holds the pen, who has a vote: as the best informed says of those that a majority answers.
+fn in_short(members: &[&Asked]) -> String {
+    let statuses = members.iter().filter_map(|a| match &a.answer {
+        Answer::Status(status) if status.quorum => Some(status),
+        Answer::Status(_) | Answer::Silent(_) => None,
+    });
+    let Some(best) = statuses.max_by_key(|status| status.slots.applied) else { return "nobody leads".to_owned() };
+    let first = match best.mode {
+        Mode::Leader => best.leader.map_or_else(|| "nobody leads".to_owned(), |node| format!("node {node} leads")),
+        Mode::Leaderless => best.pen.map_or_else(
+            || "nobody holds the pen at this moment".to_owned(),
+            |node| format!("node {node} holds the pen"),
+        ),
+    };
+    let of = |role| {
+        let nodes: Vec<String> =
+            best.members.iter().filter(|m| m.role == role).map(|member| member.node.to_string()).collect();
+        nodes.join(" ")
+    };
+    let (voters, learners) = (of(MemberRole::Voter), of(MemberRole::Learner));
+    let mut text = format!("{} mode   {first}", best.mode.text());
+    if !voters.is_empty() {
+        text += &format!("   members {voters} (version {})", best.group_version);
+    }
+    if !learners.is_empty() {
+        text += &format!("   learning {learners}");
+    }
+    text
+}
+
 fn row(asked: &Asked) -> String {
     let node = asked.node.map_or_else(|| "?".to_owned(), |node| node.to_string());
     match &asked.answer {
@@ -154,7 +181,7 @@ fn row(asked: &Asked) -> String {
             let digest = status.digest.get(..12).unwrap_or(&status.digest);
             format!(
                 "  {node:<4}  {:<9}  {:<16}  {ballot:>8}  {:>11}  {:>11}  {:>11}  {:>11}  {:>7}  {digest}{}",
-                status.role.text(),
+                portrait::standing(status),
                 asked.address,
                 grouped(status.slots.accepted),
                 grouped(status.slots.chosen),
@@ -180,14 +207,20 @@ fn remarks(status: &NodeStatus) -> String {
     if let Some(node) = status.held_back_by {
         remarks.push(format!("its log waits for node {node}'s checkpoint"));
     }
+    remarks.extend(Some(portrait::remarks(status)).filter(|remarks| !remarks.is_empty()));
     if remarks.is_empty() { String::new() } else { format!("   {}", remarks.join("; ")) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use api::status::{BallotStatus, Role, SlotStatus};
+    use api::status::{BallotStatus, MemberState, Role, SlotStatus, TransferState};
     use expect_test::expect;
+
+    fn member(node: u16) -> MemberState {
+        let at = |port: u16| format!("127.0.0.1:{}", port + node);
+        MemberState { node, role: MemberRole::Voter, peer: at(7120), http: at(7100), disk: None }
+    }
 
     fn said(node: u16, role: Role, quorum: bool) -> Asked {
         let status = NodeStatus {
@@ -199,6 +232,8 @@ mod tests {
             ballot: BallotStatus { round: 3, node: 1 },
             slots: SlotStatus { accepted: 1290, chosen: 1284, applied: 1284 },
             digest: "0123456789abcdef".to_owned(),
+            group_version: 1,
+            members: [1, 2, 3].map(member).to_vec(),
             ..NodeStatus::default()
         };
         Asked {
@@ -218,13 +253,42 @@ mod tests {
     fn the_table_shows_the_silent_with_the_reason() {
         let table = table(&[said(1, Role::Leader, true), said(2, Role::Follower, true), silent(3)]).join("\n") + "\n";
         expect![[r#"
-            bank alpha   node 1 leads
+            bank alpha   leader mode   node 1 leads   members 1 2 3 (version 1)
               node  role       address             ballot     accepted       chosen      applied   checkpoint      lag  digest
               1     leader     127.0.0.1:7101         3.1        1 290        1 284        1 284            0        0  0123456789ab
               2     follower   127.0.0.1:7102         3.1        1 290        1 284        1 284            0        0  0123456789ab
               3     silent     127.0.0.1:7103    connection refused, nothing listens there
         "#]]
         .assert_eq(&table);
+    }
+
+    #[test]
+    fn without_a_leader_the_pen_is_shown_and_a_newcomers_progress() {
+        let leaderless = |asked: Asked, pen| match asked.answer {
+            Answer::Status(status) => {
+                let mut members = [1, 2, 3, 4].map(member).to_vec();
+                members[3].role = MemberRole::Learner;
+                let status = NodeStatus { mode: Mode::Leaderless, pen: Some(pen), leader: None, members, ..*status };
+                Asked { answer: Answer::Status(Box::new(status)), ..asked }
+            }
+            Answer::Silent(_) => asked,
+        };
+        let mut newcomer = leaderless(said(4, Role::Receiving, true), 2);
+        if let Answer::Status(status) = &mut newcomer.answer {
+            status.slots.applied = 0;
+            status.transfer = Some(TransferState { done: 1_500, total: 3_000 });
+        }
+        let all = [leaderless(said(1, Role::Follower, true), 2), leaderless(said(2, Role::Leader, true), 2), newcomer];
+        let table = table(&all).join("\n") + "\n";
+        expect![[r#"
+            bank alpha   leaderless mode   node 2 holds the pen   members 1 2 3 (version 1)   learning 4
+              node  role       address             ballot     accepted       chosen      applied   checkpoint      lag  digest
+              1     member     127.0.0.1:7101         3.1        1 290        1 284        1 284            0        0  0123456789ab
+              2     has pen    127.0.0.1:7102         3.1        1 290        1 284        1 284            0        0  0123456789ab
+              4     receiving  127.0.0.1:7104         3.1        1 290        1 284            0            0        0  0123456789ab   receives the books: 50 %, 1 500 of 3 000 records
+        "#]]
+        .assert_eq(&table);
+        assert!(every_group_is_led(&all));
     }
 
     #[test]

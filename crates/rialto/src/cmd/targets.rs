@@ -1,12 +1,14 @@
-//! Which nodes `status` and `audit` ask: those of a directory's network, or those that are named.
+//! Which nodes a command asks: those of a directory's network, or those that are named.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use hyper::header::HeaderValue;
 
 use crate::failure::Failure;
 use crate::http::{Address, Client};
+use crate::members::bank::{Bank, Nodes};
+use crate::network::name::BankName;
 use crate::network::network_file::{NetworkFile, State};
 use crate::token;
 
@@ -21,6 +23,15 @@ pub(crate) struct TargetArgs {
     /// File with the operator's token, for nodes that demand one
     #[arg(long, value_name = "FILE")]
     operator_token_file: Option<PathBuf>,
+}
+
+/// Whose nodes they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Network<'a> {
+    /// Those of the `rialto up` that runs in this directory.
+    Here(&'a Path),
+    /// On machines of their own.
+    Elsewhere,
 }
 
 /// One node to ask.
@@ -46,6 +57,22 @@ impl Target {
 }
 
 impl TargetArgs {
+    /// One bank: of the directory's network, or the one whose nodes are named.
+    pub(crate) fn bank(&self, name: &BankName) -> Result<Bank, Failure> {
+        let token = token::header(self.operator_token_file.as_deref())?;
+        let address = |url: &String| Address::parse(url).map_err(|error| Failure::usage(error.to_string()));
+        let nodes = match self.network() {
+            Network::Here(dir) => Nodes::Of { dir: dir.to_owned(), bank: name.to_string() },
+            Network::Elsewhere => Nodes::At(self.url.iter().map(address).collect::<Result<_, _>>()?),
+        };
+        Ok(Bank { nodes, token })
+    }
+
+    /// Whether `rialto up` runs the nodes.
+    pub(crate) fn network(&self) -> Network<'_> {
+        if self.url.is_empty() { Network::Here(&self.dir) } else { Network::Elsewhere }
+    }
+
     pub(crate) fn targets(&self) -> Result<Vec<Target>, Failure> {
         let token = token::header(self.operator_token_file.as_deref())?;
         let address = |url: &str| Address::parse(url).map_err(|error| Failure::usage(error.to_string()));

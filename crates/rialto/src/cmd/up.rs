@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
+use api::status::Mode;
 use clap::Args;
 
-use super::init::nodes_number;
+use super::init::{mode, nodes_number};
 use crate::failure::{Code, Failure};
 use crate::network::name::BankName;
 use crate::supervise::fleet::Restart;
@@ -16,6 +17,8 @@ const EXAMPLES: &str = "\
 Examples:
   rialto up                               one bank, alpha, of three nodes; data in ./rialto-data
   rialto up --nodes 5 --dir /tmp/five
+  rialto up --nodes 5                     on a directory with 3 nodes: it grows while it serves; --nodes 3 shrinks it back
+  rialto up --mode leaderless             a new bank in which every node proposes what it is asked
   rialto up --bank alpha --bank beta      two banks
   rialto up --json --base-port 9000       for scripts: one JSON line when ready
   rialto up --fresh                       delete what is there and begin anew (asks first)
@@ -33,9 +36,12 @@ pub(crate) struct UpArgs {
     /// A bank to run; may be given more than once [default: those of the directory, or alpha]
     #[arg(long = "bank", value_name = "NAME", value_parser = |text: &str| text.parse::<BankName>())]
     banks: Vec<BankName>,
-    /// Nodes of each new bank: 1, 3, 5 or 7 [default: 3]
+    /// Nodes of each bank: 1, 3, 5 or 7; one that is there grows or shrinks to it [default: 3 for a new one]
     #[arg(long, value_name = "N", value_parser = nodes_number)]
     nodes: Option<u16>,
+    /// How a new bank finds who proposes, leader or leaderless; later: rialto mode [default: leader]
+    #[arg(long, value_name = "MODE", value_parser = mode)]
+    mode: Option<Mode>,
     /// First of the 100 ports of the first bank [default: 7100, or where there is room]
     #[arg(long, value_name = "PORT")]
     base_port: Option<u16>,
@@ -62,7 +68,8 @@ pub(crate) async fn run(args: UpArgs) -> Result<Code, Failure> {
         (true, false) => Fresh::DeleteAfterAsking,
         (true, true) => Fresh::Delete,
     };
-    let wishes = Wishes { dir: args.dir, banks: args.banks, nodes: args.nodes, base_port: args.base_port, fresh };
+    let UpArgs { dir, banks, nodes, mode, base_port, .. } = args;
+    let wishes = Wishes { dir, banks, nodes, mode, base_port, fresh };
     let prepared = prepare(&wishes, &program)?;
     let restart = if args.no_restart { Restart::Never } else { Restart::After5s };
     running::run(wishes.dir, prepared, restart, Screen::choose(args.json), &program).await

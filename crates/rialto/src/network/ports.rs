@@ -1,16 +1,19 @@
 //! Which ports a bank uses.
 //!
-//! A bank has a block of 100, of which it takes, for `n` nodes:
+//! A bank has a block of 100, with room for nine nodes at a time:
 //!
 //! ```text
-//! base        HTTP of the balancer      base + 1 … n         HTTP of the nodes
-//! base + 10   gRPC of the balancer      base + 10 + 1 … n    gRPC of the nodes
-//!                                       base + 20 + 1 … n    Paxos, node to node
+//! base        HTTP of the balancer      base + 1 … 9         HTTP of the node at that place
+//! base + 10   gRPC of the balancer      base + 10 + 1 … 9    gRPC of the node at that place
+//!                                       base + 20 + 1 … 9    Paxos, node to node
 //! ```
+//!
+//! Founders sit at the place of their number. Numbers are never used twice but places are: who joins later takes the lowest free one.
 //!
 //! A port is taken when nobody can listen on it; the test is to listen and let go, so a program that comes in between
 //! is noticed only when the node starts, which then says so itself.
 
+use super::layout::Seat;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
@@ -19,6 +22,9 @@ pub(crate) const BASE_DEFAULT: u16 = 7100;
 pub(crate) const BLOCK: u16 = 100;
 /// Highest base whose whole block exists.
 const BASE_MAX: u16 = u16::MAX - BLOCK + 1;
+
+/// Nodes of one bank at a time: seven, and one that comes while another goes.
+pub(crate) const PLACES: u16 = 9;
 
 /// The block of one bank.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,23 +73,22 @@ impl Ports {
         loopback(self.base + 10)
     }
 
-    pub(crate) fn http(self, node: u16) -> SocketAddr {
-        loopback(self.base + node)
+    pub(crate) fn http(self, place: u16) -> SocketAddr {
+        loopback(self.base + place)
     }
 
-    pub(crate) fn grpc(self, node: u16) -> SocketAddr {
-        loopback(self.base + 10 + node)
+    pub(crate) fn grpc(self, place: u16) -> SocketAddr {
+        loopback(self.base + 10 + place)
     }
 
-    pub(crate) fn peer(self, node: u16) -> SocketAddr {
-        loopback(self.base + 20 + node)
+    pub(crate) fn peer(self, place: u16) -> SocketAddr {
+        loopback(self.base + 20 + place)
     }
 
-    /// The first port of the block, for that many nodes, on which nobody else can listen.
-    pub(crate) fn first_taken(self, nodes: u16) -> Option<Taken> {
+    /// The first port of the block, for these nodes, on which nobody else can listen.
+    pub(crate) fn first_taken(self, seats: &[Seat]) -> Option<Taken> {
         let balancer = [self.balancer_http(), self.balancer_grpc()].map(|address| (address, Use::Balancer));
-        let nodes =
-            (1..=nodes).flat_map(|n| [self.http(n), self.grpc(n), self.peer(n)].map(|address| (address, Use::Node(n))));
+        let nodes = seats.iter().flat_map(|seat| self.of(seat.place).map(|address| (address, Use::Node(seat.node))));
         balancer
             .into_iter()
             .chain(nodes)
@@ -92,11 +97,16 @@ impl Ports {
     }
 
     /// The first wholly free block from `from` on that none of `spoken_for` uses.
-    pub(crate) fn free_from(from: u16, nodes: u16, spoken_for: &[Ports]) -> Option<Ports> {
+    pub(crate) fn free_from(from: u16, seats: &[Seat], spoken_for: &[Ports]) -> Option<Ports> {
         (from..=BASE_MAX)
             .step_by(usize::from(BLOCK))
             .filter_map(Ports::at)
-            .find(|ports| !spoken_for.iter().any(|other| ports.overlaps(*other)) && ports.first_taken(nodes).is_none())
+            .find(|ports| !spoken_for.iter().any(|other| ports.overlaps(*other)) && ports.first_taken(seats).is_none())
+    }
+
+    /// The ports of one place: HTTP, gRPC, Paxos.
+    pub(crate) fn of(self, place: u16) -> [SocketAddr; 3] {
+        [self.http(place), self.grpc(place), self.peer(place)]
     }
 
     pub(crate) fn overlaps(self, other: Ports) -> bool {
@@ -111,25 +121,25 @@ fn loopback(port: u16) -> SocketAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network::layout::founders;
 
     #[test]
-    fn seven_nodes_fit_into_a_block_without_meeting() {
+    fn nine_nodes_fit_into_a_block_without_meeting() {
         let ports = Ports::at(7100).expect("an ordinary base");
-        let mut all: Vec<u16> =
-            (1..=7).flat_map(|n| [ports.http(n), ports.grpc(n), ports.peer(n)]).map(|a| a.port()).collect();
+        let mut all: Vec<u16> = (1..=PLACES).flat_map(|place| ports.of(place)).map(|a| a.port()).collect();
         all.extend([ports.balancer_http().port(), ports.balancer_grpc().port()]);
         all.sort_unstable();
         all.dedup();
-        assert_eq!(all.len(), 23);
+        assert_eq!(all.len(), 29);
         assert!(all.iter().all(|p| (7100..7200).contains(p)));
     }
 
     #[test]
     fn a_block_with_one_taken_port_is_passed_over() {
-        let free = Ports::free_from(21_100, 3, &[]).expect("some block is free");
+        let free = Ports::free_from(21_100, &founders(3), &[]).expect("some block is free");
         let squatter = TcpListener::bind(free.peer(2)).expect("it was free a moment ago");
-        assert_eq!(free.first_taken(3), Some(Taken { port: free.peer(2).port(), wanted_by: Use::Node(2) }));
-        let next = Ports::free_from(free.base(), 3, &[]).expect("another block is free");
+        assert_eq!(free.first_taken(&founders(3)), Some(Taken { port: free.peer(2).port(), wanted_by: Use::Node(2) }));
+        let next = Ports::free_from(free.base(), &founders(3), &[]).expect("another block is free");
         assert!(next.base() >= free.base() + BLOCK);
         drop(squatter);
     }

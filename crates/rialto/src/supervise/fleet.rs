@@ -5,8 +5,11 @@
 //!            ▼                                   │
 //!        Running ── died ──► Waiting (5 s) ──────┘        Died (--no-restart)
 //!            ├── told to shut down by a client ─► ShutDown, until `up` runs again
+//!            ├── removed from its bank ────────► Left, for good
 //!            └── told to stop by `up` ─────────► Stopped
 //! ```
+//!
+//! A place in the list is never used again: who left keeps it, and who comes gets a new one.
 //!
 //! A node that dies again and again before it was ever ready is started after 5, 10, 20 and then every 30 seconds.
 
@@ -22,6 +25,8 @@ const RESTART_AFTER: Duration = Duration::from_secs(5);
 const RESTART_AFTER_MAX: Duration = Duration::from_secs(30);
 /// Followers get this long before the leader is told too, and everybody this long before SIGKILL.
 const FOLLOWERS_PATIENCE: Duration = Duration::from_secs(3);
+/// Ends that wait to be looked at; more than that wait for room.
+const ENDS_AT_ONCE: usize = 32;
 const STOP_PATIENCE: Duration = Duration::from_secs(7);
 
 /// What to do with a node that died.
@@ -34,10 +39,19 @@ pub(crate) enum Restart {
 /// Where one process is in its life.
 #[derive(Debug)]
 pub(crate) enum Life {
-    Running { child: Child },
-    Waiting { ending: Ending, due: Instant },
-    Died { ending: Ending },
+    Running {
+        child: Child,
+    },
+    Waiting {
+        ending: Ending,
+        due: Instant,
+    },
+    Died {
+        ending: Ending,
+    },
     ShutDown,
+    /// It belongs to its bank no longer.
+    Left,
     Stopped,
 }
 
@@ -49,6 +63,8 @@ pub(crate) struct Member {
     /// Ends in a row of processes that were never ready.
     stillborn: u32,
     ready_once: bool,
+    /// It was removed from its bank, and has been told to stop.
+    leaving: bool,
     /// What it said when it died last, if it said something: the reason, for the table.
     pub(crate) complaint: Option<String>,
 }
@@ -62,8 +78,17 @@ pub(crate) enum Fate {
     StaysDown,
     /// A client told it to shut down.
     ShutDown,
+    /// It was removed from its bank.
+    Left,
     /// `up` told it to.
     Stopped,
+}
+
+impl Member {
+    fn new(plan: NodePlan) -> Member {
+        let life = Life::Stopped;
+        Member { plan, life, stillborn: 0, ready_once: false, leaving: false, complaint: None }
+    }
 }
 
 #[derive(Debug)]
@@ -76,9 +101,26 @@ pub(crate) struct Fleet {
 
 impl Fleet {
     pub(crate) fn new(plans: Vec<NodePlan>, restart: Restart) -> (Fleet, mpsc::Receiver<Ended>) {
-        let (ended, inbox) = mpsc::channel(plans.len().max(1));
-        let member = |plan| Member { plan, life: Life::Stopped, stillborn: 0, ready_once: false, complaint: None };
-        (Fleet { members: plans.into_iter().map(member).collect(), restart, ended, stopping: false }, inbox)
+        let (ended, inbox) = mpsc::channel(ENDS_AT_ONCE);
+        (Fleet { members: plans.into_iter().map(Member::new).collect(), restart, ended, stopping: false }, inbox)
+    }
+
+    /// One more, not started yet; its place.
+    pub(crate) fn add(&mut self, plan: NodePlan) -> usize {
+        self.members.push(Member::new(plan));
+        self.members.len() - 1
+    }
+
+    /// It was removed from its bank: it ends, and is not started again.
+    pub(crate) fn dismiss(&mut self, place: usize) {
+        let member = &mut self.members[place];
+        member.leaving = true;
+        match &member.life {
+            Life::Running { child } => child.order(Order::Stop),
+            Life::Waiting { .. } | Life::Died { .. } | Life::ShutDown | Life::Left | Life::Stopped => {
+                member.life = Life::Left;
+            }
+        }
     }
 
     pub(crate) fn start(&mut self, place: usize) -> Result<u32, Failure> {
@@ -115,7 +157,10 @@ impl Fleet {
 
     fn decide(&mut self, place: usize, ending: Ending, now: Instant) -> Fate {
         let member = &mut self.members[place];
-        let (life, fate) = if self.stopping {
+        let (life, fate) = if member.leaving || ending.is(Code::Removed) {
+            member.complaint = None;
+            (Life::Left, Fate::Left)
+        } else if self.stopping {
             (Life::Stopped, Fate::Stopped)
         } else if ending.is(Code::ToldToShutDown) {
             member.complaint = None;
@@ -137,7 +182,12 @@ impl Fleet {
     pub(crate) fn due(&self, now: Instant) -> Vec<usize> {
         let due = |(place, member): (usize, &Member)| match member.life {
             Life::Waiting { due, .. } if due <= now => Some(place),
-            Life::Waiting { .. } | Life::Running { .. } | Life::Died { .. } | Life::ShutDown | Life::Stopped => None,
+            Life::Waiting { .. }
+            | Life::Running { .. }
+            | Life::Died { .. }
+            | Life::ShutDown
+            | Life::Left
+            | Life::Stopped => None,
         };
         self.members.iter().enumerate().filter_map(due).collect()
     }
@@ -268,6 +318,18 @@ mod tests {
         let now = Instant::now();
         assert_eq!(fleet.on_ended(&died(0, Ending::Code(3)), now), Fate::ShutDown);
         assert_eq!(fleet.due(now + Duration::from_secs(3600)), [0_usize; 0]);
+    }
+
+    #[test]
+    fn who_was_removed_from_its_bank_is_not_started_again() {
+        let (mut fleet, _inbox) = Fleet::new(vec![plan(1, "true"), plan(2, "true")], Restart::After5s);
+        let now = Instant::now();
+        let by_itself = Ending::Code(i32::from(Code::Removed.number()));
+        assert_eq!(fleet.on_ended(&died(0, by_itself), now), Fate::Left);
+        assert_eq!(fleet.on_ended(&died(1, Ending::Signal(9)), now), Fate::Again { after: RESTART_AFTER });
+        fleet.dismiss(1);
+        assert_eq!(fleet.due(now + Duration::from_secs(3600)), [0_usize; 0]);
+        assert_eq!(fleet.add(plan(3, "true")), 2, "a place is not used again");
     }
 
     #[test]

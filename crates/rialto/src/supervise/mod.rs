@@ -6,16 +6,24 @@
 //!   child       one process: started, told to stop, waited for
 //!   fleet       all of them: restarts, orderly stop, network.json
 //!   running     the loop: what happens, what is done about it, what is shown
+//!   bank_run    one bank of it: who watches its nodes, where its balancers send callers
+//!   noted       what runs, in network.json
+//!   requests    what other commands ask of it, over a socket
+//!   changing    nodes that come and go meanwhile
 //!   portrait    what is to be seen of it
 //!   story       sentences about what happened
 //!   screen      the table on a terminal, lines elsewhere
 //! ```
 
+mod bank_run;
+mod changing;
 pub(crate) mod child;
 pub(crate) mod fleet;
+mod noted;
 pub(crate) mod plan;
-mod portrait;
+pub(crate) mod portrait;
 pub(crate) mod prepare;
+pub(crate) mod requests;
 pub(crate) mod running;
 pub(crate) mod screen;
 pub(crate) mod story;

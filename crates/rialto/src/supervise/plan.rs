@@ -4,8 +4,7 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use crate::network::cluster::Cluster;
-use crate::network::layout::{BankLayout, node_dir};
+use crate::network::layout::{BankLayout, Seat, founders, node_dir};
 use crate::network::name::BankName;
 use crate::network::ports::Ports;
 
@@ -33,38 +32,50 @@ pub(crate) struct NodePlan {
 impl BankPlan {
     /// `program` is this executable: a node is `rialto bank …`.
     pub(crate) fn new(dir: &Path, layout: &BankLayout, ports: Ports, program: &Path) -> BankPlan {
-        let nodes = (1..=layout.nodes).map(|node| {
-            let data = node_dir(dir, &layout.name, node);
-            let mut plan = NodePlan {
-                bank: layout.name.clone(),
-                node,
-                http: ports.http(node),
-                grpc: ports.grpc(node),
-                peer: ports.peer(node),
-                data,
-                program: program.to_owned(),
-                arguments: Vec::new(),
-            };
-            plan.arguments = arguments(&plan, layout.cluster, layout.nodes, ports);
-            plan
-        });
+        let nodes = layout.seats().into_iter().map(|seat| NodePlan::new(dir, layout, ports, program, seat));
         BankPlan { name: layout.name.clone(), ports, nodes: nodes.collect() }
     }
 }
 
-fn arguments(plan: &NodePlan, cluster: Cluster, nodes: u16, ports: Ports) -> Vec<OsString> {
-    let members_http: Vec<String> = (1..=nodes).map(|n| format!("{n}={}", ports.http(n))).collect();
-    let peers: Vec<String> = (1..=nodes).map(|n| format!("{n}={}", ports.peer(n))).collect();
+impl NodePlan {
+    pub(crate) fn new(dir: &Path, layout: &BankLayout, ports: Ports, program: &Path, seat: Seat) -> NodePlan {
+        let mut plan = NodePlan {
+            bank: layout.name.clone(),
+            node: seat.node,
+            http: ports.http(seat.place),
+            grpc: ports.grpc(seat.place),
+            peer: ports.peer(seat.place),
+            data: node_dir(dir, &layout.name, seat.node),
+            program: program.to_owned(),
+            arguments: Vec::new(),
+        };
+        plan.arguments = arguments(&plan, layout, ports);
+        plan
+    }
+}
+
+/// A founder is told of the founders, always the same; who joins, of those who are there. Everything later is in the log.
+fn peers_of(node: u16, layout: &BankLayout) -> Vec<Seat> {
+    if node <= layout.nodes { founders(layout.nodes) } else { layout.seats() }
+}
+
+fn arguments(plan: &NodePlan, layout: &BankLayout, ports: Ports) -> Vec<OsString> {
+    let list = |address: fn(Ports, u16) -> SocketAddr| {
+        let seats = peers_of(plan.node, layout);
+        let each: Vec<String> =
+            seats.iter().map(|seat| format!("{}={}", seat.node, address(ports, seat.place))).collect();
+        each.join(",")
+    };
     let mut arguments: Vec<OsString> = ["bank", "--name", plan.bank.as_str()].map(OsString::from).to_vec();
     let mut give = |flag: &str, value: OsString| arguments.extend([OsString::from(flag), value]);
     give("--node", plan.node.to_string().into());
-    give("--cluster", cluster.to_string().into());
+    give("--cluster", layout.cluster.to_string().into());
     give("--data", plan.data.clone().into());
     give("--http", plan.http.to_string().into());
     give("--grpc", plan.grpc.to_string().into());
     give("--peer-listen", plan.peer.to_string().into());
-    give("--peers", peers.join(",").into());
-    give("--members-http", members_http.join(",").into());
+    give("--peers", list(Ports::peer).into());
+    give("--members-http", list(Ports::http).into());
     give("--log-file", plan.data.join("node.log").into());
     arguments.push("--exit-with-parent".into());
     arguments

@@ -3,12 +3,14 @@
 use std::path::Path;
 use std::time::Instant;
 
+use super::bank_run::BankRun;
 use super::child::Ending;
 use super::fleet::{Life, Member};
 use super::plan::NodePlan;
-use super::running::{BankRun, Running};
-use super::screen::{BankPart, Health, Invitation, Picture, Row};
+use super::running::Running;
+use super::screen::{BankPart, Health, Invitation, Picture, Row, grouped};
 use crate::lookout::View;
+use api::status::{Mode, NodeStatus, Role};
 
 /// A node that has just started has not heard of the others yet: nothing to worry about.
 const QUORUM_PATIENCE_MS: u64 = 2_000;
@@ -19,16 +21,17 @@ impl Running {
             let view = bank.view.borrow();
             let leader = view.leader();
             let row = |node: &NodePlan| {
-                row(
-                    &self.fleet.members[bank.place(node.node)],
-                    &view,
-                    leader == Some(node.node) && self.runs(index, node.node),
-                )
+                let member = &self.fleet.members[bank.place(node.node)?];
+                Some(row(member, &view, leader == Some(node.node) && self.runs(index, node.node)))
             };
             BankPart {
                 name: bank.plan.name.to_string(),
+                mode: view
+                    .mode()
+                    .or_else(|| self.layout.bank(&bank.plan.name).map(|bank| bank.mode))
+                    .unwrap_or_default(),
                 url: format!("http://{}", bank.plan.ports.balancer_http()),
-                rows: bank.plan.nodes.iter().map(row).collect(),
+                rows: bank.plan.nodes.iter().filter_map(row).collect(),
             }
         };
         Picture {
@@ -48,9 +51,13 @@ impl Running {
             (format!("curl -X POST {url}/open_account"), String::new()),
             (format!("{} bench --seconds 10{}{which}", self.program, self.dir_flag()), String::new()),
         ];
-        let leader = bank.leader.map(|node| &self.fleet.members[bank.place(node)].life);
+        let leader = bank.leader.and_then(|node| bank.place(node)).map(|place| &self.fleet.members[place].life);
         if let Some(Life::Running { child }) = leader {
-            commands.push((format!("kill -9 {}", child.pid), "the leader; watch what happens".to_owned()));
+            let whom = match bank.view.borrow().mode().unwrap_or_default() {
+                Mode::Leader => "the leader",
+                Mode::Leaderless => "whoever holds the pen",
+            };
+            commands.push((format!("kill -9 {}", child.pid), format!("{whom}; watch what happens")));
         } else {
             commands.push((format!("{} status{}", self.program, self.dir_flag()), String::new()));
         }
@@ -67,7 +74,7 @@ fn row(member: &Member, view: &View, leads: bool) -> Row {
     let status = view.status(member.plan.node);
     let (role, health, note) = match (&member.life, status) {
         (Life::Running { .. }, Some(status)) if !status.quorum && status.uptime_ms > QUORUM_PATIENCE_MS => {
-            (status.role.text(), Health::Waits, "no majority answers it".to_owned())
+            (standing(status), Health::Waits, "no majority answers it".to_owned())
         }
         (Life::Running { .. }, Some(status)) => {
             let health = if leads {
@@ -77,7 +84,7 @@ fn row(member: &Member, view: &View, leads: bool) -> Row {
             } else {
                 Health::Waits
             };
-            (status.role.text(), health, String::new())
+            (standing(status), health, remarks(status))
         }
         (Life::Running { .. }, None) => ("starting", Health::Waits, String::new()),
         (Life::Waiting { ending, due }, _) => {
@@ -88,6 +95,7 @@ fn row(member: &Member, view: &View, leads: bool) -> Row {
             ("died", Health::Down, format!("{}; stays down (--no-restart)", because(*ending, member)))
         }
         (Life::ShutDown, _) => ("down", Health::Down, "told to shut down; stays down until up runs again".to_owned()),
+        (Life::Left, _) => ("removed", Health::Down, String::new()),
         (Life::Stopped, _) => ("stopped", Health::Waits, String::new()),
     };
     let shown = status.filter(|_| matches!(member.life, Life::Running { .. }));
@@ -101,6 +109,37 @@ fn row(member: &Member, view: &View, leads: bool) -> Row {
         memory_bytes: shown.map(|status| status.memory_bytes),
         note,
     }
+}
+
+/// What a node is to its bank: in leaderless mode nobody leads and nobody follows.
+pub(crate) fn standing(status: &NodeStatus) -> &'static str {
+    match (status.mode, status.role) {
+        (Mode::Leaderless, Role::Leader) => "has pen",
+        (Mode::Leaderless, Role::Follower | Role::Candidate) => "member",
+        (Mode::Leader | Mode::Leaderless, role) => role.text(),
+    }
+}
+
+/// What is out of the ordinary about a node that runs.
+pub(crate) fn remarks(status: &NodeStatus) -> String {
+    let mut remarks = Vec::new();
+    if let Some(transfer) = status.transfer {
+        let (done, total) = (grouped(transfer.done), grouped(transfer.total));
+        remarks.push(format!("receives the books: {} %, {done} of {total} records", transfer.percent()));
+    }
+    if status.votes_lost {
+        remarks
+            .push(format!("has lost a vote, so it votes no more: replace it (rialto members replace {})", status.node));
+    }
+    if status.may_leave {
+        remarks.push("is a member no more and may be deleted".to_owned());
+    }
+    match status.rot_repaired {
+        0 => {}
+        1 => remarks.push("1 rotten record was repaired".to_owned()),
+        more => remarks.push(format!("{} rotten records were repaired", grouped(more))),
+    }
+    remarks.join("; ")
 }
 
 fn because(ending: Ending, member: &Member) -> String {

@@ -4,13 +4,14 @@ use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use api::status::Mode;
 use storage::{DirLock, LockError};
 
 use super::plan::BankPlan;
-use crate::cmd::init::{identity_path, make_identity};
+use crate::cmd::init::{NewNode, identity_path, make_identity};
 use crate::failure::Failure;
 use crate::network::cluster::Cluster;
-use crate::network::layout::{BankLayout, Layout, PortChoice, node_dir};
+use crate::network::layout::{BankLayout, Layout, PortChoice, Seat, founders, node_dir};
 use crate::network::name::BankName;
 use crate::network::network_file::NetworkFile;
 use crate::network::ports::{BASE_DEFAULT, BLOCK, Ports, Taken};
@@ -25,6 +26,8 @@ pub(crate) struct Wishes {
     pub(crate) dir: PathBuf,
     pub(crate) banks: Vec<BankName>,
     pub(crate) nodes: Option<u16>,
+    /// The first mode of a new bank; an error for one that was last seen in another.
+    pub(crate) mode: Option<Mode>,
     pub(crate) base_port: Option<u16>,
     pub(crate) fresh: Fresh,
 }
@@ -41,6 +44,9 @@ pub(crate) enum Fresh {
 #[derive(Debug)]
 pub(crate) struct Prepared {
     pub(crate) banks: Vec<BankPlan>,
+    pub(crate) layout: Layout,
+    /// Banks that are to have another number of members, once they run.
+    pub(crate) resize: Vec<(BankName, u16)>,
     /// What is worth telling about it.
     pub(crate) notes: Vec<String>,
     /// Held as long as the network runs.
@@ -68,8 +74,9 @@ pub(crate) fn prepare(wishes: &Wishes, program: &Path) -> Result<Prepared, Failu
     }
     let names = which_banks(&wishes.banks, &layout);
     for name in &names {
-        check_nodes(&layout, name, wishes)?;
+        check_mode(&layout, name, wishes)?;
     }
+    let resize = names.iter().filter_map(|name| to_resize(&layout, name, wishes)).collect();
     choose_ports(&mut layout, &names, wishes, &mut notes)?;
     layout.save(dir)?;
     make(dir, &mut layout, &names)?;
@@ -79,7 +86,7 @@ pub(crate) fn prepare(wishes: &Wishes, program: &Path) -> Result<Prepared, Failu
         BankPlan::new(dir, bank, ports, program)
     };
     let banks = running.map(plan).collect();
-    Ok(Prepared { banks, notes, lock })
+    Ok(Prepared { banks, layout, resize, notes, lock })
 }
 
 /// Those named, or all that are there, or the first one.
@@ -99,27 +106,32 @@ fn which_banks(named: &[BankName], layout: &Layout) -> Vec<BankName> {
     names
 }
 
-fn check_nodes(layout: &Layout, name: &BankName, wishes: &Wishes) -> Result<(), Failure> {
-    match (layout.bank(name), wishes.nodes) {
-        (Some(bank), Some(nodes)) if bank.nodes != nodes => {
+/// The mode of a bank that is there is an entry in its log: no flag changes it.
+fn check_mode(layout: &Layout, name: &BankName, wishes: &Wishes) -> Result<(), Failure> {
+    match (layout.bank(name), wishes.mode) {
+        (Some(bank), Some(mode)) if bank.mode != mode => {
             let dir = wishes.dir.display();
-            Err(Failure::new(format!("bank {name} in {dir} was made with {}, not with {nodes}", count(bank.nodes)))
-                .line("members cannot be changed yet: a node that joined by itself could vote twice or vote on what it never saw")
-                .line(format!("run it as it is: rialto up --dir {dir}; or make another: rialto up --dir DIR --nodes {nodes}")))
+            let (is, wanted) = (bank.mode.text(), mode.text());
+            Err(Failure::new(format!("bank {name} in {dir} is in {is} mode, not in {wanted} mode"))
+                .line("--mode is for new banks; the mode of one that is there is an entry in its log")
+                .line(format!("run it as it is: rialto up --dir {dir}"))
+                .line(format!("and change it while it runs: rialto mode {wanted} --bank {name} --dir {dir}")))
         }
         (Some(_) | None, _) => Ok(()),
     }
 }
 
-fn count(nodes: u16) -> String {
-    if nodes == 1 { "1 node".to_owned() } else { format!("{nodes} nodes") }
+/// A bank that is there and has another number of nodes than was asked for grows or shrinks once it runs.
+fn to_resize(layout: &Layout, name: &BankName, wishes: &Wishes) -> Option<(BankName, u16)> {
+    let (bank, nodes) = (layout.bank(name)?, wishes.nodes?);
+    (bank.made && bank.seats().len() != usize::from(nodes)).then(|| (name.clone(), nodes))
 }
 
 /// The nodes of an earlier `up` that was killed may still be stopping: they hold their directories until they are done.
 fn wait_for_leftovers(dir: &Path, layout: &Layout) -> Result<(), Failure> {
     let give_up = Instant::now() + LEFTOVERS_PATIENCE;
     for bank in &layout.banks {
-        for node in 1..=bank.nodes {
+        for Seat { node, .. } in bank.seats() {
             let node_dir = node_dir(dir, &bank.name, node);
             while node_dir.exists() {
                 match DirLock::take(&node_dir) {
@@ -186,7 +198,7 @@ fn choose_ports(
     let mut spoken_for: Vec<Ports> = Vec::new();
     for (index, name) in names.iter().enumerate() {
         let known = layout.bank(name).cloned();
-        let nodes = known.as_ref().map_or(wishes.nodes.unwrap_or(NODES_DEFAULT), |bank| bank.nodes);
+        let seats = known.as_ref().map_or_else(|| founders(wishes.nodes.unwrap_or(NODES_DEFAULT)), BankLayout::seats);
         let offset = BLOCK * u16::try_from(index).expect("there are fewer banks than ports");
         let (base, choice) = match (wishes.base_port, &known) {
             (Some(base), _) => (base.saturating_add(offset), PortChoice::ByFlag),
@@ -196,12 +208,12 @@ fn choose_ports(
         let wanted = Ports::at(base).ok_or_else(|| {
             Failure::usage(format!("--base-port {base} leaves no room: a bank uses {BLOCK} ports, from 1024 to 65535"))
         })?;
-        let taken = wanted.first_taken(nodes);
+        let taken = wanted.first_taken(&seats);
         let clashes = spoken_for.iter().any(|other| wanted.overlaps(*other));
         let ports = match (choice, taken) {
-            (PortChoice::ByFlag, Some(taken)) => return Err(port_taken(taken, name, wanted, nodes, wishes)),
-            (PortChoice::ByDefault, Some(_)) => another_block(nodes, &spoken_for)?,
-            (PortChoice::ByFlag | PortChoice::ByDefault, None) if clashes => another_block(nodes, &spoken_for)?,
+            (PortChoice::ByFlag, Some(taken)) => return Err(port_taken(taken, name, wanted, &seats, wishes)),
+            (PortChoice::ByDefault, Some(_)) => another_block(&seats, &spoken_for)?,
+            (PortChoice::ByFlag | PortChoice::ByDefault, None) if clashes => another_block(&seats, &spoken_for)?,
             (PortChoice::ByFlag | PortChoice::ByDefault, None) => wanted,
         };
         if let (Some(taken), true) = (taken, ports != wanted) {
@@ -212,10 +224,20 @@ fn choose_ports(
             ));
         }
         spoken_for.push(ports);
-        let cluster = known.as_ref().map_or_else(Cluster::make, |bank| bank.cluster);
-        let made = known.is_some_and(|bank| bank.made);
-        let bank =
-            BankLayout { name: name.clone(), nodes, cluster, base_port: ports.base(), port_choice: choice, made };
+        let bank = match known {
+            Some(bank) => BankLayout { base_port: ports.base(), port_choice: choice, ..bank },
+            None => BankLayout {
+                name: name.clone(),
+                nodes: wishes.nodes.unwrap_or(NODES_DEFAULT),
+                cluster: Cluster::make(),
+                base_port: ports.base(),
+                port_choice: choice,
+                made: false,
+                mode: wishes.mode.unwrap_or_default(),
+                joined: Vec::new(),
+                left: Vec::new(),
+            },
+        };
         match layout.banks.iter_mut().find(|bank| bank.name == *name) {
             Some(place) => *place = bank,
             None => layout.banks.push(bank),
@@ -224,19 +246,19 @@ fn choose_ports(
     Ok(())
 }
 
-fn another_block(nodes: u16, spoken_for: &[Ports]) -> Result<Ports, Failure> {
-    Ports::free_from(BASE_DEFAULT, nodes, spoken_for).ok_or_else(|| {
+fn another_block(seats: &[Seat], spoken_for: &[Ports]) -> Result<Ports, Failure> {
+    Ports::free_from(BASE_DEFAULT, seats, spoken_for).ok_or_else(|| {
         Failure::new("no block of free ports is left on this machine").line("give one: rialto up --base-port PORT")
     })
 }
 
-fn port_taken(taken: Taken, name: &BankName, wanted: Ports, nodes: u16, wishes: &Wishes) -> Failure {
+fn port_taken(taken: Taken, name: &BankName, wanted: Ports, seats: &[Seat], wishes: &Wishes) -> Failure {
     let dir = wishes.dir.display();
     let why = match wishes.base_port {
         Some(base) => format!("--base-port {base} puts {} of bank {name} there", taken.wanted_by),
         None => format!("rialto up --dir {dir} remembers {} of bank {name} there", taken.wanted_by),
     };
-    let free = Ports::free_from(wanted.base().saturating_add(BLOCK), nodes, &[]).map_or(7200, Ports::base);
+    let free = Ports::free_from(wanted.base().saturating_add(BLOCK), seats, &[]).map_or(7200, Ports::base);
     Failure::new(format!("port {} is taken by another program", taken.port))
         .line(why)
         .line(format!("free the port, or choose others: rialto up --dir {dir} --base-port {free}"))
@@ -249,7 +271,9 @@ fn make(dir: &Path, layout: &mut Layout, names: &[BankName]) -> Result<(), Failu
         for node in 1..=bank.nodes {
             let node_dir = node_dir(dir, &bank.name, node);
             if !identity_path(&node_dir).exists() {
-                make_identity(&node_dir, &bank.name, node, bank.nodes, bank.cluster)?;
+                let made =
+                    NewNode { name: &bank.name, node, nodes: bank.nodes, cluster: bank.cluster, mode: bank.mode };
+                make_identity(&node_dir, &made)?;
             }
         }
         bank.made = true;
@@ -264,7 +288,14 @@ mod tests {
     use crate::test_dir::TestDir;
 
     fn wishes(dir: &TestDir) -> Wishes {
-        Wishes { dir: dir.path().to_owned(), banks: Vec::new(), nodes: None, base_port: None, fresh: Fresh::Keep }
+        Wishes {
+            dir: dir.path().to_owned(),
+            banks: Vec::new(),
+            nodes: None,
+            mode: None,
+            base_port: None,
+            fresh: Fresh::Keep,
+        }
     }
 
     fn prepared(wishes: &Wishes) -> Result<Prepared, Failure> {
@@ -286,13 +317,26 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_in_use_and_another_number_of_nodes_are_refused() {
+    fn a_directory_in_use_is_refused_and_another_number_of_nodes_is_for_later() {
         let dir = TestDir::new();
         let held = prepared(&Wishes { nodes: Some(1), ..wishes(&dir) }).expect("a new directory");
         assert!(complaint(&wishes(&dir)).starts_with("another rialto up (process "));
         drop(held);
-        let other = complaint(&Wishes { nodes: Some(3), ..wishes(&dir) });
-        assert!(other.contains("was made with 1 node, not with 3"), "{other}");
+        let other = prepared(&Wishes { nodes: Some(3), ..wishes(&dir) }).expect("the bank runs as it is first");
+        assert_eq!(other.banks[0].nodes.len(), 1);
+        assert_eq!(other.resize, [("alpha".parse().expect("a name"), 3)]);
+    }
+
+    #[test]
+    fn a_bank_in_another_mode_is_refused_with_what_to_do() {
+        let dir = TestDir::new();
+        let leaderless = Wishes { nodes: Some(1), mode: Some(Mode::Leaderless), ..wishes(&dir) };
+        drop(prepared(&leaderless).expect("a new directory"));
+        drop(prepared(&wishes(&dir)).expect("without a word about its mode"));
+        drop(prepared(&leaderless).expect("in the same mode"));
+        let other = complaint(&Wishes { mode: Some(Mode::Leader), ..wishes(&dir) });
+        assert!(other.contains("is in leaderless mode, not in leader mode"), "{other}");
+        assert!(other.contains("rialto mode leader --bank alpha"), "{other}");
     }
 
     #[test]
@@ -308,7 +352,7 @@ mod tests {
     #[test]
     fn ports_given_by_flag_are_refused_when_taken_and_defaults_move() {
         let dir = TestDir::new();
-        let free = Ports::free_from(23_000, 1, &[]).expect("some block is free");
+        let free = Ports::free_from(23_000, &founders(1), &[]).expect("some block is free");
         let squatter = std::net::TcpListener::bind(free.http(1)).expect("it was free a moment ago");
         let by_flag = complaint(&Wishes { nodes: Some(1), base_port: Some(free.base()), ..wishes(&dir) });
         let port = free.http(1).port();

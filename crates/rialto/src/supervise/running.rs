@@ -3,27 +3,27 @@
 //! One task owns all of this. It hears of ended processes and signals at once and looks at everything else (who leads,
 //! who is ready, whose restart is due) at every beat: ten milliseconds while something is expected, else a hundred.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use tokio::net::TcpListener;
+use api::status::Mode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::bank_run::BankRun;
 use super::child::{Ended, Ending};
 use super::fleet::{Fate, Fleet, Life, Restart};
-use super::plan::BankPlan;
 use super::portrait::as_typed;
 use super::prepare::Prepared;
+use super::requests::{Asked, Desk};
 use super::screen::Screen;
 use super::story::{self, Succession, Who};
-use crate::balance::{Balancer, Traffic};
 use crate::failure::{Code, Failure};
 use crate::file_handles;
-use crate::lookout::{Lookout, Sight, View};
-use crate::network::network_file::{BankEntry, Kind, NetworkFile, NodeEntry, State};
+use crate::lookout::Sight;
+use crate::network::layout::Layout;
+use crate::network::name::BankName;
 
 const BEAT_CALM: Duration = Duration::from_millis(100);
 const BEAT_EXPECTING: Duration = Duration::from_millis(10);
@@ -31,23 +31,6 @@ const BEAT_EXPECTING: Duration = Duration::from_millis(10);
 const SUCCESSION_PATIENCE: Duration = Duration::from_secs(1);
 /// So long one node may keep a network with a majority from being called ready.
 const STRAGGLER_PATIENCE: Duration = Duration::from_secs(5);
-
-/// One bank at work.
-#[derive(Debug)]
-pub(super) struct BankRun {
-    pub(super) plan: BankPlan,
-    /// Where its nodes are in the fleet: node `n` is at `first + n - 1`.
-    first: usize,
-    lookout: Lookout,
-    pub(super) view: watch::Receiver<View>,
-    pub(super) leader: Option<u16>,
-}
-
-impl BankRun {
-    pub(super) fn place(&self, node: u16) -> usize {
-        self.first + usize::from(node) - 1
-    }
-}
 
 /// A leader that died and whose successor is not known yet.
 #[derive(Debug)]
@@ -63,15 +46,22 @@ struct Death {
 #[derive(Debug)]
 pub(super) struct Running {
     pub(super) dir: PathBuf,
+    pub(super) layout: Layout,
+    /// This executable, and how it is typed here.
+    pub(super) program_file: PathBuf,
     pub(super) program: String,
+    /// Banks that are to have another number of members, and what comes of it.
+    resize: Vec<(BankName, u16)>,
+    resizing: JoinSet<()>,
+    news: (mpsc::Sender<String>, mpsc::Receiver<String>),
     pub(super) banks: Vec<BankRun>,
     pub(super) fleet: Fleet,
-    screen: Screen,
+    pub(super) screen: Screen,
     deaths: Vec<Death>,
     begun: Instant,
     pub(super) ready: bool,
     /// What `network.json` holds.
-    written: String,
+    pub(super) written: String,
 }
 
 #[derive(Debug)]
@@ -110,21 +100,27 @@ pub(crate) async fn run(
 ) -> Result<Code, Failure> {
     let mut signals = StopSignals::listen()?;
     let file_handles = file_handles::raise();
-    let Prepared { banks, notes, lock } = prepared;
+    let Prepared { banks, layout, resize, notes, lock } = prepared;
+    let (desk, mut requests) = Desk::open(&dir)?;
     let plans = banks.iter().flat_map(|bank| bank.nodes.clone()).collect();
     let (fleet, mut ended) = Fleet::new(plans, restart);
     let mut balancers = JoinSet::new();
     let mut runs = Vec::new();
     let mut first = 0;
     for plan in banks {
-        let lookout = Lookout::start(&plan.nodes.iter().map(|node| (node.node, node.http)).collect());
-        balance(&plan, &lookout, file_handles, &mut balancers).await?;
         let nodes = plan.nodes.len();
-        runs.push(BankRun { first, view: lookout.view(), lookout, leader: None, plan });
+        let run = BankRun::new(plan, first);
+        run.balance(file_handles, &mut balancers).await?;
+        runs.push(run);
         first += nodes;
     }
     let mut running = Running {
         program: as_typed(program),
+        program_file: program.to_owned(),
+        layout,
+        resize,
+        resizing: JoinSet::new(),
+        news: mpsc::channel(16),
         banks: runs,
         fleet,
         screen,
@@ -138,42 +134,13 @@ pub(crate) async fn run(
     for place in 0..running.fleet.members.len() {
         running.fleet.start(place)?;
     }
-    while running.turn(&mut ended, &mut signals).await? {}
+    while running.turn(&mut ended, &mut requests, &mut signals).await? {}
+    drop(desk);
+    running.resizing.abort_all();
     running.stop(&mut ended, &mut signals).await?;
     // Until here: nobody else may start in this directory before all is written and stopped.
     drop(lock);
     Ok(Code::Done)
-}
-
-async fn balance(
-    plan: &BankPlan,
-    lookout: &Lookout,
-    file_handles: u64,
-    balancers: &mut JoinSet<()>,
-) -> Result<(), Failure> {
-    let roads = [(Traffic::Http, plan.ports.balancer_http()), (Traffic::Grpc, plan.ports.balancer_grpc())];
-    for (traffic, address) in roads {
-        let listener = TcpListener::bind(address).await.map_err(|error| {
-            Failure::new(format!("cannot listen on {address} for the balancer of bank {}: {error}", plan.name))
-        })?;
-        let backend = |node: &super::plan::NodePlan| {
-            let address = match traffic {
-                Traffic::Http => node.http,
-                Traffic::Grpc => node.grpc,
-            };
-            (node.node, address)
-        };
-        let balancer = Balancer {
-            bank: plan.name.to_string(),
-            traffic,
-            backends: plan.nodes.iter().map(backend).collect(),
-            view: lookout.view(),
-            hurry: lookout.hurry(),
-            connections_max: traffic.connections_max(file_handles),
-        };
-        balancers.spawn(balancer.run(listener));
-    }
-    Ok(())
 }
 
 impl Running {
@@ -188,10 +155,21 @@ impl Running {
     }
 
     /// Waits for something to happen, or a beat, and does what is to be done. False when it is time to stop.
-    async fn turn(&mut self, ended: &mut mpsc::Receiver<Ended>, signals: &mut StopSignals) -> Result<bool, Failure> {
+    async fn turn(
+        &mut self,
+        ended: &mut mpsc::Receiver<Ended>,
+        requests: &mut mpsc::Receiver<Asked>,
+        signals: &mut StopSignals,
+    ) -> Result<bool, Failure> {
         let expecting = !self.ready || !self.deaths.is_empty();
         tokio::select! {
             Some(ended) = ended.recv() => self.on_ended(ended)?,
+            Some(Asked { request, answer }) = requests.recv() => {
+                let reply = self.on_request(&request);
+                // Whoever asked and went away finds the same when they ask again.
+                let _ = answer.send(reply);
+            }
+            Some(line) = self.news.1.recv() => self.screen.event(&line),
             () = signals.next() => return Ok(false),
             () = tokio::time::sleep(if expecting { BEAT_EXPECTING } else { BEAT_CALM }) => {}
         }
@@ -200,28 +178,35 @@ impl Running {
         self.tell_deaths();
         self.save()?;
         self.announce();
+        self.start_resizing();
         let picture = self.picture();
         self.screen.draw(&picture);
         Ok(true)
     }
 
-    fn who(&self, bank: usize, node: u16) -> Who {
+    pub(super) fn who(&self, bank: usize, node: u16) -> Who {
         Who::new(self.banks[bank].plan.name.as_str(), node, self.banks.len() == 1)
     }
 
     /// The bank and the node at that place of the fleet.
     fn at(&self, place: usize) -> (usize, u16) {
-        let bank = self.banks.iter().rposition(|bank| bank.first <= place).expect("the first bank begins at 0");
-        (bank, self.fleet.members[place].plan.node)
+        let plan = &self.fleet.members[place].plan;
+        let bank = self.banks.iter().position(|bank| bank.plan.name == plan.bank);
+        (bank.expect("banks come and go only with `up`"), plan.node)
     }
 
     fn on_ended(&mut self, ended: Ended) -> Result<(), Failure> {
         let now = Instant::now();
         let fate = self.fleet.on_ended(&ended, now);
         let (bank, node) = self.at(ended.place);
+        if fate == Fate::Left {
+            // By itself; if it was told to go, this is done already.
+            self.forget_node(bank, node)?;
+            return Ok(());
+        }
         let run = &mut self.banks[bank];
         run.lookout.forget(node, Sight::Silent { why: "its process has ended".to_owned() });
-        let led = run.leader == Some(node);
+        let led = run.leader == Some(node) && run.mode() == Mode::Leader;
         let others = run.plan.nodes.len() > 1;
         if led {
             run.leader = None;
@@ -263,14 +248,15 @@ impl Running {
     }
 
     pub(super) fn runs(&self, bank: usize, node: u16) -> bool {
-        matches!(self.fleet.members[self.banks[bank].place(node)].life, Life::Running { .. })
+        let place = self.banks[bank].place(node);
+        place.is_some_and(|place| matches!(self.fleet.members[place].life, Life::Running { .. }))
     }
 
     fn follow_leaders(&mut self) {
         for bank in 0..self.banks.len() {
             let view = self.banks[bank].view.borrow_and_update().clone();
-            for node in view.ready() {
-                let place = self.banks[bank].place(node);
+            self.follow_mode(bank);
+            for place in view.ready().filter_map(|node| self.banks[bank].place(node)) {
                 self.fleet.on_ready(place);
             }
             // An answer may have been on its way when the process ended.
@@ -282,7 +268,7 @@ impl Running {
             let (here, elsewhere): (Vec<Death>, Vec<Death>) =
                 self.deaths.drain(..).partition(|death| death.bank == bank);
             self.deaths = elsewhere;
-            if here.is_empty() {
+            if here.is_empty() && view.mode() != Some(Mode::Leaderless) {
                 let before = before.map(|node| self.who(bank, node));
                 self.screen.event(&story::leads(&who, before.as_ref()));
             }
@@ -311,7 +297,8 @@ impl Running {
             let ready = view.ready().filter(|node| self.runs(index, *node)).count();
             let all = bank.plan.nodes.len();
             let running = bank.plan.nodes.iter().filter(|node| self.runs(index, node.node)).count();
-            view.leader().is_some() && (ready == all || (ready > all / 2 && (late || ready == running)))
+            let settled = view.leader().is_some() || view.mode() == Some(Mode::Leaderless);
+            settled && (ready == all || (ready > all / 2 && (late || ready == running)))
         })
     }
 
@@ -324,66 +311,29 @@ impl Running {
         }
     }
 
-    fn network_file(&self, up: Option<u32>) -> NetworkFile {
-        let nodes = self.fleet.members.iter().map(|member| {
-            let plan = &member.plan;
-            let (state, pid) = match &member.life {
-                Life::Running { child } => (State::Running, Some(child.pid)),
-                Life::Waiting { .. } | Life::Died { .. } => (State::Died, None),
-                Life::ShutDown => (State::ShutDown, None),
-                Life::Stopped => (State::Stopped, None),
-            };
-            NodeEntry {
-                group: plan.bank.to_string(),
-                kind: Kind::Bank,
-                node: plan.node,
-                pid,
-                state,
-                http: format!("http://{}", plan.http),
-                grpc: format!("http://{}", plan.grpc),
-                peer: plan.peer.to_string(),
-                data: std::path::absolute(&plan.data).unwrap_or_else(|_| plan.data.clone()),
-            }
-        });
-        let bank = |bank: &BankRun| {
-            let (http, grpc) = (bank.plan.ports.balancer_http(), bank.plan.ports.balancer_grpc());
-            (bank.plan.name.to_string(), BankEntry { http: format!("http://{http}"), grpc: format!("http://{grpc}") })
-        };
-        NetworkFile { up, nodes: nodes.collect(), banks: self.banks.iter().map(bank).collect::<BTreeMap<_, _>>() }
-    }
-
-    /// Keeps `network.json` current.
-    fn save(&mut self) -> Result<(), Failure> {
-        self.save_as(Some(std::process::id()))
-    }
-
-    fn save_as(&mut self, up: Option<u32>) -> Result<(), Failure> {
-        let file = self.network_file(up);
-        let json = file.to_json();
-        if json == self.written {
-            return Ok(());
+    /// Has the banks grow or shrink that were asked to, by the same steps as `rialto members`, once they serve.
+    fn start_resizing(&mut self) {
+        if !self.ready {
+            return;
         }
-        match file.save(&self.dir) {
-            Ok(()) => self.written = json,
-            // A full disk must not take the nodes down: what is written there is old until there is room.
-            Err(error) if self.ready => {
-                let path = NetworkFile::path(&self.dir);
-                self.screen.event(&format!("{} is out of date: {error}", path.display()));
-                self.written = json;
-            }
-            Err(error) => {
-                return Err(Failure::new(format!("writing {}: {error}", NetworkFile::path(&self.dir).display())));
-            }
+        for (bank, nodes) in self.resize.drain(..) {
+            let (dir, news) = (self.dir.clone(), self.news.0.clone());
+            self.resizing.spawn(async move {
+                let said = news.clone();
+                let say = move |line: String| drop(said.try_send(line));
+                if let Err(failure) = crate::members::resize(&dir, &bank, nodes, say).await {
+                    let line = format!("bank {bank} does not have {nodes} nodes yet: {failure}");
+                    let _ = news.send(line.replace('\n', ";")).await;
+                }
+            });
         }
-        Ok(())
     }
 
     async fn stop(&mut self, ended: &mut mpsc::Receiver<Ended>, signals: &mut StopSignals) -> Result<(), Failure> {
         self.screen.event("stopping in order; Ctrl-C again ends it at once");
         let picture = self.picture();
         self.screen.draw(&picture);
-        let leaders: Vec<usize> =
-            self.banks.iter().filter_map(|bank| bank.leader.map(|node| bank.place(node))).collect();
+        let leaders: Vec<usize> = self.banks.iter().filter_map(|bank| bank.place(bank.leader?)).collect();
         for death in std::mem::take(&mut self.deaths) {
             self.tell(&death, &Succession::NobodyYet);
         }

@@ -7,6 +7,7 @@ use std::io::{IsTerminal, Write};
 use std::time::SystemTime;
 
 use super::story;
+use api::status::Mode;
 
 /// Events that stay visible below the table.
 const EVENTS_SHOWN: usize = 6;
@@ -38,6 +39,7 @@ pub(crate) enum Health {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BankPart {
     pub(crate) name: String,
+    pub(crate) mode: Mode,
     pub(crate) url: String,
     pub(crate) rows: Vec<Row>,
 }
@@ -218,7 +220,8 @@ fn render(picture: &Picture, colours: Colours) -> Vec<String> {
     let mut lines = Vec::new();
     for bank in &picture.banks {
         lines.push(String::new());
-        lines.push(format!("  bank {}   leader mode   {}", paint(&bank.name, "1", colours), bank.url));
+        let mode = bank.mode.text();
+        lines.push(format!("  bank {}   {mode} mode   {}", paint(&bank.name, "1", colours), bank.url));
         let header = format!(
             "    {:<5}  {:<9}  {:<16}  {:>11}  {:>7}  {:>8}",
             "node", "role", "address", "slots", "lag", "memory"
@@ -309,6 +312,7 @@ mod tests {
         Picture {
             banks: vec![BankPart {
                 name: "alpha".to_owned(),
+                mode: Mode::Leader,
                 url: "http://127.0.0.1:7100".to_owned(),
                 rows: vec![row(1, "leader", Health::Leads), row(2, "follower", Health::Fine), down],
             }],

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use api::status::Mode;
+
 use super::child::Ending;
 use super::fleet::Fate;
 
@@ -50,6 +52,7 @@ pub(crate) fn ended(
     let what = match (fate, complaint) {
         (Fate::ShutDown, _) => format!("{who} was told to shut down"),
         (Fate::Stopped, _) => format!("{who} stopped"),
+        (Fate::Left, _) => format!("{who} belongs to the bank no longer and has stopped"),
         (Fate::Again { .. } | Fate::StaysDown, None) => format!("{who} died ({ending})"),
         (Fate::Again { .. } | Fate::StaysDown, Some(why)) => format!("{who} died ({ending}): {why}"),
     };
@@ -62,9 +65,14 @@ pub(crate) fn ended(
         Fate::Again { after } => format!("; {who} starts again in {} s", after.as_secs()),
         Fate::StaysDown => format!("; {who} stays down (--no-restart)"),
         Fate::ShutDown => format!("; {who} stays down until `rialto up` runs again"),
-        Fate::Stopped => String::new(),
+        Fate::Stopped | Fate::Left => String::new(),
     };
     format!("{what}{then}{next}")
+}
+
+/// The log says so from now on.
+pub(crate) fn mode_is(bank: &str, mode: Mode) -> String {
+    format!("bank {bank} is in {} mode now", mode.text())
 }
 
 /// The leader changed though nobody died.

@@ -38,7 +38,7 @@ fn status_shows_every_node_and_the_silent_ones_with_the_reason() {
     let network = Network::up(dir.path(), &["--no-restart", "--base-port", &free_base().to_string()]);
     let leader = network.leader();
     let table = stdout(&run(&["status", "--dir", network.dir()]));
-    assert!(table.contains(&format!("bank alpha   node {leader} leads")), "{table}");
+    assert!(table.contains(&format!("bank alpha   leader mode   node {leader} leads")), "{table}");
 
     let dead = if leader == 3 { 2 } else { 3 };
     network.kill(dead);

@@ -29,17 +29,15 @@ fn a_second_up_on_the_same_directory_is_refused() {
 }
 
 #[test]
-fn another_number_of_nodes_is_refused_with_the_reason() {
-    let dir = TestDir::new("number");
+fn another_mode_is_refused_with_how_to_change_it() {
+    let dir = TestDir::new("another-mode");
     let base = free_base().to_string();
     drop(Network::up(dir.path(), &["--nodes", "1", "--base-port", &base]));
-    let other = run(&["up", "--dir", dir.path().to_str().expect("UTF-8"), "--nodes", "5"]);
+    let other = run(&["up", "--dir", dir.path().to_str().expect("UTF-8"), "--mode", "leaderless"]);
     assert_eq!(other.status.code(), Some(1));
     let said = stderr(&other);
-    assert!(
-        said.contains("was made with 1 node, not with 5") && said.contains("members cannot be changed yet"),
-        "{said}"
-    );
+    assert!(said.contains("is in leader mode, not in leaderless mode"), "{said}");
+    assert!(said.contains("rialto mode leaderless --bank alpha --dir"), "{said}");
 }
 
 #[test]
@@ -97,7 +95,21 @@ fn without_a_terminal_there_is_a_line_an_event_and_no_escape_sequence() {
 
 #[test]
 fn every_command_explains_itself_with_examples() {
-    for command in [&["up"][..], &["bank"], &["bank", "init"], &["status"], &["audit"]] {
+    let commands = [
+        &["up"][..],
+        &["bank"],
+        &["bank", "init"],
+        &["status"],
+        &["audit"],
+        &["members"],
+        &["members", "list"],
+        &["members", "add"],
+        &["members", "remove"],
+        &["members", "replace"],
+        &["mode"],
+        &["bench"],
+    ];
+    for command in commands {
         let help = run(&[command, &["--help"]].concat());
         assert!(help.status.success());
         assert!(stdout(&help).contains("Examples:"), "{command:?}");

@@ -1,0 +1,68 @@
+//! What runs, noted in `network.json` at every change.
+
+use super::bank_run::BankRun;
+use super::fleet::Life;
+use super::running::Running;
+use crate::failure::Failure;
+use crate::network::network_file::{BankEntry, Kind, NetworkFile, NodeEntry, State};
+use std::collections::BTreeMap;
+
+impl Running {
+    fn network_file(&self, up: Option<u32>) -> NetworkFile {
+        let staying =
+            |bank: &BankRun| bank.plan.nodes.iter().filter_map(|node| bank.place(node.node)).collect::<Vec<_>>();
+        let places = self.banks.iter().flat_map(staying);
+        let nodes = places.map(|place| {
+            let member = &self.fleet.members[place];
+            let plan = &member.plan;
+            let (state, pid) = match &member.life {
+                Life::Running { child } => (State::Running, Some(child.pid)),
+                Life::Waiting { .. } | Life::Died { .. } => (State::Died, None),
+                Life::ShutDown => (State::ShutDown, None),
+                Life::Left | Life::Stopped => (State::Stopped, None),
+            };
+            NodeEntry {
+                group: plan.bank.to_string(),
+                kind: Kind::Bank,
+                node: plan.node,
+                pid,
+                state,
+                http: format!("http://{}", plan.http),
+                grpc: format!("http://{}", plan.grpc),
+                peer: plan.peer.to_string(),
+                data: std::path::absolute(&plan.data).unwrap_or_else(|_| plan.data.clone()),
+            }
+        });
+        let bank = |bank: &BankRun| {
+            let (http, grpc) = (bank.plan.ports.balancer_http(), bank.plan.ports.balancer_grpc());
+            (bank.plan.name.to_string(), BankEntry { http: format!("http://{http}"), grpc: format!("http://{grpc}") })
+        };
+        NetworkFile { up, nodes: nodes.collect(), banks: self.banks.iter().map(bank).collect::<BTreeMap<_, _>>() }
+    }
+
+    /// Keeps `network.json` current.
+    pub(super) fn save(&mut self) -> Result<(), Failure> {
+        self.save_as(Some(std::process::id()))
+    }
+
+    pub(super) fn save_as(&mut self, up: Option<u32>) -> Result<(), Failure> {
+        let file = self.network_file(up);
+        let json = file.to_json();
+        if json == self.written {
+            return Ok(());
+        }
+        match file.save(&self.dir) {
+            Ok(()) => self.written = json,
+            // A full disk must not take the nodes down: what is written there is old until there is room.
+            Err(error) if self.ready => {
+                let path = NetworkFile::path(&self.dir);
+                self.screen.event(&format!("{} is out of date: {error}", path.display()));
+                self.written = json;
+            }
+            Err(error) => {
+                return Err(Failure::new(format!("writing {}: {error}", NetworkFile::path(&self.dir).display())));
+            }
+        }
+        Ok(())
+    }
+}
