@@ -40,6 +40,8 @@ pub enum StopReason {
     Signal,
     /// The process that supervises it has ended.
     ParentGone,
+    /// It is a member no more, and may go.
+    Removed,
 }
 
 /// Facts of the node that never change.

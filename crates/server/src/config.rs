@@ -43,6 +43,8 @@ pub enum Exit {
     Signal,
     /// The process that supervised it has ended.
     ParentGone,
+    /// It was removed from its bank, which needs nothing of it any more: its directory may be deleted.
+    Removed,
 }
 
 /// Why a node did not start, or could not go on. Each is one plain sentence.
@@ -64,6 +66,15 @@ pub enum NodeError {
         log.display()
     )]
     LogGone { log: PathBuf },
+    /// The others know this node by another disk: what this one should remember, it never knew.
+    #[error(
+        "{why}; an empty or older disk has forgotten its promises and must not vote under the old number: put the old \
+         directory back, or give the bank a new node in its place: rialto members replace {node}"
+    )]
+    OtherDisk { why: String, node: u16 },
+    /// The others have removed this node, and need nothing of it any more.
+    #[error("{why}: its directory may be deleted")]
+    Removed { why: String },
     /// The configuration does not fit together.
     #[error("{0}")]
     Config(String),
@@ -101,7 +112,7 @@ impl NodeError {
     pub fn kind(&self) -> FailureKind {
         match self {
             Self::Failed { kind, .. } => *kind,
-            Self::LogGone { .. } => FailureKind::Damaged,
+            Self::LogGone { .. } | Self::OtherDisk { .. } => FailureKind::Damaged,
             Self::Identity(error) => of_open(error),
             Self::Recover(error) => match error.as_ref() {
                 RecoverError::Open(error) => of_open(error),
@@ -109,9 +120,12 @@ impl NodeError {
                 RecoverError::Apply(error) => of_apply(error),
                 RecoverError::Gap { .. } | RecoverError::LogBehind { .. } => FailureKind::Damaged,
             },
-            Self::Lock(_) | Self::NotThisNode { .. } | Self::Config(_) | Self::Listen { .. } | Self::System { .. } => {
-                FailureKind::Other
-            }
+            Self::Lock(_)
+            | Self::NotThisNode { .. }
+            | Self::Removed { .. }
+            | Self::Config(_)
+            | Self::Listen { .. }
+            | Self::System { .. } => FailureKind::Other,
         }
     }
 

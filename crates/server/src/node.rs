@@ -15,7 +15,7 @@ use crate::callers::Callers;
 use crate::clock::Clock;
 use crate::config::{self, BankNodeConfig, Exit, FailureKind, NodeError};
 use crate::gauges::{Books, Gauges, SyncObserver};
-use crate::peers::{KnownDisks, Membership, Peers};
+use crate::peers::{Contact, KnownDisks, Me, Peers, Roster};
 use crate::replica_loop::{self, Inbox, ReplicaLoop};
 use crate::serve;
 use crate::writeback::Writeback;
@@ -55,7 +55,7 @@ const STARTED: &str = "started";
 pub fn run_bank_node(config: &BankNodeConfig, on_ready: impl FnOnce()) -> Result<Exit, NodeError> {
     let _lock = DirLock::take(&config.data)?;
     let identity = identity::load(&RealDisk, &config.data)?;
-    let membership = membership(config, &identity)?;
+    let (me, roster) = membership(config, &identity)?;
     let http = bind(config.http, "HTTP")?;
     let grpc = bind(config.grpc, "gRPC")?;
     let peer_listener = bind(config.peer_listen, "its peers")?;
@@ -65,7 +65,7 @@ pub fn run_bank_node(config: &BankNodeConfig, on_ready: impl FnOnce()) -> Result
         .build()
         .map_err(NodeError::system("starting the runtime"))?;
     let metrics = serve::metrics();
-    let mut node = Node::start(config, &identity, membership, peer_listener, serve::sync_observer(&metrics))?;
+    let mut node = Node::start(config, &identity, (me, roster), peer_listener, serve::sync_observer(&metrics))?;
     let served =
         runtime.block_on(serve::serve(config, &node.bank, metrics, (http, grpc), &mut node.failures, on_ready));
     node.stop()?;
@@ -86,13 +86,13 @@ impl Node {
     fn start(
         config: &BankNodeConfig,
         identity: &Identity,
-        membership: Membership,
+        (me, roster): (Me, Roster),
         peer_listener: TcpListener,
         on_sync: Box<dyn SyncObserver>,
     ) -> Result<Self, NodeError> {
         let clock = Clock::start();
         let boot = random_u64();
-        let opened = open(config, identity, &membership, clock, boot)?;
+        let opened = open(config, identity, &roster, clock, boot)?;
         let Opened { replica, log, applier, .. } = opened;
         let books = Books { mark: applier.mark(), accounts: applier.machine().ledger().account_count() };
         let gauges = Arc::new(Gauges::new(&replica, books, applier.checkpoint().get(), on_sync));
@@ -102,8 +102,10 @@ impl Node {
         let (apply, jobs) = apply_loop::queue();
         let (failed, failures) = mpsc::channel(4);
         let known = KnownDisks::load(&config.data).map_err(NodeError::system("reading the disks of the members"))?;
-        let peers = Peers::start(membership, peer_listener, &inbox, known, failed.clone())
-            .map_err(NodeError::system("starting peers"))?;
+        let starting = "starting peers";
+        let peers =
+            Peers::start(me, peer_listener, &inbox, known, failed.clone()).map_err(NodeError::system(starting))?;
+        peers.set_roster(roster).map_err(NodeError::system(starting))?;
 
         let writeback = Writeback::start(applier.reader())?;
         let apply_loop = ApplyLoop {
@@ -195,16 +197,17 @@ fn spawn(
 fn open(
     config: &BankNodeConfig,
     identity: &Identity,
-    membership: &Membership,
+    roster: &Roster,
     clock: Clock,
     boot: u64,
 ) -> Result<Opened<Machine, RealDisk>, NodeError> {
     let hash_seed = random_u64();
-    let members = membership.peers.keys().copied().collect();
+    let me = NodeId::new(config.node).ok_or_else(zero)?;
+    let members = roster.others.keys().copied().chain([me]).collect();
     let start = Start {
         settings: Settings::new(boot),
-        paxos: paxos::Config::new(membership.me, members, ALPHA, HEARTBEAT_US, CLOCK_SKEW_MAX_MS),
-        founders: founders(membership),
+        paxos: paxos::Config::new(me, members, ALPHA, HEARTBEAT_US, CLOCK_SKEW_MAX_MS),
+        founders: founders(config)?,
         applier: ApplierSettings { fold_records: FOLD_RECORDS, hash_seed },
         log: LogOptions::default(),
         owner: identity.owner(),
@@ -226,13 +229,18 @@ fn open(
 }
 
 /// The group as the configuration has it, until the log says otherwise.
-fn founders(membership: &Membership) -> Group {
-    let member = |(node, peer): (&NodeId, &SocketAddr)| {
-        let [peer, http] =
-            [peer.to_string().as_str(), ""].map(|text| Address::new(text).expect("a socket's address is short"));
-        (*node, Member { role: Role::Voter, peer, http, disk: 0 })
+fn founders(config: &BankNodeConfig) -> Result<Group, NodeError> {
+    let http: BTreeMap<u16, SocketAddr> = config.http_of_members.iter().copied().collect();
+    let address = |address: Option<&SocketAddr>| {
+        let text = address.map(SocketAddr::to_string).unwrap_or_default();
+        Address::new(&text).expect("a socket's address is short")
     };
-    Group::founders(membership.peers.iter().map(member).collect(), Mode::Leader, ALPHA)
+    let mut members = BTreeMap::new();
+    for (number, peer) in &config.peers {
+        let (peer, http) = (address(Some(peer)), address(http.get(number)));
+        members.insert(NodeId::new(*number).ok_or_else(zero)?, Member { role: Role::Voter, peer, http, disk: 0 });
+    }
+    Ok(Group::founders(members, Mode::Leader, ALPHA))
 }
 
 /// A node that has run has promises in its log. Without it, it has forgotten them, and must not vote.
@@ -284,8 +292,8 @@ fn note_started(config: &BankNodeConfig) -> Result<(), NodeError> {
     note().map_err(NodeError::system("noting that the node has started"))
 }
 
-/// Who the members are, once the directory has proved to be this node's.
-fn membership(config: &BankNodeConfig, identity: &Identity) -> Result<Membership, NodeError> {
+/// Who this node is, and who the others are by its configuration, once the directory has proved to be this node's.
+fn membership(config: &BankNodeConfig, identity: &Identity) -> Result<(Me, Roster), NodeError> {
     let BankNodeConfig { group, cluster, node, peers, .. } = config;
     if (&identity.group, identity.node, identity.cluster) != (group, *node, *cluster) {
         return Err(NodeError::NotThisNode {
@@ -303,16 +311,20 @@ fn membership(config: &BankNodeConfig, identity: &Identity) -> Result<Membership
             identity.nodes
         )));
     }
-    let zero = || NodeError::Config("members are numbered from 1".to_owned());
     let me = NodeId::new(*node).ok_or_else(zero)?;
-    let mut members = BTreeMap::new();
+    let mut others = BTreeMap::new();
     for (number, address) in peers {
-        members.insert(NodeId::new(*number).ok_or_else(zero)?, *address);
+        others.insert(NodeId::new(*number).ok_or_else(zero)?, Contact { address: address.to_string(), pin: None });
     }
-    if members.len() != peers.len() || !members.contains_key(&me) {
+    if others.len() != peers.len() || others.remove(&me).is_none() {
         return Err(NodeError::Config(format!("every member must be named once, node {node} among them")));
     }
-    Ok(Membership { cluster: *cluster, group: group.clone(), me, disk: identity.made_ms, peers: members })
+    let me = Me { cluster: *cluster, group: group.clone(), node: me, disk: identity.made_ms };
+    Ok((me, Roster { others, ..Roster::default() }))
+}
+
+fn zero() -> NodeError {
+    NodeError::Config("members are numbered from 1".to_owned())
 }
 
 fn bind(address: SocketAddr, purpose: &'static str) -> Result<TcpListener, NodeError> {
@@ -332,6 +344,7 @@ impl From<StopReason> for Exit {
             StopReason::Asked => Self::Asked,
             StopReason::Signal => Self::Signal,
             StopReason::ParentGone => Self::ParentGone,
+            StopReason::Removed => Self::Removed,
         }
     }
 }

@@ -81,6 +81,17 @@ pub(crate) fn inbox() -> (Inbox, Tasks) {
 #[derive(Debug)]
 pub(crate) struct Tasks(Receiver<Task>);
 
+#[cfg(test)]
+impl Tasks {
+    /// What the thread would be told next, if it is an input and comes in time.
+    pub(crate) fn next_input(&self, patience: Duration) -> Option<Input> {
+        match self.0.recv_timeout(patience) {
+            Ok(Task::Step(input)) => Some(input),
+            Ok(Task::Spare(_) | Task::Stop) | Err(_) => None,
+        }
+    }
+}
+
 /// Everything that the thread owns.
 pub(crate) struct ReplicaLoop<D: Disk> {
     pub(crate) replica: Replica,

@@ -108,7 +108,13 @@ async fn wait(bank: &Bank, failures: &mut mpsc::Receiver<NodeError>) -> Result<S
             let reason = reason.ok().and_then(|reason| *reason);
             Ok(reason.unwrap_or(StopReason::Signal))
         }
-        Some(failure) = failures.recv() => Err(failure),
+        Some(failure) = failures.recv() => match failure {
+            NodeError::Removed { why } => {
+                info!(event = "removed", why = %why, todo = "nothing: its directory may be deleted");
+                Ok(StopReason::Removed)
+            }
+            failure => Err(failure),
+        },
     }
 }
 

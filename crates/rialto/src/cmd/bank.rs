@@ -143,6 +143,7 @@ fn run_node(mut flags: BankFlags) -> Result<Code, Failure> {
             Ok(match exit {
                 Exit::Asked => Code::ToldToShutDown,
                 Exit::Signal | Exit::ParentGone => Code::Done,
+                Exit::Removed => Code::Removed,
             })
         }
         Err(error) => {
@@ -158,6 +159,7 @@ fn why(exit: Exit) -> &'static str {
         Exit::Asked => "a client asked for it",
         Exit::Signal => "a signal asked for it",
         Exit::ParentGone => "the process that started it has ended",
+        Exit::Removed => "it was removed from the bank, which needs it no more: its directory may be deleted",
     }
 }
 

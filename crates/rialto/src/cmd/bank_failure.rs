@@ -19,6 +19,8 @@ pub(super) fn explain(error: &NodeError, config: &BankNodeConfig) -> Failure {
         | NodeError::Failed { .. }
         | NodeError::LogGone { .. }
         | NodeError::NotThisNode { .. }
+        | NodeError::OtherDisk { .. }
+        | NodeError::Removed { .. }
         | NodeError::Config(_)
         | NodeError::Listen { .. }
         | NodeError::System { .. } => match error.kind() {

@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! frame    = length u32 | xxh3 u64 of the body | body                    (little-endian)
-//! greeting = "rialto-peer" | version u8 | cluster u128 | from u16 | to u16 | disk u64 | group (rest, UTF-8)
+//! greeting = "rialto-peer" | version u8 = 2 | cluster u128 | from u16 | to u16 | disk u64 | group (rest, UTF-8)
 //! reply    = 0 | disk u64       welcome; the number of the answering node's own disk
 //!          | 1 | sentence       not welcome
 //!          | 2 | sentence       never welcome: the caller holds another disk than the member that is known here
+//!          | 3 | sentence       never welcome: the caller was removed from the group, which needs nothing of it any more
 //! ```
 //!
 //! TCP's own checksum is weak, and a batch becomes part of a ledger: so each frame carries a strong one.
@@ -17,7 +18,7 @@ use xxhash_rust::xxh3::Xxh3;
 /// Largest body: a batch at the log's own bound, and its head.
 pub(crate) const FRAME_BYTES_MAX: usize = 16 << 20;
 const MAGIC: &[u8; 11] = b"rialto-peer";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const GREETING_BYTES_MAX: usize = 512;
 
 /// A message ready to be written: its head, and the batch behind it, shared and not copied.
@@ -106,6 +107,8 @@ pub(crate) enum Reply {
     Refused(String),
     /// The member that is known here had another disk: this caller must not vote in its place.
     OtherDisk(String),
+    /// The caller is a member no more, and a majority of those that are has all that it had.
+    Removed(String),
 }
 
 impl Greeting {
@@ -160,6 +163,10 @@ impl Reply {
                 body.push(2);
                 body.extend_from_slice(why.as_bytes());
             }
+            Self::Removed(why) => {
+                body.push(3);
+                body.extend_from_slice(why.as_bytes());
+            }
         }
         write_frames(to, &[Frame::new(&body, Bytes::new())])
     }
@@ -174,6 +181,7 @@ impl Reply {
             }
             Some(1) => Ok(Self::Refused(said())),
             Some(2) => Ok(Self::OtherDisk(said())),
+            Some(3) => Ok(Self::Removed(said())),
             Some(_) | None => Err(io::ErrorKind::InvalidData.into()),
         }
     }
@@ -218,8 +226,13 @@ mod tests {
 
     #[test]
     fn a_reply_reads_back_as_it_was_written() {
-        for reply in [Reply::Welcome { disk: 9 }, Reply::Refused("no".to_owned()), Reply::OtherDisk("never".to_owned())]
-        {
+        let said = str::to_owned;
+        for reply in [
+            Reply::Welcome { disk: 9 },
+            Reply::Refused(said("no")),
+            Reply::OtherDisk(said("never")),
+            Reply::Removed(said("no more")),
+        ] {
             let mut wire = Vec::new();
             reply.write(&mut wire).expect("a vector takes all");
             assert_eq!(Reply::read(&mut wire.as_slice()).expect("just written"), reply);

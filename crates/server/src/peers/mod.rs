@@ -9,10 +9,13 @@
 //! its peers' readers say so. One that is cut off says nothing at all: a connection on which nothing comes in for a
 //! while is given up by its reader, and a writer whose peer is silent dials anew.
 //!
-//! Threads, not tasks: a message wakes exactly one thread on each side, and the replica's thread never waits.
+//! Threads, not tasks: a message wakes exactly one thread on each side, and the replica's thread never waits. Members come
+//! and go with the group's state: the replica's thread hands over a new [`Roster`], writers start and end with it, and a
+//! reader ends with the next thing that it hears.
 //!
-//! A member is known by its disk, from the first greeting on and for good: a node that lost its disk, and was given a new
-//! one under the old number, would have forgotten its promises and votes. Its peers refuse it, and it stops.
+//! A member is known by its disk: by the one that the log pins, or else by the first one it is met with. A node that lost
+//! its disk, and was given a new one under the old number, would have forgotten its promises and votes. Its peers refuse
+//! it, and it stops.
 //!
 //! Invariants: nothing is believed before the greeting named this cluster, this group, this node, and a member; every
 //! queue is bounded; strangers cost one thread for two seconds, and only so many at a time.
@@ -21,37 +24,30 @@ mod frame;
 mod known;
 mod outbox;
 mod reader;
+mod roster;
 mod writer;
 
 use crate::config::NodeError;
 use crate::replica_loop::Inbox;
 pub(crate) use known::KnownDisks;
+use known::Recognized;
 use outbox::Outbox;
 use paxos::NodeId;
 use replica::{Message, wire};
+pub(crate) use roster::{Contact, Me, Roster};
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::io;
+use std::net::TcpListener;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
+use tracing::{info, warn};
 
 /// A peer that has said nothing for this long is taken for cut off, and its connections for dead.
 const SILENCE_MAX: Duration = Duration::from_millis(1_500);
 
-/// Who this node is to its peers, and where they are.
-#[derive(Clone, Debug)]
-pub(crate) struct Membership {
-    pub(crate) cluster: u128,
-    pub(crate) group: String,
-    pub(crate) me: NodeId,
-    /// Tells this node's disk from any other that was made for the same node.
-    pub(crate) disk: u64,
-    /// All members, this node included.
-    pub(crate) peers: BTreeMap<NodeId, SocketAddr>,
-}
-
-/// One peer's outbox, and when it was last heard.
+/// One peer's outbox, and when it was last heard. It ends with its outbox, for good: a member that comes back is another.
 #[derive(Debug)]
 struct Peer {
     outbox: Outbox,
@@ -83,36 +79,66 @@ impl Heard {
 /// The node's way to its peers.
 #[derive(Clone, Debug)]
 pub(crate) struct Peers {
-    peers: Arc<BTreeMap<NodeId, Peer>>,
-    known: Arc<KnownDisks>,
-    /// Told when this node must stop, because its peers know another disk of it.
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    me: Me,
+    circle: RwLock<Circle>,
+    known: KnownDisks,
+    inbox: Inbox,
+    /// Told when this node must stop: its peers know another disk of it, or have removed it.
     failed: mpsc::Sender<NodeError>,
 }
 
+/// Who is spoken to at present.
+#[derive(Debug, Default)]
+struct Circle {
+    roster: Roster,
+    peers: BTreeMap<NodeId, Arc<Peer>>,
+}
+
 impl Peers {
-    /// Starts to accept and to dial. The threads end after [`Peers::close`].
+    /// Starts to accept. The threads end after [`Peers::close`].
     pub(crate) fn start(
-        membership: Membership,
+        me: Me,
         listener: TcpListener,
         inbox: &Inbox,
         known: KnownDisks,
         failed: mpsc::Sender<NodeError>,
-    ) -> std::io::Result<Self> {
-        let others = membership.peers.iter().filter(|(node, _)| **node != membership.me);
-        let peers: BTreeMap<NodeId, Peer> =
-            others.map(|(node, _)| (*node, Peer { outbox: Outbox::default(), heard: Heard::new() })).collect();
-        let started = Self { peers: Arc::new(peers), known: Arc::new(known), failed };
-        let membership = Arc::new(membership);
-        reader::listen(listener, Arc::clone(&membership), started.clone(), inbox.clone())?;
-        for node in started.peers.keys() {
-            writer::start(*node, Arc::clone(&membership), started.clone(), inbox.clone())?;
-        }
+    ) -> io::Result<Self> {
+        let shared = Shared { me, circle: RwLock::default(), known, inbox: inbox.clone(), failed };
+        let started = Self { shared: Arc::new(shared) };
+        reader::listen(listener, started.clone())?;
         Ok(started)
+    }
+
+    /// From now on these are the others: writers are started for who is new, and ended for who is gone.
+    pub(crate) fn set_roster(&self, roster: Roster) -> io::Result<()> {
+        let mut circle = self.shared.circle.write().unwrap_or_else(PoisonError::into_inner);
+        circle.peers.retain(|node, peer| {
+            let stays = roster.others.contains_key(node);
+            if !stays {
+                info!(event = "peer_left", peer = node.get());
+                peer.outbox.close();
+            }
+            stays
+        });
+        for node in roster.others.keys() {
+            if !circle.peers.contains_key(node) {
+                let peer = Arc::new(Peer { outbox: Outbox::default(), heard: Heard::new() });
+                writer::start(*node, Arc::clone(&peer), self.clone())?;
+                circle.peers.insert(*node, peer);
+            }
+        }
+        circle.roster = roster;
+        Ok(())
     }
 
     /// Says something to a peer, or to nobody if it is not connected.
     pub(crate) fn send(&self, to: NodeId, message: &Message) {
-        if let Some(peer) = self.peers.get(&to) {
+        if let Some(peer) = self.circle().peers.get(&to) {
             let (head, tail) = wire::encode(message);
             peer.outbox.push(frame::Frame::new(&head, tail));
         }
@@ -120,12 +146,40 @@ impl Peers {
 
     /// Lets the writers finish what waits, and ends them.
     pub(crate) fn close(&self) {
-        for peer in self.peers.values() {
+        for peer in self.circle().peers.values() {
             peer.outbox.close();
         }
     }
 
-    fn peer(&self, node: NodeId) -> &Peer {
-        self.peers.get(&node).expect("only members other than this node are asked for")
+    fn peer(&self, node: NodeId) -> Option<Arc<Peer>> {
+        self.circle().peers.get(&node).map(Arc::clone)
+    }
+
+    fn contact(&self, node: NodeId) -> Option<Contact> {
+        self.circle().roster.others.get(&node).cloned()
+    }
+
+    /// Is that the disk which may speak for the node? The log's word counts, else the first meeting.
+    fn recognize(&self, node: NodeId, disk: u64) -> io::Result<Recognized> {
+        match self.contact(node).and_then(|contact| contact.pin) {
+            Some(known) if known == disk => Ok(Recognized::Yes),
+            Some(known) => Ok(Recognized::Other { known }),
+            None => self.shared.known.recognize(node, disk),
+        }
+    }
+
+    /// Ends the node. A full channel means that it is ending for another reason already.
+    fn fail(&self, error: NodeError) {
+        if self.shared.failed.try_send(error).is_err() {
+            warn!(event = "stops_already", why = "another reason came first");
+        }
+    }
+
+    /// A panic while the lock was held leaves roster and peers whole: they are only replaced.
+    fn circle(&self) -> RwLockReadGuard<'_, Circle> {
+        self.shared.circle.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;

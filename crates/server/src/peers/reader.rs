@@ -1,9 +1,9 @@
 //! Accepts peers, checks who they are, and reads what they say.
 
 use super::frame::{self, FRAME_BYTES_MAX, Greeting, Reply};
-use super::known::{KnownDisks, Recognized};
-use super::{Membership, Peers, SILENCE_MAX};
-use crate::replica_loop::Inbox;
+use super::known::Recognized;
+use super::roster::Standing;
+use super::{Me, Peer, Peers, Roster, SILENCE_MAX};
 use paxos::NodeId;
 use replica::{Input, wire};
 use std::io::{self, BufReader, Read};
@@ -21,7 +21,7 @@ const STRANGERS_MAX: usize = 64;
 const READ_BUFFER: usize = 256 << 10;
 
 /// Starts the thread that accepts.
-pub(super) fn listen(listener: TcpListener, membership: Arc<Membership>, peers: Peers, inbox: Inbox) -> io::Result<()> {
+pub(super) fn listen(listener: TcpListener, peers: Peers) -> io::Result<()> {
     let strangers = Arc::new(AtomicUsize::new(0));
     let accept = move || {
         // Told once for each crowd, not for each in it.
@@ -32,7 +32,7 @@ pub(super) fn listen(listener: TcpListener, membership: Arc<Membership>, peers: 
                 thread::park_timeout(Duration::from_millis(50));
                 continue;
             };
-            if inbox.is_closed() {
+            if peers.shared.inbox.is_closed() {
                 return;
             }
             if strangers.load(Ordering::Relaxed) >= STRANGERS_MAX {
@@ -43,9 +43,8 @@ pub(super) fn listen(listener: TcpListener, membership: Arc<Membership>, peers: 
             }
             crowded = false;
             strangers.fetch_add(1, Ordering::Relaxed);
-            let (membership, peers, inbox) = (Arc::clone(&membership), peers.clone(), inbox.clone());
-            let served = Arc::clone(&strangers);
-            let serve = move || serve(stream, &membership, &peers, &inbox, &served);
+            let (peers, served) = (peers.clone(), Arc::clone(&strangers));
+            let serve = move || serve(stream, &peers, &served);
             if thread::Builder::new().name("from-peer".to_owned()).spawn(serve).is_err() {
                 strangers.fetch_sub(1, Ordering::Relaxed);
             }
@@ -55,17 +54,17 @@ pub(super) fn listen(listener: TcpListener, membership: Arc<Membership>, peers: 
 }
 
 /// One caller, from greeting to end.
-fn serve(mut stream: TcpStream, membership: &Membership, peers: &Peers, inbox: &Inbox, strangers: &AtomicUsize) {
+fn serve(mut stream: TcpStream, peers: &Peers, strangers: &AtomicUsize) {
     let address = stream.peer_addr().ok();
-    let greeted = greet(&mut stream, membership, &peers.known);
+    let greeted = greet(&mut stream, peers);
     strangers.fetch_sub(1, Ordering::Relaxed);
-    let from = match greeted {
-        Ok(from) => from,
+    let (from, peer) = match greeted {
+        Ok(greeted) => greeted,
         Err(why) => return refuse(address, &why),
     };
-    let why = read_until_broken(&stream, from, peers, inbox);
+    let why = read_until_broken(&stream, from, &peer, peers);
     let _ = stream.shutdown(Shutdown::Both);
-    inbox.put(Input::Disconnected(from));
+    peers.shared.inbox.put(Input::Disconnected(from));
     if let Err(error) = why {
         warn!(event = "peer_closed", peer = from.get(), why = %error);
     }
@@ -77,7 +76,7 @@ fn refuse(address: Option<SocketAddr>, why: &str) {
     warn!(event = "stranger_refused", from = %from, why = %why, todo = "nothing was lost; find out who calls the peer port");
 }
 
-fn greet(stream: &mut TcpStream, membership: &Membership, known: &KnownDisks) -> Result<NodeId, String> {
+fn greet(stream: &mut TcpStream, peers: &Peers) -> Result<(NodeId, Arc<Peer>), String> {
     let limits = || {
         stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(GREETING_TIMEOUT))
@@ -85,9 +84,16 @@ fn greet(stream: &mut TcpStream, membership: &Membership, known: &KnownDisks) ->
     limits().map_err(|error| error.to_string())?;
     let greeting = Greeting::read(&mut Hurried { stream, until: Instant::now() + GREETING_TIMEOUT })
         .map_err(|error| error.to_string())?;
-    let (reply, welcome) = match check(&greeting, membership) {
-        Ok(from) => recognize(from, greeting.disk, membership, known),
-        Err(why) => (Reply::Refused(why.clone()), Err(why)),
+    let checked = check(&greeting, &peers.shared.me, &peers.circle().roster);
+    let (reply, welcome) = match checked {
+        Ok(from) => recognize(from, greeting.disk, peers),
+        Err(reply) => {
+            let (Reply::Refused(why) | Reply::OtherDisk(why) | Reply::Removed(why)) = &reply else {
+                unreachable!("only a caller that passes is welcome");
+            };
+            let why = why.clone();
+            (reply, Err(why))
+        }
     };
     reply.write(stream).map_err(|error| error.to_string())?;
     welcome
@@ -117,48 +123,71 @@ impl Read for Hurried<'_> {
     }
 }
 
-/// Is it the disk that this member was first met with?
-fn recognize(from: NodeId, disk: u64, membership: &Membership, known: &KnownDisks) -> (Reply, Result<NodeId, String>) {
-    match known.recognize(from, disk) {
-        Ok(Recognized::Yes) => (Reply::Welcome { disk: membership.disk }, Ok(from)),
-        Ok(Recognized::Other { known }) => {
-            let why =
-                format!("node {from} comes with another disk ({disk}) than the one it was first met with ({known})");
-            (Reply::OtherDisk(format!("node {} says: {why}", membership.me)), Err(why))
+/// Is it the disk that this member is known by?
+fn recognize(from: NodeId, disk: u64, peers: &Peers) -> (Reply, Result<(NodeId, Arc<Peer>), String>) {
+    let me = &peers.shared.me;
+    match (peers.recognize(from, disk), peers.peer(from)) {
+        (Ok(Recognized::Yes), Some(peer)) => (Reply::Welcome { disk: me.disk }, Ok((from, peer))),
+        (Ok(Recognized::Other { known }), _) => {
+            let why = format!("node {from} comes with another disk ({disk}) than the one it is known by ({known})");
+            (Reply::OtherDisk(format!("node {} says: {why}", me.node)), Err(why))
         }
-        Err(error) => {
-            let why = format!("node {} cannot note the disk of node {from}: {error}", membership.me);
+        (Ok(Recognized::Yes), None) => {
+            let why = format!("node {from} is just being removed from group {}", me.group);
+            (Reply::Refused(why.clone()), Err(why))
+        }
+        (Err(error), _) => {
+            let why = format!("node {} cannot note the disk of node {from}: {error}", me.node);
             (Reply::Refused(why.clone()), Err(why))
         }
     }
 }
 
-fn check(greeting: &Greeting, membership: &Membership) -> Result<NodeId, String> {
+/// What a caller is told that does not belong here; its number, if it does.
+fn check(greeting: &Greeting, me: &Me, roster: &Roster) -> Result<NodeId, Reply> {
     let Greeting { cluster, group, from, to, disk: _ } = greeting;
-    if *cluster != membership.cluster {
-        return Err(format!(
+    let refused = |why: String| Err(Reply::Refused(why));
+    if *cluster != me.cluster {
+        return refused(format!(
             "node {from} belongs to another cluster ({cluster:032x}, this is {:032x})",
-            membership.cluster
+            me.cluster
         ));
     }
-    if *group != membership.group {
-        return Err(format!("node {from} belongs to group {group}, this is {}", membership.group));
+    if *group != me.group {
+        return refused(format!("node {from} belongs to group {group}, this is {}", me.group));
     }
-    if *to != membership.me.get() {
-        return Err(format!("node {from} looks for node {to} here, this is node {}", membership.me));
+    if *to != me.node.get() {
+        return refused(format!("node {from} looks for node {to} here, this is node {}", me.node));
     }
-    NodeId::new(*from)
-        .filter(|from| *from != membership.me && membership.peers.contains_key(from))
-        .ok_or_else(|| format!("node {from} is no other member of group {group}"))
+    let stranger =
+        || refused(format!("node {from} is no member of group {group}; it is admitted with: rialto members add"));
+    let Some(node) = NodeId::new(*from).filter(|from| *from != me.node) else { return stranger() };
+    match roster.standing(node) {
+        Standing::Known(_) => Ok(node),
+        Standing::Stranger => stranger(),
+        Standing::Removed if roster.settled => {
+            let version = roster.version;
+            Err(Reply::Removed(format!(
+                "node {from} was removed from group {group}, which is at version {version} by now"
+            )))
+        }
+        Standing::Removed => {
+            refused(format!("node {from} was removed from group {group}; the others still gather what it had"))
+        }
+    }
 }
 
-fn read_until_broken(stream: &TcpStream, from: NodeId, peers: &Peers, inbox: &Inbox) -> io::Result<()> {
+fn read_until_broken(stream: &TcpStream, from: NodeId, peer: &Peer, peers: &Peers) -> io::Result<()> {
     stream.set_read_timeout(Some(SILENCE_MAX))?;
     let mut reader = BufReader::with_capacity(READ_BUFFER, stream);
     while let Some(body) = frame::read_frame(&mut reader, FRAME_BYTES_MAX)? {
-        peers.peer(from).heard.now();
+        // Its outbox is closed when it leaves the group, and when this node stops.
+        if peer.outbox.is_closed() {
+            return Ok(());
+        }
+        peer.heard.now();
         let message = wire::decode(body).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        if !inbox.put(Input::Received { from, message }) {
+        if !peers.shared.inbox.put(Input::Received { from, message }) {
             return Ok(());
         }
     }
@@ -167,33 +196,41 @@ fn read_until_broken(stream: &TcpStream, from: NodeId, peers: &Peers, inbox: &In
 
 #[cfg(test)]
 mod tests {
+    use super::super::Contact;
     use super::*;
-    use std::collections::BTreeMap;
 
-    fn membership() -> Membership {
-        let address: SocketAddr = ([127, 0, 0, 1], 1).into();
-        let peers: BTreeMap<NodeId, SocketAddr> =
-            [1, 2].into_iter().filter_map(NodeId::new).map(|node| (node, address)).collect();
-        Membership { cluster: 7, group: "alpha".to_owned(), me: NodeId::new(1).expect("not zero"), disk: 1, peers }
+    fn node(number: u16) -> NodeId {
+        NodeId::new(number).expect("not zero")
     }
 
-    fn check_of(cluster: u128, group: &str, from: u16, to: u16) -> Result<u16, String> {
-        check(&Greeting { cluster, group: group.to_owned(), from, to, disk: 1 }, &membership()).map(NodeId::get)
+    fn check_of(cluster: u128, group: &str, (from, to): (u16, u16), settled: bool) -> Result<u16, Reply> {
+        let me = Me { cluster: 7, group: "alpha".to_owned(), node: node(1), disk: 1 };
+        let contact = Contact { address: "127.0.0.1:1".to_owned(), pin: None };
+        let roster = Roster { version: 9, others: [(node(3), contact)].into(), next_number: 4, settled };
+        check(&Greeting { cluster, group: group.to_owned(), from, to, disk: 1 }, &me, &roster).map(NodeId::get)
     }
 
     #[test]
     fn only_another_member_of_this_group_that_means_this_node_is_welcome() {
-        assert_eq!(check_of(7, "alpha", 2, 1), Ok(2));
+        assert_eq!(check_of(7, "alpha", (3, 1), true), Ok(3));
         for (refused, why) in [
-            (check_of(8, "alpha", 2, 1), "another cluster"),
-            (check_of(7, "beta", 2, 1), "belongs to group beta"),
-            (check_of(7, "alpha", 2, 3), "looks for node 3"),
-            (check_of(7, "alpha", 3, 1), "no other member"),
-            (check_of(7, "alpha", 1, 1), "no other member"),
-            (check_of(7, "alpha", 0, 1), "no other member"),
+            (check_of(8, "alpha", (3, 1), true), "another cluster"),
+            (check_of(7, "beta", (3, 1), true), "belongs to group beta"),
+            (check_of(7, "alpha", (3, 2), true), "looks for node 2"),
+            (check_of(7, "alpha", (4, 1), true), "no member of group alpha; it is admitted with: rialto members add"),
+            (check_of(7, "alpha", (1, 1), true), "no member"),
+            (check_of(7, "alpha", (0, 1), true), "no member"),
         ] {
-            let said = refused.expect_err("is not welcome");
+            let Err(Reply::Refused(said)) = refused else { panic!("{refused:?}") };
             assert!(said.contains(why), "{said}");
         }
+    }
+
+    #[test]
+    fn a_removed_node_is_told_so_only_when_nobody_needs_what_it_has() {
+        let Err(Reply::Refused(said)) = check_of(7, "alpha", (2, 1), false) else { panic!("it is still needed") };
+        assert!(said.contains("still gather"), "{said}");
+        let Err(Reply::Removed(said)) = check_of(7, "alpha", (2, 1), true) else { panic!("it may go") };
+        assert!(said.contains("was removed from group alpha, which is at version 9"), "{said}");
     }
 }

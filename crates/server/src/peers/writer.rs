@@ -3,13 +3,12 @@
 use super::frame::{self, Greeting, Reply};
 use super::known::Recognized;
 use super::outbox::Taken;
-use super::{Membership, Peers, SILENCE_MAX};
-use crate::config::{FailureKind, NodeError};
-use crate::replica_loop::Inbox;
+use super::{Contact, Me, Peer, Peers, SILENCE_MAX};
+use crate::config::NodeError;
 use paxos::NodeId;
 use replica::Input;
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -31,27 +30,29 @@ enum NoConnection {
     Unwelcome(String),
     /// The peer knows this node with another disk.
     OtherDisk(String),
+    /// The peer knows that this node was removed from the group.
+    Removed(String),
 }
 
 /// Starts the writer's thread.
-pub(super) fn start(to: NodeId, membership: Arc<Membership>, peers: Peers, inbox: Inbox) -> io::Result<()> {
+pub(super) fn start(to: NodeId, peer: Arc<Peer>, peers: Peers) -> io::Result<()> {
     let name = format!("to-node-{to}");
-    thread::Builder::new().name(name).spawn(move || run(to, &membership, &peers, &inbox)).map(drop)
+    thread::Builder::new().name(name).spawn(move || run(to, &peer, &peers)).map(drop)
 }
 
-fn run(to: NodeId, membership: &Membership, peers: &Peers, inbox: &Inbox) {
-    let Some(address) = membership.peers.get(&to) else { return };
-    let outbox = &peers.peer(to).outbox;
+fn run(to: NodeId, peer: &Peer, peers: &Peers) {
+    let (outbox, inbox) = (&peer.outbox, &peers.shared.inbox);
     let mut pause = REDIAL_MIN;
     let mut last_refusal = None;
     while !outbox.is_closed() {
-        match dial(*address, to, membership, peers) {
+        let Some(Contact { address, .. }) = peers.contact(to) else { return };
+        match dial(&address, to, peers) {
             Ok(stream) => {
                 info!(event = "peer_connected", peer = to.get(), address = %address);
                 (pause, last_refusal) = (REDIAL_MIN, None);
                 outbox.set_connected(true);
                 inbox.put(Input::Connected(to));
-                let why = write_until_broken(stream, to, peers);
+                let why = write_until_broken(stream, peer);
                 outbox.set_connected(false);
                 inbox.put(Input::Disconnected(to));
                 if let Some(why) = why {
@@ -59,14 +60,9 @@ fn run(to: NodeId, membership: &Membership, peers: &Peers, inbox: &Inbox) {
                 }
             }
             Err(NoConnection::OtherDisk(why)) => {
-                // A full channel means that the node is ending already.
-                let what = format!(
-                    "{why}; an empty or older disk has forgotten its promises and must not vote under the old number: \
-                     put the old directory back"
-                );
-                let _ = peers.failed.try_send(NodeError::Failed { kind: FailureKind::Damaged, what });
-                return;
+                return peers.fail(NodeError::OtherDisk { why, node: peers.shared.me.node.get() });
             }
+            Err(NoConnection::Removed(why)) => return peers.fail(NodeError::Removed { why }),
             Err(refusal) => {
                 if let NoConnection::Unwelcome(why) = &refusal
                     && last_refusal.as_ref() != Some(&refusal)
@@ -82,35 +78,34 @@ fn run(to: NodeId, membership: &Membership, peers: &Peers, inbox: &Inbox) {
     }
 }
 
-fn dial(address: SocketAddr, to: NodeId, membership: &Membership, peers: &Peers) -> Result<TcpStream, NoConnection> {
+fn dial(address: &str, to: NodeId, peers: &Peers) -> Result<TcpStream, NoConnection> {
     let unreachable = |error: io::Error| NoConnection::Unreachable(error.kind());
+    // A name is looked up each time: the member may have moved.
+    let address = address.to_socket_addrs().map_err(unreachable)?.next();
+    let address = address.ok_or(NoConnection::Unreachable(io::ErrorKind::AddrNotAvailable))?;
     let mut stream = TcpStream::connect_timeout(&address, DIAL_TIMEOUT).map_err(unreachable)?;
     stream.set_nodelay(true).map_err(unreachable)?;
     stream.set_write_timeout(Some(WRITE_TIMEOUT)).map_err(unreachable)?;
     stream.set_read_timeout(Some(REPLY_TIMEOUT)).map_err(unreachable)?;
-    let greeting = Greeting {
-        cluster: membership.cluster,
-        group: membership.group.clone(),
-        from: membership.me.get(),
-        to: to.get(),
-        disk: membership.disk,
-    };
+    let Me { cluster, group, node, disk } = &peers.shared.me;
+    let (from, to_number) = (node.get(), to.get());
+    let greeting = Greeting { cluster: *cluster, group: group.clone(), from, to: to_number, disk: *disk };
     greeting.write(&mut stream).map_err(unreachable)?;
     match Reply::read(&mut stream).map_err(unreachable)? {
-        Reply::Welcome { disk } => match peers.known.recognize(to, disk).map_err(unreachable)? {
+        Reply::Welcome { disk } => match peers.recognize(to, disk).map_err(unreachable)? {
             Recognized::Yes => Ok(stream),
             Recognized::Other { known } => Err(NoConnection::Unwelcome(format!(
-                "node {to} answers with another disk ({disk}) than the one it was first met with ({known})"
+                "node {to} answers with another disk ({disk}) than the one it is known by ({known})"
             ))),
         },
         Reply::Refused(why) => Err(NoConnection::Unwelcome(why)),
         Reply::OtherDisk(why) => Err(NoConnection::OtherDisk(why)),
+        Reply::Removed(why) => Err(NoConnection::Removed(why)),
     }
 }
 
 /// Writes until the connection breaks (why), or the node stops (none).
-fn write_until_broken(mut stream: TcpStream, to: NodeId, peers: &Peers) -> Option<String> {
-    let peer = peers.peer(to);
+fn write_until_broken(mut stream: TcpStream, peer: &Peer) -> Option<String> {
     let since = Instant::now();
     loop {
         match peer.outbox.take(LOOK) {

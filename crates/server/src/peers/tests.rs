@@ -1,0 +1,121 @@
+//! Two nodes over real sockets: members come, go, and are told why.
+
+use super::*;
+use crate::replica_loop::{self, Tasks};
+use paxos::Slot;
+use replica::Input;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn node(number: u16) -> NodeId {
+    NodeId::new(number).expect("not zero")
+}
+
+/// One node's transport, with what it heard.
+struct Place {
+    peers: Peers,
+    inbox: Inbox,
+    tasks: Tasks,
+    failures: mpsc::Receiver<NodeError>,
+    address: SocketAddr,
+    dir: PathBuf,
+}
+
+impl Place {
+    fn start(number: u16, disk: u64, test: &str) -> Place {
+        let dir = std::env::temp_dir().join(format!("rialto-peers-{test}-{number}-{disk}-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).expect("a temporary directory");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let (inbox, tasks) = replica_loop::inbox();
+        let (failed, failures) = mpsc::channel(4);
+        let me = Me { cluster: 7, group: "alpha".to_owned(), node: node(number), disk };
+        let known = KnownDisks::load(&dir).expect("nothing is noted yet");
+        let peers = Peers::start(me, listener, &inbox, known, failed).expect("threads");
+        Place { peers, inbox, tasks, failures, address, dir }
+    }
+
+    /// These are the others, and numbers below 9 were used.
+    fn know(&self, others: &[(u16, &Place, Option<u64>)], settled: bool) {
+        let contact = |(number, place, pin): &(u16, &Place, Option<u64>)| {
+            (node(*number), Contact { address: place.address.to_string(), pin: *pin })
+        };
+        let others = others.iter().map(contact).collect();
+        self.peers.set_roster(Roster { version: 1, others, next_number: 9, settled }).expect("threads");
+    }
+
+    fn wait(&self, what: &str, wanted: impl Fn(&Input) -> bool) {
+        let began = Instant::now();
+        while began.elapsed() < PATIENCE {
+            if self.tasks.next_input(Duration::from_millis(50)).is_some_and(|input| wanted(&input)) {
+                return;
+            }
+        }
+        panic!("{what} did not happen");
+    }
+
+    fn failure(&mut self) -> NodeError {
+        let began = Instant::now();
+        while began.elapsed() < PATIENCE {
+            if let Ok(error) = self.failures.try_recv() {
+                return error;
+            }
+            std::thread::yield_now();
+        }
+        panic!("the node was not told to stop");
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.inbox.stop();
+        self.peers.close();
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+fn heard(slot: u64) -> impl Fn(&Input) -> bool {
+    move |input| matches!(input, Input::Received { message: Message::Nudge(through), .. } if *through == Slot::new(slot))
+}
+
+#[test]
+fn a_member_that_is_added_is_spoken_to_and_one_that_is_removed_no_longer() {
+    let (one, two) = (Place::start(1, 11, "come"), Place::start(2, 22, "come"));
+    one.peers.send(node(2), &Message::Nudge(Slot::new(1)));
+    one.know(&[(2, &two, None)], false);
+    two.know(&[(1, &one, None)], false);
+    one.wait("a connection to node 2", |input| matches!(input, Input::Connected(to) if *to == node(2)));
+    one.peers.send(node(2), &Message::Nudge(Slot::new(2)));
+    two.wait("the message", heard(2));
+    two.wait("a connection to node 1", |input| matches!(input, Input::Connected(to) if *to == node(1)));
+    one.know(&[], false);
+    one.wait("the end of the connection", |input| matches!(input, Input::Disconnected(to) if *to == node(2)));
+    two.peers.send(node(1), &Message::Nudge(Slot::new(3)));
+    two.wait("the end of the connection", |input| matches!(input, Input::Disconnected(to) if *to == node(1)));
+    // And back again.
+    one.know(&[(2, &two, None)], false);
+    one.wait("a new connection to node 2", |input| matches!(input, Input::Connected(to) if *to == node(2)));
+    one.peers.send(node(2), &Message::Nudge(Slot::new(4)));
+    two.wait("a message as before", heard(4));
+}
+
+#[test]
+fn a_removed_node_is_told_that_it_may_go() {
+    let (one, mut two) = (Place::start(1, 11, "gone"), Place::start(2, 22, "gone"));
+    one.know(&[], true);
+    two.know(&[(1, &one, None)], false);
+    let NodeError::Removed { why } = two.failure() else { panic!("another failure") };
+    assert!(why.contains("node 2 was removed from group alpha"), "{why}");
+}
+
+#[test]
+fn the_disk_that_the_log_pins_is_the_only_one() {
+    let (one, mut two) = (Place::start(1, 11, "pin"), Place::start(2, 22, "pin"));
+    one.know(&[(2, &two, Some(21))], false);
+    two.know(&[(1, &one, Some(11))], false);
+    let error = two.failure();
+    assert!(matches!(error, NodeError::OtherDisk { .. }), "{error}");
+    assert!(error.to_string().contains("rialto members replace 2"), "{error}");
+}
