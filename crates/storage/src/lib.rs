@@ -34,12 +34,13 @@ mod store;
 
 pub use disk::{Disk, DiskFile};
 pub use error::{LogError, OpenError, Part, StorageError};
-pub use faulty_disk::{CrashReport, FaultyDisk, FaultyFile};
+pub use faulty_disk::{CrashReport, FaultyDisk, FaultyFile, LogPlace, Target};
 pub use identity::{FirstMode, Identity, Owner};
 pub use journal::{HEADER_KIND, Journal, JournalMark, JournalReader, JournalRecord, RECORD, Received};
 pub use lock::{DirLock, LockError};
 pub use log::{
-    Digest, Log, LogOptions, LogRecord, LogRecovered, LogRot, LogVote, Pending, Spare, SpareJob, Synced, Unsynced,
+    Digest, Log, LogFound, LogOptions, LogRecord, LogRecovered, LogRot, LogVote, Pending, Spare, SpareJob, Synced,
+    Unsynced,
 };
 pub use real_disk::RealDisk;
 pub use store::{Entries, FoldJob, FoldRules, Folded, Put, Store};
@@ -50,6 +51,8 @@ pub use store::{Entries, FoldJob, FoldRules, Folded, Put, Store};
 pub enum Control {
     /// What must wait for the disk leaves at once: the caller uses `Pending::release_without_proof`.
     ReleaseUnsynced,
+    /// Promises and votes stand in the first place of the log only, and one that was lost there counts as never given.
+    VotesInOnePlace,
     /// The run of ids that a fold builds goes on to the journal's end, past the checkpoint.
     RunPastCheckpoint,
 }

@@ -7,9 +7,12 @@
 //! * Errors can be injected at any operation, room can run out in the middle of a write, bytes can rot.
 //! * Handles from before a crash are dead.
 //!
+//! To damage one record of a node's files, ask [`FaultyDisk::targets`] where they lie.
+//!
 //! Everything follows from the seed and the calls, so a run can be repeated byte for byte. The handle is shared:
 //! clones are the same disk.
 
+mod aim;
 mod copies;
 mod names;
 mod pages;
@@ -21,6 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::{Disk, DiskFile};
+pub use aim::{LogPlace, Target};
 use names::{Entry, Names};
 use pages::{Change, Pages};
 use rng::Rng;

@@ -34,6 +34,11 @@ impl Pages {
         self.seen.len()
     }
 
+    /// What readers see.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.seen
+    }
+
     pub(super) fn read(&self, offset: usize, buf: &mut [u8]) -> usize {
         let from = offset.min(self.seen.len());
         let read = buf.len().min(self.seen.len() - from);

@@ -1,12 +1,35 @@
-//! How records get into segments: encoded into one buffer, written with one write.
+//! How records get into segments: encoded into one buffer for each place, written with one write each.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use super::record::{self, HEADER, Header, Kind, Position, encode, padded, parts};
+use bytes::Bytes;
+
+use super::index::{Ballot, Held, Location};
+use super::record::{HEADER, Header, Kind, Position, Written, encode, padded, parts};
+use super::second::{ENTRY, Entry};
 use super::segment::{Segment, segment_path};
-use super::{LARGEST_BATCH, Log, LogRecord, PAGE, SEGMENT_HEAD, SPARES};
+use super::{LARGEST_BATCH, Log, LogRecord, PAGE, SEGMENT_FOOT, SEGMENT_HEAD, SPARES};
 use crate::{Disk, LogError, StorageError};
+
+/// A record that has no place yet.
+pub(super) struct Draft {
+    pub(super) kind: Kind,
+    pub(super) slot: u64,
+    pub(super) ballot: Ballot,
+    pub(super) batch: Bytes,
+}
+
+impl Draft {
+    fn of(record: &LogRecord) -> Draft {
+        let (kind, slot, ballot, batch) = parts(record);
+        Draft { kind, slot, ballot, batch }
+    }
+
+    fn size(&self) -> u64 {
+        padded(self.batch.len() as u64)
+    }
+}
 
 impl<D: Disk> Log<D> {
     pub(super) fn still_open(&self) -> Result<(), LogError> {
@@ -23,8 +46,9 @@ impl<D: Disk> Log<D> {
     }
 
     pub(super) fn all_fit(&self, records: &[LogRecord]) -> Result<(), LogError> {
-        let limit = LARGEST_BATCH.min(self.options.segment_bytes - SEGMENT_HEAD - HEADER as u64);
-        let largest = records.iter().map(|record| parts(record).4.len() as u64).max().unwrap_or(0);
+        let page = self.options.segment_bytes - self.options.segment_bytes % PAGE;
+        let limit = LARGEST_BATCH.min(page - SEGMENT_FOOT - SEGMENT_HEAD - HEADER as u64);
+        let largest = records.iter().map(|record| parts(record).3.len() as u64).max().unwrap_or(0);
         if largest > limit {
             return Err(StorageError::TooLarge { path: self.dir.clone(), bytes: largest, limit });
         }
@@ -32,19 +56,31 @@ impl<D: Disk> Log<D> {
     }
 
     pub(super) fn write_records(&mut self, records: &[LogRecord]) -> Result<(), LogError> {
-        let total: u64 = records.iter().map(|record| padded(parts(record).4.len() as u64)).sum();
-        if total > self.room() && total <= self.options.segment_bytes - SEGMENT_HEAD {
+        let drafts: Vec<Draft> = records.iter().map(Draft::of).collect();
+        self.write_all(&drafts)
+    }
+
+    pub(super) fn write_all(&mut self, drafts: &[Draft]) -> Result<(), LogError> {
+        let total: u64 = drafts.iter().map(Draft::size).sum();
+        let entries = (drafts.len() * ENTRY) as u64;
+        let in_one = self.options.segment_bytes.saturating_sub(SEGMENT_HEAD + SEGMENT_FOOT + PAGE);
+        if !self.has_room(drafts.len(), total) && total + entries <= in_one {
             self.begin_segment()?;
         }
-        for record in records {
-            let (kind, slot, round, node, batch) = parts(record);
-            if padded(batch.len() as u64) > self.room() {
-                self.flush()?;
-                self.begin_segment()?;
-            }
-            self.encode_next(kind, slot, (round, node), batch);
+        for draft in drafts {
+            self.make_room(1, draft.size())?;
+            self.encode_next(draft.kind, draft.slot, draft.ballot, &draft.batch);
         }
         self.flush()
+    }
+
+    /// Begins a segment if so many records of so many bytes have no room in the last one.
+    pub(super) fn make_room(&mut self, records: usize, bytes: u64) -> Result<(), LogError> {
+        if self.has_room(records, bytes) {
+            return Ok(());
+        }
+        self.flush()?;
+        self.begin_segment()
     }
 
     /// Takes a spare, or prepares one now, and begins it with what the segments before it may take along.
@@ -63,16 +99,25 @@ impl<D: Disk> Log<D> {
         self.encode_next(Kind::Promised, 0, self.promised, &[]);
         self.encode_next(Kind::Chosen, self.chosen, (0, 0), &[]);
         self.encode_next(Kind::Trimmed, self.trimmed_below, (0, 0), &[]);
+        if !self.votes {
+            self.encode_next(Kind::Voteless, 0, (0, 0), &[]);
+        }
         Ok(())
     }
 
     pub(super) fn encode_next(&mut self, kind: Kind, slot: u64, (round, node): (u64, u16), batch: &[u8]) {
-        let offset = self.next_offset();
+        let (offset, low) = (self.next_offset(), self.next_low());
         if self.buffer.is_empty() {
             self.buffer_at = offset;
         }
+        let digest = match kind {
+            Kind::Accepted | Kind::Learned => *blake3::hash(batch).as_bytes(),
+            Kind::Voted => batch.try_into().expect("what stands for a batch is its digest"),
+            _ => [0; 32],
+        };
         let header = Header {
             kind,
+            written: self.places(),
             node,
             len: u32::try_from(batch.len()).expect("a batch is at most 8 MiB"),
             epoch: self.epoch,
@@ -84,28 +129,50 @@ impl<D: Disk> Log<D> {
         let number = self.end.segment;
         let segment = self.segments.get_mut(&number).expect("the last segment is always open");
         encode(&header, batch, &segment.seal, offset, &mut self.buffer);
+        let place = offset as u32;
+        if header.written == Written::Twice {
+            segment.low = low - ENTRY as u64;
+            self.entries.push(Entry { header, place, digest }.encode(&segment.seal, segment.low));
+        }
         let end = u32::try_from(offset + header.size()).expect("a segment is at most 2 GiB");
         (self.end.offset, self.previous_end, segment.end) = (end, end, end);
-        self.remember(&header, Position { segment: number, offset: offset as u32 });
+        let at = Position { segment: number, offset: place };
+        let batch = (kind != Kind::Voted).then_some(Location { at, len: header.len });
+        self.remember(&header, Held { at, batch, digest: Some(digest) });
     }
 
-    /// Writes what was encoded.
+    /// Writes what was encoded, in both places.
     pub(super) fn flush(&mut self) -> Result<(), LogError> {
         if self.buffer.is_empty() {
             return Ok(());
         }
-        self.segments[&self.end.segment].write(self.buffer_at, &self.buffer)?;
+        let segment = &self.segments[&self.end.segment];
+        segment.write(self.buffer_at, &self.buffer)?;
+        if !self.entries.is_empty() {
+            // They grow downwards.
+            self.entries.reverse();
+            segment.write(segment.low, self.entries.as_flattened())?;
+        }
         self.unsynced_segments.insert(self.end.segment);
         self.buffer.clear();
+        self.entries.clear();
         Ok(())
     }
 
-    /// Bytes left in the last segment.
-    pub(super) fn room(&self) -> u64 {
-        match self.segments.get(&self.end.segment) {
-            Some(segment) => segment.capacity.saturating_sub(self.next_offset()),
-            None => 0,
+    /// Whether the last segment takes so many more records of so many bytes. The two places never share a page.
+    fn has_room(&self, records: usize, bytes: u64) -> bool {
+        let end = (self.next_offset() + bytes).next_multiple_of(PAGE);
+        let entries = (records * ENTRY) as u64;
+        self.segments.contains_key(&self.end.segment) && end + entries.next_multiple_of(PAGE) <= self.next_low()
+    }
+
+    #[cfg_attr(not(feature = "controls"), expect(clippy::unused_self, reason = "a control switches the second off"))]
+    fn places(&self) -> Written {
+        #[cfg(feature = "controls")]
+        if self.control == Some(crate::Control::VotesInOnePlace) {
+            return Written::Once;
         }
+        Written::Twice
     }
 
     pub(super) fn give_up(&mut self, number: u64) -> Result<(), LogError> {
@@ -140,19 +207,26 @@ impl<D: Disk> Log<D> {
         if self.synced == self.end { end.next_multiple_of(PAGE) } else { end }
     }
 
-    fn remember(&mut self, header: &record::Header, at: Position) {
-        self.index.note(header, at);
+    /// Below which the next entry goes: right below the last one, or on a fresh page if that one is on the disk.
+    fn next_low(&self) -> u64 {
+        let low = self.segments.get(&self.end.segment).map_or(0, |segment| segment.low);
+        if self.synced == self.end { low - low % PAGE } else { low }
+    }
+
+    fn remember(&mut self, header: &Header, held: Held) {
+        self.index.note(header, held);
         let ballot = (header.round, header.node);
         match header.kind {
             Kind::Promised => self.promised = self.promised.max(ballot),
-            Kind::Accepted => {
+            Kind::Accepted | Kind::Voted => {
                 self.promised = self.promised.max(ballot);
                 self.note_slot(header.slot);
             }
             Kind::Learned => self.note_slot(header.slot),
             Kind::Chosen => self.chosen = self.chosen.max(header.slot),
             Kind::Trimmed => self.trimmed_below = self.trimmed_below.max(header.slot),
-            Kind::Head | Kind::Opened => {}
+            // Written only by an opening, which has already done what they say.
+            Kind::Head | Kind::Opened | Kind::Lowered | Kind::Voteless | Kind::Restated => {}
         }
     }
 

@@ -1,9 +1,11 @@
 //! Where in the log the batch of each slot lies.
 //!
-//! A learned batch counts before an accepted one whatever the order of their records: it is known to be chosen.
+//! A learned batch counts before an accepted one whatever the order of their records: it is known to be chosen. Where it
+//! has rotted, an accepted batch stands in for it only if it is the same one.
 
 use std::collections::BTreeMap;
 
+use super::Digest;
 use super::record::{Header, Kind, Position};
 
 /// A whole record.
@@ -15,51 +17,96 @@ pub(super) struct Location {
 
 pub(super) type Ballot = (u64, u16);
 
+/// What is known of one record that holds, or held, a slot's batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Held {
+    pub(super) at: Position,
+    /// None if the batch is not whole.
+    pub(super) batch: Option<Location>,
+    /// None if only the batch itself can tell.
+    pub(super) digest: Option<Digest>,
+}
+
 #[derive(Debug, Default, Clone, Copy)]
 struct SlotRecords {
-    accepted: Option<(Ballot, Location)>,
-    learned: Option<Location>,
+    accepted: Option<(Ballot, Held)>,
+    learned: Option<Held>,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Index {
     slots: BTreeMap<u64, SlotRecords>,
+    /// A record before this of which nothing is known could have said that something else was learned than was accepted
+    /// before it.
+    doubt_before: Option<Position>,
 }
 
 impl Index {
-    pub(super) fn note(&mut self, header: &Header, at: Position) {
-        let location = Location { at, len: header.len };
-        match header.kind {
-            Kind::Accepted => {
-                self.slots.entry(header.slot).or_default().accepted = Some(((header.round, header.node), location));
+    pub(super) fn note(&mut self, header: &Header, held: Held) {
+        if header.kind.has_slot() {
+            let records = self.slots.entry(header.slot).or_default();
+            if header.kind == Kind::Learned {
+                records.learned = Some(held);
+            } else {
+                records.accepted = Some(((header.round, header.node), held));
             }
-            Kind::Learned => self.slots.entry(header.slot).or_default().learned = Some(location),
-            Kind::Head | Kind::Opened | Kind::Promised | Kind::Chosen | Kind::Trimmed => {}
         }
     }
 
-    /// The batch to apply in a slot that is chosen.
+    /// Nothing is known of a record at this place.
+    pub(super) fn doubt(&mut self, before: Position) {
+        self.doubt_before = self.doubt_before.max(Some(before));
+    }
+
+    /// The batch to apply in a slot that is chosen, if it is whole and surely the chosen one.
     pub(super) fn chosen(&self, slot: u64) -> Option<Location> {
         let records = self.slots.get(&slot)?;
-        records.learned.or(records.accepted.map(|(_, location)| location))
+        let accepted = records.accepted.map(|(_, held)| held);
+        match records.learned {
+            Some(learned) => learned.batch.or_else(|| {
+                let same = |held: &Held| held.digest.is_some() && held.digest == learned.digest;
+                accepted.filter(same)?.batch
+            }),
+            None => accepted.filter(|held| self.doubt_before.is_none_or(|place| held.at > place))?.batch,
+        }
     }
 
-    pub(super) fn accepted_above(&self, slot: u64) -> impl Iterator<Item = (u64, Ballot, Location)> + '_ {
+    pub(super) fn accepted_above(&self, slot: u64) -> impl Iterator<Item = (u64, Ballot, Held)> + '_ {
         self.slots
             .range(slot + 1..)
-            .filter_map(|(slot, records)| records.accepted.map(|(ballot, location)| (*slot, ballot, location)))
+            .filter_map(|(slot, records)| records.accepted.map(|(ballot, held)| (*slot, ballot, held)))
     }
 
-    /// The oldest slot from which on all through `chosen` are held; `chosen + 1` if there is none.
+    /// The highest slot of which any record is known; 0 if none.
+    pub(super) fn highest(&self) -> u64 {
+        self.slots.last_key_value().map_or(0, |(slot, _)| *slot)
+    }
+
+    /// The oldest slot from which on all through `chosen` can be read; `chosen + 1` if there is none.
     pub(super) fn first_of_unbroken(&self, chosen: u64) -> u64 {
         let mut first = chosen + 1;
         for (slot, _) in self.slots.range(..=chosen).rev() {
-            if *slot + 1 != first {
+            if *slot + 1 != first || self.chosen(*slot).is_none() {
                 break;
             }
             first = *slot;
         }
         first
+    }
+
+    /// The oldest slot in this range that cannot be read.
+    pub(super) fn first_unreadable(&self, range: std::ops::RangeInclusive<u64>) -> Option<u64> {
+        let mut expected = *range.start();
+        if range.is_empty() {
+            return None;
+        }
+        for (slot, _) in self.slots.range(range.clone()) {
+            if *slot != expected || self.chosen(*slot).is_none() {
+                break;
+            }
+            expected = *slot + 1;
+        }
+        range.contains(&expected).then_some(expected)
     }
 
     /// Forgets the slots through this one.
@@ -69,11 +116,12 @@ impl Index {
 
     /// Forgets every record in segments before this one.
     pub(super) fn forget_before(&mut self, segment: u64) {
-        let gone = |location: &Location| location.at.segment < segment;
+        let gone = |held: &Held| held.at.segment < segment;
         self.slots.retain(|_, records| {
-            records.accepted = records.accepted.filter(|(_, location)| !gone(location));
-            records.learned = records.learned.filter(|location| !gone(location));
+            records.accepted = records.accepted.filter(|(_, held)| !gone(held));
+            records.learned = records.learned.filter(|held| !gone(held));
             records.accepted.is_some() || records.learned.is_some()
         });
+        self.doubt_before = self.doubt_before.filter(|place| place.segment >= segment);
     }
 }

@@ -5,30 +5,37 @@
 //! After one failed write or sync the log is closed to this process: what is on the disk is not known any more, and
 //! only reading it anew at the next start can tell.
 //!
+//! Every record stands in two places of its segment, megabytes apart and made durable by the same sync: as it is, and
+//! small, without its batch (`second.rs`). What an opening makes of damage to either is told in `recover.rs` and `open.rs`.
+//!
 //! It deliberately knows nothing of ballots' meaning: it keeps records, the newest for each slot, and the highest
 //! promise and chosen mark.
 
 mod append;
 mod index;
+mod open;
+mod places;
 mod record;
 mod recover;
+mod second;
 mod segment;
 mod unsynced;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
-use crate::directory::make_durable;
-use crate::{Disk, DiskFile, LogError, OpenError, Owner, Part, StorageError};
+use crate::{Disk, DiskFile, LogError, Owner, Part, StorageError};
 use index::{Ballot, Index, Location};
 use record::{HEADER, Kind, Position, whole_record};
-use segment::{Found, Segment, segment_path};
+use second::ENTRY;
+use segment::Segment;
 
+pub use open::LogFound;
+pub(crate) use places::records_in;
 pub use segment::{Spare, SpareJob};
 pub use unsynced::{LogRecord, Pending, Synced, Unsynced};
 
@@ -36,8 +43,10 @@ pub use unsynced::{LogRecord, Pending, Synced, Unsynced};
 const PAGE: u64 = 4096;
 /// No batch is larger; a frame from a peer that says so is refused before it comes here.
 const LARGEST_BATCH: u64 = 8 << 20;
-/// Head, promise, chosen mark and what was trimmed, at the beginning of a segment.
-const SEGMENT_HEAD: u64 = 4 * HEADER as u64;
+/// Head, promise, chosen mark, what was trimmed, and whether votes were lost, at the beginning of a segment.
+const SEGMENT_HEAD: u64 = 5 * HEADER as u64;
+/// The same in the second place, and a record's own entry, take no more than this.
+const SEGMENT_FOOT: u64 = PAGE;
 /// Trimmed segments beyond this many spares are removed.
 const SPARES: usize = 2;
 
@@ -82,6 +91,9 @@ pub struct LogRecovered {
     /// Through here every slot is chosen, and the log or the checkpoint has its batch. Lower than what was marked where a
     /// chosen batch beyond the checkpoint has rotted: it is to be learned again.
     pub chosen: u64,
+    /// The highest slot that the log knows anything of, chosen or accepted, its batch whole or not: what tells a node that
+    /// holds less than its peers remember from one whose batches have rotted.
+    pub held: u64,
     /// False if a promise or a vote may have been lost, now or in an earlier life: this node must not promise, vote,
     /// answer reads or stand any more.
     pub votes: bool,
@@ -107,6 +119,8 @@ pub struct Log<D: Disk> {
     promised: Ballot,
     chosen: u64,
     trimmed_below: u64,
+    /// No promise and no vote was ever lost.
+    votes: bool,
     first_slot: u64,
     epoch: u32,
     /// Where the last record ends.
@@ -120,58 +134,18 @@ pub struct Log<D: Disk> {
     buffer: Vec<u8>,
     /// Where in the last segment the buffer belongs.
     buffer_at: u64,
+    /// Entries for the second place, encoded, not yet written; the last record's first.
+    entries: Vec<[u8; ENTRY]>,
     /// Tells this opening of this log from all others in the process, for the proofs.
     id: u64,
     /// Groups appended so far.
     groups: u64,
     failed: Option<Arc<str>>,
+    #[cfg(feature = "controls")]
+    control: Option<crate::Control>,
 }
 
-static NEXT_LOG: AtomicU64 = AtomicU64::new(1);
-
 impl<D: Disk> Log<D> {
-    /// Opens the log in `dir/log`, where `dir` is the node's directory, or begins it.
-    ///
-    /// The last group is written and synced again before it counts: after a sync that failed, or a process that died
-    /// before it, the page cache may show bytes that the disk never got.
-    pub fn open(disk: D, dir: &Path, owner: Owner, options: LogOptions) -> Result<(Log<D>, LogRecovered), OpenError> {
-        assert!(options.segment_bytes >= 4 * PAGE && options.segment_bytes <= 1 << 31, "a segment is 16 KiB to 2 GiB");
-        let dir = dir.join("log");
-        make_durable(&disk, &dir)?;
-        let found = Found::in_dir(&disk, &dir)?;
-        let mut log = Log {
-            disk,
-            dir,
-            owner,
-            options,
-            segments: BTreeMap::new(),
-            spares: Vec::new(),
-            next_spare: found.next_spare,
-            spare_under_way: Arc::new(()),
-            index: Index::default(),
-            promised: (0, 0),
-            chosen: 0,
-            trimmed_below: 0,
-            first_slot: 1,
-            epoch: 0,
-            end: Position { segment: 0, offset: 0 },
-            synced: Position { segment: 0, offset: 0 },
-            unsynced_segments: BTreeSet::new(),
-            previous_end: 0,
-            buffer: Vec::new(),
-            buffer_at: 0,
-            id: NEXT_LOG.fetch_add(1, Ordering::Relaxed),
-            groups: 0,
-            failed: None,
-        };
-        log.sort_out_spares(&found)?;
-        let torn_bytes = if found.segments.is_empty() { 0 } else { log.recover(&found.segments)? };
-        log.begin_epoch()?;
-        log.first_slot = log.first_readable();
-        let recovered = log.recovered(torn_bytes)?;
-        Ok((log, recovered))
-    }
-
     /// Writes a group's records at once; what it holds waits in the answer for the proof of a sync.
     pub fn append<T>(&mut self, group: Unsynced<T>) -> Result<Pending<T>, LogError> {
         self.still_open()?;
@@ -247,9 +221,7 @@ impl<D: Disk> Log<D> {
     }
 
     fn note_installed(&mut self, through: u64) -> Result<(), LogError> {
-        if self.room() < 2 * HEADER as u64 {
-            self.begin_segment()?;
-        }
+        self.make_room(2, 2 * HEADER as u64)?;
         // Both in one group and the mark first: what was given up is never more than what is chosen.
         self.encode_next(Kind::Chosen, through, (0, 0), &[]);
         self.encode_next(Kind::Trimmed, through + 1, (0, 0), &[]);
@@ -294,9 +266,7 @@ impl<D: Disk> Log<D> {
     /// and would pass for the chosen one; so it is on the disk that the slots are given up, before they are. The same
     /// sync brings the heads of the later segments, which repeat promise and chosen mark, to the disk.
     fn drop_segments(&mut self, newest: u64, highest_slot: u64) -> Result<(), LogError> {
-        if self.room() < HEADER as u64 {
-            self.begin_segment()?;
-        }
+        self.make_room(1, HEADER as u64)?;
         self.encode_next(Kind::Trimmed, highest_slot + 1, (0, 0), &[]);
         self.flush()?;
         self.sync()?;
@@ -321,86 +291,6 @@ impl<D: Disk> Log<D> {
             bytes: self.options.segment_bytes,
             _under_way: self.spare_under_way.clone(),
         }
-    }
-
-    fn sort_out_spares(&mut self, found: &Found) -> Result<(), LogError> {
-        for path in &found.half_prepared {
-            self.remove(path)?;
-        }
-        for path in &found.spares {
-            let file = self.disk.open(path).map_err(StorageError::io("opening", path, None))?;
-            let len = file.len().map_err(StorageError::io("measuring", path, None))?;
-            if len == self.options.segment_bytes && self.spares.len() < SPARES {
-                self.spares.push(path.clone());
-            } else {
-                self.remove(path)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads the segments, drops a torn tail, and writes the last group again.
-    fn recover(&mut self, numbers: &[u64]) -> Result<u64, OpenError> {
-        let scan = recover::scan(&self.disk, &self.dir, self.owner, numbers)?;
-        self.segments = scan.segments.into_iter().collect();
-        (self.index, self.promised) = (scan.index, scan.promised);
-        (self.chosen, self.trimmed_below) = (scan.chosen, scan.trimmed_below);
-        (self.epoch, self.end, self.synced) = (scan.epoch, scan.end, scan.synced);
-        if self.segments.is_empty() {
-            // The very first segment was never finished: begin it again, under the same number.
-            self.end = Position { segment: 0, offset: 0 };
-        }
-        self.previous_end = self.end.offset;
-        // From the newest to the oldest, so that a crash in between leaves no gap in the numbers.
-        for &number in scan.dropped.iter().rev() {
-            let path = segment_path(&self.dir, number);
-            self.remove(&path)?;
-            self.sync_names()?;
-        }
-        self.write_last_group_again()?;
-        Ok(scan.torn_bytes)
-    }
-
-    fn write_last_group_again(&mut self) -> Result<(), LogError> {
-        for (&number, segment) in self.segments.range(self.synced.segment..) {
-            let from = if number == self.synced.segment { self.synced.offset } else { 0 };
-            let bytes = segment.read(u64::from(from), (segment.end - from) as usize)?;
-            if !bytes.is_empty() {
-                segment.write(u64::from(from), &bytes)?;
-            }
-            self.unsynced_segments.insert(number);
-        }
-        Ok(())
-    }
-
-    /// Nothing of a dropped tail may ever join what is written from now on: that is what the epoch is for, so it is
-    /// on the disk before anything else of this opening.
-    fn begin_epoch(&mut self) -> Result<(), LogError> {
-        self.epoch = self.epoch.checked_add(1).expect("a node is started fewer than four billion times");
-        if self.room() < HEADER as u64 {
-            self.begin_segment()?;
-        }
-        self.encode_next(Kind::Opened, 0, (0, 0), &[]);
-        self.flush()?;
-        self.sync()?;
-        Ok(())
-    }
-
-    fn recovered(&self, torn_bytes: u64) -> Result<LogRecovered, LogError> {
-        let mut accepted = Vec::new();
-        for (slot, ballot, location) in self.index.accepted_above(self.chosen) {
-            let batch = self.read_batch(location)?;
-            accepted.push((slot, ballot, *blake3::hash(&batch).as_bytes(), Some(batch)));
-        }
-        Ok(LogRecovered {
-            promised: self.promised,
-            accepted,
-            chosen: self.chosen,
-            votes: true,
-            rotten: Vec::new(),
-            first_slot: self.first_slot,
-            torn_bytes,
-        })
     }
 
     fn read_batch(&self, Location { at, len }: Location) -> Result<Bytes, LogError> {

@@ -1,4 +1,4 @@
-//! One record of the log as bytes: a header of 64 bytes, then the batch, padded to 64.
+//! One record of the log as bytes, in the first place: a header of 64 bytes, then the batch, padded to 64.
 //!
 //! ```text
 //!  0  sum of the header (8..64)        32  slot
@@ -10,18 +10,22 @@
 //! ```
 //!
 //! The header has a sum of its own, because a torn record whose header reached the disk still tells the truth about
-//! what was synced before it: that is what tells rot from a torn tail.
+//! what was synced before it: that is what tells rot from a torn tail. Version 2 has an entry in the second place
+//! (`second.rs`), version 1 has none.
 //! The end of the record before makes the chain gapless although a group begins at a fresh page. The epoch rises each
 //! time the log is opened, so that records of a torn tail can never join what is written in their place later.
 
 use bytes::Bytes;
 
 use super::LogRecord;
+use super::index::Ballot;
 use crate::checksum::Seal;
 
 pub(super) const HEADER: usize = 64;
 const MAGIC: &[u8; 4] = b"RLog";
-const VERSION: u8 = 1;
+/// Written before there was a second place; still read.
+const VERSION_ONCE: u8 = 1;
+const VERSION_TWICE: u8 = 2;
 
 /// A place in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,11 +48,34 @@ pub(super) enum Kind {
     Chosen = 6,
     /// Slots below this one were given up: what the log still holds of them is not all that it held.
     Trimmed = 7,
+    /// A vote without its batch, which has rotted: what stands where a batch would is its digest.
+    Voted = 8,
+    /// After damage: only slots through this one count as chosen, whatever was marked before.
+    Lowered = 9,
+    /// A promise or a vote was lost for good.
+    Voteless = 10,
+    /// After damage: all that binds this node stands between the last `Lowered` and here, or behind.
+    Restated = 11,
+}
+
+impl Kind {
+    /// Whether a slot's batch, or what is left of it, lies behind the header.
+    pub(super) fn has_slot(self) -> bool {
+        matches!(self, Kind::Accepted | Kind::Learned | Kind::Voted)
+    }
+}
+
+/// Whether a record is also in the second place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Written {
+    Once,
+    Twice,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) kind: Kind,
+    pub(super) written: Written,
     pub(super) node: u16,
     pub(super) len: u32,
     pub(super) epoch: u32,
@@ -71,13 +98,13 @@ pub(super) fn padded(batch_len: u64) -> u64 {
     HEADER as u64 + batch_len.next_multiple_of(HEADER as u64)
 }
 
-/// Kind, slot, round, node and batch of a record.
-pub(super) fn parts(record: &LogRecord) -> (Kind, u64, u64, u16, &[u8]) {
+/// Kind, slot, ballot and batch of a record.
+pub(super) fn parts(record: &LogRecord) -> (Kind, u64, Ballot, Bytes) {
     match record {
-        LogRecord::Promised { round, node } => (Kind::Promised, 0, *round, *node, &[]),
-        LogRecord::Accepted { slot, round, node, batch } => (Kind::Accepted, *slot, *round, *node, batch),
-        LogRecord::Learned { slot, batch } => (Kind::Learned, *slot, 0, 0, batch),
-        LogRecord::Chosen { through } => (Kind::Chosen, *through, 0, 0, &[]),
+        LogRecord::Promised { round, node } => (Kind::Promised, 0, (*round, *node), Bytes::new()),
+        LogRecord::Accepted { slot, round, node, batch } => (Kind::Accepted, *slot, (*round, *node), batch.clone()),
+        LogRecord::Learned { slot, batch } => (Kind::Learned, *slot, (0, 0), batch.clone()),
+        LogRecord::Chosen { through } => (Kind::Chosen, *through, (0, 0), Bytes::new()),
     }
 }
 
@@ -91,7 +118,10 @@ pub(super) fn encode(header: &Header, batch: &[u8], seal: &Seal, offset: u64, ou
     head[8..16].copy_from_slice(&batch_sum(seal, offset, batch).to_le_bytes());
     head[16..20].copy_from_slice(MAGIC);
     head[20] = header.kind as u8;
-    head[21] = VERSION;
+    head[21] = match header.written {
+        Written::Once => VERSION_ONCE,
+        Written::Twice => VERSION_TWICE,
+    };
     head[22..24].copy_from_slice(&header.node.to_le_bytes());
     head[24..28].copy_from_slice(&header.len.to_le_bytes());
     head[28..32].copy_from_slice(&header.epoch.to_le_bytes());
@@ -108,11 +138,16 @@ pub(super) fn encode(header: &Header, batch: &[u8], seal: &Seal, offset: u64, ou
 pub(super) fn header_at(bytes: &[u8], seal: &Seal, offset: u64) -> Option<Header> {
     let head = bytes.get(..HEADER)?;
     // Cheap before dear: most places that are looked at hold no record.
-    if &head[16..20] != MAGIC || head[21] != VERSION || seal.sum(offset, &head[8..]) != u64_at(head, 0) {
+    if &head[16..20] != MAGIC || seal.sum(offset, &head[8..]) != u64_at(head, 0) {
         return None;
     }
     Some(Header {
         kind: kind_of(head[20])?,
+        written: match head[21] {
+            VERSION_ONCE => Written::Once,
+            VERSION_TWICE => Written::Twice,
+            _ => return None,
+        },
         node: u16::from_le_bytes([head[22], head[23]]),
         len: u32_at(head, 24),
         epoch: u32_at(head, 28),
@@ -141,16 +176,28 @@ fn batch_sum(seal: &Seal, offset: u64, batch: &[u8]) -> u64 {
     seal.sum(offset + HEADER as u64, batch)
 }
 
-fn kind_of(number: u8) -> Option<Kind> {
-    let kinds = [Kind::Head, Kind::Opened, Kind::Promised, Kind::Accepted, Kind::Learned, Kind::Chosen, Kind::Trimmed];
-    kinds.into_iter().find(|kind| *kind as u8 == number)
+pub(super) fn kind_of(number: u8) -> Option<Kind> {
+    const KINDS: [Kind; 11] = [
+        Kind::Head,
+        Kind::Opened,
+        Kind::Promised,
+        Kind::Accepted,
+        Kind::Learned,
+        Kind::Chosen,
+        Kind::Trimmed,
+        Kind::Voted,
+        Kind::Lowered,
+        Kind::Voteless,
+        Kind::Restated,
+    ];
+    KINDS.into_iter().find(|kind| *kind as u8 == number)
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
+pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes were taken"))
 }
 
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
+pub(super) fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes were taken"))
 }
 
@@ -163,6 +210,7 @@ mod tests {
     fn sample() -> (Header, Seal) {
         let header = Header {
             kind: Kind::Accepted,
+            written: Written::Twice,
             node: 3,
             len: 100,
             epoch: 9,

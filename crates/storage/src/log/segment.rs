@@ -11,6 +11,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::PAGE;
 use crate::checksum::{FileKind, Seal};
 use crate::{Disk, DiskFile, LogError, Owner, StorageError};
 
@@ -20,6 +21,8 @@ pub(super) struct Segment<D: Disk> {
     pub(super) path: PathBuf,
     pub(super) seal: Seal,
     pub(super) capacity: u64,
+    /// Where the lowest entry of the second place begins.
+    pub(super) low: u64,
     /// Where its last record ends.
     pub(super) end: u32,
     /// The highest slot of which it holds a batch; 0 if none.
@@ -36,7 +39,8 @@ impl<D: Disk> Segment<D> {
         let file = disk.open(&path).map_err(StorageError::io("opening", &path, None))?;
         let capacity = file.len().map_err(StorageError::io("measuring", &path, None))?;
         let seal = Seal::new(owner, FileKind::Log, number);
-        Ok(Segment { file: Arc::new(file), path, seal, capacity, end: 0, highest_slot: 0 })
+        let low = capacity - capacity % PAGE;
+        Ok(Segment { file: Arc::new(file), path, seal, capacity, low, end: 0, highest_slot: 0 })
     }
 
     pub(super) fn read(&self, offset: u64, len: usize) -> Result<Vec<u8>, LogError> {

@@ -3,7 +3,7 @@
 //! It is replaced in one step: the new one is written beside it, synced, given its name, and the name synced. So after
 //! a crash either the old checkpoint with the old runs counts or the new with the new, never one of each.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::writer::FileWriter;
 use crate::checksum::{FileKind, Seal};
@@ -33,12 +33,16 @@ pub(super) struct Manifest {
     pub(super) runs: Vec<Listed>,
 }
 
+pub(super) fn manifest_path(store_dir: &Path) -> PathBuf {
+    store_dir.join(NAME)
+}
+
 impl Manifest {
     pub(super) const FIRST: Manifest =
         Manifest { mark: JournalMark::START, next_file: 1, table: None, runs: Vec::new() };
 
     pub(super) fn load<D: Disk>(disk: &D, dir: &Path, owner: Owner) -> Result<Manifest, OpenError> {
-        let path = dir.join(NAME);
+        let path = manifest_path(dir);
         if !disk.exists(&path).map_err(StorageError::io("looking for", &path, None))? {
             return Ok(Manifest::FIRST);
         }

@@ -11,6 +11,7 @@ mod changes;
 mod filter;
 mod fold;
 mod manifest;
+mod rebuild;
 mod run;
 mod table;
 mod writer;
@@ -67,10 +68,9 @@ impl<D: Disk> Store<D> {
     /// Opens the checkpoint in `dir/store` and the runs in `dir/ids`, where `dir` is the node's directory, or begins
     /// with an empty one. Files that an unfinished fold left are removed.
     pub fn open(disk: D, dir: &Path, owner: Owner) -> Result<Store<D>, OpenError> {
-        let (store_dir, ids_dir) = (dir.join("store"), dir.join("ids"));
-        make_durable(&disk, &store_dir)?;
-        make_durable(&disk, &ids_dir)?;
-        let place = Place { disk, store_dir, ids_dir, owner, failed: Arc::default() };
+        let place = Place::of(disk, dir, owner);
+        make_durable(&place.disk, &place.store_dir)?;
+        make_durable(&place.disk, &place.ids_dir)?;
         // The name may be that of a switch whose last sync failed or never ran: it must be on the disk before it counts.
         place.sync_names()?;
         let manifest = Manifest::load(&place.disk, &place.store_dir, owner)?;
@@ -124,6 +124,10 @@ impl<D: Disk> Store<D> {
     /// Prepares the next version: this one and what the journal says from its mark to `to`.
     /// One job at a time; its result goes to [`Store::install`] before the next one is made.
     pub fn fold<F: FoldRules>(&self, journal: JournalReader<D>, to: JournalMark, _rules: F) -> FoldJob<D> {
+        self.job::<F>(journal, to)
+    }
+
+    fn job<F: FoldRules>(&self, journal: JournalReader<D>, to: JournalMark) -> FoldJob<D> {
         assert!(to.places >= self.mark().places && to.slot >= self.mark().slot, "a checkpoint only goes forward");
         FoldJob {
             place: self.place.clone(),
@@ -177,6 +181,10 @@ impl<D: Disk> Version<D> {
 }
 
 impl<D: Disk> Place<D> {
+    fn of(disk: D, dir: &Path, owner: Owner) -> Place<D> {
+        Place { disk, store_dir: dir.join("store"), ids_dir: dir.join("ids"), owner, failed: Arc::default() }
+    }
+
     fn sync_names(&self) -> Result<(), StorageError> {
         for dir in [&self.store_dir, &self.ids_dir] {
             self.disk.sync_dir(dir).map_err(StorageError::io("syncing the names in", dir, None))?;

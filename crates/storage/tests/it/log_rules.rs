@@ -120,8 +120,8 @@ fn a_torn_tail_is_dropped_and_reported() {
 }
 
 #[test]
-fn a_bad_record_before_a_later_group_is_rot() {
-    for what in [0, 1500] {
+fn a_bad_record_before_a_later_group_is_rot_and_its_vote_stands() {
+    for (what, text) in [(0, "known only from its second place"), (1500, "the batch of the record there")] {
         let disk = FaultyDisk::new(1);
         let mut log = fresh(&disk);
         append(&mut log, vec![accepted(1, 3000)]);
@@ -131,11 +131,18 @@ fn a_bad_record_before_a_later_group_is_rot() {
         drop(log);
         let batch = batch_offset(&disk, 1, 3000);
         disk.flip(Path::new("alpha/2/log/000001"), batch - 64 + what);
-        let error = open(&disk).expect_err("this is rot");
-        assert!(error.is_rot());
-        let text = error.to_string();
-        assert!(text.starts_with("alpha/2/log/000001 at "), "{text}");
-        assert!(text.contains("is damaged: the record there is not whole"), "{text}");
+        let (_, recovered) = open(&disk).expect("nothing is lost");
+        assert!(recovered.votes);
+        let [rot] = &recovered.rotten[..] else { panic!("{:?}", recovered.rotten) };
+        assert_eq!((rot.file.as_path(), rot.offset), (Path::new("alpha/2/log/000001"), batch - 64));
+        assert_eq!(rot.slot, Some(1));
+        assert!(rot.what.contains(text), "{}", rot.what);
+        let digest = *blake3::hash(&[1; 3000]).as_bytes();
+        assert_eq!(recovered.accepted[0], (1, (1, 1), digest, None), "a peer has the batch");
+        assert!(recovered.accepted[1].3.is_some());
+        let (_, again) = open(&disk).expect("it opens");
+        assert!(again.rotten.is_empty(), "it was dealt with: {:?}", again.rotten);
+        assert_eq!(again.accepted, recovered.accepted);
     }
 }
 
@@ -149,11 +156,13 @@ fn rot_in_the_last_segment_but_one_is_rot() {
     }
     let batch = batch_offset(&disk, 1, 16 << 10);
     disk.flip(Path::new("alpha/2/log/000001"), batch);
-    assert!(open(&disk).expect_err("this is rot").is_rot());
+    let (_, recovered) = open(&disk).expect("nothing is lost");
+    assert_eq!(recovered.rotten.len(), 1);
+    assert_eq!((recovered.votes, recovered.accepted.len()), (true, 10));
 }
 
 #[test]
-fn a_missing_segment_is_rot() {
+fn a_missing_segment_may_have_held_votes() {
     use storage::Disk;
     let disk = FaultyDisk::new(1);
     let mut log = fresh(&disk);
@@ -162,8 +171,10 @@ fn a_missing_segment_is_rot() {
         sync(&mut log);
     }
     disk.remove(Path::new("alpha/2/log/000002")).expect("it is there");
-    let error = open(&disk).expect_err("a gap in the numbers is no log");
-    assert_eq!(error.to_string(), "alpha/2/log/000002 at 0 is damaged: it is missing, and later ones are not");
+    for _ in 0..2 {
+        let (_, recovered) = open(&disk).expect("the node goes on learning");
+        assert!(!recovered.votes, "for good");
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod identity_and_lock;
 mod journal_rules;
 mod journal_transfer;
 mod log_crash;
+mod log_rot;
 mod log_rules;
 mod node;
 mod real_disk;
