@@ -147,11 +147,17 @@ impl<D: Disk> Log<D> {
             return Ok(());
         }
         let segment = &self.segments[&self.end.segment];
+        // Up to the end of the page, and down to the beginning of one: what is there holds nothing yet, and a page that
+        // is written as a whole need not be read first if the page cache has lost it.
+        let end = self.buffer_at + self.buffer.len() as u64;
+        self.buffer.resize((end.next_multiple_of(PAGE) - self.buffer_at) as usize, 0);
         segment.write(self.buffer_at, &self.buffer)?;
         if !self.entries.is_empty() {
-            // They grow downwards.
-            self.entries.reverse();
-            segment.write(segment.low, self.entries.as_flattened())?;
+            let from = segment.low - segment.low % PAGE;
+            self.buffer.clear();
+            self.buffer.resize((segment.low - from) as usize, 0);
+            self.buffer.extend(self.entries.iter().rev().flatten());
+            segment.write(from, &self.buffer)?;
         }
         self.unsynced_segments.insert(self.end.segment);
         self.buffer.clear();
