@@ -85,9 +85,10 @@ pub fn open<S: StateMachine, D: Disk>(
     start: Start,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Opened<S, D>, RecoverError> {
-    let (log, recovered) = Log::open(disk.clone(), dir, start.owner, start.log)?;
+    let found = Log::find(disk.clone(), dir, start.owner, start.log)?;
     let mut applier = Applier::open(disk, dir, start.owner, machine, start.founders, start.applier)?;
     let checkpoint = applier.applied().get();
+    let (log, recovered) = found.open(checkpoint)?;
     // A checkpoint is written only after the log's marks through it are synced; so the other way round, one of the two
     // was put back or lost.
     let chosen = recovered.chosen;
@@ -113,7 +114,7 @@ pub fn open<S: StateMachine, D: Disk>(
         promised: Ballot { round, node },
         accepted,
         chosen: Slot::new(chosen),
-        held: Slot::ZERO,
+        held: Slot::new(recovered.held),
         votes: recovered.votes,
     };
     let mut paxos = Paxos::new(start.paxos, recovered_paxos, start.now);

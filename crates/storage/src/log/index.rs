@@ -27,6 +27,14 @@ pub(super) struct Held {
     pub(super) digest: Option<Digest>,
 }
 
+impl Held {
+    /// What is written anew after damage may be torn itself: an older copy of the same batch is as good.
+    fn or_batch_of(self, older: Option<Held>) -> Held {
+        let same = |older: &Held| older.digest.is_some() && older.digest == self.digest;
+        Held { batch: self.batch.or(older.filter(same).and_then(|older| older.batch)), ..self }
+    }
+}
+
 #[derive(Debug, Default, Clone, Copy)]
 struct SlotRecords {
     accepted: Option<(Ballot, Held)>,
@@ -45,10 +53,12 @@ impl Index {
     pub(super) fn note(&mut self, header: &Header, held: Held) {
         if header.kind.has_slot() {
             let records = self.slots.entry(header.slot).or_default();
+            let ballot = (header.round, header.node);
             if header.kind == Kind::Learned {
-                records.learned = Some(held);
+                records.learned = Some(held.or_batch_of(records.learned));
             } else {
-                records.accepted = Some(((header.round, header.node), held));
+                let same = records.accepted.filter(|(before, _)| *before == ballot).map(|(_, held)| held);
+                records.accepted = Some((ballot, held.or_batch_of(same)));
             }
         }
     }
@@ -116,10 +126,13 @@ impl Index {
 
     /// Forgets every record in segments before this one.
     pub(super) fn forget_before(&mut self, segment: u64) {
-        let gone = |held: &Held| held.at.segment < segment;
+        let what_stays = |held: Held| {
+            let batch = held.batch.filter(|location| location.at.segment >= segment);
+            (held.at.segment >= segment).then_some(Held { batch, ..held })
+        };
         self.slots.retain(|_, records| {
-            records.accepted = records.accepted.filter(|(_, held)| !gone(held));
-            records.learned = records.learned.filter(|held| !gone(held));
+            records.accepted = records.accepted.and_then(|(ballot, held)| Some((ballot, what_stays(held)?)));
+            records.learned = records.learned.and_then(what_stays);
             records.accepted.is_some() || records.learned.is_some()
         });
         self.doubt_before = self.doubt_before.filter(|place| place.segment >= segment);

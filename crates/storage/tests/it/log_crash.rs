@@ -15,12 +15,15 @@ const DIR: &str = "alpha/2";
 /// Small, so that a short run goes through many segments.
 const OPTIONS: LogOptions = LogOptions { segment_bytes: 32 << 10 };
 
+/// Ballot and batch.
+type Vote = ((u64, u16), Bytes);
+
 /// What a log should say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Model {
     promised: (u64, u16),
     chosen: u64,
-    accepted: BTreeMap<u64, ((u64, u16), Bytes)>,
+    accepted: BTreeMap<u64, Vote>,
     learned: BTreeMap<u64, Bytes>,
 }
 
@@ -50,7 +53,7 @@ impl Model {
         let expected = self.accepted.range(recovered.chosen + 1..);
         let may_lack =
             |slot: &u64| without_batch.contains(slot) || proven.accepted.get(slot) != self.accepted.get(slot);
-        let same = |((slot, (ballot, batch)), vote): ((&u64, &((u64, u16), Bytes)), &LogVote)| {
+        let same = |((slot, (ballot, batch)), vote): ((&u64, &Vote), &LogVote)| {
             let digest = *blake3::hash(batch).as_bytes();
             let whole = vote.3.as_ref().map_or(may_lack(slot), |found| found == batch);
             (*slot, *ballot, digest) == (vote.0, vote.1, vote.2) && whole

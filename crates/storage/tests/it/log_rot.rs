@@ -276,7 +276,8 @@ mod old_format {
         let sum =
             |offset: u64, bytes: &[u8]| xxh3_64_with_seed(bytes, seed ^ offset.wrapping_mul(0x9E37_79B9_7F4A_7C15));
         // Kind, slot, (round, node), batch, as they were numbered.
-        let records: [(u8, u64, (u64, u16), &[u8]); 9] = [
+        type Record = (u8, u64, (u64, u16), &'static [u8]);
+        let records: [Record; 9] = [
             (1, 0, (0, 0), b""),
             (3, 0, (0, 0), b""),
             (6, 0, (0, 0), b""),
