@@ -38,18 +38,21 @@ impl Paxos {
     }
 
     /// State made elsewhere is in place here and durable: everything through `through` is chosen and applied, and slots
-    /// belong to `epochs` from there on. Nothing happens if this node has come that far by itself.
+    /// belong to `epochs` from there on; changes chosen above it are told after this. Nothing happens if this node has
+    /// applied as much by itself.
     pub fn install(&mut self, now: Now, through: Slot, epochs: Vec<(Slot, Membership)>, fx: &mut Effects) {
         self.enter(now);
         if through > self.acceptor.floor() {
             // What is in flight below may have been decided by others, so the marks of this ballot could be untrue.
             self.give_up(fx);
             self.acceptor.jump(through);
+            self.learner.note_progress(self.now);
+        }
+        if through > self.learner.applied {
             self.members.replace(epochs);
             self.was_member |= self.members.epochs().iter().any(|(_, known)| known.contains(self.members.me()));
             self.peers.follow(&self.members);
             self.learner.applied = through;
-            self.learner.note_progress(self.now);
             self.mark_chosen(fx);
         }
         self.settle(fx);

@@ -302,6 +302,11 @@ impl Paxos {
         self.kept.accepted = self.kept.accepted.max(slot);
     }
 
+    /// Everything through this slot is chosen, as far as this node knows.
+    pub fn floor(&self) -> Slot {
+        self.acceptor.floor()
+    }
+
     /// The last slot of this node's durable checkpoint.
     pub fn checkpoint(&self) -> Slot {
         self.checkpoint

@@ -178,8 +178,10 @@ impl Paxos {
         !self.election.resigned && !self.clock.is_off()
     }
 
+    /// A node that has yet to apply more than it could propose, because it receives its state, would only be in the way.
     pub(crate) fn may_stand(&self) -> bool {
-        self.may_lead() && self.may_vote() && self.is_voter()
+        let keeps_up = self.learner.applied.plus(self.config.alpha) >= self.acceptor.floor();
+        self.may_lead() && self.may_vote() && self.is_voter() && keeps_up
     }
 
     pub(crate) fn compare_clocks(&mut self, fx: &mut Effects) {

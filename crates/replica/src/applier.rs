@@ -22,7 +22,7 @@ use hashbrown::HashMap;
 use paxos::{Batch, Slot};
 use std::collections::VecDeque;
 use std::marker::PhantomData;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use storage::{
     Disk, FoldJob, FoldRules, Folded, Journal, JournalMark, JournalReader, JournalRecord, OpenError, Owner,
     StorageError, Store,
@@ -89,6 +89,7 @@ pub enum ApplyError {
 
 /// A state machine, its journal, its ids and its checkpoint. See the module's picture.
 pub struct Applier<S, D: Disk> {
+    dir: PathBuf,
     machine: S,
     journal: Journal<D>,
     store: Store<D>,
@@ -109,6 +110,8 @@ pub struct Applier<S, D: Disk> {
     checked: Option<(Slot, [u8; 32])>,
     /// Not while the log is replayed: nobody compares what was long ago.
     compares: bool,
+    /// The journal grows by what another node sends; what the machine knows is behind it.
+    receiving: bool,
     #[cfg(feature = "controls")]
     control: Option<Control>,
 }
@@ -135,25 +138,48 @@ impl<S: StateMachine, D: Disk> Applier<S, D> {
         disk: &D,
         dir: &Path,
         owner: Owner,
-        mut machine: S,
+        machine: S,
         founders: Group,
         settings: ApplierSettings,
     ) -> Result<Self, OpenError> {
         let store = Store::open(disk.clone(), dir, owner)?;
+        let journal = Journal::open(disk.clone(), dir, owner, store.mark())?;
+        Self::assemble(dir, (journal, store), machine, founders, settings)
+    }
+
+    /// As [`Applier::open`], when journal, checkpoint or ids have rotted: the journal counts as far as it is good, but
+    /// not beyond `through`, which is what the log knows to be chosen; checkpoint and ids are made of it anew.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn rebuild(
+        disk: &D,
+        dir: &Path,
+        owner: Owner,
+        machine: S,
+        founders: Group,
+        settings: ApplierSettings,
+        through: Slot,
+    ) -> Result<Self, OpenError> {
+        Store::discard(disk, dir)?;
+        let journal = Journal::salvage(disk.clone(), dir, owner, through.get())?;
+        let mut store = Store::open(disk.clone(), dir, owner)?;
+        store.rebuild::<Rules<S>>(&journal.reader(), journal.mark(), |_| ())?;
+        Self::assemble(dir, (journal, store), machine, founders, settings)
+    }
+
+    fn assemble(
+        dir: &Path,
+        (journal, store): (Journal<D>, Store<D>),
+        mut machine: S,
+        founders: Group,
+        settings: ApplierSettings,
+    ) -> Result<Self, OpenError> {
         let mark = store.mark();
-        let journal = Journal::open(disk.clone(), dir, owner, mark)?;
-        let foreign = |what| OpenError::Foreign { file: dir.join("store"), what };
-        let mut restored = group::Restored::default();
-        let mut taken = Ok(());
-        store.for_each_entry(|key, value| {
-            if taken.is_ok() {
-                let is_group = key.first() == Some(&group::KEY_PREFIX);
-                taken = if is_group { restored.entry(key, value) } else { machine.restore(key, value) };
-            }
-        })?;
-        taken.and_then(|()| machine.restored()).map_err(foreign)?;
-        let group = restored.finish().map_err(foreign)?.unwrap_or(founders);
+        let group = restore(dir, &store, &mut machine)?.unwrap_or(founders);
         Ok(Self {
+            dir: dir.to_path_buf(),
+            receiving: false,
             machine,
             journal,
             applied: mark.slot,
@@ -240,9 +266,11 @@ impl<S: StateMachine, D: Disk> Applier<S, D> {
     /// See [`ApplyError`]; after one, nothing of the batch may be told to anybody, and the node must stop.
     pub fn apply(&mut self, slot: Slot, batch: &Batch) -> Result<Vec<Applied<S::Answer>>, ApplyError> {
         let slot = slot.get();
-        if slot != self.applied + 1 {
+        if slot != self.applied + 1 || self.journal.mark().slot != self.applied {
             return Err(ApplyError::OutOfOrder { slot, applied: self.applied });
         }
+        // Nothing is handed over before a transfer is over.
+        self.receiving = false;
         let content = request::decode(batch).map_err(|source| ApplyError::Unknown { slot, source })?;
         let answers = match content {
             Content::Requests(requests) => self.apply_requests(slot, requests)?,
@@ -328,13 +356,14 @@ impl<S: StateMachine, D: Disk> Applier<S, D> {
     pub fn fold_if_due(&mut self) -> Option<FoldJob<D>> {
         let to = self.journal.mark();
         let due = to.places - self.store.mark().places >= self.settings.fold_records;
-        (due && self.folding.is_none()).then(|| self.fold(to))
+        (due && self.folding.is_none() && !self.receiving).then(|| self.fold(to))
     }
 
     /// A job that makes a checkpoint of all that is applied, unless one is under way or nothing has come since.
     pub fn fold_now(&mut self) -> Option<FoldJob<D>> {
         let to = self.journal.mark();
-        (to.slot > self.store.mark().slot && self.folding.is_none()).then(|| self.fold(to))
+        let is_idle = self.folding.is_none() && !self.receiving;
+        (to.slot > self.store.mark().slot && is_idle).then(|| self.fold(to))
     }
 
     fn fold(&mut self, to: JournalMark) -> FoldJob<D> {
@@ -356,6 +385,56 @@ impl<S: StateMachine, D: Disk> Applier<S, D> {
             self.spare = covered;
         }
         self.checkpoint()
+    }
+
+    /// From now on the journal grows by what another node sends, from this mark on; nothing is applied and no checkpoint
+    /// made before [`Applier::install_received`]. None while a fold is under way: to be asked again when it is installed.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn begin_receiving(&mut self) -> Result<Option<JournalMark>, StorageError> {
+        if self.folding.is_some() {
+            return Ok(None);
+        }
+        self.receiving = true;
+        Ok(Some(self.journal.mark()))
+    }
+
+    /// Takes over what an earlier process received and found good, up to that slot: only what lacks needs to be sent.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn take_over(&mut self, through: Slot) -> Result<JournalMark, StorageError> {
+        self.journal.take_over(JournalMark { slot: through.get(), places: u64::MAX, chain: [0; 32] })
+    }
+
+    /// Takes a piece of another node's journal; returns where this one stands then.
+    ///
+    /// # Errors
+    /// [`StorageError::Refused`] when it does not continue this journal ([`crate::Input::JournalRefused`]); else the disk
+    /// failed.
+    pub fn receive(&mut self, from_place: u64, records: &[u8]) -> Result<JournalMark, StorageError> {
+        assert!(self.receiving, "receiving was begun");
+        Ok(self.journal.receive(from_place, records)?.mark)
+    }
+
+    /// What was received becomes checkpoint and ids, and `machine`, a fresh one, is made from them in the place of the
+    /// present one. The log must have been told of the mark before, and synced: see `Log::install`.
+    ///
+    /// # Errors
+    /// When the disk fails, or what was received is no state of this machine; then the node must stop.
+    pub fn install_received(&mut self, mut machine: S) -> Result<JournalMark, OpenError> {
+        assert!(self.receiving && self.folding.is_none(), "receiving was begun, and no fold since");
+        let mark = self.journal.mark();
+        self.store.rebuild::<Rules<S>>(&self.journal.reader(), mark, |_| ())?;
+        if let Some(group) = restore(&self.dir, &self.store, &mut machine)? {
+            self.group = group;
+        }
+        self.machine = machine;
+        self.recent.clear();
+        self.applied = mark.slot;
+        self.chains = VecDeque::from([(mark.slot, mark.chain)]);
+        Ok(mark)
     }
 
     /// The records of those ids that were used before.
@@ -398,6 +477,25 @@ impl<S: std::fmt::Debug, D: Disk> std::fmt::Debug for Applier<S, D> {
             .field("applied", &self.applied)
             .finish_non_exhaustive()
     }
+}
+
+/// Gives a checkpoint's entries to a fresh machine, and returns the group, if it is in there.
+fn restore<S: StateMachine, D: Disk>(
+    dir: &Path,
+    store: &Store<D>,
+    machine: &mut S,
+) -> Result<Option<Group>, OpenError> {
+    let foreign = |what| OpenError::Foreign { file: dir.join("store"), what };
+    let mut restored = group::Restored::default();
+    let mut taken = Ok(());
+    store.for_each_entry(|key, value| {
+        if taken.is_ok() {
+            let is_group = key.first() == Some(&group::KEY_PREFIX);
+            taken = if is_group { restored.entry(key, value) } else { machine.restore(key, value) };
+        }
+    })?;
+    taken.and_then(|()| machine.restored()).map_err(foreign)?;
+    restored.finish().map_err(foreign)
 }
 
 /// The machine's fold rules without the machine, and the group's.

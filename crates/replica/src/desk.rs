@@ -80,6 +80,8 @@ pub enum Refusal {
     Overloaded,
     /// Nothing was proposed: the node is shutting down.
     Leaving,
+    /// Nothing was proposed: the node is receiving its state, and cannot answer yet.
+    Receiving,
     /// It was proposed, or may have been; only a retry of its ids, or voiding them, will tell.
     OutcomeUnknown,
 }

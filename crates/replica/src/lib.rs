@@ -5,8 +5,8 @@
 //! ```
 //!
 //! In reading order: [`group`] (who belongs to it, and how that changes), [`request`] (what a slot holds), [`message`]
-//! and [`wire`] (what nodes say to each other), [`Replica`] with its `desk`, `queue`, `reads`, `control` and `divergence`,
-//! [`StateMachine`] and the [`Applier`] that runs it over a journal, and [`recover`], which opens a node from its disk.
+//! and [`wire`] (what nodes say to each other), [`Replica`] with its `desk`, `queue`, `reads`, `control`, `divergence`, `receive`
+//! and `transfer`, [`StateMachine`] and the [`Applier`] that runs it over a journal, and [`recover`], which opens a node from its disk.
 //!
 //! The crate is pure: time and randomness are arguments, the disk is behind `storage::Disk`, nothing here awaits or
 //! spawns. The shell runs `Replica` and `Applier` on a thread each; the simulator steps both in one.
@@ -21,10 +21,13 @@ pub mod message;
 mod output;
 mod queue;
 mod reads;
+mod receive;
 pub mod recover;
 mod replica;
 pub mod request;
 mod state_machine;
+mod tail;
+mod transfer;
 pub mod wire;
 
 #[cfg(feature = "controls")]
@@ -37,3 +40,4 @@ pub use output::{Divergence, Output};
 pub use replica::Replica;
 pub use request::{Tag, Tagged};
 pub use state_machine::{At, JournalPort, StateMachine};
+pub use transfer::journal_piece;

@@ -1,16 +1,26 @@
 //! Opens a node from its disk: log, checkpoint, and the replay of what lies between them.
 //!
+//! ```text
+//! log opens, mends itself ─► checkpoint opens ──────────────────────────► replay from the log ─► ready
+//!                                 │ rot                                        │ the log begins later
+//!                                 └─► made again from the good journal ────────┴─► ready, and receives what lacks
+//! ```
+//!
 //! Only slots durably marked as chosen are applied; whatever else was accepted waits to be learned. Records that the
-//! journal already holds beyond the checkpoint are made again from the log and must be the same bytes.
+//! journal already holds beyond the checkpoint are made again from the log and must be the same bytes. Where the log does
+//! not reach back to the checkpoint, because the state was on its way when the process ended or because the journal
+//! had to be cut before rot, the node starts all the same: its promises and votes are good. It receives what it lacks from
+//! the others before it serves.
 
 use crate::applier::{Applier, ApplierSettings, ApplyError};
 use crate::group::Group;
 use crate::input::Settings;
+use crate::output::Output;
 use crate::replica::Replica;
 use crate::state_machine::StateMachine;
 use paxos::{Ballot, Batch, Digest, Now, Paxos, Recovered, Slot};
 use std::path::Path;
-use storage::{Disk, Log, LogError, LogOptions, OpenError, Owner};
+use storage::{Disk, Log, LogError, LogOptions, LogRecovered, LogRot, OpenError, Owner, Part};
 
 /// Bytes of chosen batches read from the log at a time.
 const REPLAY_BYTES: usize = 8 << 20;
@@ -22,8 +32,13 @@ pub struct Start {
     pub settings: Settings,
     /// Paxos's own configuration.
     pub paxos: paxos::Config,
-    /// The group as the node's configuration has it: it counts until the founding comes out of checkpoint or log.
+    /// The group as the node's configuration has it. For a founder that is the group before its founding; it counts until
+    /// the founding comes out of checkpoint or log. For a newcomer it is the group that let it in, as its members know
+    /// it; it counts until the node has learned as much.
     pub founders: Group,
+    /// Rot was seen in journal, checkpoint or ids while the node ran, where an opening does not look: read the journal
+    /// from its beginning, and make the others from it anew.
+    pub distrust: bool,
     /// When to fold.
     pub applier: ApplierSettings,
     /// Sizes of the log.
@@ -43,6 +58,19 @@ pub struct Opened<S, D: Disk> {
     pub torn_bytes: u64,
     /// Slots applied anew from the log.
     pub replayed: u64,
+    /// What had rotted and was mended, or will be by the others.
+    pub rot: Vec<Mended>,
+    /// What the replica wants done before anything else: a node that must receive its state begins with that.
+    pub output: Output,
+}
+
+/// Rot that was found at the start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mended {
+    /// Which part of the node's files.
+    pub part: Part,
+    /// Where, and what becomes of it, in words.
+    pub what: String,
 }
 
 impl<S, D: Disk> std::fmt::Debug for Opened<S, D> {
@@ -74,55 +102,106 @@ pub enum RecoverError {
     LogBehind { chosen: u64, checkpoint: u64 },
 }
 
-/// Opens a node whose files are under `dir`, telling `progress` the slots replayed so far and in all.
+/// Opens a node whose files are under `dir`, with fresh machines by `machine`, telling `progress` the slots replayed so
+/// far and in all.
 ///
 /// # Errors
 /// When files are damaged, missing, or another node's.
 pub fn open<S: StateMachine, D: Disk>(
     disk: &D,
     dir: &Path,
-    machine: S,
+    machine: impl Fn() -> S,
     start: Start,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Opened<S, D>, RecoverError> {
-    let found = Log::find(disk.clone(), dir, start.owner, start.log)?;
-    let mut applier = Applier::open(disk, dir, start.owner, machine, start.founders, start.applier)?;
-    let checkpoint = applier.applied().get();
-    let (log, recovered) = found.open(checkpoint)?;
+    let found = Log::find(disk.clone(), dir, start.owner, start.log.clone())?;
+    let mut rot = Vec::new();
+    let mut applier = open_applier(disk, dir, &machine, (&start, found.chosen()), &mut rot)?;
+    let checkpoint = applier.applied();
+    // Damage to what the checkpoint covers makes nobody learn it again.
+    let (log, recovered) = found.open(checkpoint.get())?;
+    rot.extend(recovered.rotten.iter().map(mended_log));
+    let chosen = Slot::new(recovered.chosen);
     // A checkpoint is written only after the log's marks through it are synced; so the other way round, one of the two
     // was put back or lost.
-    let chosen = recovered.chosen;
     if chosen < checkpoint {
-        return Err(RecoverError::LogBehind { chosen, checkpoint });
+        return Err(RecoverError::LogBehind { chosen: chosen.get(), checkpoint: checkpoint.get() });
     }
-    if chosen > checkpoint && recovered.first_slot > checkpoint + 1 {
-        return Err(RecoverError::Gap { first: recovered.first_slot, checkpoint });
+    let must_receive = chosen > checkpoint && recovered.first_slot > checkpoint.next().get();
+    let groups = (applier.group().clone(), start.founders.clone());
+    if must_receive && known(&groups).members.keys().all(|node| *node == start.paxos.me) {
+        return Err(RecoverError::Gap { first: recovered.first_slot, checkpoint: checkpoint.get() });
     }
-    replay(&log, &mut applier, chosen, &mut progress)?;
+    if must_receive {
+        applier.begin_receiving().map_err(OpenError::from)?;
+        applier.take_over(chosen).map_err(OpenError::from)?;
+    } else {
+        replay(&log, &mut applier, chosen.get(), &mut progress)?;
+    }
     applier.compare_from_now_on();
+    let (me, settings, now) = (start.paxos.me, start.settings, start.now);
+    let torn_bytes = recovered.torn_bytes;
+    let groups = (applier.group().clone(), start.founders.clone());
+    let mut paxos = open_paxos(start, recovered, &groups);
+    paxos.on_applied(applier.applied());
+    paxos.set_checkpoint(checkpoint);
+    let mut replica = Replica::new(settings, me, paxos, groups);
+    let mut output = Output::default();
+    if must_receive {
+        replica.receive_at_start(now, applier.mark(), &mut output);
+    }
+    let replayed = applier.applied().get() - checkpoint.get();
+    Ok(Opened { replica, log, applier, torn_bytes, replayed, rot, output })
+}
+
+/// Opens journal and checkpoint, or makes them again as far as the journal is good.
+fn open_applier<S: StateMachine, D: Disk>(
+    disk: &D,
+    dir: &Path,
+    machine: &impl Fn() -> S,
+    (start, through): (&Start, u64),
+    rot: &mut Vec<Mended>,
+) -> Result<Applier<S, D>, RecoverError> {
+    // What a newcomer knows of the group is newer than its journal: its own state begins with nothing.
+    let founders = if start.founders.is_founded() { Group::unknown() } else { start.founders.clone() };
+    if !start.distrust {
+        match Applier::open(disk, dir, start.owner, machine(), founders.clone(), start.applier) {
+            Err(OpenError::Rot { part, file, offset, what }) if part != Part::Log && part != Part::Identity => {
+                rot.push(Mended { part, what: format!("{} at {offset}: {what}", file.display()) });
+            }
+            opened => return Ok(opened?),
+        }
+    }
+    let through = Slot::new(through);
+    Ok(Applier::rebuild(disk, dir, start.owner, machine(), founders, start.applier, through)?)
+}
+
+/// The newer of the group in the files and the group in the configuration.
+fn known((group, configured): &(Group, Group)) -> &Group {
+    if configured.version > group.version { configured } else { group }
+}
+
+fn open_paxos(start: Start, recovered: LogRecovered, groups: &(Group, Group)) -> Paxos {
+    let known = known(groups);
     let (round, node) = recovered.promised;
-    let accepted = recovered
-        .accepted
-        .into_iter()
-        .filter(|(slot, ..)| *slot > chosen)
-        .map(|(slot, (round, node), digest, batch)| {
-            (Slot::new(slot), Ballot { round, node }, Digest(digest), batch.map(Batch::new))
-        })
-        .collect();
-    let me = start.paxos.me;
-    let recovered_paxos = Recovered {
+    let accepted = recovered.accepted.into_iter().filter(|(slot, ..)| *slot > recovered.chosen);
+    let vote = |(slot, (round, node), digest, batch): storage::LogVote| {
+        (Slot::new(slot), Ballot { round, node }, Digest(digest), batch.map(Batch::new))
+    };
+    let recovered = Recovered {
         promised: Ballot { round, node },
-        accepted,
-        chosen: Slot::new(chosen),
+        accepted: accepted.map(vote).collect(),
+        chosen: Slot::new(recovered.chosen),
         held: Slot::new(recovered.held),
         votes: recovered.votes,
     };
-    let mut paxos = Paxos::new(start.paxos, recovered_paxos, start.now);
-    paxos.on_applied(applier.applied());
-    paxos.set_checkpoint(Slot::new(checkpoint));
-    let replica = Replica::new(start.settings, me, paxos, applier.group().clone());
-    let replayed = applier.applied().get() - checkpoint;
-    Ok(Opened { replica, log, applier, torn_bytes: recovered.torn_bytes, replayed })
+    let alpha = if known.is_founded() { known.alpha } else { start.paxos.alpha };
+    let config = paxos::Config { epochs: known.epochs(), mode: known.mode, alpha, ..start.paxos };
+    Paxos::new(config, recovered, start.now)
+}
+
+fn mended_log(rot: &LogRot) -> Mended {
+    Mended { part: Part::Log, what: format!("{} at {}: {}", rot.file.display(), rot.offset, rot.what) }
 }
 
 fn replay<S: StateMachine, D: Disk>(

@@ -19,13 +19,15 @@
 use crate::control::Checks;
 use crate::desk::{Desk, Kind, Place, Refusal, Taken};
 use crate::divergence::Digests;
-use crate::group::{self, Group};
+use crate::group::{self, Group, Mode};
 use crate::input::{Input, Settings, Vows};
 use crate::message::{ForwardRefusal, Forwarded, ForwardedChange, Message, RefusedForward};
 use crate::output::Output;
 use crate::queue::{BATCH_BYTES_MAX, Queue, Queued, Waiting};
 use crate::reads::Reads;
+use crate::receive::Receiving;
 use crate::request::{self, Tag, Tagged};
+use crate::tail::Tail;
 use bytes::Bytes;
 use paxos::{Batch, Effects, Event, NodeId, Now, Paxos, Slot, Status};
 use std::collections::VecDeque;
@@ -40,11 +42,16 @@ pub struct Replica {
     pub(crate) settings: Settings,
     pub(crate) me: NodeId,
     pub(crate) paxos: Paxos,
-    /// The group as of the last slot chosen here.
+    pub(crate) now_us: u64,
+    /// The group as of the last slot chosen here, or, while the state is received, of the last one in place.
     pub(crate) group: Group,
+    /// The group as the configuration has it.
+    pub(crate) configured: Group,
     pub(crate) group_rules: group::Rules,
     pub(crate) checks: Checks,
     pub(crate) digests: Digests,
+    pub(crate) receiving: Receiving,
+    tail: Tail,
     pub(crate) desk: Desk,
     pub(crate) queue: Queue,
     reads: Reads,
@@ -59,17 +66,22 @@ pub struct Replica {
 }
 
 impl Replica {
-    /// A node that has applied everything that its log marks as chosen; `group` is the group after that.
-    pub fn new(settings: Settings, me: NodeId, paxos: Paxos, group: Group) -> Self {
+    /// A node whose state machine has applied what Paxos knows to be applied; `group` is the group after that, and
+    /// `configured` what the configuration says.
+    pub fn new(settings: Settings, me: NodeId, paxos: Paxos, (group, configured): (Group, Group)) -> Self {
         let leader = paxos.leader();
         Self {
             settings,
             me,
             paxos,
+            now_us: 0,
             group,
+            configured,
             group_rules: group::Rules::default(),
             checks: Checks::default(),
             digests: Digests::default(),
+            receiving: Receiving::default(),
+            tail: Tail::default(),
             desk: Desk::default(),
             queue: Queue::default(),
             reads: Reads::default(),
@@ -95,11 +107,6 @@ impl Replica {
         self.group_rules = rules;
     }
 
-    /// The group as of the last slot chosen here: mode and members.
-    pub fn group(&self) -> &Group {
-        &self.group
-    }
-
     /// Paxos's own view: role, leader, ballot, slots, peers.
     pub fn status(&self) -> Status {
         self.paxos.status()
@@ -123,6 +130,7 @@ impl Replica {
     /// One thing happened at `now`; what follows from it is added to `out`.
     pub fn step(&mut self, now: Now, input: Input, out: &mut Output) {
         let mut fx = Effects::default();
+        self.now_us = self.now_us.max(now.mono_us);
         match input {
             Input::Tick => self.on_tick(now, &mut fx, out),
             Input::Received { from, message } => self.on_message(now, from, message, &mut fx, out),
@@ -137,9 +145,11 @@ impl Replica {
             }
             Input::Read { seq, deadline_us } => self.on_read(seq, deadline_us, out),
             Input::Applied(slot) => self.on_applied(slot, out),
-            Input::Checkpointed(slot) => self.paxos.set_checkpoint(slot),
+            Input::Checkpointed(slot) => self.on_checkpointed(slot),
             Input::Digest { slot, digest } => self.on_own_digest(slot, digest, out),
-            Input::Receiving(_) | Input::JournalRefused(_) | Input::Installed { .. } => {}
+            Input::Receiving(mark) => self.on_receiving(now, mark, out),
+            Input::JournalRefused(mark) => self.on_journal_refused(now, mark, out),
+            Input::Installed { mark, group } => self.on_installed(now, (mark, group), &mut fx, out),
             Input::Elect => self.paxos.elect(now, &mut fx),
             Input::Leave => {
                 self.leaving = true;
@@ -164,13 +174,16 @@ impl Replica {
             Place::Resting { until_us } => until_us <= now.mono_us,
             Place::AtHand | Place::Queued | Place::Proposed => false,
         });
-        self.trim(self.paxos.trim_point(), out);
+        self.seek_sender(now, out);
+        let begin = self.tail.begin(self.paxos.checkpoint(), self.settings);
+        self.trim(begin, out);
     }
 
     fn on_message(&mut self, now: Now, from: NodeId, message: Message, fx: &mut Effects, out: &mut Output) {
         match message {
             Message::Paxos(message) => {
                 if !self.is_too_much(&message) {
+                    self.look_for_own(now, &message);
                     self.paxos.on_message(now, from, message, fx);
                 }
             }
@@ -186,7 +199,9 @@ impl Replica {
             Message::Nudge(through) => self.paxos.nudge(through, fx),
             Message::Digest { slot, digest } => self.on_digest(from, slot, digest, out),
             Message::FetchJournal { from_place } => out.journal_read.push((from, from_place)),
-            Message::Journal { .. } => {}
+            Message::Journal { from_place, mark, records } => {
+                self.on_piece(now, from, (from_place, mark, records), out)
+            }
         }
     }
 
@@ -219,6 +234,8 @@ impl Replica {
             && self.desk.bytes() + request.len() <= self.settings.request_bytes_max;
         if self.leaving {
             out.refuse.push((seq, Refusal::Leaving));
+        } else if !self.serves() {
+            out.refuse.push((seq, Refusal::Receiving));
         } else if fits {
             self.desk.put(seq, kind, request, now.mono_us, deadline_us);
         } else {
@@ -227,7 +244,7 @@ impl Replica {
     }
 
     fn on_read(&mut self, seq: u64, deadline_us: u64, out: &mut Output) {
-        if self.leaving || self.reads.len() >= self.settings.reads_max {
+        if self.leaving || !self.serves() || self.reads.len() >= self.settings.reads_max {
             out.reads_refused.push(seq);
         } else {
             self.reads.put(seq, deadline_us);
@@ -235,15 +252,43 @@ impl Replica {
     }
 
     fn on_applied(&mut self, slot: Slot, out: &mut Output) {
-        while let Some((_, bytes)) = self.backlog.pop_front_if(|(applied, _)| *applied <= slot) {
-            self.backlog_bytes -= bytes;
+        if self.receiving.is_under_way() {
+            // The shell may have reopened the state machine already: `Installed` will say so.
+            return;
         }
+        self.note_applied(slot);
         self.paxos.on_applied(slot);
         #[cfg(feature = "controls")]
         if self.trim_before_checkpoint {
             self.trim(slot, out);
         }
         let _ = out;
+    }
+
+    fn on_checkpointed(&mut self, slot: Slot) {
+        if !self.receiving.is_under_way() {
+            self.paxos.set_checkpoint(slot);
+        }
+    }
+
+    pub(crate) fn note_applied(&mut self, slot: Slot) {
+        while let Some((_, bytes)) = self.backlog.pop_front_if(|(applied, _)| *applied <= slot) {
+            self.backlog_bytes -= bytes;
+        }
+    }
+
+    /// Requests of this node's callers that stand in somebody's accept are on their way.
+    fn look_for_own(&mut self, now: Now, message: &paxos::Message) {
+        if let paxos::Message::Accept { ballot, batch, .. } = message
+            && self.group.mode == Mode::Leaderless
+            && self.desk.len() > 0
+        {
+            request::for_each_tag(batch, |tag| {
+                if tag.origin == self.me.get() && tag.boot == self.settings.boot {
+                    self.desk.saw(tag.seq, *ballot, now.mono_us);
+                }
+            });
+        }
     }
 
     /// Somebody passed requests on to this node, taking it for the holder of the pen.
@@ -286,9 +331,13 @@ impl Replica {
         out.send.extend(fx.send.into_iter().map(|(to, message)| (to, Message::Paxos(message))));
         out.send.extend(fx.nudges.into_iter().map(|(to, through)| (to, Message::Nudge(through))));
         out.serve.extend(fx.serve);
+        let mut more = Effects::default();
         for (slot, batch) in fx.chosen {
             self.on_chosen(now, slot, &batch);
-            out.apply.push((slot, batch));
+            self.hand_over(now, slot, batch, &mut more, out);
+        }
+        if let Some(peer) = fx.behind {
+            self.on_behind(now, peer, out);
         }
         for (round, after) in fx.reads {
             out.reads.extend(self.reads.finish_round(round, after));
@@ -306,19 +355,24 @@ impl Replica {
             }
             out.events.push(event);
         }
+        if !more.is_empty() {
+            self.absorb(now, more, out);
+        }
     }
 
     fn on_chosen(&mut self, now: Now, slot: Slot, batch: &Batch) {
         self.backlog.push_back((slot, batch.bytes().len()));
         self.backlog_bytes += batch.bytes().len();
+        self.tail.note(slot, batch.bytes().len());
+        let mut oldest_us = None;
         request::for_each_tag(batch, |tag| {
             self.queue.chosen(tag);
             if tag.origin == self.me.get() && tag.boot == self.settings.boot {
-                self.desk.settle(tag.seq);
+                oldest_us = oldest_us.into_iter().chain(self.desk.settle(tag.seq)).min();
             }
         });
-        if let Some(control) = request::control(batch) {
-            self.on_control(now, slot, &control.change);
+        if let Some(since_us) = oldest_us {
+            self.paxos.took(now.mono_us.saturating_sub(since_us));
         }
     }
 
@@ -327,7 +381,11 @@ impl Replica {
     fn on_pen_taken(&mut self) {
         self.checks.founding = false;
         self.queue.forget_in_flight();
-        self.desk.recall(|place| place == Place::Proposed);
+        // What was passed on was kept for this: whoever got it holds the pen no longer, and may never have proposed it.
+        self.desk.recall(|place| match place {
+            Place::Proposed | Place::Forwarded { .. } | Place::Resting { .. } => true,
+            Place::AtHand | Place::Queued => false,
+        });
     }
 
     /// What was proposed under a lost pen may still be chosen, or not; what only waited for it was not proposed.
@@ -382,6 +440,7 @@ impl Replica {
         } else if let Some(leader) = self.leader.filter(|leader| *leader != self.me) {
             self.forward_own(now, leader, out);
         }
+        self.tell_what_waits();
         if let Some(round) = self.reads.start_round() {
             self.paxos.read(now, round, &mut fx);
         }

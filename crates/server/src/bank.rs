@@ -301,7 +301,7 @@ fn refused(refusal: Refusal) -> SubmitError {
             retry_after_ms: 500,
         },
         Refusal::Overloaded => SubmitError::Overloaded { retry_after_ms: 100 },
-        Refusal::Leaving => SubmitError::ShuttingDown,
+        Refusal::Leaving | Refusal::Receiving => SubmitError::ShuttingDown,
         Refusal::OutcomeUnknown => SubmitError::OutcomeUnknown,
     }
 }

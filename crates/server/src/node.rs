@@ -209,13 +209,14 @@ fn open(
         paxos: paxos::Config::new(me, members, ALPHA, HEARTBEAT_US, CLOCK_SKEW_MAX_MS),
         founders: founders(config)?,
         applier: ApplierSettings { fold_records: FOLD_RECORDS, hash_seed },
+        distrust: false,
         log: LogOptions::default(),
         owner: identity.owner(),
         now: clock.now(),
     };
     check_log_is_there(config)?;
     check_log_is_whole(config, &start.log)?;
-    let machine = Machine::new(hash_seed);
+    let machine = || Machine::new(hash_seed);
     let progress = |done, all| info!(event = "replaying", slots = done, of = all);
     let opened = recover::open(&RealDisk, &config.data, machine, start, progress).map_err(Box::<RecoverError>::new)?;
     note_started(config)?;

@@ -150,11 +150,13 @@ impl Node {
             },
             founders: founders(plan),
             applier: ApplierSettings { fold_records: plan.fold_records, hash_seed: u64::from(self.id.get()) },
+            distrust: false,
             log: LogOptions { segment_bytes: plan.segment_bytes },
             owner: Owner { cluster: CLUSTER, node: self.id.get() },
             now: self.now(true_us),
         };
-        let machine = Machine::new(u64::from(self.id.get()));
+        let seed = u64::from(self.id.get());
+        let machine = || Machine::new(seed);
         let opened = recover::open(&self.disk, Path::new("/node"), machine, start, |_, _| {});
         let mut opened = opened.map_err(|error| stop_of_recovery(&error))?;
         if let Some(control) = control {

@@ -14,8 +14,8 @@ mod apply;
 mod change;
 mod record;
 
-use paxos::{NodeId, Slot};
-use std::collections::{BTreeMap, BTreeSet};
+use paxos::{Membership, NodeId, Slot};
+use std::collections::BTreeMap;
 use std::fmt;
 
 pub use apply::Rules;
@@ -23,21 +23,12 @@ pub use apply::Rules;
 pub(crate) use change::tests as tests_change;
 pub use change::{Change, ChangeRefused, Op};
 pub(crate) use change::{decode, encode};
+pub use paxos::Mode;
 pub use record::{CONTROL_KIND, is_control, records};
 pub(crate) use record::{KEY_PREFIX, Restored, effects};
 
 /// Most members of one group, learners included.
 pub const MEMBERS_MAX: usize = 32;
-
-/// How a group finds who proposes. It never decides what is safe.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Mode {
-    /// An elected node proposes for all.
-    #[default]
-    Leader,
-    /// Every node proposes what it is asked.
-    Leaderless,
-}
 
 /// What a member may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -126,17 +117,6 @@ pub struct Group {
     pub turn: Option<Turn>,
 }
 
-/// Voters and learners of a stretch of slots.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Roll {
-    /// The version that began it; zero for the founders.
-    pub version: u64,
-    /// Whose promises and votes count.
-    pub voters: BTreeSet<NodeId>,
-    /// Who only learns.
-    pub learners: BTreeSet<NodeId>,
-}
-
 impl Group {
     /// A group before its founding is in the log: what every founder knows from its configuration.
     pub fn founders(members: BTreeMap<NodeId, Member>, mode: Mode, alpha: u64) -> Self {
@@ -169,24 +149,25 @@ impl Group {
         self.turn.map(|turn| turn.since).filter(|since| *since > slot)
     }
 
-    /// Who has a vote from which slot on, as far as this state knows: the last change and what was before it.
-    pub fn rolls(&self) -> Vec<(Slot, Roll)> {
-        let present = Roll { version: self.turn.map_or(0, |turn| turn.version), ..self.present_roll() };
-        let Some(turn) = self.turn else { return vec![(Slot::ZERO, present)] };
-        let mut before = Roll { version: turn.version_before, ..present.clone() };
-        before.voters.remove(&turn.node);
-        before.learners.remove(&turn.node);
-        match turn.was {
-            Some(Role::Voter) => drop(before.voters.insert(turn.node)),
-            Some(Role::Learner) => drop(before.learners.insert(turn.node)),
-            None => {}
-        }
-        vec![(Slot::ZERO, before), (turn.since, present)]
+    /// Who votes and who learns, by the last change.
+    pub fn membership(&self) -> Membership {
+        let of = |role| self.members.iter().filter(move |(_, member)| member.role == role).map(|(node, _)| *node);
+        let version = self.turn.map_or(0, |turn| turn.version);
+        Membership::new(version, of(Role::Voter).collect(), of(Role::Learner).collect())
     }
 
-    fn present_roll(&self) -> Roll {
-        let of = |role| self.members.iter().filter(move |(_, member)| member.role == role).map(|(node, _)| *node);
-        Roll { version: 0, voters: of(Role::Voter).collect(), learners: of(Role::Learner).collect() }
+    /// Whose slots are, as far as this state knows: since the last change, and before it.
+    pub fn epochs(&self) -> Vec<(Slot, Membership)> {
+        let present = self.membership();
+        let Some(turn) = self.turn else { return vec![(Slot::ZERO, present)] };
+        let [mut voters, mut learners] = [&present.voters, &present.learners]
+            .map(|nodes| nodes.iter().copied().filter(|node| *node != turn.node).collect::<Vec<_>>());
+        match turn.was {
+            Some(Role::Voter) => voters.push(turn.node),
+            Some(Role::Learner) => learners.push(turn.node),
+            None => {}
+        }
+        vec![(Slot::ZERO, Membership::new(turn.version_before, voters, learners)), (turn.since, present)]
     }
 }
 
@@ -216,7 +197,7 @@ pub(crate) mod tests {
         group
     }
 
-    fn numbers(nodes: &BTreeSet<NodeId>) -> Vec<u16> {
+    fn numbers(nodes: &[NodeId]) -> Vec<u16> {
         nodes.iter().map(|node| node.get()).collect()
     }
 
@@ -231,7 +212,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_roll_before_a_change_is_what_it_was() {
+    fn the_members_before_a_change_are_what_they_were() {
         let mut group = three();
         let steps: [(Op, &[u16], &[u16]); 3] = [
             (Op::Admit { node: node(4), member: member(Role::Learner, 4) }, &[1, 2, 3], &[4]),
@@ -242,8 +223,8 @@ pub(crate) mod tests {
         for (op, voters, learners) in steps {
             let change = Change { expected_version: group.version, op };
             group.apply(Slot::new(slot), &change, Rules::default()).expect("a good change");
-            let rolls = group.rolls();
-            let [(first, old), (since, new)] = &rolls[..] else { panic!("{rolls:?}") };
+            let epochs = group.epochs();
+            let [(first, old), (since, new)] = &epochs[..] else { panic!("{epochs:?}") };
             assert_eq!((*first, since.get()), (Slot::ZERO, slot + group.alpha));
             assert_eq!((numbers(&old.voters), numbers(&old.learners)), before);
             assert_eq!((numbers(&new.voters), numbers(&new.learners)), (voters.to_vec(), learners.to_vec()));

@@ -1,0 +1,7 @@
+//! Whole groups of replicas over simulated disks.
+
+mod cluster;
+mod groups;
+mod machine;
+mod receiving;
+mod rot;
