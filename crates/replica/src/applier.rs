@@ -112,6 +112,8 @@ pub struct Applier<S, D: Disk> {
     compares: bool,
     /// The journal grows by what another node sends; what the machine knows is behind it.
     receiving: bool,
+    /// What was found in the journal through this slot may be taken over.
+    found_through: u64,
     #[cfg(feature = "controls")]
     control: Option<Control>,
 }
@@ -180,6 +182,7 @@ impl<S: StateMachine, D: Disk> Applier<S, D> {
         Ok(Self {
             dir: dir.to_path_buf(),
             receiving: false,
+            found_through: 0,
             machine,
             journal,
             applied: mark.slot,
@@ -405,17 +408,24 @@ impl<S: StateMachine, D: Disk> Applier<S, D> {
     /// # Errors
     /// When the disk fails.
     pub fn take_over(&mut self, through: Slot) -> Result<JournalMark, StorageError> {
-        self.journal.take_over(JournalMark { slot: through.get(), places: u64::MAX, chain: [0; 32] })
+        self.found_through = through.get();
+        self.take_over_found()
     }
 
-    /// Takes a piece of another node's journal; returns where this one stands then.
+    fn take_over_found(&mut self) -> Result<JournalMark, StorageError> {
+        self.journal.take_over(JournalMark { slot: self.found_through, places: u64::MAX, chain: [0; 32] })
+    }
+
+    /// Takes a piece of another node's journal; returns where this one stands then. Good batches that were found behind
+    /// a bad one are taken over as soon as it is replaced: only what is bad travels.
     ///
     /// # Errors
     /// [`StorageError::Refused`] when it does not continue this journal ([`crate::Input::JournalRefused`]); else the disk
     /// failed.
     pub fn receive(&mut self, from_place: u64, records: &[u8]) -> Result<JournalMark, StorageError> {
         assert!(self.receiving, "receiving was begun");
-        Ok(self.journal.receive(from_place, records)?.mark)
+        let mark = self.journal.receive(from_place, records)?.mark;
+        if mark.slot < self.found_through { self.take_over_found() } else { Ok(mark) }
     }
 
     /// What was received becomes checkpoint and ids, and `machine`, a fresh one, is made from them in the place of the

@@ -43,6 +43,9 @@ pub struct Start {
     pub applier: ApplierSettings,
     /// Sizes of the log.
     pub log: LogOptions,
+    /// The rule of the log that is switched off.
+    #[cfg(feature = "controls")]
+    pub log_control: Option<storage::Control>,
     /// Whose files these must be.
     pub owner: Owner,
     /// Present time.
@@ -115,6 +118,12 @@ pub fn open<S: StateMachine, D: Disk>(
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Opened<S, D>, RecoverError> {
     let found = Log::find(disk.clone(), dir, start.owner, start.log.clone())?;
+    #[cfg(feature = "controls")]
+    let found = {
+        let mut found = found;
+        found.set_control(start.log_control);
+        found
+    };
     let mut rot = Vec::new();
     let mut applier = open_applier(disk, dir, &machine, (&start, found.chosen()), &mut rot)?;
     let checkpoint = applier.applied();

@@ -140,6 +140,10 @@ impl Transfer {
             Some(_) if self.stale > 0 => self.stale -= 1,
             Some(_) => self.unwritten = self.unwritten.saturating_sub(1),
         }
+        if mark.places > self.handed {
+            // More was found here, behind what had lacked.
+            (self.handed, self.asked) = (mark.places, mark.places);
+        }
         self.written = Some(mark);
         self.progress_us = now_us;
         self.go_on(out);

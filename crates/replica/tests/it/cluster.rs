@@ -100,6 +100,8 @@ impl Cluster {
             distrust: false,
             applier: ApplierSettings { fold_records: u64::MAX, hash_seed: 1 },
             log: LogOptions { segment_bytes: 64 << 10 },
+            #[cfg(feature = "controls")]
+            log_control: None,
             owner: Owner { cluster: 1, node: number },
             now: self.now(),
         };
@@ -234,11 +236,6 @@ impl Cluster {
 
     pub(crate) fn leader(&self) -> Option<u16> {
         self.nodes.iter().find(|(_, node)| node.replica.paxos().has_pen()).map(|(number, _)| *number)
-    }
-
-    pub(crate) fn until_led(&mut self) -> u16 {
-        self.until("a leader", |cluster| cluster.leader().is_some());
-        self.leader().expect("as was just seen")
     }
 
     /// Asks a node to add, and does not wait.
