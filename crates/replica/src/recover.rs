@@ -43,13 +43,20 @@ pub struct Start {
     pub applier: ApplierSettings,
     /// Sizes of the log.
     pub log: LogOptions,
-    /// The rule of the log that is switched off.
-    #[cfg(feature = "controls")]
-    pub log_control: Option<storage::Control>,
+    /// Rules that are switched off: none.
+    pub controls: Controls,
     /// Whose files these must be.
     pub owner: Owner,
     /// Present time.
     pub now: Now,
+}
+
+/// Safety rules that the simulator switches off at a start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Controls {
+    /// The log's.
+    #[cfg(feature = "controls")]
+    pub log: Option<storage::Control>,
 }
 
 /// A node that is ready to be stepped.
@@ -121,7 +128,7 @@ pub fn open<S: StateMachine, D: Disk>(
     #[cfg(feature = "controls")]
     let found = {
         let mut found = found;
-        found.set_control(start.log_control);
+        found.set_control(start.controls.log);
         found
     };
     let mut rot = Vec::new();

@@ -210,6 +210,7 @@ fn open(
         founders: founders(config)?,
         applier: ApplierSettings { fold_records: FOLD_RECORDS, hash_seed },
         distrust: false,
+        controls: recover::Controls::default(),
         log: LogOptions::default(),
         owner: identity.owner(),
         now: clock.now(),

@@ -151,7 +151,7 @@ impl Node {
             founders: founders(plan),
             applier: ApplierSettings { fold_records: plan.fold_records, hash_seed: u64::from(self.id.get()) },
             distrust: false,
-            log_control: None,
+            controls: recover::Controls::default(),
             log: LogOptions { segment_bytes: plan.segment_bytes },
             owner: Owner { cluster: CLUSTER, node: self.id.get() },
             now: self.now(true_us),

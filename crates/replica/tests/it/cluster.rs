@@ -100,8 +100,7 @@ impl Cluster {
             distrust: false,
             applier: ApplierSettings { fold_records: u64::MAX, hash_seed: 1 },
             log: LogOptions { segment_bytes: 64 << 10 },
-            #[cfg(feature = "controls")]
-            log_control: None,
+            controls: recover::Controls::default(),
             owner: Owner { cluster: 1, node: number },
             now: self.now(),
         };
