@@ -1,4 +1,4 @@
-// The page of a running bank in a real Chromium: node page.mjs URL [DIRECTORY FOR SCREENSHOTS]
+// The page of a running bank in a real Chromium: node page.mjs URL [DIRECTORY FOR SCREENSHOTS] [MODE OF THE BANK]
 //
 // It opens accounts and moves money in that bank, and stops nothing. Balances are compared as text: the page and this
 // script never make a number of an amount.
@@ -7,6 +7,7 @@ import { randomUUID } from 'node:crypto';
 import { Checks, launch, Line, PATIENCE_MS, same, until } from './browser.mjs';
 
 const url = (process.argv[2] ?? 'http://127.0.0.1:7100').replace(/\/$/, '');
+const mode = process.argv[4] ?? 'leader';
 const checks = new Checks(process.argv[3] ?? 'screenshots');
 const browser = await launch();
 const run = randomUUID().slice(0, 8);

@@ -2,6 +2,7 @@
 //!
 //! Chromium and Node.js come from the machine, or from its packages where we may install; the driver comes from npm.
 
+use crate::install;
 use crate::run::{Failed, has, root, run};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -18,11 +19,10 @@ pub(crate) fn install() -> Result<(), Failed> {
         .collect();
     if !missing.is_empty() {
         let packages = missing.join(" ");
-        if !has("apt-get") || !is_root() {
+        if !install::may() {
             return Err(Failed(format!("install {packages} (Debian: apt-get install {packages}), {LEFT_OUT}")));
         }
-        run(Command::new("apt-get").args(["update", "-qq"]))?;
-        run(Command::new("apt-get").args(["install", "-y", "-qq", "--no-install-recommends"]).args(&missing))?;
+        install::packages(&missing)?;
     }
     if !tests().join("node_modules/playwright-core").is_dir() {
         run(Command::new("npm").args(["ci", "--no-audit", "--no-fund", "--silent"]).current_dir(tests()))?;
@@ -30,26 +30,25 @@ pub(crate) fn install() -> Result<(), Failed> {
     Ok(())
 }
 
-/// Starts a bank of three nodes, drives the page, and stops the bank.
+/// In each mode: starts a bank of three nodes, drives the page, and stops the bank.
 pub(crate) fn test() -> Result<(), Failed> {
     install()?;
     crate::run::cargo(&["build", "--package", "rialto"])?;
-    let dir = root().join("target/browser-test");
-    let bank = Bank::start(&dir)?;
-    let shots = dir.join("shots");
-    std::fs::create_dir_all(&shots).map_err(|error| Failed(format!("making {}: {error}", shots.display())))?;
-    let result = run(Command::new("node").arg("page.mjs").arg(&bank.url).arg(&shots).current_dir(tests()));
-    drop(bank);
-    result
+    for mode in ["leader", "leaderless"] {
+        let dir = root().join("target/browser-test").join(mode);
+        let bank = Bank::start(&dir, mode)?;
+        let shots = dir.join("shots");
+        std::fs::create_dir_all(&shots).map_err(|error| Failed(format!("making {}: {error}", shots.display())))?;
+        let mut page = Command::new("node");
+        let result = run(page.arg("page.mjs").arg(&bank.url).arg(&shots).arg(mode).current_dir(tests()));
+        drop(bank);
+        result?;
+    }
+    Ok(())
 }
 
 fn tests() -> PathBuf {
     root().join("tests/browser")
-}
-
-fn is_root() -> bool {
-    let id = Command::new("id").arg("-u").output();
-    id.is_ok_and(|id| id.stdout.trim_ascii() == b"0")
 }
 
 /// A running `rialto up`, stopped in order when dropped.
@@ -59,11 +58,11 @@ struct Bank {
 }
 
 impl Bank {
-    fn start(dir: &Path) -> Result<Self, Failed> {
+    fn start(dir: &Path, mode: &str) -> Result<Self, Failed> {
         let binary = target_dir().join("debug/rialto");
         let data = dir.join("data");
         let mut up = Command::new(&binary)
-            .args(["up", "--json", "--fresh", "--yes", "--dir"])
+            .args(["up", "--json", "--fresh", "--yes", "--mode", mode, "--dir"])
             .arg(&data)
             .stdout(Stdio::piped())
             .stdin(Stdio::null())

@@ -5,6 +5,8 @@
 
 mod arrows;
 mod browser;
+mod install;
+mod namespaces;
 mod run;
 
 use run::{Failed, cargo, step};
@@ -15,7 +17,8 @@ cargo xtask <command>
 
   test [--no-browser]   everything: format, lints, arrows, docs, all tests, bounded simulation, browser
   arrows                only the check of which crate may know which
-  browser               only the test of the page in a real browser
+  browser               only the test of the page in a real browser, in both modes
+  cuts                  only the tests that cut nodes off from each other in network namespaces (root)
   sim [args…]           the simulator, built for speed: cargo xtask sim --seeds 2000
   soak [args…]          a long run of the simulator: 20,000 seeds over 3 and 5 nodes
 
@@ -23,6 +26,7 @@ examples
   cargo xtask test
   cargo xtask test --no-browser      on a machine without root and without Chromium
   cargo xtask sim --seed 42 --trace
+  sudo -E cargo xtask cuts           where nodes may be cut off for real
 ";
 
 fn main() -> ExitCode {
@@ -32,6 +36,7 @@ fn main() -> ExitCode {
         ["test", flags @ ..] => test(flags),
         ["arrows"] => arrows::check(),
         ["browser"] => browser::test(),
+        ["cuts"] => namespaces::test(),
         ["sim", rest @ ..] => sim(rest),
         ["soak", rest @ ..] => sim(&[&["--seeds", "20000"], rest].concat()),
         ["help" | "--help" | "-h"] | [] => {
@@ -65,6 +70,7 @@ fn test(flags: &[&str]) -> Result<(), Failed> {
         // Before the long part: what is missing is better known at once.
         step("browser tools", browser::install)?;
     }
+    step("network namespaces", namespaces::install)?;
     step("build", || cargo(&["build", "--workspace", "--all-targets"]))?;
     step("tests and bounded simulation", || cargo(&["test", "--workspace"]))?;
     if with_browser {

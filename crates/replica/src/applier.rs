@@ -509,7 +509,8 @@ fn restore<S: StateMachine, D: Disk>(
 }
 
 /// The machine's fold rules without the machine, and the group's.
-struct Rules<S>(PhantomData<fn() -> S>);
+#[derive(Debug)]
+pub struct Rules<S>(pub PhantomData<fn() -> S>);
 
 impl<S: FoldRules> FoldRules for Rules<S> {
     fn effects(record: &JournalRecord, put: &mut dyn FnMut(&[u8], Option<&[u8]>)) {

@@ -32,7 +32,7 @@ pub mod wire;
 
 #[cfg(feature = "controls")]
 pub use applier::Control as ApplierControl;
-pub use applier::{Applied, Applier, ApplierSettings, ApplyError, Reply};
+pub use applier::{Applied, Applier, ApplierSettings, ApplyError, Reply, Rules as JournalRules};
 pub use desk::Refusal;
 pub use input::{Input, Settings, Vows};
 pub use message::Message;

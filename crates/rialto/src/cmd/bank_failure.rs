@@ -14,13 +14,15 @@ pub(super) fn explain(error: &NodeError, config: &BankNodeConfig) -> Failure {
         }
         NodeError::Lock(_) => Failure::cannot_start(error.to_string())
             .line("two processes on one directory would vote twice: stop the other one first"),
+        NodeError::Removed { .. } => Failure::new(error.to_string())
+            .with_code(Code::Removed)
+            .line("whoever supervises it leaves it down; a new node gets a new number: rialto members add"),
         NodeError::Identity(_)
         | NodeError::Recover(_)
         | NodeError::Failed { .. }
         | NodeError::LogGone { .. }
         | NodeError::NotThisNode { .. }
         | NodeError::OtherDisk { .. }
-        | NodeError::Removed { .. }
         | NodeError::Config(_)
         | NodeError::Listen { .. }
         | NodeError::System { .. } => match error.kind() {

@@ -13,13 +13,13 @@ use crate::members::{self, Newcomer, News, Runs};
 use crate::network::name::BankName;
 
 const EXAMPLES: &str = "\
-Examples, for a bank that `rialto up` runs:
-  rialto members                        who belongs to bank alpha
+Examples:
+  rialto members                        who belongs to bank alpha, which `rialto up` runs
   rialto members add                    one more: made, started, caught up, given a vote
   rialto members replace 2              a new node for node 2, whose disk is gone
   rialto members remove 4
 
-For nodes on machines of their own, name any of them:
+Nodes on machines of their own, of which any may be named:
   rialto members --url http://10.0.0.1:7101 --operator-token-file token
   rialto members add --node 4 --peer 10.0.0.4:7124 --http 10.0.0.4:7104 \\
       --url http://10.0.0.1:7101 --url http://10.0.0.2:7102 --operator-token-file token

@@ -1,15 +1,9 @@
 //! A bank whose nodes live in a [`Lab`], and people who pay at each of them all the time.
-//!
-//! A payer deposits 1.00 again and again, each time with an id of its own that is repeated until it has an outcome. So in the end
-//! the balance must be exactly what was acknowledged: less is money lost, more is money made.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -18,12 +12,11 @@ use crate::by_hand::Node;
 use crate::http::Request;
 use crate::lab::{GRPC, HTTP, Lab, PEER, address};
 use crate::network::{TestDir, rialto, run, stderr, stdout, until};
+use crate::payer::{Paid, Payer};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 /// Nodes answer within two seconds; the rest is for a machine that does other things too.
 pub(crate) const ANSWER_MAX: Duration = Duration::from_millis(2_500);
-/// A payer breathes between two payments, so that many of them do not keep the machine busy.
-const BREATH: Duration = Duration::from_millis(4);
 
 /// Both modes, as the command line writes them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -199,59 +192,6 @@ impl Bank {
     }
 }
 
-/// When each payment of one payer had its outcome.
-#[derive(Debug)]
-pub(crate) struct Paid {
-    pub(crate) at: Vec<Instant>,
-    began: Instant,
-}
-
-impl Paid {
-    /// The longest time without an outcome between two moments.
-    pub(crate) fn longest_pause(&self, from: Instant, to: Instant) -> Duration {
-        let mut last = self.at.iter().copied().filter(|at| *at <= from).max().unwrap_or(self.began).max(from);
-        let mut longest = Duration::ZERO;
-        for at in self.at.iter().copied().filter(|at| *at > from && *at <= to) {
-            longest = longest.max(at - last);
-            last = at;
-        }
-        longest.max(to.saturating_duration_since(last))
-    }
-}
-
-/// Pays at one node until told to stop, and then until its last payment has its outcome.
-#[derive(Debug)]
-pub(crate) struct Payer {
-    stop: Arc<AtomicBool>,
-    thread: JoinHandle<Paid>,
-}
-
-impl Payer {
-    pub(crate) fn start(node: u16, account: &str) -> Payer {
-        let stop = Arc::new(AtomicBool::new(false));
-        let (told, account) = (Arc::clone(&stop), account.to_owned());
-        let thread = std::thread::spawn(move || {
-            let mut paid = Paid { at: Vec::new(), began: Instant::now() };
-            while !told.load(Ordering::Relaxed) {
-                let id = format!("01900000-0000-7000-8000-{node:04}{:08}", paid.at.len());
-                let body = json!({"account_id": account, "amount": "1", "transfer_id": id});
-                until(&format!("payment {id} has its outcome"), || {
-                    ask("POST", node, "/deposit_money", Some(&body)).ok().filter(|(status, _)| *status == 200)
-                });
-                paid.at.push(Instant::now());
-                std::thread::sleep(BREATH);
-            }
-            paid
-        });
-        Payer { stop, thread }
-    }
-
-    pub(crate) fn stop(self) -> Paid {
-        self.stop.store(true, Ordering::Relaxed);
-        self.thread.join().expect("payers wait for every outcome")
-    }
-}
-
 /// One payer at each of these nodes.
 #[derive(Debug)]
 pub(crate) struct Payers {
@@ -264,7 +204,8 @@ impl Payers {
     pub(crate) fn start(bank: &Bank, at: &[u16]) -> Payers {
         let opened_at = at[0];
         let account = bank.open_account(opened_at);
-        let payers = at.iter().map(|node| (*node, Payer::start(*node, &account))).collect();
+        let payer = |node: &u16| (*node, Payer::start(&url(*node), Some(TOKEN), *node, &account));
+        let payers = at.iter().map(payer).collect();
         Payers { account, payers, opened_at }
     }
 
@@ -275,7 +216,7 @@ impl Payers {
     /// Stops them all, and checks that exactly what was acknowledged is there.
     pub(crate) fn stop(self, bank: &Bank) -> BTreeMap<u16, Paid> {
         for payer in self.payers.values() {
-            payer.stop.store(true, Ordering::Relaxed);
+            payer.tell();
         }
         let paid: BTreeMap<u16, Paid> = self.payers.into_iter().map(|(node, payer)| (node, payer.stop())).collect();
         let total: usize = paid.values().map(|paid| paid.at.len()).sum();

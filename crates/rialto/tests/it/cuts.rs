@@ -206,3 +206,48 @@ fn a_bank_whose_only_possible_leader_was_behind_goes_on_through_it() {
 fn a_bank_in_a_chain_goes_on() {
     partial(Mode::Leader, "chained", 3, chained);
 }
+
+#[test]
+fn without_a_leader_a_node_cut_off_changes_nothing_for_the_others() {
+    cut_in_two(Mode::Leaderless, "node-cut-off", Bank::other);
+}
+
+#[test]
+fn without_a_leader_the_holder_of_the_pen_cut_off_is_not_waited_for() {
+    cut_in_two(Mode::Leaderless, "holder-cut-off", Bank::holder);
+}
+
+#[test]
+fn without_a_leader_a_pulled_cable_is_not_waited_for() {
+    pulled_cable(Mode::Leaderless, "pulled-cable");
+}
+
+#[test]
+fn without_a_leader_a_holder_that_hears_nobody_does_not_keep_the_pen() {
+    one_way(Mode::Leaderless, "deaf-holder", deaf, Bank::holder);
+}
+
+#[test]
+fn without_a_leader_a_holder_that_nobody_hears_does_not_keep_the_pen() {
+    one_way(Mode::Leaderless, "mute-holder", mute, Bank::holder);
+}
+
+#[test]
+fn without_a_leader_a_node_that_can_send_but_not_hear_does_not_take_the_pen_for_ever() {
+    one_way(Mode::Leaderless, "deaf-node", deaf, Bank::other);
+}
+
+#[test]
+fn without_a_leader_a_bank_whose_links_all_lead_to_one_node_goes_on_through_it() {
+    partial(Mode::Leaderless, "quorum-loss", 5, quorum_loss);
+}
+
+#[test]
+fn without_a_leader_a_bank_whose_only_way_was_behind_goes_on_through_it() {
+    partial(Mode::Leaderless, "constrained", 5, constrained_election);
+}
+
+#[test]
+fn without_a_leader_a_bank_in_a_chain_goes_on() {
+    partial(Mode::Leaderless, "chained", 3, chained);
+}

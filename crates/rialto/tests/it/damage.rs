@@ -6,9 +6,10 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use storage::{FoldRules, HEADER_KIND, Journal, JournalMark, JournalRecord, RECORD, RealDisk, Store, identity};
+use storage::RECORD;
 
 use crate::by_hand::{Node, Place, cluster_of, init, shut_down};
+use crate::checkpoint;
 use crate::http;
 use crate::network::{Network, TestDir, free_base};
 
@@ -157,45 +158,13 @@ fn a_journal_cut_behind_the_checkpoint_is_made_again() {
     }
 }
 
-struct Rules;
-
-impl FoldRules for Rules {
-    fn effects(record: &JournalRecord, put: &mut dyn FnMut(&[u8], Option<&[u8]>)) {
-        ledger::fold_effects(record, put).expect("the bank wrote it");
-    }
-
-    fn id(record: &JournalRecord) -> Option<u128> {
-        ledger::record_id(record)
-    }
-}
-
-/// The checkpoint that a node makes after a million records, made now: of everything in the journal.
-fn make_checkpoint(data: &Path) {
-    let owner = identity::load(&RealDisk, data).expect("it has run").owner();
-    let bytes = fs::read(data.join("journal/000000")).expect("it is there");
-    let mut records = bytes.as_chunks::<RECORD>().0.iter().peekable();
-    // Written again as a start does it, which comes to the same bytes and knows the mark at their end.
-    let mut journal = Journal::open(RealDisk, data, owner, JournalMark::START).expect("it is whole");
-    let is_header = |record: &JournalRecord| record[..2] == HEADER_KIND.to_le_bytes();
-    while let Some(header) = records.next() {
-        assert!(is_header(header), "a batch begins with its header");
-        journal.begin(u64::from_le_bytes(header[32..40].try_into().expect("eight bytes")));
-        while let Some(record) = records.next_if(|record| !is_header(record)) {
-            journal.push(record);
-        }
-        journal.finish().expect("the same bytes as before");
-    }
-    let store = Store::open(RealDisk, data, owner).expect("there is none yet");
-    store.fold(journal.reader(), journal.mark(), Rules).run().expect("there is room");
-}
-
 /// A checkpoint and its id runs are synced before they count, and so is the journal through it: whatever of them is cut
 /// was there, and keeps the node down.
 #[test]
 fn a_cut_checkpoint_or_what_it_stands_on_keeps_the_node_down() {
     let bank = Stopped::new("cut-store");
     let data = bank.data();
-    make_checkpoint(&data);
+    checkpoint::make(&data);
     bank.starts_with_the_money();
     let tables = fs::read_dir(data.join("store")).expect("it is there").map(|entry| entry.expect("readable").path());
     let mut files: Vec<PathBuf> = tables.collect();

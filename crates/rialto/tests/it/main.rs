@@ -6,12 +6,16 @@
 mod apart;
 mod bank;
 mod by_hand;
+mod checkpoint;
 mod cuts;
 mod damage;
 mod http;
 mod lab;
+mod members;
 mod network;
 mod outage;
+mod payer;
+mod rot;
 mod strangers;
 mod survival;
 mod truth;
