@@ -103,7 +103,7 @@ fn nodes_of_elsewhere_are_refused_and_read_why_in_their_own_log() {
             place("alpha", 4, &[(1, one), (2, two), (3, three), (5, other + 25)]),
             5,
             Some(&cluster),
-            "node 4 is no other member of group alpha",
+            "node 4 is no member of group alpha; it is admitted with: rialto members add",
         ),
     ];
     for (number, (place, nodes, cluster, why)) in strangers.into_iter().enumerate() {
