@@ -14,8 +14,19 @@
 //!
 //! After a crash each part says what it holds: the log drops a torn tail of its last unsynced group (and reports it), the
 //! journal writes torn batches anew and refuses to write other ones over whole ones, the store has either the old
-//! version or the new. Bytes that were synced and are not what was written are *rot*: the part does not open and says
-//! which file, where and what.
+//! version or the new.
+//!
+//! Bytes that were synced and are not what was written are *rot*. The log opens on it and says what is lost ([`LogRecovered`]).
+//! The others do not open, or fail when they read it, and say which [`Part`] it is, which file, where and what. What then:
+//!
+//! ```text
+//!   Log::find ─► chosen                                    what may be rebuilt reaches no further
+//!   Store::open: rot ─► Store::discard, Store::open        an empty one, to be rebuilt
+//!   Journal::open(store.mark()): rot ─► Journal::salvage   good up to a batch; that one comes from a peer: Journal::receive,
+//!                                                          the good ones behind it are there still: Journal::take_over
+//!   Store::rebuild                                         table and runs are functions of the journal
+//!   LogFound::open(checkpoint)
+//! ```
 //!
 //! This crate starts no thread, knows no clock and no randomness, and reads and writes only through the disk it is
 //! given. What takes long is a value with a `run`: [`FoldJob`], [`SpareJob`].

@@ -106,3 +106,32 @@ impl<D: Disk> Journal<D> {
         StorageError::Refused { path: self.files.dir().to_path_buf(), place, what: what.to_string() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{FaultyDisk, Owner};
+    use std::path::Path;
+
+    /// One that a peer has made up: everything fits but one field.
+    fn made_up(place: u64, slot: u64, count: u32) -> Vec<u8> {
+        let records = vec![7; count.min(2) as usize * RECORD];
+        let records_hash = *blake3::hash(&records).as_bytes();
+        let header = BatchHeader { slot, place, count, chain_before: [0; 32], records_hash };
+        [&header.encode(OWNER)[..], &records].concat()
+    }
+
+    const OWNER: Owner = Owner { cluster: 5, node: 1 };
+
+    #[test]
+    fn a_header_that_fits_but_for_place_slot_or_length_is_refused() {
+        for (place, slot, count, good) in
+            [(0, 1, 2, true), (3, 1, 2, false), (0, 0, 2, false), (0, 1, LARGEST_BATCH + 1, false)]
+        {
+            let disk = FaultyDisk::new(1);
+            let mut journal = Journal::open(disk, Path::new("alpha/1"), OWNER, JournalMark::START).expect("it opens");
+            let received = journal.receive(0, &made_up(place, slot, count));
+            assert_eq!(received.is_ok(), good, "place {place}, slot {slot}, {count} records: {received:?}");
+        }
+    }
+}
