@@ -25,6 +25,12 @@ impl Machine {
         &self.ledger
     }
 
+    /// Control: a balance in memory is another one from now on. False if there is no such account.
+    #[cfg(feature = "controls")]
+    pub fn flip_balance(&mut self, account: ledger::AccountId) -> bool {
+        self.ledger.flip_balance(account)
+    }
+
     /// Rejections are answered, but not recorded.
     #[cfg(feature = "controls")]
     pub fn set_control(&mut self, control: ledger::Control) {

@@ -70,6 +70,14 @@ impl Ledger {
         self.state.control = control;
     }
 
+    /// Control: a balance in memory is another one from now on. False if there is no such account.
+    #[cfg(feature = "controls")]
+    pub fn flip_balance(&mut self, account: AccountId) -> bool {
+        let Some(seat) = self.state.seat(account) else { return false };
+        self.state.accounts[seat].balances.posted_credits ^= 1;
+        true
+    }
+
     /// The ids whose outcomes must be at hand when the request is applied. Repetitions are possible.
     pub fn ids(request: &[u8], out: &mut Vec<u128>) -> Result<(), Malformed> {
         for command in &Request::decode(request)?.commands {

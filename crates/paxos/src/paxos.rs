@@ -101,7 +101,8 @@ impl Paxos {
             trust,
             kept: Kept { promised: acceptor.promised(), accepted: acceptor.highest(), chosen: acceptor.floor() },
             held_at_start,
-            was_member: members.epochs().iter().any(|(_, membership)| membership.contains(config.me)),
+            // A newcomer starts with the group that let it in, so who is in none of its epochs was removed.
+            was_member: members.epochs().iter().any(|(_, membership)| !membership.voters.is_empty()),
             election: Election::new(acceptor.promised()),
             clock: Clock::new(config.clock_skew_max_ms),
             reads: Reads::new(now),

@@ -1,8 +1,8 @@
 //! What a step of a node wants done, carried out: records to the log, messages to the network, chosen batches to the
 //! applier, answers to callers. It does what the shell does, with the shell's threads made into events.
 
-use crate::check::Violation;
 use crate::check::agreement::Found;
+use crate::check::{Violation, must};
 use crate::clients::Reply;
 use crate::control::Control;
 use crate::node::{Fold, SpareWork, Stop};
@@ -27,11 +27,14 @@ impl World {
         self.carry(node, out)
     }
 
-    fn carry(&mut self, node: usize, mut out: Output) -> Step {
+    pub(crate) fn carry(&mut self, node: usize, mut out: Output) -> Step {
         let now = self.schedule.now_us();
         for event in &out.events {
             self.tally.elections += u64::from(matches!(event, paxos::Event::PenTaken(_)));
             self.trace.event(now, Who::Node(node), "says", &[], || format!("{event:?}"));
+        }
+        if let Some(step) = self.judge(node, &out) {
+            return step;
         }
         let has_vows = out.has_vows();
         let unsynced = out.take_unsynced();
@@ -41,21 +44,22 @@ impl World {
         if let Some((slot, _)) = out.apply.last() {
             process.marks.handed = *slot;
         }
-        process.to_apply.extend(out.apply);
-        process.ready_reads.extend(out.reads);
+        process.to_apply.extend(std::mem::take(&mut out.apply));
+        process.ready_reads.extend(std::mem::take(&mut out.reads));
         for (to, message) in &out.send {
             self.send(node, usize::from(to.get()) - 1, message);
         }
-        for (seq, refusal) in out.refuse {
+        for (seq, refusal) in std::mem::take(&mut out.refuse) {
+            self.forget_change(node, seq);
             self.answer(node, seq, Reply::Refused(refusal));
         }
-        for seq in out.reads_refused {
+        for seq in std::mem::take(&mut out.reads_refused) {
             self.answer(node, seq, Reply::ReadRefused);
         }
         if let Err(stop) = self.write(node) {
             return self.stopped(node, stop);
         }
-        for serve in out.serve {
+        for serve in std::mem::take(&mut out.serve) {
             if let Err(stop) = self.serve(node, serve) {
                 return self.stopped(node, stop);
             }
@@ -65,9 +69,38 @@ impl World {
         {
             return self.stopped(node, stop);
         }
+        if let Err(stop) = self.carry_transfers(node, &mut out) {
+            return self.stopped(node, stop);
+        }
         self.answer_reads(node)?;
         self.apply_soon(node);
         Ok(())
+    }
+
+    /// Whether the step says that this node must not go on, and whether that has a reason.
+    fn judge(&mut self, node: usize, out: &Output) -> Option<Step> {
+        if out.events.iter().any(|event| matches!(event, paxos::Event::Forgetful { .. })) {
+            self.tally.forgetful += 1;
+            let sound = must(self.nodes[node].forgot, || {
+                format!(
+                    "node {} was told that its disk lacks something, though it is whole: {:?}",
+                    node + 1,
+                    out.events
+                )
+            });
+            self.condemn(node, "its disk lacks what its peers have heard from it");
+            return Some(sound);
+        }
+        if let Some(divergence) = &out.diverged {
+            self.tally.diverged += 1;
+            let flipped = self.nodes[node].process.as_ref().is_some_and(|process| process.is_flipped());
+            let sound = must(flipped, || {
+                format!("node {} says that its books differ, though nobody touched them: {divergence:?}", node + 1)
+            });
+            self.condemn(node, "its books differ from the others'");
+            return Some(sound);
+        }
+        None
     }
 
     pub(crate) fn send(&mut self, from: usize, to: usize, message: &Message) {
@@ -193,15 +226,20 @@ impl World {
     fn serve(&mut self, node: usize, serve: Serve) -> Result<(), Stop> {
         let Some(process) = self.nodes[node].process.as_ref() else { return Ok(()) };
         let batches = match process.log.read_chosen(serve.from.get(), LEARNED_BYTES) {
-            // Trimmed: whoever needs it must ask somebody else.
+            // Trimmed: whoever needs it must be sent state.
             Err(StorageError::Absent { .. }) => Vec::new(),
             batches => batches?,
         };
-        if !batches.is_empty() {
+        let first = process.log.first_slot();
+        let message = if !batches.is_empty() {
             let batches = batches.into_iter().map(Batch::new).collect();
-            let message = Message::Paxos(paxos::Message::Learned { from: serve.from, batches });
-            self.send(node, usize::from(serve.to.get()) - 1, &message);
-        }
+            paxos::Message::Learned { from: serve.from, batches }
+        } else if first > serve.from.get() {
+            paxos::Message::Behind { from: serve.from, first: Slot::new(first) }
+        } else {
+            return Ok(());
+        };
+        self.send(node, usize::from(serve.to.get()) - 1, &Message::Paxos(message));
         Ok(())
     }
 
@@ -246,7 +284,9 @@ impl World {
     }
 
     fn apply(&mut self, node: usize, slot: Slot, batch: &Batch) -> Step {
-        self.checks.on_batch(node, slot, batch)?;
+        if let Some(op) = self.checks.on_batch(node, slot, batch)? {
+            self.note_change(slot.get(), &op);
+        }
         let Some(process) = self.nodes[node].process.as_mut() else { return Ok(()) };
         let answers = match process.applier.apply(slot, batch) {
             Ok(answers) => answers,
@@ -262,18 +302,32 @@ impl World {
         self.trace.event(self.schedule.now_us(), Who::Node(node), "applies", &numbers, || {
             format!("slot {slot}: {} requests, {} bytes", answers.len(), batch.bytes().len())
         });
-        self.checks.agreement.check(node, slot.get(), &found)?;
+        if process.is_flipped() {
+            // Its state differs by what was done to it; that it notices is `ending`'s to see to.
+            self.checks.agreement.check_batch(node, slot.get(), found.batch)?;
+        } else {
+            self.checks.agreement.check(node, slot.get(), &found)?;
+        }
+        self.checks.members.check(node, slot.get(), process.applier.group())?;
+        let checked = process.applier.take_check();
         let own = (self.nodes[node].id.get(), self.nodes[node].boot);
-        for applied in answers {
-            if (applied.tag.origin, applied.tag.boot) == own
-                && let Some(answer) = applied.reply.answer()
-            {
-                let answers =
-                    answer.map_err(|error| Violation(format!("slot {slot} answered a good request with {error}")))?;
-                self.answer(node, applied.tag.seq, Reply::Answered { slot: slot.get(), answers });
+        for replica::Applied { tag, reply } in answers {
+            if (tag.origin, tag.boot) != own {
+                continue;
+            }
+            match reply {
+                replica::Reply::Answer(answer) => {
+                    let answers = answer
+                        .map_err(|error| Violation(format!("slot {slot} answered a good request with {error}")))?;
+                    self.answer(node, tag.seq, Reply::Answered { slot: slot.get(), answers });
+                }
+                replica::Reply::Group(outcome) => self.operator_hears(node, tag.seq, outcome.as_ref()),
             }
         }
-        Ok(())
+        match checked {
+            Some((slot, digest)) => self.step(node, Input::Digest { slot, digest }),
+            None => Ok(()),
+        }
     }
 
     fn answer_reads(&mut self, node: usize) -> Step {

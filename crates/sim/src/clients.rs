@@ -10,7 +10,7 @@
 use crate::check::history::{Called, Moment};
 use crate::check::{Told, Violation, must};
 use crate::control::Control;
-use crate::node::Caller;
+use crate::node::{Caller, Fate};
 use crate::plan::Plan;
 use crate::random::Random;
 use crate::trace::Who;
@@ -121,6 +121,11 @@ impl Clients {
         self.finishing = true;
     }
 
+    /// An account that nobody uses.
+    pub(crate) fn reserve(&self) -> Option<ledger::AccountId> {
+        self.town.reserve()
+    }
+
     pub(crate) fn are_done(&self) -> bool {
         self.clients.iter().all(|client| client.last == Last::Done)
     }
@@ -132,6 +137,16 @@ impl Clients {
 }
 
 impl World {
+    /// A node that clients have heard of: any that was not switched off; or always the same, if the plan says so.
+    fn some_address(&mut self, client: usize) -> usize {
+        if self.plan.bound {
+            return client % self.plan.nodes;
+        }
+        let known: Vec<usize> =
+            (0..self.nodes.len()).filter(|node| matches!(self.nodes[*node].fate, Fate::Serves)).collect();
+        if known.is_empty() { 0 } else { self.random.pick(&known) }
+    }
+
     pub(crate) fn on_client(&mut self, event: ClientEvent) -> Step {
         match event {
             ClientEvent::Act { client } => {
@@ -178,7 +193,7 @@ impl World {
             // A read asked for again is another read, which must see what was answered in the meantime.
             *before = called;
         }
-        let node = self.random.index(self.plan.nodes);
+        let node = self.some_address(client);
         self.clients.clients[client].attempt += 1;
         let attempt = self.clients.clients[client].attempt;
         let delay = self.random.between(20, 1_000);

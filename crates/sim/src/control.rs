@@ -4,7 +4,7 @@
 //! The names are the simulator's own; `node` maps each to the switch in the crate whose rule it is.
 
 use bank::Machine;
-use replica::{Applier, Replica};
+use replica::{Applier, Replica, group};
 use storage::Disk;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,9 +23,15 @@ pub enum Control {
     TrimBeforeCheckpoint,
     CheckpointBeforeMark,
     ReadLocally,
+    CountAcrossChange,
+    ProposePastAlpha,
+    ChangeTwo,
+    WipedDiskVotes,
+    OlderCopyVotes,
+    VotesInOnePlace,
 }
 
-pub const ALL: [Control; 14] = [
+pub const ALL: [Control; 20] = [
     Control::SendBeforeSync,
     Control::ReuseBallot,
     Control::CountOwnVoteEarly,
@@ -40,6 +46,12 @@ pub const ALL: [Control; 14] = [
     Control::TrimBeforeCheckpoint,
     Control::CheckpointBeforeMark,
     Control::ReadLocally,
+    Control::CountAcrossChange,
+    Control::ProposePastAlpha,
+    Control::ChangeTwo,
+    Control::WipedDiskVotes,
+    Control::OlderCopyVotes,
+    Control::VotesInOnePlace,
 ];
 
 impl Control {
@@ -59,6 +71,12 @@ impl Control {
             Control::TrimBeforeCheckpoint => "trim-before-checkpoint",
             Control::CheckpointBeforeMark => "checkpoint-before-mark",
             Control::ReadLocally => "read-locally",
+            Control::CountAcrossChange => "count-across-change",
+            Control::ProposePastAlpha => "propose-past-alpha",
+            Control::ChangeTwo => "change-two",
+            Control::WipedDiskVotes => "wiped-disk-votes",
+            Control::OlderCopyVotes => "older-copy-votes",
+            Control::VotesInOnePlace => "votes-in-one-place",
         }
     }
 
@@ -81,6 +99,12 @@ impl Control {
             Control::TrimBeforeCheckpoint => "the log is trimmed only below the checkpoint",
             Control::CheckpointBeforeMark => "a checkpoint is made only of slots that the log on disk marks as chosen",
             Control::ReadLocally => "a read is answered only when a majority was asked how far the log goes",
+            Control::CountAcrossChange => "promises and votes count only for the slots of their own membership",
+            Control::ProposePastAlpha => "nobody proposes a slot before having applied the one alpha before it",
+            Control::ChangeTwo => "one vote changes at a time, and the change names the version that it replaces",
+            Control::WipedDiskVotes => "a node that lost its disk does not vote under its old name",
+            Control::OlderCopyVotes => "a node on an older copy of its disk does not vote",
+            Control::VotesInOnePlace => "a vote leaves a node only when it is on disk in two places",
         }
     }
 
@@ -93,6 +117,10 @@ impl Control {
             Control::PromiseFromSlot => Some(paxos::Control::PromiseOnlyFromSlot),
             Control::IgnoreFloors => Some(paxos::Control::IgnoreFloors),
             Control::ApplyUnchosen => Some(paxos::Control::ApplyUnchosenAtStart),
+            Control::CountAcrossChange => Some(paxos::Control::CountAcrossChange),
+            Control::ProposePastAlpha => Some(paxos::Control::ProposePastAlpha),
+            Control::WipedDiskVotes => Some(paxos::Control::WipedDiskVotes),
+            Control::OlderCopyVotes => Some(paxos::Control::OlderCopyVotes),
             Control::SendBeforeSync
             | Control::SkipIdIndex
             | Control::RunPastCheckpoint
@@ -100,8 +128,15 @@ impl Control {
             | Control::RejectionsNotJournaled
             | Control::TrimBeforeCheckpoint
             | Control::CheckpointBeforeMark
-            | Control::ReadLocally => None,
+            | Control::ReadLocally
+            | Control::ChangeTwo
+            | Control::VotesInOnePlace => None,
         }
+    }
+
+    /// The log's switch, if the rule is the log's.
+    pub(crate) fn in_log(self) -> Option<storage::Control> {
+        (self == Control::VotesInOnePlace).then_some(storage::Control::VotesInOnePlace)
     }
 
     /// Switches a rule of replica or bank off in a node that has just been opened. (What must not leave before the sync
@@ -111,10 +146,11 @@ impl Control {
             Control::SkipIdIndex => applier.set_control(replica::ApplierControl::SkipIdIndex),
             Control::RunPastCheckpoint => applier.set_control(replica::ApplierControl::RunPastCheckpoint),
             Control::DropIdsEarly => applier.set_control(replica::ApplierControl::DropIdsEarly),
-            Control::RejectionsNotJournaled => {
-                applier.machine_mut().set_control(ledger::Control::RejectionsNotJournaled);
-            }
             Control::TrimBeforeCheckpoint => replica.trim_before_checkpoint(),
+            Control::CountAcrossChange | Control::ProposePastAlpha | Control::ChangeTwo => {
+                replica.set_group_rules(self.group_rules());
+                applier.set_group_rules(self.group_rules());
+            }
             Control::SendBeforeSync
             | Control::ReuseBallot
             | Control::CountOwnVoteEarly
@@ -123,8 +159,22 @@ impl Control {
             | Control::IgnoreFloors
             | Control::ApplyUnchosen
             | Control::CheckpointBeforeMark
-            | Control::ReadLocally => {}
+            | Control::ReadLocally
+            | Control::RejectionsNotJournaled
+            | Control::WipedDiskVotes
+            | Control::OlderCopyVotes
+            | Control::VotesInOnePlace => {}
         }
+    }
+
+    /// Whether the operator may ask for two votes at once. What is wrong with counting across a change shows only then: the
+    /// majorities before and after one vote's change always meet.
+    pub(crate) fn changes_two(self) -> bool {
+        matches!(self, Control::CountAcrossChange | Control::ProposePastAlpha | Control::ChangeTwo)
+    }
+
+    pub(crate) fn group_rules(self) -> group::Rules {
+        group::Rules { change_two: self.changes_two() }
     }
 
     pub fn named(name: &str) -> Option<Control> {

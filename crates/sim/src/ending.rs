@@ -8,14 +8,18 @@
 //! journals of all nodes are read from end to end.
 
 use crate::check::{Violation, must};
+use crate::node::Node;
 use crate::trace::Who;
 use crate::world::{End, Event, Step, World};
 use ledger::{Body, Outcome, Record, TransferId};
 use std::collections::BTreeMap;
+use storage::{JournalMark, StorageError};
 
 /// From the end of trouble until everything must be well, in virtual microseconds. A few elections and catch-ups take
 /// well under a second; what is not done in this time is stuck.
-const RECOVERY_US: u64 = 10_000_000;
+const RECOVERY_US: u64 = 20_000_000;
+/// A node that differs from the others stops within this time.
+const DIVERGENCE_US: u64 = 10_000_000;
 const LOOK_EVERY_US: u64 = 10_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,16 +35,27 @@ impl World {
         self.phase == Phase::Troubled
     }
 
+    /// Since when there has been no trouble.
+    pub(crate) fn healed_us(&self) -> Option<u64> {
+        match self.phase {
+            Phase::Troubled | Phase::Over => None,
+            Phase::Healed { since_us } | Phase::Restarted { since_us } => Some(since_us),
+        }
+    }
+
     /// Time to see whether the next part of the run can begin.
     pub(crate) fn look_around(&mut self) -> Step {
         let now = self.schedule.now_us();
+        if !self.is_troubled() {
+            self.check_flipped()?;
+        }
         match self.phase {
             Phase::Troubled => {
                 self.heal();
                 self.phase = Phase::Healed { since_us: now };
             }
             Phase::Healed { since_us } => {
-                if self.clients.are_done() && self.nodes_are_equal() {
+                if self.clients.are_done() && self.operator_is_content() && self.nodes_are_equal() {
                     self.restart_all();
                     self.phase = Phase::Restarted { since_us: now };
                 } else {
@@ -65,7 +80,7 @@ impl World {
         self.trace
             .event(self.schedule.now_us(), Who::World, "healed", &[], || "no more trouble from here on".to_owned());
         self.network.calm();
-        for node in 0..self.plan.nodes {
+        for node in 0..self.nodes.len() {
             let machine = &mut self.nodes[node];
             machine.clock.correct();
             machine.full = false;
@@ -76,22 +91,44 @@ impl World {
             self.schedule.after(1_000, Event::Start { node });
         }
         self.clients.finish();
+        self.settle_wishes();
     }
 
     fn restart_all(&mut self) {
         self.trace.event(self.schedule.now_us(), Who::World, "power cut", &[], || "of all nodes".to_owned());
-        for node in 0..self.plan.nodes {
+        for node in 0..self.nodes.len() {
             self.crash(node, End::PowerLoss);
         }
     }
 
-    /// All nodes run and have applied the same slots, the highest that anybody ever applied among them.
+    /// All members run and have applied the same slots, the highest that anybody ever applied among them; who is a member
+    /// no longer has been switched off.
     fn nodes_are_equal(&self) -> bool {
         let highest = self.checks.agreement.highest();
-        self.nodes.iter().all(|node| {
-            node.process
-                .as_ref()
-                .is_some_and(|process| process.applier.applied().get() == highest && process.to_apply.is_empty())
+        let group = self.checks.members.present();
+        let is_member = |node: &Node| group.role(node.id).is_some() || !group.is_founded();
+        self.nodes.iter().all(|node| match &node.process {
+            Some(process) if is_member(node) => {
+                process.applier.applied().get() == highest && process.to_apply.is_empty() && !process.is_flipped()
+            }
+            Some(_) => u32::from(node.id.get()) >= group.next_number,
+            None => !is_member(node),
+        })
+    }
+
+    /// A balance that is another one in one node's memory is noticed, or gone with the process, in time.
+    pub(crate) fn check_flipped(&self) -> Step {
+        let now = self.schedule.now_us();
+        let late = self.nodes.iter().find(|node| {
+            let flipped_at_us = node.process.as_ref().and_then(|process| process.flipped_at_us);
+            flipped_at_us.is_some_and(|at_us| at_us + DIVERGENCE_US < now)
+        });
+        must(late.is_none(), || {
+            let node = late.map_or(0, |node| node.id.get());
+            format!(
+                "divergence: a balance in node {node}'s memory was changed {} s ago, and nobody notices",
+                DIVERGENCE_US / 1_000_000
+            )
         })
     }
 
@@ -112,10 +149,11 @@ impl World {
                 })
                 .collect();
             format!(
-                "progress: {} s after all trouble ended, highest slot {}, {}; nodes: {}",
+                "progress: {} s after all trouble ended, highest slot {}, {}; {}; nodes: {}",
                 RECOVERY_US / 1_000_000,
                 self.checks.agreement.highest(),
                 self.clients.waiting(),
+                self.in_short(),
                 nodes.join("; ")
             )
         })
@@ -123,8 +161,16 @@ impl World {
 
     /// Every node's journal, from end to end: each id's first outcome is there exactly once, and nothing else moved money.
     fn check_journals(&self) -> Step {
-        for node in &self.nodes {
-            let process = node.process.as_ref().expect("all nodes run");
+        let group = self.checks.members.present();
+        for node in self.nodes.iter().filter(|node| group.role(node.id).is_some()) {
+            let process = node.process.as_ref().expect("all members run");
+            let reader = process.applier.reader();
+            let whole = reader.check(JournalMark::START, process.applier.mark(), |_, _| ());
+            if node.rotten && whole.as_ref().is_err_and(StorageError::is_rot) {
+                // It lies in what nobody has read since; whoever reads it is told so.
+                continue;
+            }
+            whole.map_err(|error| Violation(format!("journal: node {}: {error}", node.id)))?;
             let mut outcomes: BTreeMap<TransferId, Record> = BTreeMap::new();
             for place in 0..process.applier.places() {
                 let bytes = process.applier.record(place).map_err(|error| {

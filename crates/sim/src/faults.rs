@@ -4,7 +4,6 @@
 use crate::plan::Fault;
 use crate::trace::Who;
 use crate::world::{End, Event, Step, World};
-use paxos::Role;
 use replica::Input;
 use std::io::ErrorKind;
 
@@ -19,6 +18,9 @@ impl World {
             return Ok(());
         }
         self.schedule_trouble();
+        if self.is_quiet() {
+            return Ok(());
+        }
         let fault = self.random.pick(&self.plan.faults);
         let node = self.victim();
         self.make_trouble(fault, node)
@@ -51,7 +53,8 @@ impl World {
             }
             Fault::Cut => self.cut_cables(),
             Fault::Disconnect => {
-                let peer = (node + self.random.between(1, self.plan.nodes as u64 - 1) as usize) % self.plan.nodes;
+                let machines = self.nodes.len();
+                let peer = (node + self.random.between(1, machines as u64 - 1) as usize) % machines;
                 self.tally.disconnects += 1;
                 self.note(Who::Node(node), "disconnects");
                 self.break_connection(node, peer);
@@ -70,27 +73,33 @@ impl World {
             }
             Fault::Elect => {}
             Fault::ShutDown => return self.shut_down(node),
+            Fault::ChangeMode => self.wish_other_mode(),
+            Fault::ChangeMembers => self.wish_other_members(),
+            Fault::Wipe => self.wipe(node),
+            Fault::PutBack => self.put_back(node),
+            Fault::Rot => self.rot(node),
+            Fault::FlipBalance => self.flip_balance(node),
         }
         Ok(())
     }
 
     /// Often who leads, for that hurts most; otherwise anybody.
     fn victim(&mut self) -> usize {
-        let anybody = self.random.index(self.plan.nodes);
+        let anybody = self.random.index(self.nodes.len());
         if self.random.chance(self.plan.leader_per_mille) { self.leader().unwrap_or(anybody) } else { anybody }
     }
 
     fn leader(&self) -> Option<usize> {
         self.nodes
             .iter()
-            .position(|node| node.process.as_ref().is_some_and(|process| process.replica.status().role == Role::Leader))
+            .position(|node| node.process.as_ref().is_some_and(|process| process.replica.paxos().has_pen()))
     }
 
     fn cut_power(&mut self) {
         self.tally.power_cuts += 1;
         self.note(Who::World, "power cut");
         let everyone = self.random.chance(500);
-        for node in 0..self.plan.nodes {
+        for node in 0..self.nodes.len() {
             if everyone || self.random.chance(700) {
                 self.crash(node, End::PowerLoss);
             }
@@ -100,7 +109,7 @@ impl World {
     fn cut_cables(&mut self) {
         let shape = self.random.pick(&self.plan.shapes);
         let leader = self.leader();
-        let cables = shape.cables(self.plan.nodes, leader, &mut self.random);
+        let cables = shape.cables(self.nodes.len(), leader, &mut self.random);
         self.tally.cuts += 1;
         self.trace.event(self.schedule.now_us(), Who::World, "cut", &[cables.len() as u64], || {
             let shown: Vec<String> = cables.iter().map(|(from, to)| format!("{}→{}", from + 1, to + 1)).collect();

@@ -7,7 +7,8 @@
 //!
 //! * [`random`], [`schedule`], [`clock`], [`network`], [`cuts`]: chance, time and distance;
 //! * [`plan`]: what one seed is; [`control`]: the safety rules that can be switched off;
-//! * `node`, `world` with its parts `links`, `carry`, `faults`, `clients` and `ending`: what happens;
+//! * `node`, `world` with its parts `links`, `carry`, `faults`, `receive`, `damage`, `operator`, `clients` and `ending`: what
+//!   happens;
 //! * [`check`]: what must hold; [`trace`], [`tally`]: what is remembered;
 //! * [`run`] for one seed, [`campaign`] for many.
 //!
@@ -21,13 +22,16 @@ mod clients;
 pub mod clock;
 pub mod control;
 pub mod cuts;
+mod damage;
 mod ending;
 mod faults;
 mod links;
 pub mod network;
 mod node;
+mod operator;
 pub mod plan;
 pub mod random;
+mod receive;
 pub mod run;
 pub mod schedule;
 pub mod tally;

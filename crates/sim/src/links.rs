@@ -11,7 +11,7 @@ impl World {
     /// Dials within that time, unless that pair is being dialled already.
     pub(crate) fn dial_soon(&mut self, a: usize, b: usize, within_us: u64) {
         let (a, b) = (a.min(b), a.max(b));
-        let dialing = &mut self.dialing[a * self.plan.nodes + b];
+        let dialing = &mut self.dialing[a * self.plan.machines + b];
         if !std::mem::replace(dialing, true) {
             let delay = self.random.below(within_us);
             self.schedule.after(delay, Event::Dial { a, b });
@@ -19,7 +19,7 @@ impl World {
     }
 
     pub(crate) fn on_dial(&mut self, a: usize, b: usize) -> Step {
-        self.dialing[a * self.plan.nodes + b] = false;
+        self.dialing[a * self.plan.machines + b] = false;
         if !self.nodes[a].is_up() || !self.nodes[b].is_up() || self.network.is_connected(a, b) {
             // Whoever starts later dials then.
             return Ok(());
@@ -52,7 +52,7 @@ impl World {
 
     /// The process is gone: its peers hear of it at once from a machine that still runs, later from one without power.
     pub(crate) fn close_connections(&mut self, node: usize, end: End) {
-        for peer in (0..self.plan.nodes).filter(|peer| *peer != node) {
+        for peer in (0..self.nodes.len()).filter(|peer| *peer != node) {
             let generation = self.network.generation(node, peer);
             if self.network.disconnect(node, peer) {
                 let delay = match end {

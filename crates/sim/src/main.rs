@@ -1,25 +1,29 @@
 //! `sim`: runs whole networks on simulated machines, one seed a run.
 //!
 //! ```text
-//! sim --seeds 2000 [--first 0] [--nodes 3|5] [--jobs 2]    many seeds; exit code 1 and the seed on a violation
-//! sim --seed 17 [--nodes 3|5] [--trace]                    one seed, to be followed line by line
-//! sim --control NAME [--seeds 500]                         one safety rule off: the violation must be found
+//! sim --seeds 2000 [--first 0] [--jobs 2]       many seeds; exit code 1 and the seed on a violation
+//! sim --seed 17 [--trace]                       one seed, to be followed line by line
+//! sim --control NAME [--seeds 500]              one safety rule off: the violation must be found
 //! sim --list-controls
+//!
+//! with [--nodes 3|5] [--mode leader|leaderless|mixed] [--scene tour|slow-disks|deaf-node|even-load]
 //! ```
 
 use sim::campaign;
 use sim::control::{self, Control};
-use sim::run::Setup;
+use sim::plan::Scene;
+use sim::run::{ModeChoice, Setup};
 use sim::tally::Tally;
 use sim::trace::Show;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Instant;
 
-const USAGE: &str = "usage: sim --seeds N [--first SEED] [--nodes 3|5] [--jobs N]
-       sim --seed SEED [--nodes 3|5] [--trace] [--control NAME]
+const USAGE: &str = "usage: sim --seeds N [--first SEED] [--jobs N]
+       sim --seed SEED [--trace] [--control NAME]
        sim --control NAME [--seeds N] [--jobs N]
-       sim --list-controls";
+       sim --list-controls
+with   [--nodes 3|5] [--mode leader|leaderless|mixed] [--scene tour|slow-disks|deaf-node|even-load]";
 
 struct Flags {
     first: u64,
@@ -49,7 +53,7 @@ fn main() -> ExitCode {
 }
 
 fn parse(mut args: impl Iterator<Item = String>) -> Result<Flags, String> {
-    let setup = Setup { nodes: None, control: None };
+    let setup = Setup::default();
     let mut flags = Flags { first: 0, seeds: 100, jobs: 2, show: Show::Nothing, one: false, list: false, setup };
     let mut seeds = None;
     while let Some(flag) = args.next() {
@@ -74,6 +78,16 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Flags, String> {
                 let control =
                     Control::named(&name).ok_or_else(|| format!("no control {name}; --list-controls shows them"))?;
                 flags.setup.control = Some(control);
+            }
+            "--mode" => {
+                let name = value()?;
+                let known = || format!("no mode {name}; leader, leaderless and mixed are");
+                flags.setup.mode = ModeChoice::named(&name).ok_or_else(known)?;
+            }
+            "--scene" => {
+                let name = value()?;
+                let scene = Scene::named(&name).ok_or_else(|| format!("no scene {name}"))?;
+                flags.setup.scene = Some(scene);
             }
             "--trace" => flags.show = Show::Lines,
             "--list-controls" => flags.list = true,
@@ -122,14 +136,26 @@ fn many_seeds(flags: &Flags) -> ExitCode {
             println!("NOT FOUND: with \"{}\" off, {} seeds showed no violation", control.rule(), flags.seeds);
             ExitCode::FAILURE
         }
-        (Some((seed, violation)), control) => {
+        (Some((seed, violation)), _) => {
             println!("violation at seed {seed}: {violation}");
-            let control = control.map(|control| format!(" --control {}", control.name())).unwrap_or_default();
-            let nodes = flags.setup.nodes.map(|nodes| format!(" --nodes {nodes}")).unwrap_or_default();
-            println!("follow it: cargo run -p sim --release -- --seed {seed}{nodes}{control} --trace");
+            let flags = flags_of(&flags.setup);
+            println!("follow it: cargo run -p sim --release -- --seed {seed}{flags} --trace");
             ExitCode::FAILURE
         }
     }
+}
+
+/// What has to be said again to see the same run.
+fn flags_of(setup: &Setup) -> String {
+    let flag = |name: &str, value: Option<String>| value.map(|value| format!(" --{name} {value}")).unwrap_or_default();
+    let mode = (setup.mode != ModeChoice::default()).then(|| setup.mode.name().to_owned());
+    [
+        flag("nodes", setup.nodes.map(|nodes| nodes.to_string())),
+        flag("mode", mode),
+        flag("scene", setup.scene.map(|scene| scene.name().to_owned())),
+        flag("control", setup.control.map(|control| control.name().to_owned())),
+    ]
+    .concat()
 }
 
 /// A progress bar, on terminals only.

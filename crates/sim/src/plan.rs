@@ -7,9 +7,11 @@
 
 use crate::control::Control;
 use crate::cuts::{self, Shape};
+use crate::damage::{self, Part};
 use crate::network::Weather;
 use crate::random::Random;
-use crate::run::Setup;
+use crate::run::{ModeChoice, Setup};
+use replica::group::Mode;
 
 /// Kinds of faults, and of what operators do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,25 +33,82 @@ pub enum Fault {
     Elect,
     /// An orderly shutdown and a start some time later.
     ShutDown,
+    /// The operator wishes for the other mode.
+    ChangeMode,
+    /// The operator wishes for more members, fewer, or others.
+    ChangeMembers,
+    /// A running node is ended and its disk is empty when it starts again.
+    Wipe,
+    /// A running node is ended, and an older copy of its disk is there when it starts again.
+    PutBack,
+    /// A byte on a disk rots.
+    Rot,
+    /// A balance in one node's memory is another one.
+    FlipBalance,
 }
 
-pub const ALL_FAULTS: [Fault; 10] = [
-    Fault::Crash,
-    Fault::CrashAtDiskOperation,
-    Fault::PowerCut,
-    Fault::DiskFull,
-    Fault::DiskSlow,
-    Fault::Cut,
-    Fault::Disconnect,
-    Fault::ClockJump,
-    Fault::Elect,
-    Fault::ShutDown,
+/// The one thing that a run is about: what most seeds only touch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scene {
+    /// Every sync takes 20 ms; no other trouble.
+    SlowDisks,
+    /// One node is heard and hears nothing; no other trouble.
+    DeafNode,
+    /// Nothing happens but many clients, as many at each node.
+    EvenLoad,
+    /// From three nodes to five, to seven, and back, under load and every other trouble.
+    Tour,
+}
+
+/// The kinds of faults with how many seeds of a thousand have each. (Changes of mode are another matter: `Setup` says.)
+const LIKELY: [(Fault, u64); 15] = [
+    (Fault::Crash, 500),
+    (Fault::CrashAtDiskOperation, 500),
+    (Fault::PowerCut, 500),
+    (Fault::DiskFull, 500),
+    (Fault::DiskSlow, 500),
+    (Fault::Cut, 500),
+    (Fault::Disconnect, 500),
+    (Fault::ClockJump, 500),
+    (Fault::Elect, 500),
+    (Fault::ShutDown, 500),
+    (Fault::ChangeMembers, 350),
+    (Fault::Wipe, 200),
+    (Fault::PutBack, 200),
+    (Fault::Rot, 300),
+    (Fault::FlipBalance, 60),
 ];
+
+const SCENES: [(Scene, &str); 4] = [
+    (Scene::SlowDisks, "slow-disks"),
+    (Scene::DeafNode, "deaf-node"),
+    (Scene::EvenLoad, "even-load"),
+    (Scene::Tour, "tour"),
+];
+
+impl Scene {
+    pub fn named(name: &str) -> Option<Scene> {
+        SCENES.into_iter().find(|(_, known)| *known == name).map(|(scene, _)| scene)
+    }
+
+    pub fn name(self) -> &'static str {
+        SCENES.into_iter().find(|(scene, _)| *scene == self).map_or("", |(_, name)| name)
+    }
+}
 
 #[derive(Debug, Clone)]
 pub struct Plan {
+    /// The nodes that the group begins with.
     pub nodes: usize,
+    /// The machines that there may ever be: those, and newcomers.
+    pub machines: usize,
+    /// The mode that the group begins with.
+    pub mode: Mode,
     pub clients: usize,
+    /// Sizes of the group that are wished for one after the other, the last first; then any.
+    pub tour: Vec<usize>,
+    /// Each client always asks the same node.
+    pub bound: bool,
     /// Faults end and everything heals at this time.
     pub faults_until_us: u64,
     /// The faults of this seed; one that is there twice comes twice as often. Empty: none.
@@ -58,6 +117,8 @@ pub struct Plan {
     /// Of a thousand faults of a node, so many go to who leads, for that hurts most.
     pub leader_per_mille: u64,
     pub shapes: Vec<Shape>,
+    /// The parts of disks that rot.
+    pub rot: Vec<Part>,
     /// How long a node stays down, a cable cut, a disk full.
     pub trouble_us: (u64, u64),
     pub weather: Weather,
@@ -69,6 +130,8 @@ pub struct Plan {
     pub fold_records: u64,
     /// How far the pipeline reaches beyond what is applied.
     pub alpha: u64,
+    /// Slots below the checkpoint that the log keeps, whoever lags more.
+    pub tail_slots: u64,
     /// How long a fold takes, from its beginning to its installation.
     pub fold_us: u64,
     /// How long a chosen batch waits between the look-up of its ids and its application.
@@ -100,17 +163,42 @@ pub struct Workload {
     pub too_much_per_mille: u64,
 }
 
+/// How many machines there are for newcomers: wishes and replacements of one run.
+const NEWCOMERS: usize = 10;
+
+/// The mode that a run begins with, and whether it changes.
+fn first_mode(choice: ModeChoice, random: &mut Random) -> (Mode, bool) {
+    match choice {
+        ModeChoice::Leader => (Mode::Leader, false),
+        ModeChoice::Leaderless => (Mode::Leaderless, false),
+        ModeChoice::Mixed => match random.below(3) {
+            0 => (Mode::Leader, false),
+            1 => (Mode::Leaderless, false),
+            _ => (random.pick(&[Mode::Leader, Mode::Leaderless]), true),
+        },
+    }
+}
+
 impl Plan {
     pub fn new(setup: &Setup, random: &mut Random) -> Plan {
         let nodes = setup.nodes.unwrap_or_else(|| random.pick(&[3, 3, 5]));
+        let (mode, mode_changes) = first_mode(setup.mode, random);
+        let mut faults: Vec<Fault> =
+            LIKELY.into_iter().filter(|(_, likely)| random.chance(*likely)).map(|(fault, _)| fault).collect();
+        faults.extend(mode_changes.then_some(Fault::ChangeMode));
         let mut plan = Plan {
             nodes,
+            machines: nodes + NEWCOMERS,
+            mode,
             clients: random.between(2, 6) as usize,
+            tour: Vec::new(),
+            bound: false,
             faults_until_us: random.between(800_000, 2_500_000),
-            faults: ALL_FAULTS.into_iter().filter(|_| random.chance(500)).collect(),
+            faults,
             fault_every_us: random.between(40_000, 300_000),
             leader_per_mille: 400,
             shapes: cuts::ALL.to_vec(),
+            rot: damage::ALL_PARTS.to_vec(),
             trouble_us: (5_000, random.between(100_000, 500_000)),
             weather: Weather {
                 delay_us: random.between(50, 1_500),
@@ -124,6 +212,7 @@ impl Plan {
             segment_bytes: random.pick(&[16_384, 16_384, 65_536]),
             fold_records: random.between(8, 80),
             alpha: random.pick(&[4, 16, 64]),
+            tail_slots: random.pick(&[0, 4, 32, 200]),
             fold_us: random.between(100, 60_000),
             apply_us: random.between(1, 2_000),
             in_flight_max: random.pick(&[1, 4, 8]),
@@ -145,7 +234,37 @@ impl Plan {
         if let Some(control) = setup.control {
             plan.aim_at(control);
         }
+        if let Some(scene) = setup.scene {
+            plan.set(scene);
+        }
         plan
+    }
+
+    fn set(&mut self, scene: Scene) {
+        self.tour.clear();
+        match scene {
+            Scene::SlowDisks | Scene::EvenLoad | Scene::DeafNode => {
+                self.faults.clear();
+                self.clients = 12;
+                self.make_busy();
+                self.faults_until_us = 3_000_000;
+                self.weather =
+                    Weather { delay_us: 100, delay_us_max: 2_000, loss_per_mille: 0, duplicates_per_mille: 0 };
+                (self.sync_us, self.sync_us_max) = (300, 1_000);
+                if scene == Scene::SlowDisks {
+                    (self.sync_us, self.sync_us_max) = (20_000, 30_000);
+                }
+                self.patience_us = 600_000;
+                self.bound = true;
+            }
+            Scene::Tour => {
+                self.tour = vec![3, 5, 7, 5];
+                self.nodes = 3;
+                self.machines = 24;
+                self.faults_until_us = 4_000_000;
+                self.faults.extend([Fault::ChangeMembers; 3]);
+            }
+        }
     }
 
     /// The faults and the workload in which the rule that is off matters most.
@@ -205,6 +324,34 @@ impl Plan {
                 self.faults = vec![Fault::Crash];
                 self.fold_records = 6;
                 self.workload.repeats_per_mille = 400;
+            }
+            // Two changes where one is allowed, while nodes hear each other badly and crash: whoever counts the votes of one
+            // membership for a slot of the other chooses twice. Small windows, so that slots of both are under way.
+            Control::CountAcrossChange | Control::ProposePastAlpha | Control::ChangeTwo => {
+                self.faults = vec![Fault::ChangeMembers, Fault::ChangeMembers, Fault::Cut, Fault::Crash, Fault::Elect];
+                self.fault_every_us = 20_000;
+                self.trouble_us = (10_000, 150_000);
+                self.leader_per_mille = 700;
+                self.make_busy();
+                self.alpha = 4;
+            }
+            // A disk that forgot, while others are cut off or away a moment later.
+            Control::WipedDiskVotes | Control::OlderCopyVotes => {
+                let fault = if control == Control::WipedDiskVotes { Fault::Wipe } else { Fault::PutBack };
+                self.faults = vec![fault, fault, Fault::Cut, Fault::Elect];
+                self.shapes = vec![Shape::Pair, Shape::Isolated, Shape::Mute];
+                self.fault_every_us = 15_000;
+                self.trouble_us = (5_000, 100_000);
+                self.make_busy();
+                self.weather.loss_per_mille = 50;
+            }
+            Control::VotesInOnePlace => {
+                self.faults = vec![Fault::Rot, Fault::Rot, Fault::Crash, Fault::Cut, Fault::Elect];
+                self.rot = vec![Part::Log];
+                self.fault_every_us = 10_000;
+                self.trouble_us = (2_000, 60_000);
+                self.make_busy();
+                self.weather.loss_per_mille = 50;
             }
             // A crash soon after a fold, with slots applied beyond it.
             Control::RunPastCheckpoint | Control::TrimBeforeCheckpoint | Control::CheckpointBeforeMark => {

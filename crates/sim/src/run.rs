@@ -2,6 +2,7 @@
 
 use crate::check::Violation;
 use crate::control::Control;
+use crate::plan::Scene;
 use crate::tally::Tally;
 use crate::trace::Show;
 use crate::world::World;
@@ -11,8 +12,40 @@ use crate::world::World;
 pub struct Setup {
     /// The number of nodes; the seed's choice of 3 or 5 if none is given.
     pub nodes: Option<usize>,
+    pub mode: ModeChoice,
+    /// The one thing that this run is about; everything that the seed says if none is given.
+    pub scene: Option<Scene>,
     /// The one safety rule that is switched off.
     pub control: Option<Control>,
+}
+
+/// In which mode the group proposes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ModeChoice {
+    Leader,
+    Leaderless,
+    /// A third of the seeds each; in the last third the mode changes while the group runs.
+    #[default]
+    Mixed,
+}
+
+impl ModeChoice {
+    pub fn named(name: &str) -> Option<ModeChoice> {
+        match name {
+            "leader" => Some(ModeChoice::Leader),
+            "leaderless" => Some(ModeChoice::Leaderless),
+            "mixed" => Some(ModeChoice::Mixed),
+            _ => None,
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            ModeChoice::Leader => "leader",
+            ModeChoice::Leaderless => "leaderless",
+            ModeChoice::Mixed => "mixed",
+        }
+    }
 }
 
 #[derive(Debug)]

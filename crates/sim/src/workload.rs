@@ -27,6 +27,8 @@ pub struct Town {
     workload: Workload,
     random: Random,
     accounts: Vec<(AccountId, Currency)>,
+    /// Opened first, and never used.
+    reserve: Option<AccountId>,
     holds: Vec<(TransferId, Placer)>,
     /// Commands with an id of their own that somebody has sent, or is going to.
     past: Vec<Command>,
@@ -35,7 +37,7 @@ pub struct Town {
 
 impl Town {
     pub fn new(workload: Workload, random: Random) -> Town {
-        Town { workload, random, accounts: Vec::new(), holds: Vec::new(), past: Vec::new(), settings: 0 }
+        Town { workload, random, accounts: Vec::new(), reserve: None, holds: Vec::new(), past: Vec::new(), settings: 0 }
     }
 
     pub fn next_ask(&mut self) -> Ask {
@@ -158,8 +160,17 @@ impl Town {
         Ask::Write { request: Request::single(Command::VoidTransfer { id }), ids }
     }
 
+    /// The account that nobody uses, if it was asked for.
+    pub fn reserve(&self) -> Option<AccountId> {
+        self.reserve
+    }
+
     fn open(&mut self) -> Command {
         let id = AccountId::new(self.wide()).expect("not nil");
+        if self.reserve.is_none() {
+            self.reserve = Some(id);
+            return Command::OpenAccount { id, owner: Owner::EMPTY, currency: Currency::EUR };
+        }
         let dollars = Currency::from_code("USD").expect("in the table");
         let currency = if self.random.chance(100) && self.accounts.len() > 2 { dollars } else { Currency::EUR };
         self.accounts.push((id, currency));

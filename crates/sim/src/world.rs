@@ -8,14 +8,14 @@
 //!
 //! In reading order: `node` (a machine and its process), `carry` (what a step wants done), `faults`, `clients`, `ending`.
 
-use crate::check::agreement::Standing;
 use crate::check::{Checks, Violation, must};
 use crate::clients::{ClientEvent, Clients};
 use crate::clock::Clock;
 use crate::control::Control;
 use crate::ending::Phase;
 use crate::network::Network;
-use crate::node::{Node, Stop};
+use crate::node::{Fate, Node, Stop, founders};
+use crate::operator::Operator;
 use crate::plan::{Fault, Plan};
 use crate::random::Random;
 use crate::run::Setup;
@@ -24,6 +24,7 @@ use crate::tally::Tally;
 use crate::trace::{Show, Trace, Who};
 use bytes::Bytes;
 use paxos::{Batch, Slot};
+use replica::group::Group;
 use replica::{Input, Message, StateMachine};
 
 pub(crate) type Step = Result<(), Violation>;
@@ -35,7 +36,7 @@ pub(crate) struct World {
     pub(crate) schedule: Schedule<Event>,
     pub(crate) random: Random,
     pub(crate) network: Network,
-    /// Pairs that have a `Dial` under way, at a·nodes + b.
+    /// Pairs that have a `Dial` under way, at a·machines + b.
     pub(crate) dialing: Vec<bool>,
     pub(crate) nodes: Vec<Node>,
     pub(crate) clients: Clients,
@@ -43,6 +44,9 @@ pub(crate) struct World {
     pub(crate) trace: Trace,
     pub(crate) tally: Tally,
     pub(crate) phase: Phase,
+    pub(crate) operator: Operator,
+    /// No other trouble before that time: the others' memory of a node is being asked.
+    pub(crate) quiet_until_us: u64,
 }
 
 #[derive(Debug)]
@@ -57,6 +61,8 @@ pub(crate) enum Event {
     Unproven(Life),
     Apply(Life),
     Fold(Life),
+    /// The next part of a transfer of state.
+    Receive(Life),
     Spare(Life),
     Leave(Life),
     /// A connection that is gone is found out.
@@ -85,6 +91,10 @@ pub(crate) enum Event {
         node: usize,
     },
     Client(ClientEvent),
+    /// The operator looks at the group.
+    Operate,
+    /// Somebody copies a disk.
+    Copy,
     /// The next part of the run begins when its time has come.
     LookAround,
 }
@@ -118,21 +128,24 @@ impl World {
     pub(crate) fn new(seed: u64, setup: &Setup, show: Show) -> World {
         let mut random = Random::new(seed);
         let plan = Plan::new(setup, &mut random);
-        let network = Network::new(plan.nodes, plan.weather.clone(), random.fork());
-        let nodes =
-            (0..plan.nodes).map(|number| Node::new(number, random.next(), Clock::random(&mut random))).collect();
+        let network = Network::new(plan.machines, plan.weather.clone(), random.fork());
+        let nodes = (0..plan.nodes)
+            .map(|number| Node::new(number, random.next(), Clock::random(&mut random), founders(&plan)))
+            .collect();
         let clients = Clients::new(&plan, random.fork());
         let mut world = World {
             control: setup.control,
             schedule: Schedule::new(),
             network,
-            dialing: vec![false; plan.nodes * plan.nodes],
+            dialing: vec![false; plan.machines * plan.machines],
             nodes,
             clients,
-            checks: Checks::new(setup.control),
+            checks: Checks::new(setup.control, founders(&plan)),
             trace: Trace::new(show),
             tally: Tally { seeds: 1, ..Tally::default() },
             phase: Phase::Troubled,
+            operator: Operator::new(plan.nodes, plan.mode),
+            quiet_until_us: 0,
             random,
             plan,
         };
@@ -153,6 +166,10 @@ impl World {
         }
         if !self.plan.faults.is_empty() {
             self.schedule_trouble();
+        }
+        self.schedule_operator();
+        if self.has(Fault::PutBack) {
+            self.schedule_copies();
         }
         self.schedule.at(self.plan.faults_until_us, Event::LookAround);
     }
@@ -183,6 +200,7 @@ impl World {
             Event::Unproven(life) => self.on_unproven(life),
             Event::Apply(life) => self.on_apply(life),
             Event::Fold(life) => self.on_fold(life),
+            Event::Receive(life) => self.on_receive(life),
             Event::Spare(life) => self.on_spare(life),
             Event::Leave(life) => self.on_left(life),
             Event::Lost { node, peer, generation } => self.on_lost(node, peer, generation),
@@ -197,8 +215,19 @@ impl World {
                 Ok(())
             }
             Event::Client(event) => self.on_client(event),
+            Event::Operate => self.on_operate(),
+            Event::Copy => self.on_copy(),
             Event::LookAround => self.look_around(),
         }
+    }
+
+    /// A new machine with an empty disk, for a newcomer.
+    pub(crate) fn add_machine(&mut self) -> usize {
+        let node = self.nodes.len();
+        assert!(node < self.plan.machines, "there are {} machines", self.plan.machines);
+        let (seed, clock) = (self.random.next(), Clock::random(&mut self.random));
+        self.nodes.push(Node::new(node, seed, clock, Group::unknown()));
+        node
     }
 
     pub(crate) fn is_alive(&self, life: Life) -> bool {
@@ -240,13 +269,17 @@ impl World {
 
     /// Starts a node on what its disk holds. What only the disk explains is tried again later.
     pub(crate) fn start(&mut self, node: usize) -> Step {
-        if self.nodes[node].is_up() {
+        let machine = &self.nodes[node];
+        let may_run = matches!(machine.fate, Fate::Serves | Fate::RunsOn(_)) && !machine.configured.members.is_empty();
+        if machine.is_up() || !may_run {
             return Ok(());
         }
         self.arm_start(node);
         let now = self.schedule.now_us();
         match self.nodes[node].start(now, &self.plan, self.control) {
-            Ok(started) => {
+            Ok(mut started) => {
+                let output = std::mem::take(&mut started.output);
+                self.note_rot(node, &started.rot)?;
                 let numbers = [started.torn_bytes, started.replayed];
                 let boot = self.nodes[node].boot;
                 self.trace.event(now, Who::Node(node), "starts", &numbers, || {
@@ -259,10 +292,11 @@ impl World {
                 let life = self.life(node);
                 let delay = self.random.below(self.plan.tick_us);
                 self.schedule.after(delay, Event::Tick(life));
-                for peer in (0..self.plan.nodes).filter(|peer| *peer != node) {
+                for peer in (0..self.nodes.len()).filter(|peer| *peer != node) {
                     self.dial_soon(node, peer, 5_000);
                 }
                 self.arm_first_steps(node);
+                self.carry(node, output)?;
                 self.begin_fold(node)
             }
             Err(Stop::Disk(why)) => {
@@ -272,7 +306,14 @@ impl World {
                 self.schedule.after(delay, Event::Start { node });
                 Ok(())
             }
-            Err(Stop::Bug(why)) => Err(Violation(format!("node {} does not start: {why}", node + 1))),
+            Err(Stop::Rot(why)) if self.nodes[node].rotten => {
+                self.nodes[node].distrust = true;
+                self.found_rot(node, &why);
+                let delay = self.random.between(1_000, 20_000);
+                self.schedule.after(delay, Event::Start { node });
+                Ok(())
+            }
+            Err(Stop::Rot(why) | Stop::Bug(why)) => Err(Violation(format!("node {} does not start: {why}", node + 1))),
         }
     }
 
@@ -282,9 +323,10 @@ impl World {
         let process = self.nodes[node].process.as_ref().expect("it has just started");
         let (applied, checkpoint) = (process.applier.applied().get(), process.applier.checkpoint().get());
         let installed = self.nodes[node].checkpoint;
-        must(checkpoint >= installed, || {
+        must(checkpoint >= installed || self.nodes[node].rotten, || {
             format!("node {} started with checkpoint {checkpoint}, though {installed} was installed", node + 1)
         })?;
+        let mut taken = Vec::new();
         let mut slot = (self.checks.agreement.highest() + 1).max(checkpoint + 1);
         while slot <= applied {
             let batches = process.log.read_chosen(slot, 1 << 20).map_err(|error| {
@@ -292,19 +334,35 @@ impl World {
             })?;
             must(!batches.is_empty(), || format!("node {} has lost slot {slot}, which it has replayed", node + 1))?;
             for batch in batches.into_iter().take((applied + 1 - slot) as usize) {
-                self.checks.on_batch(node, Slot::new(slot), &Batch::new(batch))?;
+                taken.extend(self.checks.on_batch(node, Slot::new(slot), &Batch::new(batch))?.map(|op| (slot, op)));
                 slot += 1;
             }
         }
         let state = process.applier.machine().digest();
-        let standing = Standing { state, chain: process.applier.mark().chain };
-        self.checks.agreement.check_standing(node, applied, &standing)
+        // While state is received the journal is ahead of the books.
+        let mark = process.applier.mark();
+        self.checks.agreement.check_state(node, applied, state)?;
+        self.checks.agreement.check_chain(node, mark.slot, mark.chain)?;
+        self.checks.members.check(node, applied, process.applier.group())?;
+        for (slot, op) in taken {
+            self.note_change(slot, &op);
+        }
+        Ok(())
     }
 
     /// What the disk refused ends the process; anything else that ends one is a violation.
     pub(crate) fn stopped(&mut self, node: usize, stop: Stop) -> Step {
         match stop {
             Stop::Bug(why) => Err(Violation(format!("node {} stopped: {why}", node + 1))),
+            Stop::Rot(why) => {
+                must(self.nodes[node].rotten, || {
+                    format!("node {} found rot though nothing on its disk was touched: {why}", node + 1)
+                })?;
+                self.found_rot(node, &why);
+                self.nodes[node].distrust = true;
+                self.crash(node, End::Killed);
+                Ok(())
+            }
             Stop::Disk(why) => {
                 must(self.nodes[node].armed || self.nodes[node].full, || {
                     format!("node {} stopped though nothing was done to its disk: {why}", node + 1)
@@ -349,8 +407,12 @@ impl World {
         }
     }
 
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.schedule.now_us() < self.quiet_until_us
+    }
+
     pub(crate) fn has(&self, fault: Fault) -> bool {
-        self.phase == Phase::Troubled && self.plan.faults.contains(&fault)
+        self.phase == Phase::Troubled && !self.is_quiet() && self.plan.faults.contains(&fault)
     }
 }
 

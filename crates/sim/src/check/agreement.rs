@@ -27,13 +27,6 @@ pub struct Found {
     pub chain: [u8; 32],
 }
 
-/// Where a node stands after a slot.
-#[derive(Debug, Clone, Copy)]
-pub struct Standing {
-    pub state: [u8; 32],
-    pub chain: [u8; 32],
-}
-
 #[derive(Debug, Default)]
 pub struct Agreement {
     slots: Vec<Known>,
@@ -64,16 +57,13 @@ impl Agreement {
         self.check_chain(node, slot, found.chain)
     }
 
-    /// What a node that has just started stands on.
-    pub fn check_standing(&mut self, node: usize, slot: u64, standing: &Standing) -> Result<(), Violation> {
+    /// The state of a node that has just started, or received its state.
+    pub fn check_state(&mut self, node: usize, slot: u64, state: [u8; 32]) -> Result<(), Violation> {
         if slot == 0 {
             return Ok(());
         }
         let known = self.known(node, slot)?;
-        if standing.state != known.state {
-            return Err(disagree(node, slot, "another state", known.first));
-        }
-        self.check_chain(node, slot, standing.chain)
+        if state == known.state { Ok(()) } else { Err(disagree(node, slot, "another state", known.first)) }
     }
 
     /// The batch that a node's log has for a slot.
@@ -82,7 +72,11 @@ impl Agreement {
         if known.batch == batch { Ok(()) } else { Err(disagree(node, slot, "another batch", known.first)) }
     }
 
-    fn check_chain(&mut self, node: usize, slot: u64, chain: [u8; 32]) -> Result<(), Violation> {
+    /// The chain of a node's journal that ends with that slot.
+    pub fn check_chain(&mut self, node: usize, slot: u64, chain: [u8; 32]) -> Result<(), Violation> {
+        if slot == 0 {
+            return Ok(());
+        }
         let known = self.known(node, slot)?;
         let expected = *known.chain.get_or_insert(chain);
         if chain == expected { Ok(()) } else { Err(disagree(node, slot, "another journal", known.first)) }
@@ -140,9 +134,10 @@ mod tests {
 
     #[test]
     fn nobody_stands_where_nobody_has_been() {
-        let standing = Standing { state: [2; 32], chain: [1; 32] };
-        assert!(agreement().check_standing(0, 2, &standing).is_err());
-        assert!(agreement().check_standing(0, 1, &standing).is_ok());
-        assert!(agreement().check_standing(0, 0, &standing).is_ok());
+        assert!(agreement().check_state(0, 2, [2; 32]).is_err());
+        assert!(agreement().check_state(0, 1, [2; 32]).is_ok());
+        assert!(agreement().check_state(0, 1, [3; 32]).is_err());
+        assert!(agreement().check_state(0, 0, [9; 32]).is_ok());
+        assert!(agreement().check_chain(0, 2, [1; 32]).is_err());
     }
 }

@@ -4,6 +4,7 @@
 pub mod agreement;
 pub mod books;
 pub mod history;
+pub mod members;
 pub mod reference;
 
 use crate::control::Control;
@@ -11,8 +12,10 @@ use agreement::Agreement;
 use books::Books;
 use history::{Called, History, Moment};
 use ledger::{Answer, Request};
+use members::Members;
 use paxos::{Batch, Slot};
 use reference::Reference;
+use replica::group::{Group, Op};
 
 /// Something that must never happen has happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,34 +33,50 @@ pub(crate) fn must(holds: bool, sentence: impl FnOnce() -> String) -> Result<(),
 }
 
 /// All checkers of one run.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Checks {
     pub agreement: Agreement,
     pub reference: Reference,
     pub books: Books,
     pub history: History,
+    pub members: Members,
 }
 
 impl Checks {
     /// A rule of the ledger that is off is off in the ideal machine too: what is then looked for is a contradiction among
     /// answers, not a difference to a machine that still keeps the rule.
-    pub fn new(control: Option<Control>) -> Checks {
-        let mut checks = Checks::default();
+    pub fn new(control: Option<Control>, founders: Group) -> Checks {
+        let rules = control.map_or_else(replica::group::Rules::default, Control::group_rules);
+        // Where two votes may change at once for the sake of another rule, that they do is no find.
+        let lenient = control.is_some_and(|control| control.changes_two() && control != Control::ChangeTwo);
+        let mut checks = Checks {
+            agreement: Agreement::default(),
+            reference: Reference::new(founders.clone(), rules),
+            books: Books::default(),
+            history: History::default(),
+            members: Members::new(founders, lenient),
+        };
         if control == Some(Control::RejectionsNotJournaled) {
             checks.reference.switch(ledger::Control::RejectionsNotJournaled);
         }
         checks
     }
 
-    /// A node has come to a slot. If nobody had, what it holds is what that slot is from now on.
-    pub fn on_batch(&mut self, node: usize, slot: Slot, batch: &Batch) -> Result<(), Violation> {
+    /// A node has come to a slot. If nobody had, what it holds is what that slot is from now on. A change of the group
+    /// that was taken there is given back.
+    pub fn on_batch(&mut self, node: usize, slot: Slot, batch: &Batch) -> Result<Option<Op>, Violation> {
         let digest = batch.digest().0;
         if slot.get() != self.agreement.highest() + 1 {
-            return self.agreement.check_batch(node, slot.get(), digest);
+            return self.agreement.check_batch(node, slot.get(), digest).map(|()| None);
         }
         let ideal = self.reference.apply(slot, batch)?;
         let answers = ideal.requests.iter().map(|(_, answer)| answer.clone()).collect();
         self.agreement.learn(node, digest, answers, ideal.state);
+        let mut taken = None;
+        if let Some((change, outcome)) = ideal.change {
+            self.members.on_change(slot.get(), &change, outcome, self.reference.group())?;
+            taken = outcome.is_ok().then_some(change.op);
+        }
         for (request, answer) in &ideal.requests {
             let answers = answer
                 .as_ref()
@@ -67,7 +86,8 @@ impl Checks {
         let ledger = self.reference.machine().ledger();
         ledger::invariant::check(ledger)
             .map_err(|broken| Violation(format!("money: after slot {}: {broken}", slot.get())))?;
-        self.books.on_slot_end(slot.get(), ledger)
+        self.books.on_slot_end(slot.get(), ledger)?;
+        Ok(taken)
     }
 
     /// A client was told the outcomes of its request.

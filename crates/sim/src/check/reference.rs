@@ -9,7 +9,7 @@ use super::Violation;
 use bank::{BankAnswer, Machine};
 use ledger::Request;
 use paxos::{Batch, Slot};
-use replica::group::{self, Group};
+use replica::group::{self, Change, ChangeRefused, Group};
 use replica::request::{self, Content};
 use replica::{At, JournalPort, StateMachine};
 use std::collections::BTreeMap;
@@ -19,6 +19,7 @@ use storage::JournalRecord;
 pub struct Reference {
     machine: Machine,
     group: Group,
+    rules: group::Rules,
     journal: Memory,
 }
 
@@ -33,18 +34,23 @@ struct Memory {
 #[derive(Debug)]
 pub struct Ideal {
     pub requests: Vec<(Request, BankAnswer)>,
+    /// A change of the group, and why it was not taken, if it was not.
+    pub change: Option<(Change, Result<(), ChangeRefused>)>,
     pub state: [u8; 32],
 }
 
-impl Default for Reference {
-    fn default() -> Reference {
+impl Reference {
+    /// An ideal machine of a group with these founders, which keeps these rules of changes.
+    pub fn new(founders: Group, rules: group::Rules) -> Reference {
         let mut machine = Machine::new(7);
         machine.restored().expect("an empty checkpoint is one");
-        Reference { machine, group: Group::unknown(), journal: Memory::default() }
+        Reference { machine, group: founders, rules, journal: Memory::default() }
     }
-}
 
-impl Reference {
+    pub fn group(&self) -> &Group {
+        &self.group
+    }
+
     /// Switches a rule off here as it is off in the nodes.
     pub fn switch(&mut self, control: ledger::Control) {
         self.machine.set_control(control);
@@ -62,10 +68,11 @@ impl Reference {
         let decoded = match decoded {
             Content::Requests(requests) => requests,
             Content::Control(control) => {
-                let outcome = self.group.apply(slot, &control.change, group::Rules::default());
+                let outcome = self.group.apply(slot, &control.change, self.rules);
                 let records = group::records(slot, control.clock_ms, &control.change, outcome, &self.group);
                 self.journal.records.extend(records);
-                return Ok(Ideal { requests: Vec::new(), state: self.machine.digest() });
+                let change = Some((control.change, outcome));
+                return Ok(Ideal { requests: Vec::new(), change, state: self.machine.digest() });
             }
         };
         let at = At { slot: slot.get(), clock_ms: decoded.clock_ms };
@@ -76,7 +83,7 @@ impl Reference {
                 .map_err(|error| Violation(format!("slot {} holds a malformed request: {error}", slot.get())))?;
             requests.push((request, answer));
         }
-        Ok(Ideal { requests, state: self.machine.digest() })
+        Ok(Ideal { requests, change: None, state: self.machine.digest() })
     }
 }
 

@@ -22,12 +22,18 @@ fn sign_of(control: Control) -> &'static [&'static str] {
         Control::RejectionsNotJournaled => &["outcome: ", "had given it"],
         Control::TrimBeforeCheckpoint => &["does not start: the log begins at slot"],
         Control::CheckpointBeforeMark => &["does not start: the log ends at slot"],
+        Control::CountAcrossChange
+        | Control::ProposePastAlpha
+        | Control::WipedDiskVotes
+        | Control::OlderCopyVotes
+        | Control::VotesInOnePlace => &["agreement: ", "another batch"],
+        Control::ChangeTwo => &["members: "],
         Control::ReadLocally => &["history: a read was answered from slot"],
     }
 }
 
 fn is_found(control: Control) {
-    let setup = Setup { nodes: None, control: Some(control) };
+    let setup = Setup { control: Some(control), ..Setup::default() };
     let outcome = run_seeds(0..SEEDS, 1, &setup, |_, _| {});
     let (seed, violation) =
         outcome.found.unwrap_or_else(|| panic!("\"{}\" is off, and {SEEDS} seeds show nothing", control.rule()));

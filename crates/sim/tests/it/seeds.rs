@@ -47,7 +47,7 @@ fn five_nodes_keep_every_promise_through_faults_of_every_kind() {
 #[test]
 fn what_was_found_once_stays_fixed() {
     for (nodes, seed, what) in FOUND_ONCE {
-        let setup = Setup { nodes: Some(nodes), control: None };
+        let setup = Setup { nodes: Some(nodes), ..Setup::default() };
         let run = run_one(seed, &setup, Show::Nothing);
         assert_eq!(run.violation, None, "seed {seed} once showed that {what}");
     }
@@ -65,7 +65,7 @@ fn one_seed_is_one_run() {
 }
 
 fn no_violation(nodes: usize, seeds: std::ops::Range<u64>) -> sim::tally::Tally {
-    let setup = Setup { nodes: Some(nodes), control: None };
+    let setup = Setup { nodes: Some(nodes), ..Setup::default() };
     let outcome = run_seeds(seeds, 1, &setup, |_, _| {});
     assert_eq!(outcome.found, None, "follow it with --nodes {nodes} --trace");
     outcome.tally
