@@ -11,3 +11,4 @@ mod random;
 mod records;
 mod replays;
 mod restore;
+mod slices;

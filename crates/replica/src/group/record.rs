@@ -78,7 +78,7 @@ pub fn records(
 }
 
 /// What a record of this kind changes in the checkpoint.
-pub(crate) fn effects(record: &JournalRecord, put: &mut dyn FnMut(&[u8], Option<&[u8]>)) {
+pub(crate) fn effects(record: &JournalRecord, put: storage::Put<'_>) {
     if record[4] != 0 {
         return;
     }
@@ -239,7 +239,7 @@ mod tests {
             0 => Op::Admit { node: node(of), member: member(Role::Learner, of) },
             1 => Op::Promote { node: node(of) },
             2 => Op::Remove { node: node(of) },
-            3 => Op::SetMode { mode: if of % 2 == 0 { Mode::Leader } else { Mode::Leaderless } },
+            3 => Op::SetMode { mode: if of.is_multiple_of(2) { Mode::Leader } else { Mode::Leaderless } },
             4 => Op::Pin { node: node(of), disk: 7 },
             _ => Op::Check { number: u64::from(of) },
         }
