@@ -93,6 +93,11 @@ impl Members {
         self.others.binary_search(&node).is_ok()
     }
 
+    /// Whether it is settled whose the slot is, if that is known through `last`.
+    pub(crate) fn knows_whose(&self, slot: Slot, last: Slot) -> bool {
+        slot <= last || !self.rules.hold(Control::CountAcrossChange)
+    }
+
     /// Whose the slot is.
     pub(crate) fn of(&self, slot: Slot) -> &Membership {
         &self.epochs[self.index_of(slot)].1

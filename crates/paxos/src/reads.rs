@@ -154,7 +154,7 @@ impl Round {
         let highest = self.answers.values().copied().max()?;
         let through = highest.max(view.members.first_known().prev());
         let next = through.next();
-        let is_known = next <= view.applied.plus(view.alpha);
+        let is_known = view.members.knows_whose(next, view.applied.plus(view.alpha));
         let is_majority = view.members.of(next).is_majority(|node| self.answers.contains_key(&node));
         (is_known && is_majority).then_some(through)
     }

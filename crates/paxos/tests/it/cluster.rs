@@ -1,7 +1,11 @@
 //! A small group in one thread: queues of messages per pair of nodes, links that can be cut in either direction, logs
 //! that lose what was not synced when their node crashes. After every step it checks agreement and each node's invariants.
 
-use paxos::{Batch, Config, Effects, Event, Message, NodeId, Now, Paxos, Record, Recovered, Slot, Vow, invariant};
+use crate::group::Group;
+use paxos::{
+    Batch, Config, Effects, Event, Message, Mode, NodeId, NotProposed, Now, Paxos, Record, Recovered, Slot, Vow,
+    invariant,
+};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub(crate) const HEARTBEAT_US: u64 = 20_000;
@@ -44,10 +48,20 @@ pub(crate) struct Node {
     pub(crate) wall_ahead_ms: i64,
     /// A disk that never finishes a sync, until it is set to false again.
     pub(crate) disk_hangs: bool,
+    /// What its callers asked for and is not chosen yet: since when, what, and under which of its ballots it proposed it.
+    wants: Vec<(u64, Batch, Option<paxos::Ballot>)>,
+    pub(crate) group: Group,
+    boot: u64,
 }
 
 pub(crate) struct Cluster {
     size: u16,
+    pub(crate) founders: u16,
+    pub(crate) tick_us: u64,
+    /// What nodes start with.
+    pub(crate) mode: Mode,
+    /// Whether a change may be chosen while another is not in force yet. The rule is the state machine's.
+    pub(crate) two_changes: bool,
     pub(crate) mono_us: u64,
     pub(crate) nodes: BTreeMap<u16, Node>,
     pub(crate) queues: BTreeMap<(u16, u16), VecDeque<Message>>,
@@ -61,8 +75,17 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     pub(crate) fn new(size: u16) -> Cluster {
+        Cluster::of(size, size, Mode::Leader)
+    }
+
+    /// Nodes 1 to `founders` are the first members; the others, through `size`, may become some.
+    pub(crate) fn of(founders: u16, size: u16, mode: Mode) -> Cluster {
         let mut cluster = Cluster {
             size,
+            founders,
+            tick_us: TICK_US,
+            mode,
+            two_changes: false,
             mono_us: 1_000_000,
             nodes: BTreeMap::new(),
             queues: BTreeMap::new(),
@@ -82,6 +105,9 @@ impl Cluster {
                 events: Vec::new(),
                 wall_ahead_ms: 0,
                 disk_hangs: false,
+                wants: Vec::new(),
+                group: Group::of(founders),
+                boot: 0,
             };
             cluster.nodes.insert(number, fresh);
         }
@@ -91,15 +117,15 @@ impl Cluster {
         cluster
     }
 
+    /// The same with one of the crate's rules switched off: everybody starts again.
     #[cfg(feature = "controls")]
-    pub(crate) fn without(size: u16, control: paxos::Control) -> Cluster {
-        let mut cluster = Cluster::new(size);
-        cluster.control = Some(control);
-        for number in 1..=size {
-            cluster.crash(number, Unsynced::Lost);
-            cluster.start(number);
+    pub(crate) fn without(mut self, control: paxos::Control) -> Cluster {
+        self.control = Some(control);
+        for number in 1..=self.size {
+            self.crash(number, Unsynced::Lost);
+            self.start(number);
         }
-        cluster
+        self
     }
 
     pub(crate) fn now(&self, number: u16) -> Now {
@@ -126,6 +152,7 @@ impl Cluster {
     }
 
     fn carry_out(&mut self, number: u16, fx: Effects) {
+        let (now, mut more) = (self.now(number), Effects::default());
         let node = self.nodes.get_mut(&number).expect("a node of this cluster");
         node.log.extend(fx.persist);
         node.held.extend(fx.vows);
@@ -134,8 +161,14 @@ impl Cluster {
             assert_eq!(at, last.next(), "node {number} hands out chosen slots in order");
             let truth = self.truth.entry(at).or_insert_with(|| batch.clone());
             assert_eq!(*truth, batch, "agreement: {at:?} on node {number}");
+            node.wants.retain(|(_, wanted, _)| *wanted != batch);
+            let change = node.group.apply(at, &batch, self.two_changes);
             node.chosen.insert(at, batch);
-            node.paxos.as_mut().expect("it was just called").on_applied(at);
+            let paxos = node.paxos.as_mut().expect("it was just called");
+            if let Some(membership) = change {
+                paxos.on_change(now, at, membership, &mut more);
+            }
+            paxos.on_applied(at);
         }
         node.reads.extend(fx.reads);
         node.events.extend(fx.events);
@@ -152,6 +185,62 @@ impl Cluster {
             if !self.cut.contains(&(number, leader.get())) {
                 self.call(leader.get(), |paxos, _, fx| paxos.nudge(through, fx));
             }
+        }
+        if !more.is_empty() {
+            self.carry_out(number, more);
+        }
+        self.propose_wants(number);
+    }
+
+    /// Whoever holds the pen proposes all that its callers wait for; whoever does not says how long they have, and in
+    /// leaderless mode tells the holder what they want, once under each ballot, and keeps it.
+    fn propose_wants(&mut self, number: u16) {
+        let node = self.nodes.get_mut(&number).expect("a node of this cluster");
+        let Some(paxos) = node.paxos.as_mut() else { return };
+        paxos.waits(node.wants.iter().map(|(since_us, ..)| *since_us).min());
+        let ballot = paxos.status().ballot;
+        let holder = paxos.leader().map(NodeId::get).filter(|holder| *holder != number);
+        let passes_on = holder.is_some();
+        let open = node.wants.iter_mut().find(|(_, _, under)| *under != Some(ballot));
+        if let Some((_, wanted, under)) = open.filter(|_| passes_on || paxos.can_propose()) {
+            *under = Some(ballot);
+            let wanted = wanted.clone();
+            match holder {
+                None => {
+                    self.call(number, |paxos, _, fx| {
+                        paxos.propose(wanted, fx).map_err(NotProposed::into_batch).is_ok()
+                    });
+                }
+                Some(holder) => {
+                    let since_us = self.mono_us;
+                    if !self.cut.contains(&(number, holder)) && self.is_up(holder) {
+                        self.want(holder, (since_us, wanted, None));
+                    }
+                    self.propose_wants(number);
+                }
+            }
+        } else if self.mode == Mode::Leaderless {
+            let mut fx = Effects::default();
+            paxos.announce(&mut fx);
+            for (to, message) in fx.send {
+                self.send(number, to.get(), message);
+            }
+        }
+    }
+
+    fn want(&mut self, number: u16, want: (u64, Batch, Option<paxos::Ballot>)) {
+        let node = self.nodes.get_mut(&number).expect("a node of this cluster");
+        let is_known = node.wants.iter().any(|(_, known, _)| *known == want.1);
+        if !is_known && !node.chosen.values().any(|chosen| *chosen == want.1) {
+            node.wants.push(want);
+            self.propose_wants(number);
+        }
+    }
+
+    /// A caller of this node asks for it.
+    pub(crate) fn ask(&mut self, number: u16, text: &str) {
+        if self.is_up(number) {
+            self.want(number, (self.mono_us, batch(text), None));
         }
     }
 
@@ -205,7 +294,7 @@ impl Cluster {
     }
 
     pub(crate) fn tick(&mut self) {
-        self.mono_us += TICK_US;
+        self.mono_us += self.tick_us;
         for number in 1..=self.size {
             self.call(number, |paxos, now, fx| paxos.on_tick(now, fx));
         }
@@ -255,17 +344,33 @@ impl Cluster {
 
     /// Proposes at whoever holds the pen and waits until the nodes given know that it is chosen.
     pub(crate) fn choose(&mut self, text: &str, known_by: &[u16]) {
-        self.run_until("somebody holds the pen", |cluster| cluster.holder().is_some());
+        if self.mode == Mode::Leader {
+            self.run_until("somebody holds the pen", |cluster| cluster.holder().is_some());
+        }
         let wanted = batch(text);
         let began_us = self.mono_us;
         // The holder may turn out to be cut off: what is proposed there waits, so it is proposed again elsewhere.
         while !known_by.iter().all(|number| self.nodes[number].chosen.values().any(|known| *known == wanted)) {
-            assert!(self.mono_us < began_us + 10_000_000, "{text} is not chosen: {:#?}", self.statuses());
-            if let Some(holder) = self.holder().filter(|_| !self.truth.values().any(|known| *known == wanted)) {
-                self.propose(holder, text);
+            assert!(self.mono_us < began_us + 10_000_000, "{text} is not chosen: {:?}", self.statuses());
+            let is_open = !self.truth.values().any(|known| *known == wanted);
+            if self.mode == Mode::Leader {
+                if let Some(holder) = self.holder().filter(|_| is_open) {
+                    self.propose(holder, text);
+                }
+            } else if is_open && !self.is_wanted(&wanted) {
+                let votes = |number: &&u16| self.nodes[number].group.membership.is_voter(node(**number));
+                let asked = known_by.iter().filter(votes).find(|number| self.is_up(**number));
+                self.ask(*asked.expect("a voter is up"), text);
             }
             self.run_for(2 * HEARTBEAT_US);
         }
+    }
+
+    /// Whether a voter will see to it.
+    fn is_wanted(&self, wanted: &Batch) -> bool {
+        let wants = |node: &Node| node.wants.iter().any(|(_, batch, _)| batch == wanted);
+        let mut voters = self.nodes.iter().filter(|(number, at)| at.group.membership.is_voter(node(**number)));
+        voters.any(|(_, node)| wants(node))
     }
 
     pub(crate) fn statuses(&self) -> Vec<(u16, paxos::Status)> {
@@ -278,6 +383,7 @@ impl Cluster {
             node.log.truncate(node.synced);
         }
         node.paxos = None;
+        node.wants.clear();
         node.held.clear();
         self.queues.retain(|(from, to), _| *from != number && *to != number);
         for other in (1..=self.size).filter(|other| *other != number) {
@@ -287,16 +393,25 @@ impl Cluster {
     }
 
     pub(crate) fn start(&mut self, number: u16) {
-        let now = self.now(number);
-        #[cfg_attr(not(feature = "controls"), expect(unused_mut, reason = "only a control changes it"))]
-        let mut config = config(number, self.size);
-        #[cfg(feature = "controls")]
-        {
-            config.control = self.control;
-        }
+        let (now, founders, two_changes) = (self.now(number), self.founders, self.two_changes);
         let node = self.nodes.get_mut(&number).expect("a node of this cluster");
         let (recovered, chosen) = recover(&node.log);
         let replayed = recovered.chosen;
+        node.group = Group::of(founders);
+        let mut epochs = vec![(Slot::ZERO, node.group.membership.clone())];
+        for (at, batch) in &chosen {
+            let change = node.group.apply(*at, batch, two_changes);
+            epochs.extend(change.map(|membership| (slot(at.get() + ALPHA), membership)));
+        }
+        node.boot += 1;
+        let config = Config {
+            epochs,
+            mode: self.mode,
+            seed: node.boot,
+            #[cfg(feature = "controls")]
+            control: self.control,
+            ..config(number, founders)
+        };
         let mut paxos = Paxos::new(config, recovered, now);
         paxos.on_applied(replayed);
         node.chosen = chosen;
@@ -309,6 +424,43 @@ impl Cluster {
                 let peer = self::node(other);
                 self.call(number, |paxos, now, fx| paxos.on_connected(now, peer, fx));
             }
+        }
+    }
+
+    /// The disk as it was when its log had so many records; 0 is an empty disk.
+    pub(crate) fn put_back(&mut self, number: u16, records: usize) {
+        let node = self.nodes.get_mut(&number).expect("a node of this cluster");
+        assert!(node.paxos.is_none(), "a disk is changed while its node is down");
+        node.log.truncate(records);
+    }
+
+    pub(crate) fn log_len(&self, number: u16) -> usize {
+        self.nodes[&number].synced
+    }
+
+    /// Proposes a change at the holder and fills the slots until it is in force.
+    pub(crate) fn change(&mut self, voters: &[u16], learners: &[u16]) {
+        let holder = self.holder().expect("somebody holds the pen");
+        let text = self.nodes[&holder].group.change(voters, learners);
+        let at = self.propose(holder, &text).expect("the holder proposes");
+        self.run_until("the change is chosen", |cluster| cluster.truth.contains_key(&at));
+        self.fill_through(slot(at.get() + ALPHA));
+    }
+
+    /// No-ops through the slot, by whoever holds the pen.
+    pub(crate) fn fill_through(&mut self, last: Slot) {
+        let began_us = self.mono_us;
+        while !self.truth.contains_key(&last) {
+            assert!(self.mono_us < began_us + 10_000_000, "{last:?} is not chosen: {:?}", self.statuses());
+            if let Some(holder) = self.holder() {
+                self.call(holder, |paxos, _, fx| paxos.nudge(last, fx));
+            } else if self.mode == Mode::Leaderless {
+                let votes = |number: &u16| self.nodes[number].group.membership.is_voter(node(*number));
+                let up = (1..=self.size).find(|number| self.is_up(*number) && votes(number)).expect("somebody is up");
+                self.ask(up, &format!("fill {}", self.mono_us));
+            }
+            self.tick();
+            self.drain();
         }
     }
 

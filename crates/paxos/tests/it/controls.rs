@@ -3,8 +3,9 @@
 //! The runs are seeded by their number, so the count until the find is the same every time.
 
 use crate::cluster::{Cluster, Unsynced};
+use crate::members;
 use crate::random::{play, steps};
-use paxos::Control;
+use paxos::{Control, Mode};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,8 +19,8 @@ fn is_found(control: Control) {
             bytes[..8].copy_from_slice(&seed.to_le_bytes());
             let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
             let mut runner = TestRunner::new_with_rng(Config::default(), rng);
-            let steps = steps(size).new_tree(&mut runner).expect("the strategy filters nothing").current();
-            let run = || play(&mut Cluster::without(size, control), size, steps);
+            let steps = steps(size, 0).new_tree(&mut runner).expect("the strategy filters nothing").current();
+            let run = || play(&mut Cluster::new(size).without(control), size, steps);
             if let Err(panic) = catch_unwind(AssertUnwindSafe(run)) {
                 let said = panic.downcast_ref::<String>().cloned().unwrap_or_default();
                 assert!(said.contains("agreement"), "{control:?} is found by what it breaks, not by {said}");
@@ -57,7 +58,7 @@ fn an_own_vote_counted_early_is_found() {
         cluster.choose("then", &[1, 2, 3]);
     };
     aimed(Cluster::new(3));
-    let broken = Cluster::without(3, Control::CountOwnVoteEarly);
+    let broken = Cluster::new(3).without(Control::CountOwnVoteEarly);
     let panic = catch_unwind(AssertUnwindSafe(|| aimed(broken))).expect_err("agreement is broken");
     assert!(panic.downcast_ref::<String>().is_some_and(|said| said.contains("agreement")));
 }
@@ -80,4 +81,73 @@ fn ignored_floors_are_found() {
 #[test]
 fn an_unchosen_batch_applied_at_start_is_found() {
     is_found(Control::ApplyUnchosenAtStart);
+}
+
+// ---- members
+
+fn agreement_breaks(play: impl FnOnce()) {
+    let panic = catch_unwind(AssertUnwindSafe(play)).expect_err("agreement is broken");
+    let said = panic.downcast_ref::<String>().cloned().unwrap_or_default();
+    assert!(said.contains("agreement"), "found by what it breaks, not by {said}");
+}
+
+#[test]
+fn votes_counted_across_a_change_are_found() {
+    let broken = Cluster::of(3, 4, Mode::Leader).without(Control::CountAcrossChange);
+    agreement_breaks(|| members::change_known_to_one_side(broken));
+}
+
+#[test]
+fn a_read_counted_across_a_change_is_found() {
+    let broken = Cluster::of(3, 5, Mode::Leader).without(Control::CountAcrossChange);
+    let (alone, before) = members::read_across_a_change(broken);
+    assert!(alone.is_some_and(|alone| alone < before), "{alone:?} is stale, {before:?} was chosen");
+}
+
+#[test]
+fn a_slot_proposed_past_alpha_is_found() {
+    let broken = Cluster::of(3, 5, Mode::Leader).without(Control::ProposePastAlpha);
+    agreement_breaks(|| members::proposed_before_it_is_known_whose(broken));
+}
+
+// ---- disks
+
+/// 1 and 3 choose without 2; then 3 comes back with less, 1 is away, and 2 and 3 go on.
+fn comes_back_with_less(mut cluster: Cluster, kept: impl Fn(&Cluster) -> usize) {
+    cluster.elect(1);
+    cluster.choose("before", &[1, 2, 3]);
+    let kept = kept(&cluster);
+    cluster.cut_both(2, 1);
+    cluster.cut_both(2, 3);
+    cluster.choose("without 2", &[1, 3]);
+    cluster.run_for(2 * crate::cluster::HEARTBEAT_US);
+    cluster.crash(3, Unsynced::Kept);
+    cluster.put_back(3, kept);
+    cluster.start(3);
+    cluster.run_for(crate::cluster::HEARTBEAT_US);
+    cluster.crash(1, Unsynced::Kept);
+    // What 1 sent it meanwhile is lost again with the disk, and nobody but 1 ever heard of it.
+    cluster.crash(3, Unsynced::Kept);
+    cluster.put_back(3, kept);
+    cluster.start(3);
+    cluster.heal();
+    cluster.run_for(20 * crate::cluster::HEARTBEAT_US);
+    if let Some(holder) = cluster.holder() {
+        cluster.propose(holder, "forgotten");
+    }
+    cluster.run_for(20 * crate::cluster::HEARTBEAT_US);
+    cluster.start(1);
+    cluster.choose("after", &[1, 2, 3]);
+}
+
+#[test]
+fn a_wiped_disk_that_votes_is_found() {
+    agreement_breaks(|| comes_back_with_less(Cluster::new(3).without(Control::WipedDiskVotes), |_| 0));
+}
+
+#[test]
+fn an_older_copy_of_a_disk_that_votes_is_found() {
+    agreement_breaks(|| {
+        comes_back_with_less(Cluster::new(3).without(Control::OlderCopyVotes), |cluster| cluster.log_len(3))
+    });
 }

@@ -7,19 +7,19 @@ use paxos::{
     Report, Serve, Slot,
 };
 
-fn ballot(round: u64, node: u16) -> Ballot {
+pub(crate) fn ballot(round: u64, node: u16) -> Ballot {
     Ballot { round, node }
 }
 
-fn report(at: u64, under: Ballot, text: &str) -> Report {
+pub(crate) fn report(at: u64, under: Ballot, text: &str) -> Report {
     Report { slot: slot(at), ballot: under, digest: batch(text).digest() }
 }
 
-fn vote(at: u64, under: Ballot, text: &str) -> (Slot, Ballot, Digest, Option<Batch>) {
+pub(crate) fn vote(at: u64, under: Ballot, text: &str) -> (Slot, Ballot, Digest, Option<Batch>) {
     (slot(at), under, batch(text).digest(), Some(batch(text)))
 }
 
-fn accept(under: Ballot, at: u64, text: &str) -> Message {
+pub(crate) fn accept(under: Ballot, at: u64, text: &str) -> Message {
     Message::Accept { ballot: under, slot: slot(at), batch: batch(text), chosen: None }
 }
 
@@ -28,13 +28,13 @@ fn mark(through: u64, under: Ballot) -> ChosenMark {
 }
 
 /// One node of three, number 1 unless said otherwise, and the test's hand on its clock and its disk.
-struct Solo {
-    paxos: Paxos,
-    now: Now,
+pub(crate) struct Solo {
+    pub(crate) paxos: Paxos,
+    pub(crate) now: Now,
 }
 
 impl Solo {
-    fn of_three(recovered: Recovered) -> Solo {
+    pub(crate) fn of_three(recovered: Recovered) -> Solo {
         Solo::of(3, recovered)
     }
 
@@ -51,14 +51,14 @@ impl Solo {
         solo
     }
 
-    fn hear(&mut self, from: u16, message: Message) -> Effects {
+    pub(crate) fn hear(&mut self, from: u16, message: Message) -> Effects {
         let mut fx = Effects::default();
         self.paxos.on_message(self.now, node(from), message, &mut fx);
         paxos::invariant::check(&self.paxos);
         fx
     }
 
-    fn tick_after(&mut self, span_us: u64) -> Effects {
+    pub(crate) fn tick_after(&mut self, span_us: u64) -> Effects {
         self.now.mono_us += span_us;
         self.now.wall_ms += span_us / 1_000;
         let mut fx = Effects::default();
@@ -66,13 +66,13 @@ impl Solo {
         fx
     }
 
-    fn propose(&mut self, text: &str) -> Result<Effects, NotProposed> {
+    pub(crate) fn propose(&mut self, text: &str) -> Result<Effects, NotProposed> {
         let mut fx = Effects::default();
         self.paxos.propose(batch(text), &mut fx).map(|_| fx)
     }
 
     /// The disk has caught up: the node hears its own vows.
-    fn release_own(&mut self, fx: Effects) -> Effects {
+    pub(crate) fn release_own(&mut self, fx: Effects) -> Effects {
         let mut after = Effects::default();
         for (to, vow) in fx.vows {
             self.paxos.on_synced(&vow);
@@ -83,7 +83,7 @@ impl Solo {
         after
     }
 
-    fn pulse(&self, leader: Ballot, chosen: u64) -> Pulse {
+    pub(crate) fn pulse(&self, leader: Ballot, chosen: u64) -> Pulse {
         Pulse {
             wall_ms: self.now.wall_ms,
             promised: leader,
@@ -97,14 +97,21 @@ impl Solo {
     }
 
     /// Ticks, lets node 2 answer the round, and returns what standing looks like.
-    fn stand(&mut self) -> (Ballot, Effects) {
-        let fx = self.tick_after(HEARTBEAT_US);
+    pub(crate) fn stand(&mut self) -> (Ballot, Effects) {
+        self.stand_with(&[2])
+    }
+
+    /// The same with these nodes answering, the last of whom makes the majority.
+    pub(crate) fn stand_with(&mut self, answering: &[u16]) -> (Ballot, Effects) {
+        let mut fx = self.tick_after(HEARTBEAT_US);
         let round = fx
             .send
             .iter()
             .find_map(|(_, message)| if let Message::Heartbeat { round, .. } = message { Some(*round) } else { None })
             .expect("a round begins with heartbeats");
-        let fx = self.hear(2, Message::HeartbeatReply { round, pulse: self.pulse(Ballot::ZERO, 0) });
+        for peer in answering {
+            fx = self.hear(*peer, Message::HeartbeatReply { round, pulse: self.pulse(Ballot::ZERO, 0) });
+        }
         let prepared = fx.vows.iter().find_map(|(_, vow)| match vow.peek() {
             Message::Prepare { ballot } => Some(*ballot),
             _ => None,
@@ -112,12 +119,12 @@ impl Solo {
         (prepared.expect("an unhappy node with a majority stands"), fx)
     }
 
-    fn promise_of(&mut self, from: u16, ballot: Ballot, floor: u64, accepted: Vec<Report>) -> Effects {
+    pub(crate) fn promise_of(&mut self, from: u16, ballot: Ballot, floor: u64, accepted: Vec<Report>) -> Effects {
         self.hear(from, Message::Promise { ballot, floor: slot(floor), accepted })
     }
 
     /// A node that has just taken the pen with the promises of itself and node 2.
-    fn holder() -> (Solo, Ballot) {
+    pub(crate) fn holder() -> (Solo, Ballot) {
         let mut solo = Solo::of_three(Recovered::default());
         let (ballot, fx) = solo.stand();
         solo.release_own(fx);
@@ -127,7 +134,7 @@ impl Solo {
     }
 }
 
-fn accepts(fx: &Effects) -> Vec<(u16, u64, Batch)> {
+pub(crate) fn accepts(fx: &Effects) -> Vec<(u16, u64, Batch)> {
     let mut all: Vec<(u16, u64, Batch)> = fx
         .send
         .iter()
@@ -140,16 +147,16 @@ fn accepts(fx: &Effects) -> Vec<(u16, u64, Batch)> {
     all
 }
 
-fn vows(fx: &Effects) -> Vec<(u16, Message)> {
+pub(crate) fn vows(fx: &Effects) -> Vec<(u16, Message)> {
     fx.vows.iter().map(|(to, vow)| (to.get(), vow.peek().clone())).collect()
 }
 
-fn sent(fx: &Effects) -> Vec<(u16, Message)> {
+pub(crate) fn sent(fx: &Effects) -> Vec<(u16, Message)> {
     fx.send.iter().map(|(to, message)| (to.get(), message.clone())).collect()
 }
 
 /// A call's effects, one line each, as a person would tell them.
-fn told(fx: &Effects) -> String {
+pub(crate) fn told(fx: &Effects) -> String {
     let Effects { persist, send, vows, chosen, serve, reads, nudges, events, behind } = fx;
     let mut lines: Vec<String> = Vec::new();
     lines.extend(persist.iter().map(|record| format!("persist {record:?}")));

@@ -2,7 +2,8 @@
 //! synced, syncs held back, elections out of the blue. After every step the cluster checks agreement, order and every
 //! node's invariants; at the end, healed, it must make progress.
 
-use crate::cluster::{ALPHA, Cluster, Unsynced};
+use crate::cluster::{ALPHA, Cluster, Unsynced, node, slot};
+use paxos::{Mode, NodeId};
 use proptest::prelude::*;
 
 #[derive(Clone, Debug)]
@@ -23,9 +24,18 @@ pub(crate) enum Step {
     Cut(u16, u16),
     Heal,
     Drain,
+    /// In leaderless mode: a caller's request, which is kept until it is chosen.
+    Ask(u16),
+    /// One node hears of another mode than the others.
+    Mode(u16, bool),
+    /// Whoever holds the pen is asked to take this node in, as a learner or with a vote, or to remove it.
+    Change(u16, u8),
+    /// No-ops, so that a change comes into force.
+    Fill(u16),
 }
 
-pub(crate) fn steps(size: u16) -> impl Strategy<Value = Vec<Step>> {
+/// Steps for a group of so many nodes. `change_weight` is 0 for a group whose members stay.
+pub(crate) fn steps(size: u16, change_weight: u32) -> impl Strategy<Value = Vec<Step>> {
     let node = 1..=size;
     let pair = (1..=size, 1..=size);
     let step = prop_oneof![
@@ -40,7 +50,11 @@ pub(crate) fn steps(size: u16) -> impl Strategy<Value = Vec<Step>> {
         2 => node.clone().prop_map(Step::Read),
         2 => node.clone().prop_map(Step::Elect),
         2 => (node.clone(), any::<bool>()).prop_map(|(node, kept)| Step::Crash(node, kept)),
-        4 => node.prop_map(Step::Start),
+        4 => node.clone().prop_map(Step::Start),
+        6 => node.clone().prop_map(Step::Ask),
+        1 => (node.clone(), any::<bool>()).prop_map(|(node, leader)| Step::Mode(node, leader)),
+        1 + 4 * change_weight => (node.clone(), 0_u8..3).prop_map(|(node, what)| Step::Change(node, what)),
+        1 + 4 * change_weight => node.clone().prop_map(Step::Fill),
         2 => pair.prop_map(|(from, to)| Step::Cut(from, to)),
         2 => Just(Step::Heal),
         2 => Just(Step::Drain),
@@ -103,6 +117,16 @@ pub(crate) fn play(cluster: &mut Cluster, size: u16, steps: Vec<Step>) {
             }
             Step::Heal => cluster.heal(),
             Step::Drain => cluster.drain(),
+            Step::Ask(node) => cluster.ask(node, &format!("{number} asked of {node}")),
+            Step::Mode(node, leader) => {
+                let mode = if leader { Mode::Leader } else { Mode::Leaderless };
+                cluster.call(node, |paxos, now, fx| paxos.set_mode(now, mode, fx));
+            }
+            Step::Change(node, what) if cluster.founders < size => change(cluster, node, what),
+            Step::Change(..) => {}
+            Step::Fill(node) => {
+                cluster.call(node, |paxos, _, fx| paxos.nudge(slot(u64::MAX), fx));
+            }
         }
     }
     for ((node, id), chosen_before) in reads {
@@ -115,9 +139,31 @@ pub(crate) fn play(cluster: &mut Cluster, size: u16, steps: Vec<Step>) {
         if !cluster.is_up(node) {
             cluster.start(node);
         }
+        let mode = cluster.mode;
+        cluster.call(node, |paxos, now, fx| paxos.set_mode(now, mode, fx));
     }
+    // A change may still come into force meanwhile, so those who must know are asked anew.
     for number in 0..2 * ALPHA {
-        cluster.choose(&format!("at the end {number}"), &(1..=size).collect::<Vec<_>>());
+        let newest = cluster.nodes.values().max_by_key(|node| node.group.membership.version).expect("nodes");
+        let voters: Vec<u16> = newest.group.membership.voters.iter().map(|node| node.get()).collect();
+        cluster.choose(&format!("at the end {number}"), &voters);
+    }
+}
+
+/// One node more or less at a time, as the group's rule demands.
+fn change(cluster: &mut Cluster, number: u16, what: u8) {
+    let Some(holder) = cluster.holder() else { return };
+    let group = cluster.nodes[&holder].group.clone();
+    let numbers = |nodes: &[NodeId]| nodes.iter().map(|node| node.get()).filter(|node| *node != number).collect();
+    let mut voters: Vec<u16> = numbers(&group.membership.voters);
+    let mut learners: Vec<u16> = numbers(&group.membership.learners);
+    match what {
+        0 if !group.membership.is_voter(node(number)) => learners.push(number),
+        1 => voters.push(number),
+        _ => {}
+    }
+    if !voters.is_empty() {
+        cluster.propose(holder, &group.change(&voters, &learners));
     }
 }
 
@@ -127,12 +173,21 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 150, max_shrink_iters: 2_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn three_nodes_agree_whatever_happens(steps in steps(3)) {
-        play(&mut Cluster::new(3), 3, steps);
+    fn three_nodes_agree_whatever_happens(steps in steps(3, 0), mode in mode()) {
+        play(&mut Cluster::of(3, 3, mode), 3, steps);
     }
 
     #[test]
-    fn five_nodes_agree_whatever_happens(steps in steps(5)) {
-        play(&mut Cluster::new(5), 5, steps);
+    fn five_nodes_agree_whatever_happens(steps in steps(5, 0), mode in mode()) {
+        play(&mut Cluster::of(5, 5, mode), 5, steps);
     }
+
+    #[test]
+    fn nodes_that_come_and_go_agree_whatever_happens(steps in steps(5, 1), mode in mode()) {
+        play(&mut Cluster::of(3, 5, mode), 5, steps);
+    }
+}
+
+fn mode() -> impl Strategy<Value = Mode> {
+    prop_oneof![Just(Mode::Leader), Just(Mode::Leaderless)]
 }
