@@ -215,7 +215,7 @@ impl Pen {
         }
     }
 
-    /// Of each slot in flight, the promises were collected and only its own voters are counted.
+    /// Of each slot in flight, only its own voters are counted.
     pub(crate) fn check_epochs(&self, members: &Members) {
         for (slot, proposal) in &self.in_flight {
             let voters = members.of(*slot);

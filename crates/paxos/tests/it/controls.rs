@@ -4,7 +4,7 @@
 
 use crate::cluster::{Cluster, Unsynced};
 use crate::members;
-use crate::random::{play, steps};
+use crate::random::{Kind, play, steps};
 use paxos::{Control, Mode};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -19,7 +19,7 @@ fn is_found(control: Control) {
             bytes[..8].copy_from_slice(&seed.to_le_bytes());
             let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
             let mut runner = TestRunner::new_with_rng(Config::default(), rng);
-            let steps = steps(size, 0).new_tree(&mut runner).expect("the strategy filters nothing").current();
+            let steps = steps(size, Kind::Plain).new_tree(&mut runner).expect("the strategy filters nothing").current();
             let run = || play(&mut Cluster::new(size).without(control), size, steps);
             if let Err(panic) = catch_unwind(AssertUnwindSafe(run)) {
                 let said = panic.downcast_ref::<String>().cloned().unwrap_or_default();
@@ -32,9 +32,30 @@ fn is_found(control: Control) {
     panic!("{control:?} was not found in {RUNS_MAX} runs");
 }
 
+/// Random steps hit this one too seldom, so the faults are aimed: node 3 alone has the holder's vote, the holder crashes
+/// with its own unwritten, stands again with 2, and fills the same slot with something else.
 #[test]
 fn a_ballot_used_again_is_found() {
-    is_found(Control::ReuseBallot);
+    let aimed = |mut cluster: Cluster| {
+        cluster.elect(1);
+        cluster.cut_both(1, 2);
+        cluster.cut_both(2, 3);
+        cluster.call(2, |paxos, now, fx| paxos.resign(now, fx));
+        cluster.nodes.get_mut(&1).expect("node 1").disk_hangs = true;
+        cluster.propose(1, "first");
+        cluster.drain();
+        cluster.crash(1, Unsynced::Lost);
+        cluster.nodes.get_mut(&1).expect("node 1").disk_hangs = false;
+        cluster.heal();
+        cluster.cut_both(1, 3);
+        cluster.cut_both(2, 3);
+        cluster.start(1);
+        cluster.choose("second", &[1, 2]);
+        cluster.heal();
+        cluster.choose("then", &[1, 2, 3]);
+    };
+    aimed(Cluster::new(3));
+    agreement_breaks(|| aimed(Cluster::new(3).without(Control::ReuseBallot)));
 }
 
 /// Random steps hit this one too seldom, so the faults are aimed: the holder's disk hangs, one other votes, the holder
@@ -94,7 +115,7 @@ fn agreement_breaks(play: impl FnOnce()) {
 #[test]
 fn votes_counted_across_a_change_are_found() {
     let broken = Cluster::of(3, 4, Mode::Leader).without(Control::CountAcrossChange);
-    agreement_breaks(|| members::change_known_to_one_side(broken));
+    agreement_breaks(|| members::a_slot_of_the_old_members_is_chosen_without_the_new(broken));
 }
 
 #[test]
