@@ -42,9 +42,11 @@ impl Paxos {
     /// applied as much by itself.
     pub fn install(&mut self, now: Now, through: Slot, epochs: Vec<(Slot, Membership)>, fx: &mut Effects) {
         self.enter(now);
-        if through > self.acceptor.floor() {
+        if through > self.learner.applied {
             // What is in flight below may have been decided by others, so the marks of this ballot could be untrue.
             self.give_up(fx);
+        }
+        if through > self.acceptor.floor() {
             self.acceptor.jump(through);
             self.learner.note_progress(self.now);
         }

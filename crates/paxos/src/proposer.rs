@@ -12,8 +12,11 @@
 //! at or below the highest floor that was reported: those slots are chosen, and trimmed perhaps, so they are learned.
 //!
 //! A report counts whoever makes it, voter or not: it tells of a proposal, and of those in a slot the one with the highest
-//! ballot agrees with whatever was chosen there before it. Only the majority must be the slot's own. Promises carry
-//! digests; a batch that is not here under the same ballot is fetched.
+//! ballot agrees with whatever was chosen there before it. Only the majority must be the slot's own.
+//!
+//! Promises carry digests; a batch that is not here is fetched from those that reported it, under whatever ballot. A vote
+//! may have lost its batch. If nobody has it, and those that reported it or have not promised are no majority of the slot's
+//! voters, then it was not chosen and never will be, nor was anything else there: the slot is free.
 
 use crate::acceptor::{Acceptor, Vote};
 use crate::config::Now;
@@ -46,16 +49,16 @@ pub(crate) struct Standing {
     found: BTreeMap<Slot, Found>,
 }
 
-/// The proposal with the highest ballot that was reported of a slot.
+/// What was reported of a slot.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Found {
-    ballot: Ballot,
-    digest: Digest,
-    holders: Vec<NodeId>,
+    reports: BTreeMap<NodeId, (Ballot, Digest)>,
+    /// The report with the highest ballot.
+    best: (Ballot, Digest),
+    /// Its batch, once it is here.
+    batch: Option<Batch>,
     asked: usize,
     asked_us: Option<u64>,
-    /// Once it is here.
-    batch: Option<Batch>,
 }
 
 /// Everything outside of the proposer that it needs to go on.
@@ -139,7 +142,8 @@ impl Proposer {
     pub(crate) fn on_fetched(&mut self, now: Now, slot: Slot, ballot: Ballot, batch: Batch) {
         let Some(standing) = self.standing_mut() else { return };
         let Some(found) = standing.found.get_mut(&slot) else { return };
-        if found.batch.is_none() && found.ballot == ballot && found.digest == batch.digest() {
+        let was_asked = found.reports.values().any(|report| *report == (ballot, found.best.1));
+        if found.batch.is_none() && was_asked && found.best.1 == batch.digest() {
             found.batch = Some(batch);
             standing.since_us = now.mono_us;
         }
@@ -163,6 +167,7 @@ impl Proposer {
         }
         standing.take_own_copies(ground.acceptor);
         standing.fetch(ground, fx);
+        standing.free_slots(ground);
         let missing = standing.found.values().any(|found| found.batch.is_none());
         if missing || ground.acceptor.floor() < standing.floor {
             return None;
@@ -216,13 +221,16 @@ impl Proposer {
 impl Standing {
     fn note(&mut self, node: NodeId, report: Report) {
         let Report { slot, ballot, digest } = report;
-        match self.found.get_mut(&slot) {
-            Some(best) if best.ballot > ballot => {}
-            Some(best) if best.ballot == ballot => best.holders.push(node),
-            Some(_) | None => {
-                let found = Found { ballot, digest, holders: vec![node], asked: 0, asked_us: None, batch: None };
-                self.found.insert(slot, found);
+        let best = (ballot, digest);
+        let reports = BTreeMap::new();
+        let fresh = Found { reports, best, batch: None, asked: 0, asked_us: None };
+        let found = self.found.entry(slot).or_insert(fresh);
+        found.reports.insert(node, best);
+        if ballot > found.best.0 {
+            if digest != found.best.1 {
+                (found.batch, found.asked, found.asked_us) = (None, 0, None);
             }
+            found.best = best;
         }
     }
 
@@ -244,27 +252,52 @@ impl Standing {
             self.found = self.found.split_off(&acceptor.floor().next());
         }
         for (slot, found) in self.found.iter_mut().filter(|(_, found)| found.batch.is_none()) {
-            let own = acceptor.vote(*slot).filter(|vote| vote.ballot == found.ballot);
+            let own = acceptor.vote(*slot).filter(|vote| vote.ballot == found.best.0);
             found.batch = own.and_then(Vote::batch).cloned();
         }
     }
 
     fn fetch(&mut self, ground: Ground<'_>, fx: &mut Effects) {
-        let (me, now_us) = (ground.members.me(), ground.now.mono_us);
         for (slot, found) in self.found.iter_mut().filter(|(_, found)| found.batch.is_none()) {
-            if found.asked_us.is_some_and(|asked_us| asked_us + ground.retry_us > now_us) {
+            // In turn, so that a holder that died after its promise, or lost its copy, is not asked for ever.
+            let holders = found.holders(ground);
+            if found.waits(ground) || holders.is_empty() {
                 continue;
             }
-            // In turn, so that a holder that died after its promise, or lost its copy, is not asked for ever.
-            let able = |holder: &NodeId| *holder != me && !ground.peers.is_closed(*holder);
-            let holders = found.holders.len();
-            let Some(next) = (found.asked..found.asked + holders).find(|turn| able(&found.holders[turn % holders]))
-            else {
-                continue;
-            };
-            found.asked = next + 1;
-            found.asked_us = Some(now_us);
-            fx.send.push((found.holders[next % holders], Message::FetchBatch { slot: *slot, ballot: found.ballot }));
+            let (holder, ballot) = holders[found.asked % holders.len()];
+            found.asked += 1;
+            found.asked_us = Some(ground.now.mono_us);
+            fx.send.push((holder, Message::FetchBatch { slot: *slot, ballot }));
         }
+    }
+
+    /// A batch that nobody has, and that cannot have been chosen, holds up nothing.
+    fn free_slots(&mut self, ground: Ground<'_>) {
+        let (promised, floor) = (&self.promised, self.floor);
+        self.found.retain(|slot, found| {
+            let may_have_voted = |node: NodeId| {
+                let reported = found.reports.get(&node).map(|(_, digest)| *digest);
+                !promised.contains(&node) || reported == Some(found.best.1)
+            };
+            let is_lost = found.batch.is_none() && found.asked >= found.holders(ground).len() && !found.waits(ground);
+            let is_open = *slot > floor && *slot <= ground.window.last;
+            !(is_lost && is_open) || ground.members.of(*slot).is_majority(may_have_voted)
+        });
+    }
+}
+
+impl Found {
+    /// Who may have the batch and can be asked, and under which ballot.
+    fn holders(&self, ground: Ground<'_>) -> Vec<(NodeId, Ballot)> {
+        let able = |node: NodeId| node != ground.members.me() && !ground.peers.is_closed(node);
+        let holds = |(node, (ballot, digest)): (&NodeId, &(Ballot, Digest))| {
+            (able(*node) && *digest == self.best.1).then_some((*node, *ballot))
+        };
+        self.reports.iter().filter_map(holds).collect()
+    }
+
+    /// An answer may still come.
+    fn waits(&self, ground: Ground<'_>) -> bool {
+        self.asked_us.is_some_and(|asked_us| asked_us + ground.retry_us > ground.now.mono_us)
     }
 }

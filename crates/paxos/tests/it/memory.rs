@@ -239,16 +239,14 @@ fn a_vote_without_its_batch_stands_is_not_handed_out_and_is_learned() {
     assert_eq!(fx.persist[0], paxos::Record::Learned { slot: slot(1), batch: batch("a") });
 }
 
-#[test]
-fn a_holder_fetches_what_its_own_vote_has_lost() {
+/// Node 1 of three stands; its own vote for slot 1 has lost its batch. Answers its ballot.
+fn stands_with_a_lost_copy() -> (Started, Ballot) {
     let lost = (slot(1), ballot(2, 2), batch("a").digest(), None);
     let disk = Recovered { promised: ballot(2, 2), accepted: vec![lost], ..Recovered::default() };
     let mut started = Started::of(3, disk);
     for by in [2, 3] {
         started.is_told(by, ballot(2, 2), 1);
     }
-    let mut fx = Effects::default();
-    started.paxos.elect(started.now, &mut fx);
     let pulse = paxos::Pulse {
         wall_ms: started.now.wall_ms,
         promised: ballot(2, 2),
@@ -259,19 +257,65 @@ fn a_holder_fetches_what_its_own_vote_has_lost() {
         kept: slot(0),
         checkpoint: slot(0),
     };
-    let round = 1;
     started.tick(1);
-    let fx = started.hear(2, Message::HeartbeatReply { round, pulse });
+    let fx = started.hear(2, Message::HeartbeatReply { round: 1, pulse });
     for (to, vow) in fx.vows {
         if to == node(1) {
             started.hear(1, vow.into_message());
         }
     }
-    let report = paxos::Report { slot: slot(1), ballot: ballot(2, 2), digest: batch("a").digest() };
     let prepared = started.paxos.status().ballot;
-    let promise = Message::Promise { ballot: prepared, floor: slot(0), accepted: vec![report] };
-    let fx = started.hear(2, promise);
-    assert_eq!(fx.send, [(node(2), Message::FetchBatch { slot: slot(1), ballot: ballot(2, 2) })]);
-    started.hear(2, Message::FetchedBatch { slot: slot(1), ballot: ballot(2, 2), batch: batch("a") });
+    (started, prepared)
+}
+
+fn promise(prepared: Ballot, accepted: Vec<(Ballot, &str)>) -> Message {
+    let report = |(ballot, text)| paxos::Report { slot: slot(1), ballot, digest: batch(text).digest() };
+    Message::Promise { ballot: prepared, floor: slot(0), accepted: accepted.into_iter().map(report).collect() }
+}
+
+#[test]
+fn a_holder_fetches_what_its_own_vote_has_lost() {
+    let (mut started, prepared) = stands_with_a_lost_copy();
+    // Under a lower ballot it is the same batch, if it has the same digest.
+    let fx = started.hear(2, promise(prepared, vec![(ballot(1, 3), "a")]));
+    assert_eq!(fx.send, [(node(2), Message::FetchBatch { slot: slot(1), ballot: ballot(1, 3) })]);
+    assert!(!started.paxos.has_pen());
+    started.hear(2, Message::FetchedBatch { slot: slot(1), ballot: ballot(1, 3), batch: batch("a") });
     assert!(started.paxos.has_pen());
+}
+
+#[test]
+fn a_batch_that_nobody_has_and_that_was_not_chosen_holds_up_nothing() {
+    let (mut started, prepared) = stands_with_a_lost_copy();
+    started.hear(2, promise(prepared, vec![(ballot(1, 3), "other")]));
+    started.tick(20);
+    assert!(!started.paxos.has_pen(), "node 3 may have it, and then it may be chosen");
+    let fx = started.hear(3, promise(prepared, vec![]));
+    assert!(started.paxos.has_pen(), "two of three never voted for it");
+    assert!(!fx.send.iter().any(|(_, message)| matches!(message, Message::Accept { .. })), "the slot is free");
+}
+
+#[test]
+fn a_batch_that_nobody_has_and_that_may_be_chosen_holds_up_everything() {
+    let (mut started, prepared) = stands_with_a_lost_copy();
+    started.hear(2, promise(prepared, vec![(ballot(2, 2), "a")]));
+    started.hear(3, promise(prepared, vec![]));
+    started.tick(40);
+    assert!(!started.paxos.has_pen(), "two of three voted for it");
+}
+
+#[test]
+fn a_batch_that_was_not_chosen_is_finished_all_the_same_if_somebody_has_it() {
+    let mut cluster = Cluster::new(3);
+    cluster.elect(1);
+    cluster.cut_both(1, 3);
+    cluster.nodes.get_mut(&1).expect("node 1").disk_hangs = true;
+    cluster.propose(1, "left behind");
+    cluster.drain();
+    cluster.crash(1, Unsynced::Lost);
+    cluster.nodes.get_mut(&1).expect("node 1").disk_hangs = false;
+    cluster.heal();
+    cluster.start(1);
+    cluster.elect(3);
+    cluster.run_until("it is chosen", |cluster| cluster.knows(3, "left behind"));
 }
