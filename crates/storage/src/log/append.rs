@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::index::{Ballot, Held, Location};
+use super::parity::Parity;
 use super::record::{HEADER, Header, Kind, Position, Written, encode, padded, parts};
 use super::second::{ENTRY, Entry};
 use super::segment::{Segment, segment_path};
@@ -132,7 +133,8 @@ impl<D: Disk> Log<D> {
         let place = offset as u32;
         if header.written == Written::Twice {
             segment.low = low - ENTRY as u64;
-            self.entries.push(Entry { header, place, digest }.encode(&segment.seal, segment.low));
+            self.entries
+                .push(Entry { header, place, digest, parity: Parity::of(batch) }.encode(&segment.seal, segment.low));
         }
         let end = u32::try_from(offset + header.size()).expect("a segment is at most 2 GiB");
         (self.end.offset, self.previous_end, segment.end) = (end, end, end);

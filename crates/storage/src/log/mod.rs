@@ -14,6 +14,7 @@
 mod append;
 mod index;
 mod open;
+mod parity;
 mod places;
 mod record;
 mod recover;

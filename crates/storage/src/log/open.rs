@@ -11,11 +11,12 @@
 //! | damage | meaning |
 //! |---|---|
 //! | one place of a promise or a vote | nothing is lost |
-//! | a batch of a vote | the vote stands with its digest; the batch is a peer's to give |
+//! | up to a word of a batch | it is set right |
+//! | more of a batch of a vote | the vote stands with its digest; the batch is a peer's to give |
 //! | a batch that is chosen, covered by the checkpoint | it cannot be given to peers |
 //! | a batch that is chosen, beyond the checkpoint | only what is before it counts as chosen: it is learned again |
 //! | both places of any record that was synced | it may have been a vote: this node never votes again |
-//! | the last group | what is good in one place stands, what is bad in both never left |
+//! | the last group | what is known as a whole stands, what is not never left |
 //!
 //! A node that lowers what it takes as chosen has its votes above that, so it can report them: a chosen value
 //! that fewer than a majority remembers would be no chosen value any more. After damage everything that binds the node is written
@@ -185,6 +186,7 @@ impl<D: Disk> Log<D> {
             self.remove(&path)?;
             self.sync_names()?;
         }
+        self.write_mended(&scan.mended)?;
         self.write_again(&last_group)?;
         let written = self.chosen;
         // What was trimmed was chosen, and so is what the checkpoint covers, whatever became of the marks.
@@ -206,6 +208,14 @@ impl<D: Disk> Log<D> {
         }
         let any = !rotten.is_empty() || half_written || self.chosen != written;
         Ok(Damage { rotten, any, marked })
+    }
+
+    fn write_mended(&mut self, mended: &[(Position, Vec<u8>)]) -> Result<(), LogError> {
+        for (at, bytes) in mended {
+            self.segments[&at.segment].write(u64::from(at.offset), bytes)?;
+            self.unsynced_segments.insert(at.segment);
+        }
+        Ok(())
     }
 
     fn write_again(&mut self, last_group: &[LastGroup]) -> Result<(), LogError> {

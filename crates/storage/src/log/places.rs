@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::record::{HEADER, Header, Kind, Position, Written, batch_at, header_at};
+use super::record::{HEADER, Header, Kind, Position, Written, batch_at, encode, header_at};
 use super::second::{ENTRY, Entry};
 use super::{Digest, PAGE};
 use crate::checksum::{FileKind, Seal};
@@ -21,13 +21,15 @@ pub(super) struct Places<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum First {
     Whole,
+    /// It was not, but what it was is known: by its entry, and a word of the batch that could be set right.
+    Mended,
     /// The header is whole, the batch is not.
     HeaderOnly,
     Bad,
 }
 
 /// A record that is known from at least one place.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Seen {
     pub(super) header: Header,
     pub(super) offset: u32,
@@ -35,6 +37,8 @@ pub(super) struct Seen {
     /// Where its entry lies, if that is whole.
     pub(super) entry_at: Option<u32>,
     pub(super) digest: Option<Digest>,
+    /// The bytes to be written over a record that was mended.
+    pub(super) mended: Option<Vec<u8>>,
 }
 
 impl Seen {
@@ -47,9 +51,15 @@ impl Seen {
         self.first == First::Whole && (self.entry_at.is_some() || self.header.written == Written::Once)
     }
 
-    /// Enough is known to let it stand: all of it, or all but a batch of which the digest is known.
+    /// All of it is known, so it stands. Of a batch that is neither whole nor to be mended only a statement can tell whether
+    /// it ever was: in the last group it is taken for torn.
     pub(super) fn stands(&self) -> bool {
-        self.first == First::Whole || self.entry_at.is_some()
+        let is_all = !matches!(self.header.kind, Kind::Accepted | Kind::Learned);
+        self.has_batch() || (self.entry_at.is_some() && is_all)
+    }
+
+    pub(super) fn has_batch(&self) -> bool {
+        matches!(self.first, First::Whole | First::Mended)
     }
 }
 
@@ -97,18 +107,39 @@ impl<'a> Places<'a> {
             }
         }
         let whole = |header: &Header| batch_at(bytes, header, self.seal, u64::from(offset)).is_some();
-        let first = match &header {
+        let mut first = match &header {
             None => First::Bad,
             Some(header) if whole(header) => First::Whole,
             Some(_) => First::HeaderOnly,
         };
+        let mended = entry.filter(|_| first != First::Whole).and_then(|(_, entry)| self.mend(entry));
+        if mended.is_some() {
+            first = First::Mended;
+        }
         let header = header.or(entry.map(|(_, entry)| entry.header))?;
         let entry_at = entry.map(|(at, _)| *at);
         let digest = entry.map(|(_, entry)| entry.digest).or_else(|| {
             let is_digest = header.kind == Kind::Voted && first == First::Whole;
             is_digest.then(|| *bytes[HEADER..].first_chunk().expect("a whole vote has a digest"))
         });
-        Some(Seen { header, offset, first, entry_at, digest })
+        Some(Seen { header, offset, first, entry_at, digest, mended })
+    }
+
+    /// The record as it was, from its entry and what is left of it.
+    fn mend(&self, entry: &Entry) -> Option<Vec<u8>> {
+        let header = &entry.header;
+        let from = entry.place as usize + HEADER;
+        let batch = match header.kind {
+            Kind::Voted => entry.digest.to_vec(),
+            Kind::Accepted | Kind::Learned => {
+                let left = self.bytes.get(from..from + header.len as usize)?;
+                entry.parity.mend(left, &entry.digest)?
+            }
+            _ => Vec::new(),
+        };
+        let mut record = Vec::new();
+        encode(header, &batch, self.seal, u64::from(entry.place), &mut record);
+        Some(record)
     }
 
     /// The record behind one that ends at `end`: right there, or on the next page if a group begins with it.

@@ -12,8 +12,10 @@
 //! ```
 //!
 //! A record before that statement that is bad in one place is rot as well, but nothing is lost with it, or only its batch. One
-//! behind it, in the last group, stands if it is good in one place, as it may have left the node; if it is bad in both it
-//! never did.
+//! behind it, in the last group, may have left the node or be torn. It stands if all of it is known: whole in the first place, or
+//! from the second, with a batch that is whole but for a word that could be set right. Otherwise it never left: a tear
+//! takes whole sectors, rot a few bits. Were it to stand without a batch that nobody else ever had, its slot could never be
+//! finished while any other voter is away, and a power failure would do what only rot may do.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -50,6 +52,8 @@ pub(super) struct Scan<D: Disk> {
     restated_at: Option<Position>,
     /// Records that stand but are not whole.
     damaged: Vec<(Position, Seen)>,
+    /// What is to be written over records that could be mended.
+    pub(super) mended: Vec<(Position, Vec<u8>)>,
     /// Places that were synced and of whose record nothing is known.
     lost: Vec<Position>,
     /// Records that may belong to the last group, and where their entries lie.
@@ -122,6 +126,7 @@ pub(super) fn scan<D: Disk>(source: &Source<'_, D>) -> Result<Scan<D>, OpenError
         voteless: false,
         restated_at: None,
         damaged: Vec::new(),
+        mended: Vec::new(),
         lost: Vec::new(),
         entries: Vec::new(),
         marks: Vec::new(),
@@ -255,12 +260,13 @@ impl<D: Disk> Scan<D> {
         self.index.doubt(place);
     }
 
-    fn take(&mut self, seen: Seen, segment: &mut Segment<D>) {
-        let header = &seen.header;
+    fn take(&mut self, mut seen: Seen, segment: &mut Segment<D>) {
         let at = Position { segment: self.end.segment, offset: seen.offset };
-        let has_batch = seen.first == First::Whole && header.kind != Kind::Voted;
+        self.mended.extend(seen.mended.take().map(|bytes| (at, bytes)));
+        let (header, end, entry_at) = (seen.header, seen.end(), seen.entry_at);
+        let has_batch = seen.has_batch() && header.kind != Kind::Voted;
         let batch = has_batch.then_some(Location { at, len: header.len });
-        self.index.note(header, Held { at, batch, digest: seen.digest });
+        self.index.note(&header, Held { at, batch, digest: seen.digest });
         if !seen.is_whole() {
             self.damaged.push((at, seen));
         }
@@ -284,8 +290,8 @@ impl<D: Disk> Scan<D> {
         if matches!(header.kind, Kind::Chosen | Kind::Lowered) {
             self.marks.push((at, header.kind, header.slot));
         }
-        segment.end = seen.end();
-        if let Some(entry_at) = seen.entry_at {
+        segment.end = end;
+        if let Some(entry_at) = entry_at {
             segment.low = segment.low.min(u64::from(entry_at));
             self.entries.push((at, entry_at));
         }
@@ -351,6 +357,7 @@ fn rot_of(dir: &Path, at: Position, seen: &Seen) -> LogRot {
     let kind = seen.header.kind;
     let what = match seen.first {
         First::Whole => format!("the entry in the second place of the record there ({kind:?}) is not whole"),
+        First::Mended => format!("the record there ({kind:?}) was not whole and is now"),
         First::HeaderOnly => format!("the batch of the record there ({kind:?}) is not whole"),
         First::Bad => format!("the record there ({kind:?}) is not whole and known only from its second place"),
     };

@@ -4,9 +4,9 @@
 //!   segment: │ head … record │ record │ record ──►          ◄── entry │ entry │ entry … head's │
 //!
 //!   an entry:   0  sum of the rest     32  round                64  digest of the batch
-//!               8  "RLg2"              40  everything before    96  zeros
-//!              12  kind, version, node     this place was
-//!              16  length, 20 epoch        synced
+//!               8  "RLg2"              40  everything before    96  two sums that let a
+//!              12  kind, version, node     this place was          word be set right
+//!              16  length, 20 epoch        synced            112  zeros
 //!              24  slot                52  where the record before ended
 //!                                      56  where the record begins
 //! ```
@@ -19,6 +19,7 @@
 //! Groups begin on a fresh page here too, so no write ever touches a page that was synced before.
 
 use super::Digest;
+use super::parity::Parity;
 use super::record::{Header, Position, Written, kind_of, u32_at, u64_at};
 use crate::checksum::Seal;
 
@@ -34,6 +35,8 @@ pub(super) struct Entry {
     pub(super) place: u32,
     /// Of the batch; zeros for kinds without one.
     pub(super) digest: Digest,
+    /// Of the batch.
+    pub(super) parity: Parity,
 }
 
 impl Entry {
@@ -54,6 +57,8 @@ impl Entry {
         bytes[52..56].copy_from_slice(&header.previous_end.to_le_bytes());
         bytes[56..60].copy_from_slice(&self.place.to_le_bytes());
         bytes[64..96].copy_from_slice(&self.digest);
+        bytes[96..104].copy_from_slice(&self.parity.plain.to_le_bytes());
+        bytes[104..112].copy_from_slice(&self.parity.weighted.to_le_bytes());
         let sum = seal.sum(offset, &bytes[8..]);
         bytes[..8].copy_from_slice(&sum.to_le_bytes());
         bytes
@@ -77,7 +82,8 @@ impl Entry {
             previous_end: u32_at(bytes, 52),
         };
         let digest = bytes[64..96].try_into().expect("32 bytes were taken");
-        Some(Entry { header, place: u32_at(bytes, 56), digest })
+        let parity = Parity { plain: u64_at(bytes, 96), weighted: u64_at(bytes, 104) };
+        Some(Entry { header, place: u32_at(bytes, 56), digest, parity })
     }
 }
 
@@ -101,7 +107,7 @@ mod tests {
             synced: Position { segment: 2, offset: 4096 },
             previous_end: 4032,
         };
-        let entry = Entry { header, place: 8192, digest: [7; 32] };
+        let entry = Entry { header, place: 8192, digest: [7; 32], parity: Parity { plain: 3, weighted: 4 } };
         let seal = Seal::new(Owner { cluster: 1, node: 3 }, FileKind::Log, 2);
         let bytes = entry.encode(&seal, 65408);
         assert_eq!(Entry::decode(&bytes, &seal, 65408), Some(entry));

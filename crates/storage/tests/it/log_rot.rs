@@ -118,12 +118,20 @@ fn any_byte_flipped_loses_no_promise_no_vote_and_serves_nothing_false() {
     let (mut rotten, mut lowered, mut without_batch) = (0, 0, 0);
     for (path, len) in segments(&written()) {
         for offset in bytes_of(&written(), &path, len) {
-            for checkpoint in [0, 2, CHOSEN] {
+            for (checkpoint, more) in [(0, 0), (2, 0), (0, 12), (2, 12), (CHOSEN, 12)] {
                 let disk = written();
                 disk.flip(&path, offset);
-                let context = format!("byte {offset} of {}, checkpoint {checkpoint}", path.display());
+                let context = format!("byte {offset} of {}, {more}, checkpoint {checkpoint}", path.display());
+                // One word of a batch is mended, two are not.
+                if more > 0 && offset + more < len {
+                    disk.flip(&path, offset + more);
+                }
                 let found = check(&disk, checkpoint, &context);
-                assert!(found.rotten.len() <= 1, "{context}: {:?}", found.rotten);
+                assert!(found.rotten.len() <= 1 + usize::from(more > 0), "{context}: {:?}", found.rotten);
+                if more == 0 {
+                    assert_eq!(found.chosen, CHOSEN, "{context}: nothing need be learned again");
+                    assert!(found.accepted.iter().all(|vote| vote.3.is_some()), "{context}");
+                }
                 rotten += found.rotten.len();
                 lowered += usize::from(found.chosen < CHOSEN);
                 without_batch += found.accepted.iter().filter(|vote| vote.3.is_none()).count();
@@ -206,12 +214,15 @@ fn a_crash_while_damage_is_written_anew_loses_nothing() {
     let places: Vec<(PathBuf, u64)> = {
         let disk = written();
         let targets = disk.targets(Path::new(DIR), OWNER);
-        targets.into_iter().map(|target| (target.path.clone(), target.bytes.start + 3)).collect()
+        let deep = targets.iter().map(|target| (target.path.clone(), target.bytes.end - 13));
+        let shallow = targets.iter().map(|target| (target.path.clone(), target.bytes.start + 3));
+        shallow.chain(deep).collect()
     };
     for (path, offset) in places {
         for crash in 0..14 {
             let disk = written();
             disk.flip(&path, offset);
+            disk.flip(&path, offset + 12);
             disk.fail_after(crash, std::io::ErrorKind::Other);
             let _ = Log::find(disk.clone(), Path::new(DIR), OWNER, OPTIONS).and_then(|found| found.open(2));
             disk.heal();
@@ -339,4 +350,39 @@ fn the_control_forgets_a_vote_that_rotted() {
     let (_, recovered) = open();
     assert!(recovered.votes, "the rule is broken");
     assert_eq!(recovered.accepted.iter().map(|vote| vote.0).collect::<Vec<u64>>(), [1, 3]);
+}
+
+#[test]
+fn in_the_last_group_rot_is_mended_and_a_vote_whose_batch_is_torn_never_left() {
+    let vote = |disk: &FaultyDisk, first: bool| {
+        let place = if first { storage::LogPlace::First } else { storage::LogPlace::Second };
+        let of_nine = |target: &storage::Target| target.slot == Some(9) && target.place == Some(place);
+        disk.targets(Path::new(DIR), OWNER).into_iter().find(of_nine).expect("it is there")
+    };
+    // Bytes from the record's beginning, or from its entry's, and whether the vote stands.
+    for (firsts, seconds, stands) in [
+        (&[][..], &[][..], true),
+        (&[3], &[], true),
+        (&[70], &[], true),
+        (&[3, 70], &[], true),
+        (&[], &[20], true),
+        (&[70, 90], &[], false),
+        (&[70], &[20], false),
+    ] {
+        let disk = written();
+        let (mut log, _) = open(&disk, 0);
+        let _ = log.append(Unsynced::new(vec![accepted(9, ROUND + 1)], ())).expect("the disk is well");
+        log.sync().expect("the disk is well");
+        drop(log);
+        let (first, second) = (vote(&disk, true), vote(&disk, false));
+        firsts.iter().for_each(|at| disk.flip(&first.path, first.bytes.start + at));
+        seconds.iter().for_each(|at| disk.flip(&second.path, second.bytes.start + at));
+        for _ in 0..2 {
+            let (_, recovered) = open(&disk, 0);
+            let found = recovered.accepted.iter().find(|vote| vote.0 == 9);
+            assert_eq!(found.is_some(), stands, "{firsts:?}, {seconds:?}");
+            assert!(found.is_none_or(|vote| vote.3 == Some(batch(9, ROUND + 1))), "{firsts:?}, {seconds:?}");
+            assert!(recovered.votes && recovered.rotten.is_empty(), "nothing says that it was synced: {recovered:?}");
+        }
+    }
 }
