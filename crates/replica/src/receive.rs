@@ -123,6 +123,8 @@ impl Replica {
         self.group = group;
         let epochs = self.epochs();
         self.paxos.install(now, through, epochs, fx);
+        let mode = self.group().mode;
+        self.paxos.set_mode(now, mode, fx);
         self.note_applied(through);
         self.receiving.held.retain(|(slot, _)| *slot > through);
         if is_over {

@@ -188,6 +188,10 @@ fn open_applier<S: StateMachine, D: Disk>(
             opened => return Ok(opened?),
         }
     }
+    if start.distrust {
+        let what = "rot was seen while the node ran: made again from the journal".to_owned();
+        rot.push(Mended { part: Part::Store, what });
+    }
     let through = Slot::new(through);
     Ok(Applier::rebuild(disk, dir, start.owner, machine(), founders, start.applier, through)?)
 }

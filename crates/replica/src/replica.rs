@@ -381,11 +381,7 @@ impl Replica {
     fn on_pen_taken(&mut self) {
         self.checks.founding = false;
         self.queue.forget_in_flight();
-        // What was passed on was kept for this: whoever got it holds the pen no longer, and may never have proposed it.
-        self.desk.recall(|place| match place {
-            Place::Proposed | Place::Forwarded { .. } | Place::Resting { .. } => true,
-            Place::AtHand | Place::Queued => false,
-        });
+        self.desk.recall(|place| place == Place::Proposed);
     }
 
     /// What was proposed under a lost pen may still be chosen, or not; what only waited for it was not proposed.

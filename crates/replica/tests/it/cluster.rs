@@ -42,6 +42,10 @@ pub(crate) struct Cluster {
     pub(crate) mode: Mode,
     boots: u64,
     seqs: u64,
+    /// Pieces of journal are lost on their way.
+    pub(crate) drops_journal: bool,
+    /// Nodes start as after rot that was seen while they ran.
+    pub(crate) distrust: bool,
     /// Bytes of journal that were sent.
     pub(crate) journal_bytes: usize,
 }
@@ -68,6 +72,8 @@ impl Cluster {
             mode,
             boots: 0,
             seqs: 0,
+            drops_journal: false,
+            distrust: false,
             journal_bytes: 0,
         };
         for number in 1..=founders {
@@ -97,7 +103,7 @@ impl Cluster {
             settings: Settings { boot: self.boots, ..self.settings },
             paxos: paxos::Config::new(id(number), voters, ALPHA, 20_000, 1_000),
             founders,
-            distrust: false,
+            distrust: self.distrust,
             applier: ApplierSettings { fold_records: u64::MAX, hash_seed: 1 },
             log: LogOptions { segment_bytes: 64 << 10 },
             controls: recover::Controls::default(),
@@ -201,6 +207,9 @@ impl Cluster {
 
     fn send(&mut self, from: u16, to: NodeId, message: &Message) {
         if let Message::Journal { records, .. } = message {
+            if self.drops_journal {
+                return;
+            }
             self.journal_bytes += records.len();
         }
         let (head, tail) = wire::encode(message);

@@ -98,6 +98,8 @@ fn members_come_and_go_while_the_group_serves() {
         cluster.stop(3);
         add(&mut cluster, 4);
         add(&mut cluster, 5);
+        let marks = [4, 5].map(|number| cluster.nodes[&number].applier.mark());
+        assert_eq!(marks[0], marks[1], "a newcomer that learned all slots has the same journal");
         let group = cluster.nodes[&5].replica.group();
         assert_eq!(group.voters().map(|node| node.get()).collect::<Vec<_>>(), [3, 4, 5], "{mode:?}");
     }

@@ -74,6 +74,7 @@ impl FoldRules for Sums {
     }
 
     fn id(record: &JournalRecord) -> Option<u128> {
+        assert_eq!(record[..2], KIND.to_le_bytes(), "only the machine's own records come to its rules");
         Some(u128::from_le_bytes(record[16..32].try_into().expect("sixteen bytes")))
     }
 }

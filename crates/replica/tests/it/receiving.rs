@@ -1,8 +1,9 @@
 //! State sent to newcomers and to nodes too far behind.
 
-use crate::cluster::{Cluster, id, member};
+use crate::cluster::{Cluster, DIR, id, member};
 use replica::Refusal;
 use replica::group::{Mode, Op, Role};
+use std::path::Path;
 
 /// A group that has worked, made checkpoints and trimmed its log.
 fn worked(mode: Mode) -> Cluster {
@@ -122,4 +123,43 @@ fn a_long_journal_is_received_in_stretches() {
     let group = cluster.must_change(1, Op::Admit { node: id(4), member: member(Role::Learner) });
     cluster.start(4, group);
     is_as_others(&mut cluster, 4);
+}
+
+#[test]
+fn what_is_chosen_while_the_state_is_received_waits_for_it() {
+    let mut cluster = worked(Mode::Leader);
+    cluster.checkpoint(3);
+    cluster.stop(3);
+    work(&mut cluster, 1, 301, 300);
+    let founders = cluster.founders(3);
+    let through = cluster.applied(1);
+    let mut opened = cluster.open(3, founders.clone()).expect("it starts");
+    opened.log.install(through).expect("the disk is sound");
+    drop(opened);
+    cluster.drops_journal = true;
+    cluster.start(3, founders);
+    let before = cluster.applied(3);
+    work(&mut cluster, 1, 601, 20);
+    cluster.must_change(1, Op::SetMode { mode: Mode::Leaderless });
+    assert!(cluster.nodes[&3].replica.status().chosen.get() > through, "it learns, and votes");
+    assert_eq!(cluster.applied(3), before, "and applies nothing");
+    cluster.drops_journal = false;
+    is_as_others(&mut cluster, 3);
+    assert_eq!(cluster.nodes[&3].replica.paxos().mode(), Mode::Leaderless);
+}
+
+#[test]
+fn of_a_journal_that_rotted_only_what_is_bad_travels() {
+    let mut cluster = worked(Mode::Leader);
+    let places = cluster.nodes[&3].applier.places();
+    (1..=3).for_each(|number| cluster.checkpoint(number));
+    cluster.stop(3);
+    cluster.disks[&3].flip(&Path::new(DIR).join("journal/000000"), 256 * 21 + 70);
+    cluster.distrust = true;
+    let founders = cluster.founders(3);
+    cluster.start(3, founders);
+    is_as_others(&mut cluster, 3);
+    assert!(cluster.journal_bytes > 0);
+    // A piece is asked for at a time, and there are more good batches in it than bad ones.
+    assert!(places > 500 && cluster.nodes[&3].mended == 1, "{places} places, {} mended", cluster.nodes[&3].mended);
 }
