@@ -12,6 +12,7 @@ use server::audit::AuditReport;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
+use super::status;
 use super::targets::{Target, TargetArgs};
 use crate::failure::{Code, Failure};
 use crate::supervise::screen::grouped;
@@ -50,12 +51,15 @@ struct Verdict {
     findings: Vec<String>,
     /// What was compared, a sentence a bank.
     compared: Vec<String>,
+    /// How the banks stand beside their books: mode, members, transfers under way, rot that was repaired.
+    remarks: Vec<String>,
     nodes: Vec<AuditReport>,
 }
 
 pub(crate) async fn run(args: AuditArgs) -> Result<Code, Failure> {
     let targets = args.targets.targets()?;
-    let mut verdict = Verdict { ok: false, findings: Vec::new(), compared: Vec::new(), nodes: Vec::new() };
+    let mut verdict =
+        Verdict { ok: false, findings: Vec::new(), compared: Vec::new(), remarks: Vec::new(), nodes: Vec::new() };
     let mut counted = Vec::new();
     for (target, report) in ask_all(&targets, "/v1/audit".to_owned(), COUNT_PATIENCE).await {
         match report {
@@ -74,6 +78,7 @@ pub(crate) async fn run(args: AuditArgs) -> Result<Code, Failure> {
             counted.iter().filter(|(_, report)| report.group == group).cloned().collect();
         compare(&group, members, &mut verdict).await;
     }
+    verdict.remarks = status::remarks_of(targets).await;
     verdict.nodes = counted.into_iter().map(|(_, report)| report).collect();
     verdict.ok = verdict.findings.is_empty() && !verdict.nodes.is_empty();
     show(&verdict, args.json);
@@ -85,7 +90,7 @@ fn show(verdict: &Verdict, json: bool) {
         println!("{}", serde_json::to_string(verdict).expect("a verdict holds only strings, numbers and lists"));
         return;
     }
-    for line in verdict.compared.iter().chain(&verdict.findings) {
+    for line in verdict.compared.iter().chain(&verdict.remarks).chain(&verdict.findings) {
         println!("{line}");
     }
     println!("{}", if verdict.ok { "the books are in order" } else { "the books are NOT proved to be in order" });

@@ -71,6 +71,27 @@ pub(crate) async fn run(args: StatusArgs) -> Result<Code, Failure> {
     Ok(if every_group_is_led(&asked) { Code::Done } else { Code::Failed })
 }
 
+/// For the audit: each bank in short, and what is out of the ordinary about its nodes.
+pub(super) async fn remarks_of(targets: Vec<Target>) -> Vec<String> {
+    let asked = ask_all(targets).await;
+    let mut lines = Vec::new();
+    for group in groups(&asked) {
+        let Some(name) = group else { continue };
+        let members: Vec<&Asked> = asked.iter().filter(|a| a.group.as_deref() == group).collect();
+        lines.push(format!("bank {name}: {}", in_short(&members).replace("   ", ", ")));
+        for member in members {
+            if let Answer::Status(status) = &member.answer {
+                let out_of_the_ordinary = portrait::remarks(status);
+                if !out_of_the_ordinary.is_empty() {
+                    lines.push(format!("node {} of bank {name}: {out_of_the_ordinary}", status.node));
+                }
+                lines.extend(status.rot.iter().map(|what| format!("node {} of bank {name}: {what}", status.node)));
+            }
+        }
+    }
+    lines
+}
+
 async fn ask_all(targets: Vec<Target>) -> Vec<Asked> {
     let mut asking = JoinSet::new();
     for (place, target) in targets.into_iter().enumerate() {

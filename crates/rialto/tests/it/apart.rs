@@ -164,7 +164,8 @@ impl Bank {
         assert!(audit.status.success() && said.ends_with("the books are in order\n"), "{said}");
     }
 
-    /// Without a majority: every answer comes in time and says what is so, in the end that nothing was done.
+    /// Without a majority: every answer comes in time and says what is so, in the end that nothing was done. What was
+    /// answered with an open outcome may yet be done, so the account must be one that is not counted.
     pub(crate) fn refuses(&self, node: u16, account: &str) {
         let body = json!({"account_id": account, "amount": "1000000"});
         let mut last = (0, String::new());
@@ -196,6 +197,8 @@ impl Bank {
 #[derive(Debug)]
 pub(crate) struct Payers {
     account: String,
+    /// For money whose fate may stay open.
+    other_account: String,
     payers: BTreeMap<u16, Payer>,
     opened_at: u16,
 }
@@ -203,14 +206,15 @@ pub(crate) struct Payers {
 impl Payers {
     pub(crate) fn start(bank: &Bank, at: &[u16]) -> Payers {
         let opened_at = at[0];
-        let account = bank.open_account(opened_at);
+        let (account, other_account) = (bank.open_account(opened_at), bank.open_account(opened_at));
         let payer = |node: &u16| (*node, Payer::start(&url(*node), Some(TOKEN), *node, &account));
         let payers = at.iter().map(payer).collect();
-        Payers { account, payers, opened_at }
+        Payers { account, other_account, payers, opened_at }
     }
 
-    pub(crate) fn account(&self) -> &str {
-        &self.account
+    /// An account that nobody pays into.
+    pub(crate) fn other_account(&self) -> &str {
+        &self.other_account
     }
 
     /// Stops them all, and checks that exactly what was acknowledged is there.

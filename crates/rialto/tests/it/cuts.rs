@@ -25,7 +25,7 @@ fn cut_in_two(mode: Mode, name: &str, who: impl Fn(&Bank) -> u16) {
     wait(Duration::from_millis(300));
     let cut = Instant::now();
     bank.lab.isolate(alone);
-    bank.refuses(alone, payers.account());
+    bank.refuses(alone, payers.other_account());
     wait(CUT.saturating_sub(cut.elapsed()));
     let healed = Instant::now();
     bank.lab.heal();
