@@ -120,13 +120,12 @@ fn a_node_on_a_tampered_copy_stays_down_and_the_audit_says_so() {
     let copy = dir.path().join("copy");
     copy_all(&dir.path().join("alpha"), &copy.join("alpha"));
     std::fs::copy(dir.path().join("layout.json"), copy.join("layout.json")).expect("there is room");
-    let log = files_below(&copy.join("alpha/2/log")).into_iter().min().expect("there is a log");
-    // Inside the first record after the segment's header: what came after it says that it was safe on the disk.
-    flip(&log, 70);
+    // What a node keeps of its books it mends (see `rot`); who it is it must be able to believe.
+    flip(&copy.join("alpha/2/identity"), 30);
 
     let tampered = Network::up(&copy, &["--base-port", &free_base().to_string()]);
     let told = tampered.event(&["node 2 died (exit code 6)", "is damaged"]);
-    assert!(told.contains("/alpha/2/log/"), "{told}");
+    assert!(told.contains("/alpha/2/identity"), "{told}");
     let output = run(&["audit", "--dir", tampered.dir()]);
     let said = stdout(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
