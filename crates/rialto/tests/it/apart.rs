@@ -207,7 +207,7 @@ impl Payers {
     pub(crate) fn start(bank: &Bank, at: &[u16]) -> Payers {
         let opened_at = at[0];
         let (account, other_account) = (bank.open_account(opened_at), bank.open_account(opened_at));
-        let payer = |node: &u16| (*node, Payer::start(&url(*node), Some(TOKEN), *node, &account));
+        let payer = |node: &u16| (*node, Payer::start(&url(*node), Some(TOKEN), &account));
         let payers = at.iter().map(payer).collect();
         Payers { account, other_account, payers, opened_at }
     }

@@ -79,6 +79,10 @@ impl Node {
         });
     }
 
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.process.try_wait().expect("it is ours to wait for").is_some()
+    }
+
     /// Waits until it ends by itself: exit code, and all that it said.
     pub(crate) fn end(mut self) -> (Option<i32>, String) {
         let status = until("the node ends", || self.process.try_wait().expect("it is ours to wait for"));

@@ -11,7 +11,7 @@ use storage::RECORD;
 use crate::by_hand::{Node, Place, cluster_of, init, shut_down};
 use crate::checkpoint;
 use crate::http;
-use crate::network::{Network, TestDir, free_base};
+use crate::network::{Network, TestDir, free_base, until};
 
 const DAMAGED: Option<i32> = Some(6);
 
@@ -106,6 +106,19 @@ impl Stopped {
         node.stop();
     }
 
+    /// It ends, or it says that it is not ready and answers no question about money.
+    fn serves_nobody(&self) {
+        let mut node = self.start();
+        let url = format!("{}/check_account?account_id={}", self.place.url(), self.account);
+        let told = until("it ends, or says why it does not serve", || {
+            if node.has_ended() {
+                return Some(node.said());
+            }
+            http::call("GET", &url, None).ok().map(|(status, body)| format!("{status} {body}"))
+        });
+        assert!(told.starts_with("503 ") || told.contains("error: "), "{told}");
+    }
+
     /// It ends, with a sentence that names the file and the place in it.
     fn stays_down(&self, file: &Path) {
         let (code, said) = self.start().end();
@@ -158,25 +171,40 @@ fn a_journal_cut_behind_the_checkpoint_is_made_again() {
     }
 }
 
-/// A checkpoint and its id runs are synced before they count, and so is the journal through it: whatever of them is cut
-/// was there, and keeps the node down.
+/// Table and runs are functions of the journal: whatever of them is cut is made again from it.
 #[test]
-fn a_cut_checkpoint_or_what_it_stands_on_keeps_the_node_down() {
+fn a_cut_checkpoint_is_made_again_from_the_journal() {
     let bank = Stopped::new("cut-store");
     let data = bank.data();
     checkpoint::make(&data);
     bank.starts_with_the_money();
-    let tables = fs::read_dir(data.join("store")).expect("it is there").map(|entry| entry.expect("readable").path());
-    let mut files: Vec<PathBuf> = tables.collect();
-    assert_eq!(files.len(), 2, "a manifest and a table: {files:?}");
-    files.extend([only_file_in(&data.join("ids")), data.join("journal/000000")]);
-    for file in files {
-        let whole = fs::read(&file).expect("it is there");
-        for bytes in [whole.len() / 2, 0] {
-            cut(&file, bytes as u64);
-            bank.stays_down(&file);
-            fs::write(&file, &whole).expect("there is room");
+    let files = |dir: &str| {
+        let names = fs::read_dir(data.join(dir)).expect("it is there").map(|entry| entry.expect("readable").path());
+        names.collect::<Vec<PathBuf>>()
+    };
+    assert_eq!(files("store").len(), 2, "a manifest and a table: {:?}", files("store"));
+    for (dir, number) in [("store", 0), ("store", 1), ("ids", 0)] {
+        for part in [2, u64::MAX] {
+            let mut names = files(dir);
+            names.sort();
+            let file = names.get(number).expect("what was made again is there again");
+            cut(file, fs::metadata(file).expect("it is there").len() / part);
+            bank.starts_with_the_money();
         }
     }
+}
+
+/// What the checkpoint stands on cannot be made again by one node alone: without others it does not serve, whatever it holds.
+#[test]
+fn a_node_alone_whose_journal_lost_what_was_synced_serves_nobody() {
+    let bank = Stopped::new("cut-synced-journal");
+    let data = bank.data();
+    checkpoint::make(&data);
+    bank.starts_with_the_money();
+    let journal = data.join("journal/000000");
+    let whole = fs::read(&journal).expect("it is there");
+    cut(&journal, whole.len() as u64 / 2);
+    bank.serves_nobody();
+    fs::write(&journal, &whole).expect("there is room");
     bank.starts_with_the_money();
 }

@@ -52,7 +52,7 @@ struct Crowd {
 impl Crowd {
     fn gather(network: &Network) -> Crowd {
         let account = network.open_account();
-        let payers = (1..=3).map(|number| Payer::start(network.url(), None, number, &account)).collect();
+        let payers = (1..=3).map(|_| Payer::start(network.url(), None, &account)).collect();
         Crowd { account, payers, began: Instant::now() }
     }
 

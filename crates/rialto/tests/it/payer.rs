@@ -3,7 +3,7 @@
 //! So in the end the balance must be exactly what was acknowledged: less is money lost, more is money made.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,8 @@ use crate::network::until;
 
 /// A payer breathes between two payments, so that many of them do not keep the machine busy.
 const BREATH: Duration = Duration::from_millis(4);
+/// Part of the ids of each payer's payments, so that no two of a run ever use the same.
+static NEXT: AtomicU16 = AtomicU16::new(0);
 /// Nodes answer within two seconds.
 const PATIENCE: Duration = Duration::from_secs(4);
 
@@ -49,8 +51,9 @@ pub(crate) struct Payer {
 }
 
 impl Payer {
-    /// Pays into the account at this address. `number` is this payer's alone: it is part of its payments' ids.
-    pub(crate) fn start(url: &str, token: Option<&'static str>, number: u16, account: &str) -> Payer {
+    /// Pays into the account at this address.
+    pub(crate) fn start(url: &str, token: Option<&'static str>, account: &str) -> Payer {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let stop = Arc::new(AtomicBool::new(false));
         let (told, account, url) = (Arc::clone(&stop), account.to_owned(), format!("{url}/deposit_money"));
         let thread = std::thread::spawn(move || {
