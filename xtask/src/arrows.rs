@@ -19,6 +19,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("server", &["api", "bank", "ledger", "paxos", "replica", "storage"]),
     ("rialto", &["api", "ledger", "server", "storage"]),
     ("sim", &["bank", "ledger", "paxos", "replica", "storage"]),
+    ("model", &["paxos"]),
     ("xtask", &[]),
 ];
 

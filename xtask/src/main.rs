@@ -20,6 +20,7 @@ cargo xtask <command>
   browser               only the test of the page in a real browser, in both modes
   cuts                  only the tests that cut nodes off from each other in network namespaces (root)
   sim [args…]           the simulator, built for speed: cargo xtask sim --seeds 2000
+  model [args…]         every state of small groups, the large searches too: minutes (cargo xtask model --list)
   soak [args…]          a long run of the simulator: 20,000 seeds over 3 and 5 nodes
 
 examples
@@ -37,8 +38,9 @@ fn main() -> ExitCode {
         ["arrows"] => arrows::check(),
         ["browser"] => browser::test(),
         ["cuts"] => namespaces::test(),
-        ["sim", rest @ ..] => sim(rest),
-        ["soak", rest @ ..] => sim(&[&["--seeds", "20000"], rest].concat()),
+        ["sim", rest @ ..] => built_for_speed("sim", rest),
+        ["model", rest @ ..] => built_for_speed("model", rest),
+        ["soak", rest @ ..] => built_for_speed("sim", &[&["--seeds", "20000"], rest].concat()),
         ["help" | "--help" | "-h"] | [] => {
             print!("{HELP}");
             Ok(())
@@ -79,6 +81,6 @@ fn test(flags: &[&str]) -> Result<(), Failed> {
     Ok(())
 }
 
-fn sim(args: &[&str]) -> Result<(), Failed> {
-    cargo(&[&["run", "--release", "--quiet", "--package", "sim", "--"], args].concat())
+fn built_for_speed(package: &str, args: &[&str]) -> Result<(), Failed> {
+    cargo(&[&["run", "--release", "--quiet", "--package", package, "--"], args].concat())
 }

@@ -10,6 +10,8 @@ use crate::problem::Problem;
 use crate::proto;
 use crate::rejection;
 
+pub use crate::group::{group, member_change, mode, mode_number};
+
 /// The transfer of a message. Errors name the field.
 pub fn movement(message: &proto::Transfer) -> Result<Movement, Problem> {
     let movement = Movement {

@@ -13,6 +13,7 @@
 pub mod client;
 pub mod code;
 pub mod field;
+mod group;
 pub mod grpc;
 pub mod idempotency;
 pub mod json;

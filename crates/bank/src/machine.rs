@@ -31,6 +31,12 @@ impl Machine {
         self.ledger.flip_balance(account)
     }
 
+    /// Changes a balance that no record speaks of. Returns whose it was.
+    #[cfg(any(debug_assertions, feature = "controls"))]
+    pub fn flip_a_balance(&mut self) -> Option<ledger::AccountId> {
+        self.ledger.flip_a_balance()
+    }
+
     /// Rejections are answered, but not recorded.
     #[cfg(feature = "controls")]
     pub fn set_control(&mut self, control: ledger::Control) {

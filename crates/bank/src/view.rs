@@ -5,6 +5,7 @@ use crate::recount::Mismatch;
 use ledger::record::Record;
 use ledger::{AccountId, Ledger, StatementLine, TransferId};
 use paxos::Slot;
+use replica::group::Group;
 use replica::{Applier, group};
 use storage::{Disk, JournalMark, JournalReader, JournalRecord, StorageError};
 
@@ -39,6 +40,11 @@ impl<'a, D: Disk> BankView<'a, D> {
     /// The last slot that these books contain.
     pub fn applied(&self) -> Slot {
         self.applier.applied()
+    }
+
+    /// Who belongs to the group, and its mode, after that slot.
+    pub fn group(&self) -> &'a Group {
+        self.applier.group()
     }
 
     /// Where the journal stands: slot, number of records, head of the hash chain.

@@ -78,6 +78,14 @@ impl Ledger {
         true
     }
 
+    /// Control: changes a balance that no record speaks of, of the customer who opened first. Returns whose it was.
+    #[cfg(any(debug_assertions, feature = "controls"))]
+    pub fn flip_a_balance(&mut self) -> Option<AccountId> {
+        let account = self.state.accounts.iter_mut().find(|account| !account.is_internal())?;
+        account.balances.posted_credits ^= 1;
+        Some(account.id)
+    }
+
     /// The ids whose outcomes must be at hand when the request is applied. Repetitions are possible.
     pub fn ids(request: &[u8], out: &mut Vec<u128>) -> Result<(), Malformed> {
         for command in &Request::decode(request)?.commands {

@@ -35,7 +35,7 @@ pub fn check(paxos: &Paxos) {
     assert!(pen.base <= floor, "node {me}: took the pen before it knew what lies below its base");
     assert!(pen.next > floor, "node {me}: would propose at or below its floor");
     let last = learner.applied.max(pen.base).plus(paxos.config.alpha);
-    let past_alpha = pen.next > last.next() && rules.hold(Control::ProposePastAlpha);
+    let past_alpha = pen.in_flight_slots().any(|slot| slot > last) && rules.hold(Control::ProposePastAlpha);
     assert!(!past_alpha, "node {me}: proposed beyond alpha");
     let expected: Vec<Slot> = (floor.get() + 1..pen.next.get()).map(Slot::new).collect();
     let in_flight: Vec<Slot> = pen.in_flight_slots().collect();

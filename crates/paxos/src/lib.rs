@@ -36,6 +36,8 @@
 //! Everything may be lost, doubled or reordered on the way; what matters is sent again by time.
 
 mod acceptor;
+#[cfg(feature = "anytime")]
+mod anytime;
 mod change;
 mod clock;
 mod config;

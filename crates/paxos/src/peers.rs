@@ -54,6 +54,12 @@ impl Peers {
         }
     }
 
+    /// Leaves only whom to ask for what is chosen.
+    #[cfg(feature = "anytime")]
+    pub(crate) fn forget_rumours(&mut self) {
+        self.0.values_mut().for_each(Peer::forget_rumours);
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (NodeId, &Peer)> {
         self.0.iter().map(|(node, peer)| (*node, peer))
     }
@@ -112,6 +118,12 @@ impl Peers {
 }
 
 impl Peer {
+    #[cfg(feature = "anytime")]
+    fn forget_rumours(&mut self) {
+        let Peer { link, answered, chosen, .. } = *self;
+        *self = Peer { link, answered, chosen, ..Peer::unheard() };
+    }
+
     fn unheard() -> Peer {
         Peer {
             link: Link::Untold,

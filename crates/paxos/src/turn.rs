@@ -137,8 +137,8 @@ impl Paxos {
             return;
         }
         self.learner.on_answer(from);
-        self.compare_with_pen(before, fx);
         self.learner.take_marked(self.now, &mut self.acceptor, fx);
+        self.compare_with_pen(before, fx);
         if self.peers.highest_chosen() > self.acceptor.floor() {
             self.learner.ask(self.now, &self.peers, self.acceptor.floor(), fx);
         }

@@ -248,7 +248,7 @@ impl<S: StateMachine, D: Disk> Applier<S, D> {
     }
 
     /// The state machine, for switching its controls.
-    #[cfg(feature = "controls")]
+    #[cfg(any(debug_assertions, feature = "controls"))]
     pub fn machine_mut(&mut self) -> &mut S {
         &mut self.machine
     }

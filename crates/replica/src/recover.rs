@@ -13,7 +13,7 @@
 //! the others before it serves.
 
 use crate::applier::{Applier, ApplierSettings, ApplyError};
-use crate::group::Group;
+use crate::group::{self, Group};
 use crate::input::Settings;
 use crate::output::Output;
 use crate::replica::Replica;
@@ -57,6 +57,8 @@ pub struct Controls {
     /// The log's.
     #[cfg(feature = "controls")]
     pub log: Option<storage::Control>,
+    /// The group's: what is replayed was taken by them.
+    pub group: group::Rules,
 }
 
 /// A node that is ready to be stepped.
@@ -133,6 +135,8 @@ pub fn open<S: StateMachine, D: Disk>(
     };
     let mut rot = Vec::new();
     let mut applier = open_applier(disk, dir, &machine, (&start, found.chosen()), &mut rot)?;
+    #[cfg(feature = "controls")]
+    applier.set_group_rules(start.controls.group);
     let checkpoint = applier.applied();
     // Damage to what the checkpoint covers makes nobody learn it again.
     let (log, recovered) = found.open(checkpoint.get())?;

@@ -2,21 +2,28 @@
 //!
 //! A question sees the books between two batches, never within one. Checkpoints are written by a thread of their own,
 //! from the journal: here they only begin and are taken over.
+//!
+//! While the node receives its state from another, nothing is applied: pieces of the journal are written here, and when
+//! all of them are, checkpoint, ids and books are made from them.
 
 use crate::callers::Callers;
-use crate::config::{self, FailureKind};
+use crate::config::{self, FailureKind, NodeError};
+use crate::control::Control;
 use crate::gauges::{Books, Gauges};
+use crate::library;
+use crate::replica_loop::Inbox;
 use crate::writeback::Writeback;
 use bank::{BankAnswer, BankView, Machine};
+use bytes::Bytes;
 use paxos::{Batch, Slot};
-use replica::{Applier, ApplyError, Reply};
+use replica::{Applier, ApplyError, Input, Reply};
 use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use storage::{Disk, FoldJob, Folded, StorageError};
+use storage::{Disk, FoldJob, Folded, OpenError, StorageError};
 use tracing::{info, warn};
 
 /// Jobs that wait, at most: beyond it the replica's thread waits, and with it the peers and the callers.
@@ -48,6 +55,15 @@ pub(crate) enum ApplyJob {
     FoldMay,
     /// A background job has ended.
     FoldEnded,
+    /// The journal is to be received: say where it stands.
+    BeginReceiving,
+    /// A piece of another node's journal.
+    Receive {
+        from_place: u64,
+        records: Bytes,
+    },
+    /// What was received is whole: make the books of it.
+    InstallReceived,
     Stop,
 }
 
@@ -102,14 +118,21 @@ pub(crate) enum ApplyStopped {
     #[error(transparent)]
     Apply(#[from] ApplyError),
     #[error(transparent)]
-    Fold(#[from] StorageError),
+    Storage(#[from] StorageError),
+    /// What was received cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
 }
 
-impl ApplyStopped {
-    pub(crate) fn kind(&self) -> FailureKind {
-        match self {
-            Self::Apply(error) => config::of_apply(error),
-            Self::Fold(error) => config::of_storage(error),
+impl From<ApplyStopped> for NodeError {
+    fn from(stopped: ApplyStopped) -> Self {
+        match &stopped {
+            ApplyStopped::Apply(ApplyError::Storage(error)) | ApplyStopped::Storage(error) => Self::of_storage(error),
+            ApplyStopped::Apply(error) => Self::Failed { kind: config::of_apply(error), what: error.to_string() },
+            ApplyStopped::Open(OpenError::Failed(error)) => Self::of_storage(error),
+            ApplyStopped::Open(error @ (OpenError::Rot { .. } | OpenError::Foreign { .. })) => {
+                Self::Failed { kind: FailureKind::Damaged, what: error.to_string() }
+            }
         }
     }
 }
@@ -131,6 +154,21 @@ pub(crate) struct ApplyLoop<D: Disk> {
     pub(crate) waiting_fold: Option<FoldJob<D>>,
     /// Where the background job leaves its result.
     pub(crate) folded: Arc<Mutex<Option<FoldResult<D>>>>,
+    /// Where the replica's thread finds what it asked.
+    pub(crate) inbox: Inbox,
+    pub(crate) phase: Phase,
+    /// For a fresh machine, when the state was received.
+    pub(crate) hash_seed: u64,
+    pub(crate) control: Control,
+}
+
+/// Does the state come out of the log, or from another node?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Applying,
+    /// The journal is to be received as soon as the checkpoint under way is done.
+    WantsToReceive,
+    Receiving,
 }
 
 impl<D: Disk> ApplyLoop<D> {
@@ -155,6 +193,9 @@ impl<D: Disk> ApplyLoop<D> {
                     }
                 }
                 ApplyJob::FoldEnded => self.install()?,
+                ApplyJob::BeginReceiving => self.begin_receiving()?,
+                ApplyJob::Receive { from_place, records } => self.receive(from_place, &records)?,
+                ApplyJob::InstallReceived => self.install_received()?,
                 ApplyJob::Stop => break,
             }
         }
@@ -162,10 +203,16 @@ impl<D: Disk> ApplyLoop<D> {
     }
 
     fn apply(&mut self, slot: Slot, batch: &Batch) -> Result<(), ApplyStopped> {
+        // Only once all that was received is in place does anything come to be applied.
+        self.phase = Phase::Applying;
         let answers = self.applier.apply(slot, batch)?;
         self.writeback.written(self.applier.places());
         let accounts = self.applier.machine().ledger().account_count();
-        self.gauges.set_books(Books { mark: self.applier.mark(), accounts });
+        self.gauges.set_books(Books {
+            mark: self.applier.mark(),
+            accounts,
+            group_version: self.applier.group().version,
+        });
         let posted_of = |reply: &Reply<BankAnswer>| match reply {
             Reply::Answer(answer) => bank::posted(answer),
             Reply::Group(_) => 0,
@@ -174,7 +221,12 @@ impl<D: Disk> ApplyLoop<D> {
         self.gauges.posted.fetch_add(posted, Ordering::Relaxed);
         let (me, boot) = (self.me, self.boot);
         let own = answers.into_iter().filter(|applied| applied.tag.origin == me && applied.tag.boot == boot);
-        self.callers.tell(own.filter_map(|applied| Some((applied.tag.seq, Ok(applied.reply.answer()?)))));
+        self.callers.tell(own.map(|applied| (applied.tag.seq, Ok(applied.reply))));
+        if let Some((slot, digest)) = self.applier.take_check() {
+            // One that finds no room is not missed: the next check is a second away.
+            self.inbox.try_put(Input::Digest { slot, digest });
+            self.control.look(&mut self.applier);
+        }
         while let Some(entry) = self.reads.first_entry().filter(|entry| *entry.key() <= slot) {
             for seq in entry.remove() {
                 self.ask(seq);
@@ -218,7 +270,67 @@ impl<D: Disk> ApplyLoop<D> {
         let slot = self.applier.install(done?);
         self.gauges.checkpoint.store(slot.get(), Ordering::Release);
         info!(event = "checkpoint", slot = slot.get());
+        if self.phase == Phase::WantsToReceive {
+            return self.begin_receiving();
+        }
         self.fold_if_due();
+        Ok(())
+    }
+
+    fn begin_receiving(&mut self) -> Result<(), ApplyStopped> {
+        // A checkpoint that only waits for the log's sync is given up: what is received makes another one.
+        if let Some(job) = self.waiting_fold.take() {
+            self.fold(job);
+        }
+        self.phase = match self.applier.begin_receiving()? {
+            None => Phase::WantsToReceive,
+            Some(mark) => {
+                info!(event = "receiving", from_record = mark.places, why = "the others' logs begin later");
+                self.inbox.answer(Input::Receiving(mark));
+                Phase::Receiving
+            }
+        };
+        Ok(())
+    }
+
+    fn receive(&mut self, from_place: u64, records: &[u8]) -> Result<(), ApplyStopped> {
+        match self.applier.receive(from_place, records) {
+            Ok(mark) => {
+                self.writeback.written(mark.places);
+                self.inbox.answer(Input::Receiving(mark));
+            }
+            Err(StorageError::Refused { what, .. }) => {
+                warn!(event = "piece_refused", from_record = from_place, why = %what, todo = "asked of another node");
+                self.inbox.answer(Input::JournalRefused(self.applier.mark()));
+            }
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    /// Makes checkpoint, ids and books of what was received. Long, and nothing else is to be done here meanwhile; so the
+    /// work is a thread's that leaves the processor to the nodes that serve.
+    fn install_received(&mut self) -> Result<(), ApplyStopped> {
+        let (applier, hash_seed) = (&mut self.applier, self.hash_seed);
+        let work = thread::scope(|scope| {
+            let run = || {
+                library::give_way();
+                applier.install_received(Machine::new(hash_seed))
+            };
+            let started = thread::Builder::new().name("install".to_owned()).spawn_scoped(scope, run);
+            started.map(std::thread::ScopedJoinHandle::join)
+        });
+        let mark = match work {
+            Ok(Ok(installed)) => installed?,
+            Ok(Err(panic)) => std::panic::resume_unwind(panic),
+            // No thread to be had: then here.
+            Err(_) => self.applier.install_received(Machine::new(hash_seed))?,
+        };
+        let accounts = self.applier.machine().ledger().account_count();
+        self.gauges.set_books(Books { mark, accounts, group_version: self.applier.group().version });
+        self.gauges.checkpoint.store(mark.slot, Ordering::Release);
+        info!(event = "received", slot = mark.slot, records = mark.places);
+        self.inbox.answer(Input::Installed { mark, group: self.applier.group().clone() });
         Ok(())
     }
 }

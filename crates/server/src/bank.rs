@@ -6,16 +6,17 @@
 use crate::apply_loop::{ApplyJob, ApplyQueue, Questions};
 use crate::callers::Callers;
 use crate::clock::Clock;
-use crate::edge::port::{BankPort, ReadError, SubmitError, Unreadable, View};
+use crate::edge::port::{BankPort, ChangeError, ReadError, SubmitError, Unreadable, View};
 use crate::gauges::Gauges;
 use crate::memory;
 use crate::replica_loop::Inbox;
-use api::status::{BallotStatus, NodeStatus, PeerStatus, Role, SlotStatus};
-use bank::BankView;
+use api::status::{BallotStatus, MemberRole, MemberState, Mode, NodeStatus, PeerStatus, Role, SlotStatus};
+use bank::{BankAnswer, BankView};
 use bytes::Bytes;
 use ledger::record::RecordBytes;
 use ledger::{Answer, Ledger, Request};
-use replica::{Input, Refusal};
+use replica::group::{self, Change, Group};
+use replica::{Input, Refusal, Reply};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -50,6 +51,8 @@ pub(crate) struct Facts {
     pub(crate) group: String,
     pub(crate) cluster: u128,
     pub(crate) node: u16,
+    /// The number of its own disk.
+    pub(crate) disk: u64,
 }
 
 /// See the module.
@@ -83,33 +86,75 @@ impl Bank {
 
     /// Has the group carry out an encoded request, and waits for its outcomes: one answer for each command.
     async fn submit_encoded(&self, request: Bytes) -> Result<Vec<Answer>, SubmitError> {
+        let reply = self.told(|seq, deadline_us| Input::Submit { seq, request, deadline_us }).await?;
+        match reply {
+            Reply::Answer(Ok(answers)) => Ok(answers),
+            // Requests are encoded here, so they can be read; unless members of other versions disagree about it.
+            Reply::Answer(Err(_)) | Reply::Group(_) => Err(SubmitError::OutcomeUnknown),
+        }
+    }
+
+    /// Gives the replica something with a number of its own, and waits for what becomes of it.
+    async fn told(&self, input: impl FnOnce(u64, u64) -> Input) -> Result<Reply<BankAnswer>, SubmitError> {
         let shared = &self.shared;
         if shared.stopping.load(Ordering::Relaxed) {
             return Err(SubmitError::ShuttingDown);
         }
         let (seq, answer) = shared.callers.add();
         let deadline_us = shared.clock.mono_us() + micros(PATIENCE);
-        if !shared.inbox.try_put(Input::Submit { seq, request, deadline_us }) {
+        if !shared.inbox.try_put(input(seq, deadline_us)) {
             shared.callers.tell([(seq, Err(Refusal::Overloaded))]);
         }
         match tokio::time::timeout(PATIENCE_WITH_HANGING, answer).await {
-            Ok(Ok(Ok(Ok(answers)))) => Ok(answers),
-            Ok(Ok(Err(refusal))) => Err(refused(refusal)),
-            // Requests are encoded here, so they can be read; unless members of other versions disagree about it. Else
-            // the node hangs or stops. What became of the request is not known here in any of these cases.
-            Ok(Ok(Ok(Err(_))) | Err(_)) | Err(_) => Err(SubmitError::OutcomeUnknown),
+            Ok(Ok(Ok(reply))) => Ok(reply),
+            Ok(Ok(Err(refusal))) => Err(self.refused(refusal)),
+            // The node hangs or stops: what became of it is not known here.
+            Ok(Err(_)) | Err(_) => Err(SubmitError::OutcomeUnknown),
+        }
+    }
+
+    fn refused(&self, refusal: Refusal) -> SubmitError {
+        match refusal {
+            Refusal::NotProposed => SubmitError::NotProposed {
+                reason: "nothing was proposed: no majority of the bank's nodes could be reached".to_owned(),
+                retry_after_ms: 500,
+            },
+            Refusal::Receiving => SubmitError::NotProposed {
+                reason: format!("nothing was proposed: {}; send it to another node", self.receives()),
+                retry_after_ms: 1_000,
+            },
+            Refusal::Overloaded => SubmitError::Overloaded { retry_after_ms: 100 },
+            Refusal::Leaving => SubmitError::ShuttingDown,
+            Refusal::OutcomeUnknown => SubmitError::OutcomeUnknown,
+        }
+    }
+
+    /// Why this node cannot answer from its books.
+    fn receives(&self) -> String {
+        match self.shared.gauges.transfer() {
+            Some(transfer) => format!(
+                "this node receives the books ({} of {} records, {} %)",
+                transfer.done,
+                transfer.total,
+                transfer.percent()
+            ),
+            None => "this node has received the books and waits for another to confirm them".to_owned(),
         }
     }
 
     /// Puts a question where the apply thread finds it, has `send` say when its turn is, and waits for the answer.
     async fn ask<T: Send + 'static>(
         &self,
-        question: impl FnOnce(&dyn View) -> T + Send + 'static,
+        question: impl FnOnce(&BankView<'_, RealDisk>) -> T + Send + 'static,
         send: impl FnOnce(u64) -> bool + Send,
     ) -> Result<T, ReadError> {
         let shared = &self.shared;
         if shared.stopping.load(Ordering::Relaxed) {
             return Err(ReadError::ShuttingDown);
+        }
+        if !shared.gauges.serves() {
+            let reason = format!("{}; ask another node", self.receives());
+            return Err(ReadError::NotReady { reason, retry_after_ms: 1_000 });
         }
         if shared.questions.len() >= QUESTIONS_MAX {
             return Err(ReadError::Overloaded { retry_after_ms: 100 });
@@ -117,7 +162,7 @@ impl Bank {
         let seq = shared.callers.number();
         let (sender, receiver) = oneshot::channel();
         let answer = move |view: Option<&BankView<'_, RealDisk>>| {
-            let _ = sender.send(view.map(|view| question(view)));
+            let _ = sender.send(view.map(question));
         };
         shared.questions.add(seq, Box::new(answer));
         if !send(seq) {
@@ -133,6 +178,15 @@ impl Bank {
                 Err(ReadError::NotReady { reason, retry_after_ms: 500 })
             }
         }
+    }
+
+    /// As [`Bank::ask`], after this node has applied whatever was chosen before.
+    async fn ask_group<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&BankView<'_, RealDisk>) -> T + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let deadline_us = self.shared.clock.mono_us() + micros(PATIENCE);
+        self.ask(question, |seq| self.shared.inbox.try_put(Input::Read { seq, deadline_us })).await
     }
 
     /// Asks this node's own books, with the whole view: for the page and the audit.
@@ -194,15 +248,11 @@ impl Bank {
         let gauges = &shared.gauges;
         let status = gauges.status();
         let books = gauges.books();
+        let group = gauges.group();
         let applied = books.mark.slot;
         let known = status.peers.iter().map(|peer| peer.chosen.get()).max().unwrap_or(0).max(status.chosen.get());
         let lag = known.saturating_sub(applied);
-        let role = match status.role {
-            _ if shared.stopping.load(Ordering::Relaxed) => Role::Stopping,
-            paxos::Role::Follower => Role::Follower,
-            paxos::Role::Standing => Role::Candidate,
-            paxos::Role::Leader => Role::Leader,
-        };
+        let role = self.role(&status, &group);
         let peers = status.peers.iter().map(|peer| PeerStatus {
             node: peer.node.get(),
             connected: peer.connected && peer.answers,
@@ -210,12 +260,17 @@ impl Bank {
             checkpoint: peer.checkpoint.get(),
             heard_ms_ago: peer.heard_us_ago.map(|us| us / 1_000),
         });
+        // Without a leader to wait for, a majority is all that a node needs.
+        let is_led = status.leader.is_some() || group.mode == group::Mode::Leaderless;
+        let can_serve = !matches!(role, Role::Starting | Role::Stopping | Role::Receiving | Role::Removed);
         NodeStatus {
             group: shared.facts.group.clone(),
             cluster: uuid::Uuid::from_u128(shared.facts.cluster).hyphenated().to_string(),
             node: shared.facts.node,
             role,
             leader: status.leader.map(paxos::NodeId::get),
+            mode: mode(group.mode),
+            pen: status.pen.map(paxos::NodeId::get),
             ballot: BallotStatus { round: status.ballot.round, node: status.ballot.node },
             slots: SlotStatus {
                 accepted: status.accepted.get().max(applied),
@@ -225,10 +280,18 @@ impl Bank {
             checkpoint: gauges.checkpoint.load(Ordering::Acquire),
             lag,
             quorum: status.quorum,
-            ready: status.quorum && status.leader.is_some() && lag <= READY_LAG_MAX && role != Role::Stopping,
+            ready: status.quorum && is_led && lag <= READY_LAG_MAX && can_serve,
             clock_skew_ms: status.clock_skew_ms,
             peers: peers.collect(),
-            held_back_by: gauges.held_back_by(),
+            held_back_by: None,
+            group_version: group.version,
+            members: members(&group),
+            disk: shared.facts.disk,
+            votes_lost: gauges.votes_lost,
+            may_leave: status.may_leave,
+            transfer: gauges.transfer(),
+            rot_repaired: gauges.rot.count(),
+            rot: gauges.rot.sentences(),
             digest: hex(&books.mark.chain),
             accounts: books.accounts,
             journal_records: books.mark.places,
@@ -236,9 +299,47 @@ impl Bank {
             memory_bytes: memory::resident_bytes(),
             uptime_ms: shared.clock.mono_us() / 1_000,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            ..NodeStatus::default()
         }
     }
+
+    fn role(&self, status: &paxos::Status, group: &Group) -> Role {
+        let shared = &self.shared;
+        let own = paxos::NodeId::new(shared.facts.node).and_then(|node| group.role(node));
+        match (own, status.role) {
+            _ if shared.stopping.load(Ordering::Relaxed) => Role::Stopping,
+            (None, _) => Role::Removed,
+            _ if !shared.gauges.serves() => Role::Receiving,
+            // A newcomer knows of its admission from others before it has learned the log that far.
+            (Some(group::Role::Learner), _) if shared.gauges.books().group_version < group.version => Role::Starting,
+            (Some(group::Role::Learner), _) => Role::Learner,
+            (Some(group::Role::Voter), paxos::Role::Follower) => Role::Follower,
+            (Some(group::Role::Voter), paxos::Role::Standing) => Role::Candidate,
+            (Some(group::Role::Voter), paxos::Role::Leader) => Role::Leader,
+        }
+    }
+}
+
+/// The mode as everyone outside reads it.
+pub(crate) fn mode(mode: group::Mode) -> Mode {
+    match mode {
+        group::Mode::Leader => Mode::Leader,
+        group::Mode::Leaderless => Mode::Leaderless,
+    }
+}
+
+/// The members as everyone outside reads them.
+pub(crate) fn members(group: &Group) -> Vec<MemberState> {
+    let member = |(node, member): (&paxos::NodeId, &group::Member)| MemberState {
+        node: node.get(),
+        role: match member.role {
+            group::Role::Voter => MemberRole::Voter,
+            group::Role::Learner => MemberRole::Learner,
+        },
+        peer: member.peer.as_str().to_owned(),
+        http: member.http.as_str().to_owned(),
+        disk: Some(member.disk).filter(|disk| *disk != 0),
+    };
+    group.members.iter().map(member).collect()
 }
 
 impl BankPort for Bank {
@@ -251,8 +352,7 @@ impl BankPort for Bank {
         T: Send + 'static,
         F: FnOnce(&dyn View) -> T + Send + 'static,
     {
-        let deadline_us = self.shared.clock.mono_us() + micros(PATIENCE);
-        self.ask(look, |seq| self.shared.inbox.try_put(Input::Read { seq, deadline_us })).await
+        self.ask_group(|view| look(view)).await
     }
 
     async fn peek<T, F>(&self, look: F) -> Result<T, ReadError>
@@ -260,7 +360,18 @@ impl BankPort for Bank {
         T: Send + 'static,
         F: FnOnce(&dyn View) -> T + Send + 'static,
     {
-        self.ask(look, |seq| self.shared.apply.try_put(ApplyJob::Peek { seq })).await
+        self.ask(|view| look(view), |seq| self.shared.apply.try_put(ApplyJob::Peek { seq })).await
+    }
+
+    async fn group(&self) -> Result<Group, ReadError> {
+        self.ask_group(|view| view.group().clone()).await
+    }
+
+    async fn change(&self, change: Change) -> Result<Group, ChangeError> {
+        match self.told(|seq, deadline_us| Input::Change { seq, change, deadline_us }).await? {
+            Reply::Group(outcome) => outcome.map_err(ChangeError::Refused),
+            Reply::Answer(_) => Err(SubmitError::OutcomeUnknown.into()),
+        }
     }
 
     fn status(&self) -> NodeStatus {
@@ -292,18 +403,6 @@ impl View for BankView<'_, RealDisk> {
 
 fn unreadable(error: StorageError) -> Unreadable {
     Unreadable { reason: error.to_string() }
-}
-
-fn refused(refusal: Refusal) -> SubmitError {
-    match refusal {
-        Refusal::NotProposed => SubmitError::NotProposed {
-            reason: "nothing was proposed: no majority of the bank's nodes could be reached".to_owned(),
-            retry_after_ms: 500,
-        },
-        Refusal::Overloaded => SubmitError::Overloaded { retry_after_ms: 100 },
-        Refusal::Leaving | Refusal::Receiving => SubmitError::ShuttingDown,
-        Refusal::OutcomeUnknown => SubmitError::OutcomeUnknown,
-    }
 }
 
 /// Lower-case hexadecimal.

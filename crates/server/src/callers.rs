@@ -4,14 +4,14 @@
 //! entry until its answer or its deadline comes, whichever is first: the replica reports both.
 
 use bank::BankAnswer;
-use replica::Refusal;
+use replica::{Refusal, Reply};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
 /// What a request's caller is told.
-pub(crate) type Told = Result<BankAnswer, Refusal>;
+pub(crate) type Told = Result<Reply<BankAnswer>, Refusal>;
 
 /// Callers by the numbers of their requests.
 #[derive(Debug, Default)]

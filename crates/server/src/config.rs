@@ -5,7 +5,7 @@ use replica::ApplyError;
 use replica::recover::RecoverError;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use storage::{OpenError, StorageError};
+use storage::{OpenError, Part, StorageError};
 
 /// One node of one bank.
 #[derive(Clone, Debug)]
@@ -62,10 +62,27 @@ pub enum NodeError {
     /// The directory's log was lost.
     #[error(
         "{} is empty, but this node has run before: with its log it lost its promises and votes, and must not vote \
-         under its number; put the log back",
+         under its number; put the log back, or give the bank a new node in its place: rialto members replace {node}",
         log.display()
     )]
-    LogGone { log: PathBuf },
+    LogGone { log: PathBuf, node: u16 },
+    /// The others remember more of this node than it does.
+    #[error(
+        "node {by} remembers that this node voted with ballot {ballot} and in slot {slot}, and its log knows of less: \
+         this directory is an older copy, or was made anew; put the newest one back, or give the bank a new node in its \
+         place: rialto members replace {node}"
+    )]
+    Forgetful { by: u16, ballot: String, slot: u64, node: u16 },
+    /// What this node holds differs from what a majority holds.
+    #[error(
+        "this node's books differ from a majority's, and it stays down; the evidence is kept in {}; give the bank a new \
+         node in its place: rialto members replace {node}",
+        evidence.display()
+    )]
+    Diverged { evidence: PathBuf, node: u16 },
+    /// Journal, checkpoint or ids have rotted while the node ran: the next opening mends them.
+    #[error("{what}")]
+    Rotten { part: Part, what: String },
     /// The others know this node by another disk: what this one should remember, it never knew.
     #[error(
         "{why}; an empty or older disk has forgotten its promises and must not vote under the old number: put the old \
@@ -112,7 +129,11 @@ impl NodeError {
     pub fn kind(&self) -> FailureKind {
         match self {
             Self::Failed { kind, .. } => *kind,
-            Self::LogGone { .. } | Self::OtherDisk { .. } => FailureKind::Damaged,
+            Self::LogGone { .. }
+            | Self::OtherDisk { .. }
+            | Self::Forgetful { .. }
+            | Self::Diverged { .. }
+            | Self::Rotten { .. } => FailureKind::Damaged,
             Self::Identity(error) => of_open(error),
             Self::Recover(error) => match error.as_ref() {
                 RecoverError::Open(error) => of_open(error),
@@ -126,6 +147,16 @@ impl NodeError {
             | Self::Config(_)
             | Self::Listen { .. }
             | Self::System { .. } => FailureKind::Other,
+        }
+    }
+
+    /// Of a failure of storage, on the way: rot that the next opening mends is told apart.
+    pub(crate) fn of_storage(error: &StorageError) -> Self {
+        match error.rotten_part() {
+            Some(part @ (Part::Journal | Part::Store | Part::Ids)) => Self::Rotten { part, what: error.to_string() },
+            Some(Part::Log | Part::Identity) | None => {
+                Self::Failed { kind: of_storage(error), what: error.to_string() }
+            }
         }
     }
 

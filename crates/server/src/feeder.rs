@@ -3,7 +3,7 @@
 use crate::bank::Bank;
 use crate::edge::port::BankPort;
 use crate::page::{Changed, Health, LatestTransfer, Money, NodeCard, Party, Publisher, Role, Snapshot};
-use api::status::{self, NodeStatus};
+use api::status::{self, MemberRole, MemberState, Mode, NodeStatus};
 use bank::BankView;
 use ledger::record::{Body, Record};
 use ledger::{AccountId, Ledger, money};
@@ -36,7 +36,12 @@ pub(crate) async fn run(bank: Bank, mut publisher: Publisher, addresses: BTreeMa
             continue;
         }
         let since = seen_places;
-        let Some(books) = bank.look(move |view| Books::look(view, since)).await else { continue };
+        let books = match bank.look(move |view| Books::look(view, since)).await {
+            Some(books) => books,
+            // While the books are made of what was received nobody can look at them; the page shows how far that is.
+            None if status.role == status::Role::Receiving => Books::default(),
+            None => continue,
+        };
         seen_places = status.journal_records;
         publisher.publish(now_ms, snapshot(&bank, &status, books, &addresses));
     }
@@ -48,6 +53,7 @@ fn outcomes(status: &NodeStatus) -> u64 {
 }
 
 /// What is looked up in the books themselves.
+#[derive(Default)]
 struct Books {
     money: Vec<Money>,
     internal_accounts: u64,
@@ -113,7 +119,7 @@ fn changed(view: &BankView<'_, RealDisk>, since: u64) -> Changed {
 }
 
 fn snapshot(bank: &Bank, status: &NodeStatus, books: Books, addresses: &BTreeMap<u16, SocketAddr>) -> Snapshot {
-    let nodes: Vec<NodeCard> = addresses.iter().map(|(node, address)| card(bank, status, *node, *address)).collect();
+    let nodes: Vec<NodeCard> = status.members.iter().map(|member| card(bank, status, member, addresses)).collect();
     let (health, reason) = health(status, &nodes);
     Snapshot {
         bank: status.group.clone(),
@@ -125,36 +131,61 @@ fn snapshot(bank: &Bank, status: &NodeStatus, books: Books, addresses: &BTreeMap
         internal_accounts: books.internal_accounts,
         outcomes: outcomes(status),
         transfers: bank.posted(),
+        mode: status.mode.text(),
+        rot_repaired: status.rot_repaired,
         nodes,
         latest: books.latest,
         changed: books.changed,
     }
 }
 
-fn card(bank: &Bank, status: &NodeStatus, node: u16, address: SocketAddr) -> NodeCard {
-    let role = if status.leader == Some(node) { Role::Leader } else { Role::Follower };
-    if node == status.node {
-        let role = if status.role == status::Role::Starting { Role::Starting } else { role };
+/// A member as this node sees it.
+fn card(bank: &Bank, status: &NodeStatus, member: &MemberState, addresses: &BTreeMap<u16, SocketAddr>) -> NodeCard {
+    let MemberState { node, role, http, .. } = member;
+    let known = || addresses.get(node).map(SocketAddr::to_string).unwrap_or_default();
+    let voter = *role == MemberRole::Voter;
+    let pen = status.pen == Some(*node);
+    let card = NodeCard {
+        node: *node,
+        role: Role::Away,
+        address: if http.is_empty() { known() } else { http.clone() },
+        slot: None,
+        lag: None,
+        last_fsync_us: None,
+        voter,
+        pen,
+        received_percent: None,
+    };
+    let leads = if status.mode == Mode::Leaderless { pen } else { status.leader == Some(*node) };
+    let role = match (voter, leads) {
+        (false, _) => Role::Learner,
+        (true, true) => Role::Leader,
+        (true, false) => Role::Follower,
+    };
+    if *node == status.node {
+        let role = match status.role {
+            status::Role::Starting => Role::Starting,
+            status::Role::Receiving => Role::Receiving,
+            status::Role::Follower
+            | status::Role::Candidate
+            | status::Role::Leader
+            | status::Role::Stopping
+            | status::Role::Learner
+            | status::Role::Removed => role,
+        };
         let sync_us = bank.last_sync_us();
         return NodeCard {
-            node,
             role,
-            address: address.to_string(),
             slot: Some(status.slots.applied),
             lag: Some(status.lag),
             last_fsync_us: (sync_us > 0).then_some(sync_us),
+            received_percent: status.transfer.map(status::TransferState::percent),
+            ..card
         };
     }
-    let heard = status.peers.iter().find(|peer| peer.node == node && peer.connected);
+    let Some(heard) = status.peers.iter().find(|peer| peer.node == *node && peer.connected) else { return card };
     let newest = status.slots.chosen.max(status.peers.iter().map(|peer| peer.chosen).max().unwrap_or(0));
-    NodeCard {
-        node,
-        role: if heard.is_some() { role } else { Role::Away },
-        address: address.to_string(),
-        slot: heard.map(|peer| peer.chosen),
-        lag: heard.map(|peer| newest.saturating_sub(peer.chosen)),
-        last_fsync_us: None,
-    }
+    NodeCard { role, slot: Some(heard.chosen), lag: Some(newest.saturating_sub(heard.chosen)), ..card }
 }
 
 fn health(status: &NodeStatus, nodes: &[NodeCard]) -> (Health, String) {
@@ -162,14 +193,87 @@ fn health(status: &NodeStatus, nodes: &[NodeCard]) -> (Health, String) {
     let all = nodes.len();
     let far_behind = nodes.iter().find(|card| card.lag.is_some_and(|lag| lag > CLOSE_LAG_MAX));
     let counted = format!("{here} of {all} nodes");
-    match (status.quorum, status.leader) {
-        (false, _) => (Health::Stalled, format!("{counted}: no majority")),
-        (true, None) => (Health::Stalled, format!("{counted}, an election is under way")),
-        (true, Some(_)) if !status.ready => (Health::Starting, "this node is catching up".to_owned()),
-        (true, Some(leader)) if here < all => (Health::Degraded, format!("{counted}, node {leader} leads")),
-        (true, Some(leader)) => match far_behind {
-            Some(card) => (Health::Degraded, format!("node {} is catching up, node {leader} leads", card.node)),
-            None => (Health::Healthy, format!("{counted}, node {leader} leads")),
-        },
+    let led = match (status.mode, status.leader) {
+        (Mode::Leaderless, _) => Some("no leader needed".to_owned()),
+        (Mode::Leader, leader) => leader.map(|leader| format!("node {leader} leads")),
+    };
+    let Some(led) = led.filter(|_| status.quorum) else {
+        let why = if status.quorum { "an election is under way" } else { "no majority" };
+        return (Health::Stalled, format!("{counted}: {why}"));
+    };
+    match (status.transfer, far_behind) {
+        _ if status.role == status::Role::Removed => {
+            (Health::Starting, "this node was removed from the bank".to_owned())
+        }
+        (Some(transfer), _) => {
+            (Health::Starting, format!("this node receives the books: {} % are here", transfer.percent()))
+        }
+        _ if !status.ready => (Health::Starting, "this node is catching up".to_owned()),
+        _ if status.votes_lost => {
+            (Health::Degraded, format!("node {} lost a vote to its disk: replace it", status.node))
+        }
+        _ if here < all => (Health::Degraded, format!("{counted}, {led}")),
+        (None, Some(card)) => (Health::Degraded, format!("node {} is catching up, {led}", card.node)),
+        (None, None) => (Health::Healthy, format!("{counted}, {led}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use api::status::TransferState;
+
+    fn cards(roles: &[Role]) -> Vec<NodeCard> {
+        let card = |(node, role): (usize, &Role)| NodeCard {
+            node: u16::try_from(node + 1).expect("few"),
+            role: *role,
+            address: String::new(),
+            slot: Some(1),
+            lag: Some(0),
+            last_fsync_us: None,
+            voter: true,
+            pen: false,
+            received_percent: None,
+        };
+        roles.iter().enumerate().map(card).collect()
+    }
+
+    #[test]
+    fn health_says_in_one_clause_how_things_are() {
+        let well = NodeStatus { node: 1, quorum: true, ready: true, leader: Some(1), ..NodeStatus::default() };
+        let three = cards(&[Role::Leader, Role::Follower, Role::Follower]);
+        let two = cards(&[Role::Leader, Role::Follower, Role::Away]);
+        let receiving = Some(TransferState { done: 3, total: 4 });
+        for (status, cards, health_, words) in [
+            (well.clone(), &three, Health::Healthy, "3 of 3 nodes, node 1 leads"),
+            (well.clone(), &two, Health::Degraded, "2 of 3 nodes, node 1 leads"),
+            (
+                NodeStatus { leader: None, ..well.clone() },
+                &three,
+                Health::Stalled,
+                "3 of 3 nodes: an election is under way",
+            ),
+            (NodeStatus { quorum: false, ..well.clone() }, &two, Health::Stalled, "2 of 3 nodes: no majority"),
+            (
+                NodeStatus { leader: None, mode: Mode::Leaderless, ..well.clone() },
+                &three,
+                Health::Healthy,
+                "3 of 3 nodes, no leader needed",
+            ),
+            (
+                NodeStatus { transfer: receiving, ready: false, ..well.clone() },
+                &three,
+                Health::Starting,
+                "this node receives the books: 75 % are here",
+            ),
+            (
+                NodeStatus { votes_lost: true, ..well },
+                &three,
+                Health::Degraded,
+                "node 1 lost a vote to its disk: replace it",
+            ),
+        ] {
+            assert_eq!(health(&status, cards), (health_, words.to_owned()));
+        }
     }
 }

@@ -1,9 +1,12 @@
 //! What the node's threads tell the outside: a few numbers, and a snapshot of the protocol's status.
 
+use crate::rot::Rot;
+use api::status::TransferState;
 use paxos::Status;
 use replica::Replica;
+use replica::group::Group;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use storage::JournalMark;
 
@@ -25,9 +28,16 @@ pub(crate) struct Gauges {
     pub(crate) requests_waiting: AtomicUsize,
     pub(crate) log_bytes: AtomicU64,
     pub(crate) last_sync_us: AtomicU64,
-    held_back_by: AtomicU64,
+    /// What was found rotten since the process started.
+    pub(crate) rot: Arc<Rot>,
+    /// The log lost a promise or a vote: this node votes no more.
+    pub(crate) votes_lost: bool,
+    /// Callers may be answered from the books here.
+    serves: AtomicBool,
     published_us: AtomicU64,
     status: Mutex<Status>,
+    group: Mutex<Arc<Group>>,
+    transfer: Mutex<Option<TransferState>>,
     books: Mutex<Books>,
     on_sync: Box<dyn SyncObserver>,
 }
@@ -37,6 +47,16 @@ pub(crate) struct Gauges {
 pub(crate) struct Books {
     pub(crate) mark: JournalMark,
     pub(crate) accounts: u64,
+    /// The version of the group after that slot.
+    pub(crate) group_version: u64,
+}
+
+/// What is known beside the replica when a node starts.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) rot: Arc<Rot>,
+    pub(crate) votes_lost: bool,
+    pub(crate) on_sync: Box<dyn SyncObserver>,
 }
 
 /// Where the durations of syncs go.
@@ -45,8 +65,14 @@ pub(crate) trait SyncObserver: Send + Sync + std::fmt::Debug {
 }
 
 impl Gauges {
-    pub(crate) fn new(replica: &Replica, books: Books, checkpoint: u64, on_sync: Box<dyn SyncObserver>) -> Self {
+    pub(crate) fn new(replica: &Replica, books: Books, checkpoint: u64, seen: Seen) -> Self {
+        let Seen { rot, votes_lost, on_sync } = seen;
         Self {
+            rot,
+            votes_lost,
+            serves: AtomicBool::new(replica.serves()),
+            group: Mutex::new(Arc::new(replica.group().clone())),
+            transfer: Mutex::new(transfer_of(replica)),
             applied: AtomicU64::new(books.mark.slot),
             checkpoint: AtomicU64::new(checkpoint),
             fold_waits: AtomicBool::new(false),
@@ -55,7 +81,6 @@ impl Gauges {
             requests_waiting: AtomicUsize::new(0),
             log_bytes: AtomicU64::new(0),
             last_sync_us: AtomicU64::new(0),
-            held_back_by: AtomicU64::new(0),
             published_us: AtomicU64::new(0),
             status: Mutex::new(replica.status()),
             books: Mutex::new(books),
@@ -72,9 +97,29 @@ impl Gauges {
         self.queue_len.store(replica.queue_len(), Ordering::Relaxed);
         self.requests_waiting.store(replica.requests_waiting(), Ordering::Relaxed);
         self.log_bytes.store(log_bytes, Ordering::Relaxed);
-        let held_back_by = replica.paxos().held_back_by().map_or(0, |node| u64::from(node.get()));
-        self.held_back_by.store(held_back_by, Ordering::Relaxed);
-        *self.status.lock().unwrap_or_else(PoisonError::into_inner) = replica.status();
+        self.serves.store(replica.serves(), Ordering::Relaxed);
+        *lock(&self.transfer) = transfer_of(replica);
+        *lock(&self.status) = replica.status();
+    }
+
+    /// The group has changed.
+    pub(crate) fn set_group(&self, group: &Arc<Group>) {
+        *lock(&self.group) = Arc::clone(group);
+    }
+
+    /// The group as of the last slot chosen here.
+    pub(crate) fn group(&self) -> Arc<Group> {
+        Arc::clone(&lock(&self.group))
+    }
+
+    /// May callers be answered from the books here? Not while they are received.
+    pub(crate) fn serves(&self) -> bool {
+        self.serves.load(Ordering::Relaxed)
+    }
+
+    /// How far the books have come that are received.
+    pub(crate) fn transfer(&self) -> Option<TransferState> {
+        *lock(&self.transfer)
     }
 
     pub(crate) fn observe_sync(&self, took: Duration) {
@@ -84,21 +129,25 @@ impl Gauges {
 
     /// A slot was applied; the replica's thread and the outside may know.
     pub(crate) fn set_books(&self, books: Books) {
-        *self.books.lock().unwrap_or_else(PoisonError::into_inner) = books;
+        *lock(&self.books) = books;
         self.applied.store(books.mark.slot, Ordering::Release);
     }
 
     pub(crate) fn books(&self) -> Books {
-        *self.books.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.books)
     }
 
     /// The status as of a few milliseconds ago.
     pub(crate) fn status(&self) -> Status {
-        self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.status).clone()
     }
+}
 
-    /// The member whose checkpoint holds the trimming of the log back.
-    pub(crate) fn held_back_by(&self) -> Option<u16> {
-        u16::try_from(self.held_back_by.load(Ordering::Relaxed)).ok().filter(|node| *node != 0)
-    }
+fn transfer_of(replica: &Replica) -> Option<TransferState> {
+    replica.transfer().map(|(done, total)| TransferState { done, total })
+}
+
+/// A panic while a lock was held leaves these values whole: they are only replaced.
+fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    value.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -9,15 +9,22 @@
 //! A thread that fails ends the node: the others of the group go on, and a restart recovers all that was acknowledged.
 //! A panic is a bug, and ends it too, before money moves on.
 
-use crate::apply_loop::{self, ApplyJob, ApplyLoop, Questions};
+use crate::apply_loop::{self, ApplyJob, ApplyLoop, Phase, Questions};
 use crate::bank::{Bank, Facts, Shared, StopReason};
 use crate::callers::Callers;
 use crate::clock::Clock;
-use crate::config::{self, BankNodeConfig, Exit, FailureKind, NodeError};
-use crate::gauges::{Books, Gauges, SyncObserver};
-use crate::peers::{Contact, KnownDisks, Me, Peers, Roster};
+use crate::config::{BankNodeConfig, Exit, FailureKind, NodeError};
+use crate::control::Control;
+use crate::edge::metrics::Metrics;
+use crate::gauges::{Books, Gauges, Seen};
+use crate::housekeeping::Housekeeping;
+use crate::joining::{self, Waited};
+use crate::library::Library;
+use crate::peers::{KnownDisks, Me, Peers, Roster, is_settled};
 use crate::replica_loop::{self, Inbox, ReplicaLoop};
+use crate::rot::Rot;
 use crate::serve;
+use crate::start;
 use crate::writeback::Writeback;
 use bank::Machine;
 use paxos::NodeId;
@@ -25,16 +32,15 @@ use replica::group::{Address, Group, Member, Mode, Role};
 use replica::recover::{self, Opened, RecoverError, Start};
 use replica::{ApplierSettings, Settings};
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::Receiver;
 use std::thread::{self, JoinHandle};
-use storage::{DirLock, Identity, LogOptions, RealDisk, identity};
+use storage::{DirLock, FirstMode, Identity, LogOptions, RealDisk, identity};
 use tokio::sync::{mpsc, watch};
-use tracing::info;
+use tracing::{error, info, warn};
 
 /// Paxos's window: a proposer may be this far ahead of what it has applied.
 const ALPHA: u64 = 64;
@@ -44,9 +50,8 @@ const HEARTBEAT_US: u64 = 50_000;
 const CLOCK_SKEW_MAX_MS: u64 = 1_000;
 /// Journal records between two checkpoints: a start replays at most about so many.
 const FOLD_RECORDS: u64 = 600_000;
-
-/// Exists in the directory of every node that has ever run.
-const STARTED: &str = "started";
+/// A node opens its files anew when it sees rot in them. A disk on which that does not end is not worth a node.
+const LIVES_MAX: usize = 3;
 
 /// Runs a node until it is told to stop, or until it cannot go on. `on_ready` is called when it listens everywhere.
 ///
@@ -55,21 +60,60 @@ const STARTED: &str = "started";
 pub fn run_bank_node(config: &BankNodeConfig, on_ready: impl FnOnce()) -> Result<Exit, NodeError> {
     let _lock = DirLock::take(&config.data)?;
     let identity = identity::load(&RealDisk, &config.data)?;
-    let (me, roster) = membership(config, &identity)?;
-    let http = bind(config.http, "HTTP")?;
-    let grpc = bind(config.grpc, "gRPC")?;
-    let peer_listener = bind(config.peer_listen, "its peers")?;
+    let mut member = Membership::new(config, &identity)?;
+    start::check(&config.data, config.node, &LogOptions::default())?;
+    let listeners = Listeners::bind(config)?;
+    if identity.nodes == 0 {
+        let others: Vec<(NodeId, SocketAddr)> = member.others().collect();
+        match joining::wait(&config.data, &member.me, &others, config.exit_with_parent)? {
+            Waited::Admitted(group) => member.configured = *group,
+            Waited::Stopped(exit) => return Ok(exit),
+        }
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .map_err(NodeError::system("starting the runtime"))?;
-    let metrics = serve::metrics();
-    let mut node = Node::start(config, &identity, (me, roster), peer_listener, serve::sync_observer(&metrics))?;
-    let served =
-        runtime.block_on(serve::serve(config, &node.bank, metrics, (http, grpc), &mut node.failures, on_ready));
-    node.stop()?;
-    served
+    let (metrics, rot) = (serve::metrics(), Arc::new(Rot::default()));
+    let mut on_ready = Some(on_ready);
+    for life in 1.. {
+        let (edges, peers) = listeners.again()?;
+        let mut node = Node::start(config, (&identity, &member), peers, (&metrics, Arc::clone(&rot)))?;
+        let ready = || on_ready.take().into_iter().for_each(|on_ready| on_ready());
+        let edges = serve::serve(config, &node.bank, metrics.clone(), edges, &mut node.failures, ready);
+        let served = runtime.block_on(edges);
+        let stopped = node.stop();
+        match stopped.and(served) {
+            Err(NodeError::Rotten { part, what }) if life < LIVES_MAX => {
+                error!(event = "rot", part = part.name(), what = %what, effect = "the node opens its files anew and mends them");
+                start::note_distrust(&config.data, &what)?;
+                rot.note(part.name(), &what);
+            }
+            ended => return ended,
+        }
+    }
+    unreachable!("the last life ends with whatever ends it")
+}
+
+/// Where the node listens: bound once, however often its files are opened.
+struct Listeners {
+    http: TcpListener,
+    grpc: TcpListener,
+    peers: TcpListener,
+}
+
+impl Listeners {
+    fn bind(config: &BankNodeConfig) -> Result<Self, NodeError> {
+        let http = bind(config.http, "HTTP")?;
+        let grpc = bind(config.grpc, "gRPC")?;
+        Ok(Self { http, grpc, peers: bind(config.peer_listen, "its peers")? })
+    }
+
+    fn again(&self) -> Result<((TcpListener, TcpListener), TcpListener), NodeError> {
+        let again = |listener: &TcpListener| listener.try_clone().map_err(NodeError::system("listening again"));
+        Ok(((again(&self.http)?, again(&self.grpc)?), again(&self.peers)?))
+    }
 }
 
 /// The threads of a running node.
@@ -85,17 +129,29 @@ struct Node {
 impl Node {
     fn start(
         config: &BankNodeConfig,
-        identity: &Identity,
-        (me, roster): (Me, Roster),
+        (identity, member): (&Identity, &Membership),
         peer_listener: TcpListener,
-        on_sync: Box<dyn SyncObserver>,
+        (metrics, rot): (&Metrics, Arc<Rot>),
     ) -> Result<Self, NodeError> {
         let clock = Clock::start();
         let boot = random_u64();
-        let opened = open(config, identity, &roster, clock, boot)?;
-        let Opened { replica, log, applier, .. } = opened;
-        let books = Books { mark: applier.mark(), accounts: applier.machine().ledger().account_count() };
-        let gauges = Arc::new(Gauges::new(&replica, books, applier.checkpoint().get(), on_sync));
+        let hash_seed = random_u64();
+        let opened = open(config, (identity, member), clock, (boot, hash_seed))?;
+        let Opened { replica, log, applier, rot: mended, output, .. } = opened;
+        for found in &mended {
+            rot.note(found.part.name(), &found.what);
+        }
+        let books = Books {
+            mark: applier.mark(),
+            accounts: applier.machine().ledger().account_count(),
+            group_version: applier.group().version,
+        };
+        let seen = Seen { rot, votes_lost: !log.votes(), on_sync: serve::sync_observer(metrics) };
+        if seen.votes_lost {
+            let todo = format!("rialto members replace {}", config.node);
+            warn!(event = "votes_lost", effect = "this node learns and serves, and votes no more", todo = %todo);
+        }
+        let gauges = Arc::new(Gauges::new(&replica, books, applier.checkpoint().get(), seen));
         let callers = Arc::new(Callers::default());
         let questions = Arc::new(Questions::default());
         let (inbox, tasks) = replica_loop::inbox();
@@ -103,11 +159,16 @@ impl Node {
         let (failed, failures) = mpsc::channel(4);
         let known = KnownDisks::load(&config.data).map_err(NodeError::system("reading the disks of the members"))?;
         let starting = "starting peers";
-        let peers =
-            Peers::start(me, peer_listener, &inbox, known, failed.clone()).map_err(NodeError::system(starting))?;
-        peers.set_roster(roster).map_err(NodeError::system(starting))?;
+        let (me, configured) = (member.me.node, member.addresses.clone());
+        let settled = is_settled(replica.group(), &replica.status(), me);
+        let roster = Roster::of(replica.group(), me, &configured, (&Roster::default(), settled));
+        let peers = Peers::start(member.me.clone(), peer_listener, &inbox, known, failed.clone())
+            .map_err(NodeError::system(starting))?;
+        peers.set_roster(roster.clone()).map_err(NodeError::system(starting))?;
+        let library = Library::start(applier.reader(), peers.clone(), Arc::clone(&gauges))?;
 
         let writeback = Writeback::start(applier.reader())?;
+        let receives = replica.transfer().is_some();
         let apply_loop = ApplyLoop {
             applier,
             writeback,
@@ -120,7 +181,12 @@ impl Node {
             reads: BTreeMap::new(),
             waiting_fold: None,
             folded: Arc::default(),
+            inbox: inbox.clone(),
+            phase: if receives { Phase::Receiving } else { Phase::Applying },
+            hash_seed,
+            control: Control::new(&config.data),
         };
+        let shared = (Arc::clone(&gauges), Arc::clone(&callers));
         let replica_loop = ReplicaLoop {
             replica,
             log,
@@ -130,16 +196,21 @@ impl Node {
             clock,
             gauges: Arc::clone(&gauges),
             inbox: inbox.clone(),
+            library,
+            housekeeping: Housekeeping::new((me, member.me.disk), configured, roster, shared),
+            dir: config.data.clone(),
         };
         let threads = vec![
-            spawn("replica", failed.clone(), move || {
-                let run = replica_loop.run(&tasks);
-                run.map_err(|error| NodeError::Failed { kind: config::of_storage(&error), what: error.to_string() })
-            })?,
+            spawn("replica", failed.clone(), move || replica_loop.run(&tasks, output))?,
             spawn("apply", failed, move || run_apply(apply_loop, &jobs))?,
         ];
         let bank = Bank::new(Shared {
-            facts: Facts { group: config.group.clone(), cluster: config.cluster, node: config.node },
+            facts: Facts {
+                group: config.group.clone(),
+                cluster: config.cluster,
+                node: config.node,
+                disk: member.me.disk,
+            },
             clock,
             inbox: inbox.clone(),
             apply: apply.clone(),
@@ -167,8 +238,7 @@ impl Node {
 }
 
 fn run_apply(apply_loop: ApplyLoop<RealDisk>, jobs: &Receiver<ApplyJob>) -> Result<(), NodeError> {
-    let run = apply_loop.run(jobs);
-    run.map_err(|error| NodeError::Failed { kind: error.kind(), what: error.to_string() })
+    apply_loop.run(jobs).map_err(NodeError::from)
 }
 
 /// Starts a thread without which the node cannot go on: its failure, or its panic, is told.
@@ -196,31 +266,31 @@ fn spawn(
 
 fn open(
     config: &BankNodeConfig,
-    identity: &Identity,
-    roster: &Roster,
+    (identity, member): (&Identity, &Membership),
     clock: Clock,
-    boot: u64,
+    (boot, hash_seed): (u64, u64),
 ) -> Result<Opened<Machine, RealDisk>, NodeError> {
-    let hash_seed = random_u64();
-    let me = NodeId::new(config.node).ok_or_else(zero)?;
-    let members = roster.others.keys().copied().chain([me]).collect();
+    let founders = member.configured.members.keys().copied().collect();
+    let me = member.me.node;
     let start = Start {
         settings: Settings::new(boot),
-        paxos: paxos::Config::new(me, members, ALPHA, HEARTBEAT_US, CLOCK_SKEW_MAX_MS),
-        founders: founders(config)?,
+        paxos: paxos::Config {
+            seed: random_u64(),
+            ..paxos::Config::new(me, founders, ALPHA, HEARTBEAT_US, CLOCK_SKEW_MAX_MS)
+        },
+        founders: member.configured.clone(),
+        distrust: start::distrusts(&config.data),
         applier: ApplierSettings { fold_records: FOLD_RECORDS, hash_seed },
-        distrust: false,
         controls: recover::Controls::default(),
         log: LogOptions::default(),
         owner: identity.owner(),
         now: clock.now(),
     };
-    check_log_is_there(config)?;
-    check_log_is_whole(config, &start.log)?;
     let machine = || Machine::new(hash_seed);
     let progress = |done, all| info!(event = "replaying", slots = done, of = all);
     let opened = recover::open(&RealDisk, &config.data, machine, start, progress).map_err(Box::<RecoverError>::new)?;
-    note_started(config)?;
+    start::note_started(&config.data)?;
+    start::trust_again(&config.data)?;
     info!(
         event = "opened",
         slots_replayed = opened.replayed,
@@ -230,99 +300,73 @@ fn open(
     Ok(opened)
 }
 
-/// The group as the configuration has it, until the log says otherwise.
-fn founders(config: &BankNodeConfig) -> Result<Group, NodeError> {
+/// Who this node is, and who the others are by its configuration.
+struct Membership {
+    me: Me,
+    /// Where members are, this node among them.
+    addresses: BTreeMap<NodeId, SocketAddr>,
+    /// The group until the log says otherwise: of a founder the founders, of a newcomer those that admitted it.
+    configured: Group,
+}
+
+impl Membership {
+    /// Once the directory has proved to be this node's.
+    fn new(config: &BankNodeConfig, identity: &Identity) -> Result<Self, NodeError> {
+        let BankNodeConfig { group, cluster, node, peers, .. } = config;
+        if (&identity.group, identity.node, identity.cluster) != (group, *node, *cluster) {
+            return Err(NodeError::NotThisNode {
+                found: format!(
+                    "this directory belongs to node {} of bank {} in cluster {:032x}",
+                    identity.node, identity.group, identity.cluster
+                ),
+                wanted: format!("node {node} of bank {group} in cluster {cluster:032x}"),
+            });
+        }
+        let founds = identity.nodes > 0;
+        if founds && peers.len() != usize::from(identity.nodes) {
+            return Err(NodeError::Config(format!(
+                "the configuration names {} members, but the bank was made with {}: it always names those, whoever \
+                 joined or left since",
+                peers.len(),
+                identity.nodes
+            )));
+        }
+        let me = NodeId::new(*node).ok_or_else(zero)?;
+        let mut addresses = BTreeMap::new();
+        for (number, address) in peers {
+            addresses.insert(NodeId::new(*number).ok_or_else(zero)?, *address);
+        }
+        if addresses.len() != peers.len() || !addresses.contains_key(&me) {
+            return Err(NodeError::Config(format!("every member must be named once, node {node} among them")));
+        }
+        if !founds && addresses.len() == 1 {
+            return Err(NodeError::Config("a node that joins must be told where the members are".to_owned()));
+        }
+        let configured = founders(config, &addresses, identity.first_mode);
+        let me = Me { cluster: *cluster, group: group.clone(), node: me, disk: identity.made_ms };
+        Ok(Self { me, addresses, configured })
+    }
+
+    fn others(&self) -> impl Iterator<Item = (NodeId, SocketAddr)> + '_ {
+        self.addresses.iter().filter(|(node, _)| **node != self.me.node).map(|(node, address)| (*node, *address))
+    }
+}
+
+fn founders(config: &BankNodeConfig, addresses: &BTreeMap<NodeId, SocketAddr>, mode: FirstMode) -> Group {
     let http: BTreeMap<u16, SocketAddr> = config.http_of_members.iter().copied().collect();
     let address = |address: Option<&SocketAddr>| {
         let text = address.map(SocketAddr::to_string).unwrap_or_default();
         Address::new(&text).expect("a socket's address is short")
     };
-    let mut members = BTreeMap::new();
-    for (number, peer) in &config.peers {
-        let (peer, http) = (address(Some(peer)), address(http.get(number)));
-        members.insert(NodeId::new(*number).ok_or_else(zero)?, Member { role: Role::Voter, peer, http, disk: 0 });
-    }
-    Ok(Group::founders(members, Mode::Leader, ALPHA))
-}
-
-/// A node that has run has promises in its log. Without it, it has forgotten them, and must not vote.
-fn check_log_is_there(config: &BankNodeConfig) -> Result<(), NodeError> {
-    let log = config.data.join("log");
-    let is_empty = || std::fs::read_dir(&log).map_or(true, |mut entries| entries.next().is_none());
-    if config.data.join(STARTED).exists() && is_empty() {
-        return Err(NodeError::LogGone { log });
-    }
-    Ok(())
-}
-
-/// Every segment is as long as it will ever be before it holds its first record. A shorter one has lost its end, and what
-/// told that there was one with it: without this, the rest would pass for a log whose votes were never cast.
-fn check_log_is_whole(config: &BankNodeConfig, options: &LogOptions) -> Result<(), NodeError> {
-    let reading = "measuring the log";
-    let entries = match std::fs::read_dir(config.data.join("log")) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(NodeError::system(reading)(error)),
+    let member = |(node, peer): (&NodeId, &SocketAddr)| {
+        let (peer, http) = (address(Some(peer)), address(http.get(&node.get())));
+        (*node, Member { role: Role::Voter, peer, http, disk: 0 })
     };
-    for entry in entries {
-        let entry = entry.map_err(NodeError::system(reading))?;
-        let is_segment = entry.file_name().to_str().is_some_and(|name| name.parse::<u64>().is_ok());
-        let bytes = entry.metadata().map_err(NodeError::system(reading))?.len();
-        if is_segment && bytes < options.segment_bytes {
-            let what = format!(
-                "{} at {bytes} is damaged: it ends there, and a segment has {} bytes from the beginning; with its end \
-                 this node lost promises and votes, and must not vote under its number",
-                entry.path().display(),
-                options.segment_bytes
-            );
-            return Err(NodeError::Failed { kind: FailureKind::Damaged, what });
-        }
-    }
-    Ok(())
-}
-
-/// From now on an empty log means that it was lost.
-fn note_started(config: &BankNodeConfig) -> Result<(), NodeError> {
-    let note = || {
-        let path = config.data.join(STARTED);
-        if !path.exists() {
-            File::create(path)?.sync_all()?;
-            File::open(&config.data)?.sync_all()?;
-        }
-        Ok(())
+    let mode = match mode {
+        FirstMode::Leader => Mode::Leader,
+        FirstMode::Leaderless => Mode::Leaderless,
     };
-    note().map_err(NodeError::system("noting that the node has started"))
-}
-
-/// Who this node is, and who the others are by its configuration, once the directory has proved to be this node's.
-fn membership(config: &BankNodeConfig, identity: &Identity) -> Result<(Me, Roster), NodeError> {
-    let BankNodeConfig { group, cluster, node, peers, .. } = config;
-    if (&identity.group, identity.node, identity.cluster) != (group, *node, *cluster) {
-        return Err(NodeError::NotThisNode {
-            found: format!(
-                "this directory belongs to node {} of bank {} in cluster {:032x}",
-                identity.node, identity.group, identity.cluster
-            ),
-            wanted: format!("node {node} of bank {group} in cluster {cluster:032x}"),
-        });
-    }
-    if peers.len() != usize::from(identity.nodes) {
-        return Err(NodeError::Config(format!(
-            "the configuration names {} members, but the bank was made with {}",
-            peers.len(),
-            identity.nodes
-        )));
-    }
-    let me = NodeId::new(*node).ok_or_else(zero)?;
-    let mut others = BTreeMap::new();
-    for (number, address) in peers {
-        others.insert(NodeId::new(*number).ok_or_else(zero)?, Contact { address: address.to_string(), pin: None });
-    }
-    if others.len() != peers.len() || others.remove(&me).is_none() {
-        return Err(NodeError::Config(format!("every member must be named once, node {node} among them")));
-    }
-    let me = Me { cluster: *cluster, group: group.clone(), node: me, disk: identity.made_ms };
-    Ok((me, Roster { others, ..Roster::default() }))
+    Group::founders(addresses.iter().map(member).collect(), mode, ALPHA)
 }
 
 fn zero() -> NodeError {

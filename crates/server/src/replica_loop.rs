@@ -7,23 +7,34 @@
 //!
 //! One sync serves all that came in while the one before it ran: group commit needs no timer. Whatever need not wait
 //! for the disk has left before the sync begins. A failed write or sync ends the node: it is never retried.
+//!
+//! The thread sleeps until somebody has work for it or something is due: a turn of leaderless mode may come between two
+//! ticks, so the replica says when.
 
 use crate::apply_loop::{ApplyJob, ApplyQueue};
 use crate::callers::Callers;
 use crate::clock::Clock;
+use crate::config::NodeError;
 use crate::gauges::Gauges;
+use crate::housekeeping::Housekeeping;
+use crate::library::Library;
 use crate::peers::Peers;
+use crate::start;
 use paxos::{Batch, Event, Serve, Slot};
-use replica::{Input, Message, Output, Replica};
-use std::sync::Arc;
+use replica::{Divergence, Input, Message, Output, Replica};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
-use storage::{Disk, Log, LogError, Spare, SpareJob};
+use storage::{Disk, Log, LogError, Spare, SpareJob, StorageError};
 use tracing::{error, info, warn};
 
+/// Between two ticks at most.
 const TICK: Duration = Duration::from_millis(5);
+/// Between two ticks at least: what is due at once, again and again, leaves time for other work.
+const TICK_MIN: Duration = Duration::from_micros(250);
 /// Inputs taken before what they caused is written: bounds how long the first of them waits.
 const INPUTS_PER_FLUSH: usize = 256;
 /// Marks of what is chosen ride with a later sync, but not much later.
@@ -35,6 +46,8 @@ const LEARNED_BYTES_MAX: usize = 1 << 20;
 /// What the thread may be told.
 enum Task {
     Step(Input),
+    /// The apply thread has left an answer.
+    Answers,
     Spare(Box<Result<Spare, LogError>>),
     Stop,
 }
@@ -43,6 +56,9 @@ enum Task {
 #[derive(Clone, Debug)]
 pub(crate) struct Inbox {
     tasks: SyncSender<Task>,
+    /// What the apply thread answers while the journal is received. It must neither be lost nor wait for room: the
+    /// replica's thread may be waiting for room in the apply thread's queue. A few at most.
+    answers: Arc<Mutex<Vec<Input>>>,
     closed: Arc<AtomicBool>,
 }
 
@@ -55,6 +71,13 @@ impl Inbox {
     /// Adds an input if there is room. False when there is none, or the node has stopped.
     pub(crate) fn try_put(&self, input: Input) -> bool {
         !self.is_closed() && self.tasks.try_send(Task::Step(input)).is_ok()
+    }
+
+    /// Leaves an answer that neither waits nor gets lost.
+    pub(crate) fn answer(&self, input: Input) {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner).push(input);
+        // With no room there is work, and with every tick the thread looks by itself.
+        let _ = self.tasks.try_send(Task::Answers);
     }
 
     /// Ends the thread after what it has at hand.
@@ -74,7 +97,7 @@ impl Inbox {
 /// Makes an inbox and its end for the thread.
 pub(crate) fn inbox() -> (Inbox, Tasks) {
     let (tasks, receiver) = sync_channel(INBOX_MAX);
-    (Inbox { tasks, closed: Arc::default() }, Tasks(receiver))
+    (Inbox { tasks, answers: Arc::default(), closed: Arc::default() }, Tasks(receiver))
 }
 
 /// The thread's end of the inbox.
@@ -87,7 +110,7 @@ impl Tasks {
     pub(crate) fn next_input(&self, patience: Duration) -> Option<Input> {
         match self.0.recv_timeout(patience) {
             Ok(Task::Step(input)) => Some(input),
-            Ok(Task::Spare(_) | Task::Stop) | Err(_) => None,
+            Ok(Task::Answers | Task::Spare(_) | Task::Stop) | Err(_) => None,
         }
     }
 }
@@ -102,12 +125,15 @@ pub(crate) struct ReplicaLoop<D: Disk> {
     pub(crate) clock: Clock,
     pub(crate) gauges: Arc<Gauges>,
     pub(crate) inbox: Inbox,
+    pub(crate) library: Library,
+    pub(crate) housekeeping: Housekeeping,
+    /// The node's directory, for evidence.
+    pub(crate) dir: PathBuf,
 }
 
 impl<D: Disk> ReplicaLoop<D> {
-    /// Runs until told to stop, or until the disk fails.
-    pub(crate) fn run(mut self, tasks: &Tasks) -> Result<(), LogError> {
-        let mut out = Output::default();
+    /// Runs until told to stop, or until the node cannot go on. `out` is what the opening left to be done.
+    pub(crate) fn run(mut self, tasks: &Tasks, mut out: Output) -> Result<(), NodeError> {
         let mut flow = Flow { next_tick: Instant::now(), synced_at: Instant::now(), unsynced: false };
         loop {
             let patience = flow.next_tick.saturating_duration_since(Instant::now());
@@ -124,13 +150,22 @@ impl<D: Disk> ReplicaLoop<D> {
                 self.tick(&mut flow, &mut out)?;
             }
             self.flush(&mut flow, &mut out)?;
+            self.hurry(&mut flow);
         }
         self.flush(&mut flow, &mut out)?;
-        self.log.sync().map(drop)
+        self.log.sync().map(drop).map_err(|error| NodeError::of_storage(&error))
+    }
+
+    /// Something may be due before the next tick.
+    fn hurry(&self, flow: &mut Flow) {
+        if let Some(due_us) = self.replica.paxos().turn_due_at_us() {
+            let wait = Duration::from_micros(due_us.saturating_sub(self.clock.mono_us())).max(TICK_MIN);
+            flow.next_tick = flow.next_tick.min(Instant::now() + wait);
+        }
     }
 
     /// Takes what else is at hand. True when told to stop.
-    fn drain(&mut self, tasks: &Tasks, out: &mut Output) -> Result<bool, LogError> {
+    fn drain(&mut self, tasks: &Tasks, out: &mut Output) -> Result<bool, NodeError> {
         for _ in 0..INPUTS_PER_FLUSH {
             match tasks.0.try_recv() {
                 Ok(Task::Stop) | Err(TryRecvError::Disconnected) => return Ok(true),
@@ -141,17 +176,26 @@ impl<D: Disk> ReplicaLoop<D> {
         Ok(false)
     }
 
-    fn take(&mut self, task: Task, out: &mut Output) -> Result<(), LogError> {
+    fn take(&mut self, task: Task, out: &mut Output) -> Result<(), NodeError> {
         match task {
             Task::Step(input) => self.replica.step(self.clock.now(), input, out),
-            Task::Spare(spare) => self.log.put_spare((*spare)?),
+            Task::Answers => self.take_answers(out),
+            Task::Spare(spare) => self.log.put_spare((*spare).map_err(of_log)?),
             Task::Stop => {}
         }
         Ok(())
     }
 
-    fn tick(&mut self, flow: &mut Flow, out: &mut Output) -> Result<(), LogError> {
+    fn take_answers(&mut self, out: &mut Output) {
+        let answers = std::mem::take(&mut *self.inbox.answers.lock().unwrap_or_else(PoisonError::into_inner));
+        for answer in answers {
+            self.replica.step(self.clock.now(), answer, out);
+        }
+    }
+
+    fn tick(&mut self, flow: &mut Flow, out: &mut Output) -> Result<(), NodeError> {
         let now = self.clock.now();
+        self.take_answers(out);
         let applied = self.gauges.applied.load(Ordering::Acquire);
         self.replica.step(now, Input::Applied(Slot::new(applied)), out);
         let checkpoint = self.gauges.checkpoint.load(Ordering::Acquire);
@@ -168,17 +212,18 @@ impl<D: Disk> ReplicaLoop<D> {
             self.apply.put(ApplyJob::FoldMay);
         }
         self.prepare_segment();
+        self.housekeeping.look(&mut self.replica, now, &self.peers, out)?;
         self.gauges.publish(&self.replica, self.log.size_bytes(), self.clock.mono_us());
         Ok(())
     }
 
     /// Carries out everything that the steps asked for, syncing as long as something waits for that.
-    fn flush(&mut self, flow: &mut Flow, out: &mut Output) -> Result<(), LogError> {
+    fn flush(&mut self, flow: &mut Flow, out: &mut Output) -> Result<(), NodeError> {
         loop {
             self.let_go(out)?;
             let must_sync = out.has_vows();
             let Some(group) = out.take_unsynced() else { return Ok(()) };
-            let pending = self.log.append(group)?;
+            let pending = self.log.append(group).map_err(of_log)?;
             flow.unsynced = true;
             if !must_sync {
                 return Ok(());
@@ -191,9 +236,9 @@ impl<D: Disk> ReplicaLoop<D> {
         }
     }
 
-    fn sync(&mut self, flow: &mut Flow) -> Result<storage::Synced, LogError> {
+    fn sync(&mut self, flow: &mut Flow) -> Result<storage::Synced, NodeError> {
         let began = Instant::now();
-        let proof = self.log.sync()?;
+        let proof = self.log.sync().map_err(of_log)?;
         flow.unsynced = false;
         flow.synced_at = Instant::now();
         self.gauges.observe_sync(flow.synced_at - began);
@@ -201,7 +246,7 @@ impl<D: Disk> ReplicaLoop<D> {
     }
 
     /// What need not wait for the disk.
-    fn let_go(&mut self, out: &mut Output) -> Result<(), LogError> {
+    fn let_go(&mut self, out: &mut Output) -> Result<(), NodeError> {
         for (to, message) in out.send.drain(..) {
             self.peers.send(to, &message);
         }
@@ -215,18 +260,66 @@ impl<D: Disk> ReplicaLoop<D> {
             self.apply.put(ApplyJob::ReadRefused { seq });
         }
         self.callers.tell(out.refuse.drain(..).map(|(seq, refusal)| (seq, Err(refusal))));
-        for Serve { to, from } in out.serve.drain(..) {
-            let batches = self.log.read_chosen(from.get(), LEARNED_BYTES_MAX)?;
-            let batches = batches.into_iter().map(Batch::new).collect();
-            self.peers.send(to, &Message::Paxos(paxos::Message::Learned { from, batches }));
+        for serve in out.serve.drain(..) {
+            self.serve(serve)?;
         }
         if let Some(below) = out.trim.take() {
-            self.log.trim(below.get())?;
+            self.log.trim(below.get()).map_err(of_log)?;
         }
+        self.move_state(out)?;
         for event in out.events.drain(..) {
-            tell(event);
+            tell(event, &self.housekeeping)?;
+        }
+        out.diverged.take().map_or(Ok(()), |divergence| Err(self.diverged(&divergence)))
+    }
+
+    /// A member asks for chosen batches. What has left the log it gets as state, from somebody; what has rotted here it
+    /// gets from another node.
+    fn serve(&self, Serve { to, from }: Serve) -> Result<(), NodeError> {
+        let message = match self.log.read_chosen(from.get(), LEARNED_BYTES_MAX) {
+            Ok(batches) => paxos::Message::Learned { from, batches: batches.into_iter().map(Batch::new).collect() },
+            Err(StorageError::Absent { .. }) => {
+                paxos::Message::Behind { from, first: Slot::new(self.log.first_slot()) }
+            }
+            Err(error) if error.is_rot() => {
+                warn!(event = "rot", part = "log", what = %error, effect = "another node is asked; mended at the next start");
+                return Ok(());
+            }
+            Err(error) => return Err(of_log(error)),
+        };
+        self.peers.send(to, &Message::Paxos(message));
+        Ok(())
+    }
+
+    /// The state on its way: to members that lack it, or from one of them.
+    fn move_state(&mut self, out: &mut Output) -> Result<(), NodeError> {
+        for (to, from_place) in out.journal_read.drain(..) {
+            self.library.ask(to, from_place);
+        }
+        if std::mem::take(&mut out.begin_transfer) {
+            self.apply.put(ApplyJob::BeginReceiving);
+        }
+        for (from_place, records) in out.journal_write.drain(..) {
+            self.apply.put(ApplyJob::Receive { from_place, records });
+        }
+        if let Some(mark) = out.finish_transfer.take() {
+            // Before a checkpoint of it may count, the log must know that all through it is chosen.
+            self.log.install(mark.slot).map_err(of_log)?;
+            self.apply.put(ApplyJob::InstallReceived);
         }
         Ok(())
+    }
+
+    /// Keeps the evidence. The node stops, and stays down.
+    fn diverged(&self, divergence: &Divergence) -> NodeError {
+        let node = self.housekeeping.me().get();
+        let at = format!("{} ms after 1970", self.clock.now().wall_ms);
+        let others = start::contradicted_by(divergence);
+        error!(event = "diverged", slot = divergence.slot.get(), contradicted_by = %others);
+        match start::keep_evidence(&self.dir, &at, divergence) {
+            Ok(()) => NodeError::Diverged { evidence: self.dir.join("diverged"), node },
+            Err(source) => NodeError::System { doing: "keeping the evidence of a divergence", source },
+        }
     }
 
     /// The next segment is made by a thread of its own, long before it is needed.
@@ -249,20 +342,21 @@ struct Flow {
     unsynced: bool,
 }
 
-fn tell(event: Event) {
+fn of_log(error: LogError) -> NodeError {
+    NodeError::of_storage(&error)
+}
+
+fn tell(event: Event, housekeeping: &Housekeeping) -> Result<(), NodeError> {
     match event {
         Event::PenTaken(ballot) => info!(event = "leads", ballot = %ballot),
         Event::PenLost { to } => info!(event = "leads_no_longer", ballot = %to),
         Event::Leader(Some(leader)) => info!(event = "follows", leader = leader.get()),
+        Event::Leader(None) if !housekeeping.elects() => info!(event = "no_holder"),
         Event::Leader(None) => warn!(event = "no_leader", todo = "an election is under way"),
         Event::ClockOff { skew_ms } => {
             warn!(event = "clock_off", skew_ms, effect = "this node neither leads nor stands", todo = "set its clock");
         }
         Event::ClockFine => info!(event = "clock_fine"),
-        Event::Forgetful { by, ballot, slot } => {
-            error!(event = "forgetful", by = by.get(), ballot = %ballot, slot = slot.get());
-        }
-        Event::NotMember { by, version } => warn!(event = "not_a_member", by = by.get(), version),
         Event::Quorum(true) => info!(event = "quorum"),
         Event::Quorum(false) => {
             warn!(
@@ -271,5 +365,13 @@ fn tell(event: Event) {
                 todo = "start the other nodes"
             );
         }
+        Event::Forgetful { by, ballot, slot } => {
+            let (by, ballot, slot) = (by.get(), ballot.to_string(), slot.get());
+            return Err(NodeError::Forgetful { by, ballot, slot, node: housekeeping.me().get() });
+        }
+        Event::NotMember { by, version } => {
+            warn!(event = "no_member", says = by.get(), version, effect = "this node learns why, and then stops");
+        }
     }
+    Ok(())
 }

@@ -149,7 +149,6 @@ impl Control {
             Control::TrimBeforeCheckpoint => replica.trim_before_checkpoint(),
             Control::CountAcrossChange | Control::ProposePastAlpha | Control::ChangeTwo => {
                 replica.set_group_rules(self.group_rules());
-                applier.set_group_rules(self.group_rules());
             }
             Control::SendBeforeSync
             | Control::ReuseBallot

@@ -6,6 +6,7 @@
 //! heard more from the node than the disk holds; nobody can know what was only ever told to somebody who is not there.
 
 use crate::check::must;
+use crate::control::Control;
 use crate::node::{DIR, Fate, Stored};
 use crate::trace::Who;
 use crate::world::{End, Event, Step, World};
@@ -116,7 +117,7 @@ impl World {
         machine.armed = false;
         machine.copies.clear();
         let now = self.schedule.now_us();
-        self.quiet_until_us = now + EXAM_US;
+        self.quiet_until_us = if self.is_unguarded() { now } else { now + EXAM_US };
         self.trace.event(now, Who::Node(node), what, &[], || {
             format!("disk: promised {}, accepted through {}", stored.promised, stored.accepted)
         });
@@ -137,9 +138,13 @@ impl World {
             && self.nodes[node].is_up()
             && !self.nodes[node].full
             && self.voters().len() >= 3
-            && self.may_lose(node)
-            && self.schedule.now_us() >= self.quiet_until_us
+            && (self.is_unguarded() || self.may_lose(node) && self.schedule.now_us() >= self.quiet_until_us)
             && others().all(|other| self.remembers(other, node, stored))
+    }
+
+    /// The rule is off that would refuse such a disk: then it need not be given the time to.
+    fn is_unguarded(&self) -> bool {
+        matches!(self.control, Some(Control::WipedDiskVotes | Control::OlderCopyVotes))
     }
 
     /// The other runs, is in hearing, and has heard more from the node than this disk holds.

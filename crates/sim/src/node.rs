@@ -217,7 +217,10 @@ impl Node {
             applier: ApplierSettings { fold_records: plan.fold_records, hash_seed: u64::from(self.id.get()) },
             log: LogOptions { segment_bytes: plan.segment_bytes },
             owner: self.owner(),
-            controls: recover::Controls { log: control.and_then(Control::in_log) },
+            controls: recover::Controls {
+                log: control.and_then(Control::in_log),
+                group: control.map_or_else(Default::default, Control::group_rules),
+            },
             now: self.now(true_us),
         };
         let id = self.id;

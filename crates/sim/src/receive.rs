@@ -122,6 +122,8 @@ impl World {
         let process = self.nodes[node].process.as_mut().expect("it runs");
         process.log.install(process.applier.mark().slot)?;
         let mark = process.applier.install_received(machine)?;
+        // The books are made anew, so what was done to them in memory is gone.
+        process.flipped_at_us = None;
         let slot = Slot::new(mark.slot);
         let marks = &mut process.marks;
         for mark in [&mut marks.handed, &mut marks.appended, &mut marks.synced] {

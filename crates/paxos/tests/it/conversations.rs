@@ -604,6 +604,30 @@ fn a_holder_that_learns_another_batch_than_its_own_has_lost_the_pen() {
     assert!(fx.events.is_empty() && solo.paxos.has_pen(), "its own proposal was chosen");
 }
 
+/// Found by the model checker: what it learned freed its own copy of the next slot, which it had not proposed again yet.
+#[test]
+fn a_holder_that_learns_past_its_pen_goes_on() {
+    let old = ballot(1, 2);
+    let text = |at: u64| format!("t{at}");
+    let last = ALPHA + 1;
+    let accepted = (2..=last).map(|at| vote(at, old, &text(at))).collect();
+    let mut solo = Solo::of_three(Recovered { promised: old, accepted, ..Recovered::default() });
+    solo.hear(2, Message::Chosen(mark(last, old)));
+    let (own, fx) = solo.stand();
+    solo.release_own(fx);
+    solo.promise_of(3, own, 0, vec![report(1, old, &text(1))]);
+    solo.hear(3, Message::FetchedBatch { slot: slot(1), ballot: old, batch: batch(&text(1)) });
+    assert!(solo.paxos.has_pen());
+    assert_eq!(solo.paxos.in_flight() as u64, ALPHA, "all that was found but for the last slot, which lies past alpha");
+
+    let batches = (1..=ALPHA).map(|at| batch(&text(at))).collect();
+    let fx = solo.hear(2, Message::Learned { from: slot(1), batches });
+    assert_eq!(fx.chosen.last(), Some(&(slot(last), batch(&text(last)))), "the own copy is taken too");
+    solo.paxos.on_applied(slot(last));
+    let fx = solo.propose("next").expect("it holds the pen still");
+    assert_eq!(accepts(&fx).first(), Some(&(2, last + 1, batch("next"))));
+}
+
 // ---- nonsense
 
 #[test]

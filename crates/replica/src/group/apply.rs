@@ -56,6 +56,9 @@ impl Group {
             Op::SetMode { mode } => self.mode = *mode,
             Op::Pin { node, disk } => self.pin(*node, *disk)?,
             Op::Replace { .. } if rules.one_at_a_time() => return Err(ChangeRefused::TwoAtOnce),
+            Op::Replace { remove, .. } if self.role(*remove).is_none() => {
+                return Err(ChangeRefused::UnknownNode(*remove));
+            }
             Op::Replace { remove, promote } => {
                 self.promote(slot, *promote)?;
                 self.remove(slot, *remove)?;

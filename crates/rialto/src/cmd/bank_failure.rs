@@ -23,6 +23,9 @@ pub(super) fn explain(error: &NodeError, config: &BankNodeConfig) -> Failure {
         | NodeError::LogGone { .. }
         | NodeError::NotThisNode { .. }
         | NodeError::OtherDisk { .. }
+        | NodeError::Forgetful { .. }
+        | NodeError::Diverged { .. }
+        | NodeError::Rotten { .. }
         | NodeError::Config(_)
         | NodeError::Listen { .. }
         | NodeError::System { .. } => match error.kind() {

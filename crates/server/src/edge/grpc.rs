@@ -22,6 +22,7 @@ use ledger::{
 };
 
 use super::desk::{Desk, unknown_account};
+use super::group;
 use super::guard;
 use super::health::NodeHealth;
 use super::identity;
@@ -113,6 +114,21 @@ impl<B: BankPort> Bank for Service<B> {
         request: Request<proto::StatementRequest>,
     ) -> Result<Response<proto::StatementResponse>, Status> {
         self.counted("Statement", self.lines(request.into_inner())).await
+    }
+
+    async fn members(&self, _request: Request<proto::MembersRequest>) -> Result<Response<proto::Group>, Status> {
+        self.counted("Members", self.group_members()).await
+    }
+
+    async fn change_members(
+        &self,
+        request: Request<proto::ChangeMembersRequest>,
+    ) -> Result<Response<proto::Group>, Status> {
+        self.counted("ChangeMembers", self.change_group(request.into_inner())).await
+    }
+
+    async fn set_mode(&self, request: Request<proto::SetModeRequest>) -> Result<Response<proto::Group>, Status> {
+        self.counted("SetMode", self.change_mode(request.into_inner())).await
     }
 
     async fn status(&self, _request: Request<proto::StatusRequest>) -> Result<Response<proto::StatusResponse>, Status> {
@@ -242,6 +258,23 @@ impl<B: BankPort> Service<B> {
         })
     }
 
+    async fn group_members(&self) -> Result<proto::Group, Problem> {
+        let found = group::read(&self.desk).await?;
+        Ok(grpc::group(&group::state(&self.desk, &found, false)))
+    }
+
+    async fn change_group(&self, request: proto::ChangeMembersRequest) -> Result<proto::Group, Problem> {
+        let change = grpc::member_change(request.change)?;
+        let (changed, already) = group::change_members(&self.desk, request.expected_version, change).await?;
+        Ok(grpc::group(&group::state(&self.desk, &changed, already)))
+    }
+
+    async fn change_mode(&self, request: proto::SetModeRequest) -> Result<proto::Group, Problem> {
+        let mode = grpc::mode(request.mode)?;
+        let (changed, already) = group::set_mode(&self.desk, mode, request.expected_version).await?;
+        Ok(grpc::group(&group::state(&self.desk, &changed, already)))
+    }
+
     fn node_status(&self) -> proto::StatusResponse {
         let status = self.desk.bank.status();
         proto::StatusResponse {
@@ -256,6 +289,12 @@ impl<B: BankPort> Service<B> {
             applied: status.slots.applied,
             checkpoint: status.checkpoint,
             quorum: status.quorum,
+            mode: grpc::mode_number(status.mode),
+            pen: status.pen.map_or(0, u32::from),
+            group_version: status.group_version,
+            transfer_done: status.transfer.map_or(0, |transfer| transfer.done),
+            transfer_total: status.transfer.map_or(0, |transfer| transfer.total),
+            rot_repaired: status.rot_repaired,
         }
     }
 

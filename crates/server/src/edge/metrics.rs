@@ -5,7 +5,7 @@
 //! fed by the node itself. A figure costs an atomic addition; nothing here decides anything.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -16,7 +16,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
-use api::status::{NodeStatus, Role};
+use api::status::{MemberRole, Mode, NodeStatus, Role};
 
 /// The media type of the text format.
 pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -47,6 +47,17 @@ struct Figures {
     clock_skew_ms: Gauge,
     accounts: Number,
     journal_records: Number,
+    group_version: Number,
+    voters: Number,
+    learners: Number,
+    leaderless: Number,
+    pen: Number,
+    transfer_done: Number,
+    transfer_total: Number,
+    votes_lost: Number,
+    rot_repaired: Counter,
+    /// What `rot_repaired` was brought to.
+    rot_told: AtomicU64,
     log_bytes: Number,
     memory_bytes: Number,
 }
@@ -104,6 +115,8 @@ impl Metrics {
         registry.register("outcomes", "Outcomes of commands given to callers, by code", Family::clone(&outcomes));
         registry.register("fsync_seconds", "Time of one sync of the log", Histogram::clone(&fsync));
         registry.register("queue_length", "What waits in a queue", Family::clone(&queues));
+        let rot_repaired = Counter::default();
+        registry.register("rot_repaired", "Rotten records found and repaired", Counter::clone(&rot_repaired));
         registry.register("role", "1 for the role that the node has", Family::clone(&role));
         registry.register("slot", "Highest slot in that state", Family::clone(&slots));
         registry.register(
@@ -125,6 +138,14 @@ impl Metrics {
         let ready = number("ready", "1 while the node has a quorum and has caught up");
         let accounts = number("accounts", "Accounts, the bank's own included");
         let journal_records = number("journal_records", "Records of the journal");
+        let group_version = number("group_version", "Changes of the group applied here");
+        let voters = number("voters", "Members with a vote");
+        let learners = number("learners", "Members without a vote");
+        let leaderless = number("leaderless", "1 while every node proposes what it is asked");
+        let pen = number("pen", "Node number of who holds the pen, 0 while none is known");
+        let transfer_done = number("transfer_done_records", "Records of the books received so far, 0 when none are");
+        let transfer_total = number("transfer_total_records", "Records of the books to be received, 0 when none are");
+        let votes_lost = number("votes_lost", "1 on a node that lost a promise or a vote and is to be replaced");
         let log_bytes = number("log_bytes", "Bytes of the log on disk");
         let memory_bytes = number("memory_bytes", "Resident memory of the process");
         Metrics(Arc::new(Figures {
@@ -146,6 +167,16 @@ impl Metrics {
             clock_skew_ms,
             accounts,
             journal_records,
+            group_version,
+            voters,
+            learners,
+            leaderless,
+            pen,
+            transfer_done,
+            transfer_total,
+            votes_lost,
+            rot_repaired,
+            rot_told: AtomicU64::new(0),
             log_bytes,
             memory_bytes,
         }))
@@ -202,6 +233,18 @@ impl Metrics {
         figures.clock_skew_ms.set(status.clock_skew_ms);
         figures.accounts.set(status.accounts);
         figures.journal_records.set(status.journal_records);
+        let members = |role| status.members.iter().filter(|member| member.role == role).count() as u64;
+        figures.group_version.set(status.group_version);
+        figures.voters.set(members(MemberRole::Voter));
+        figures.learners.set(members(MemberRole::Learner));
+        figures.leaderless.set(u64::from(status.mode == Mode::Leaderless));
+        figures.pen.set(status.pen.map_or(0, u64::from));
+        figures.transfer_done.set(status.transfer.map_or(0, |transfer| transfer.done));
+        figures.transfer_total.set(status.transfer.map_or(0, |transfer| transfer.total));
+        figures.votes_lost.set(u64::from(status.votes_lost));
+        // The node counts; a counter here can only be added to.
+        let told = figures.rot_told.fetch_max(status.rot_repaired, Ordering::Relaxed);
+        figures.rot_repaired.inc_by(status.rot_repaired.saturating_sub(told));
         figures.log_bytes.set(status.log_bytes);
         figures.memory_bytes.set(status.memory_bytes);
     }
@@ -224,7 +267,9 @@ mod tests {
         metrics.count_outcomes("insufficient_funds", 2);
         metrics.queue("proposals").set(7);
         metrics.fsync().observe(0.001);
-        let status = NodeStatus { role: Role::Leader, lag: 4, clock_skew_ms: -12, ..NodeStatus::default() };
+        let status =
+            NodeStatus { role: Role::Leader, lag: 4, clock_skew_ms: -12, rot_repaired: 3, ..NodeStatus::default() };
+        metrics.page(&status);
         let page = metrics.page(&status);
         for line in [
             "rialto_requests_total{wire=\"http\",route=\"/move_money\",code=\"ok\"} 1",
@@ -235,6 +280,7 @@ mod tests {
             "rialto_role{role=\"leader\"} 1",
             "rialto_role{role=\"follower\"} 0",
             "rialto_lag_slots 4",
+            "rialto_rot_repaired_total 3",
             "rialto_clock_skew_milliseconds -12",
         ] {
             assert!(page.contains(line), "{line} is missing in\n{page}");

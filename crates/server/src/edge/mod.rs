@@ -17,6 +17,7 @@ pub mod body;
 pub mod connections;
 pub mod desk;
 pub mod first_calls;
+pub mod group;
 pub mod grpc;
 pub mod guard;
 pub mod health;

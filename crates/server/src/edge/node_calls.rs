@@ -7,6 +7,7 @@ use axum::response::Response;
 use api::code::Code;
 use api::json::Elected;
 use api::problem::Problem;
+use api::status::{Role, TransferState};
 
 use super::answer::{self, Freshness, Refusal};
 use super::body::Call;
@@ -46,12 +47,18 @@ pub async fn ready<B: BankPort>(State(desk): State<Desk<B>>) -> Result<Response,
     if status.ready {
         return Ok(answer::text(StatusCode::OK, PLAIN, "ok\n"));
     }
-    let why = if status.quorum {
-        format!("it is {} slots behind", status.lag)
-    } else {
-        "no majority of its group answers it".to_owned()
+    let why = match (status.transfer, status.role) {
+        (Some(transfer), _) => format!("it receives the books, {} % are here", transfer.percent()),
+        (None, Role::Receiving) => "it has received the books, and waits for another node to confirm them".to_owned(),
+        (None, Role::Removed) => "it is a member of the bank no more".to_owned(),
+        _ if !status.quorum => "no majority of its group answers it".to_owned(),
+        _ => format!("it is {} slots behind", status.lag),
     };
-    Err(Problem::new(Code::Unavailable, format!("the node is not ready: {why}")).retry_after_ms(1000).into())
+    let mut problem = Problem::new(Code::Unavailable, format!("the node is not ready: {why}")).retry_after_ms(1000);
+    if let Some(TransferState { done, total }) = status.transfer {
+        problem = problem.with("done", done).with("total", total);
+    }
+    Err(problem.into())
 }
 
 /// `GET /metrics`.

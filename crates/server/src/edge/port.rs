@@ -10,6 +10,7 @@ use api::problem::Problem;
 use api::status::NodeStatus;
 use ledger::record::RecordBytes;
 use ledger::{Answer, Ledger, Request};
+use replica::group::{Change, ChangeRefused, Group};
 
 /// A running bank node, as its edges see it. A clone is another handle of the same node.
 pub trait BankPort: Clone + Send + Sync + 'static {
@@ -27,6 +28,12 @@ pub trait BankPort: Clone + Send + Sync + 'static {
     where
         T: Send + 'static,
         F: FnOnce(&dyn View) -> T + Send + 'static;
+
+    /// Who belongs to the group, and its mode: linearizable, as a read.
+    fn group(&self) -> impl Future<Output = Result<Group, ReadError>> + Send;
+
+    /// Has the change chosen and applied; the group after it. Safe to repeat: a change names the version that it replaces.
+    fn change(&self, change: Change) -> impl Future<Output = Result<Group, ChangeError>> + Send;
 
     fn status(&self) -> NodeStatus;
 
@@ -70,6 +77,16 @@ pub enum SubmitError {
     /// Nothing was proposed.
     #[error("the node is shutting down")]
     ShuttingDown,
+}
+
+/// Why the group did not change, as far as that is known.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChangeError {
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
+    /// The group refused it: it is as it was.
+    #[error(transparent)]
+    Refused(ChangeRefused),
 }
 
 /// Why a read has no answer. A read changes nothing, so it may simply be repeated.

@@ -15,7 +15,7 @@ use super::answer::Refusal;
 use super::desk::Desk;
 use super::metrics::Metrics;
 use super::port::BankPort;
-use super::{accounts, first_calls, guard, node_calls, transfers};
+use super::{accounts, first_calls, group, guard, node_calls, transfers};
 
 /// Every route with its methods, for the test that compares them with the OpenAPI document.
 pub const ROUTES: &[(&str, &[&str])] = &[
@@ -32,6 +32,8 @@ pub const ROUTES: &[(&str, &[&str])] = &[
     ("/v1/transfers/batch", &["post"]),
     ("/v1/transfers/{id}", &["get"]),
     ("/v1/transfers/{id}/void", &["post"]),
+    ("/v1/members", &["get", "post"]),
+    ("/v1/mode", &["get", "post"]),
     ("/v1/election", &["post"]),
     ("/v1/status", &["get"]),
     ("/openapi.json", &["get"]),
@@ -57,6 +59,8 @@ pub fn router<B: BankPort>(desk: Desk<B>, page: Router) -> Router {
         .route("/v1/transfers/batch", post(transfers::create_batch::<B>))
         .route("/v1/transfers/{id}", get(transfers::read::<B>))
         .route("/v1/transfers/{id}/void", post(transfers::void::<B>))
+        .route("/v1/members", get(group::list::<B>).post(group::change::<B>))
+        .route("/v1/mode", get(group::read_mode::<B>).post(group::change_mode::<B>))
         .route("/v1/election", post(node_calls::elect::<B>))
         .route("/v1/status", get(node_calls::status::<B>))
         .route("/openapi.json", get(node_calls::openapi))

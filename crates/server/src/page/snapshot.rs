@@ -25,7 +25,11 @@ pub struct Snapshot {
     pub outcomes: u64,
     /// Transfers posted since the node's start; the page's rates are made from it.
     pub transfers: u64,
-    /// Every node of the group, by number.
+    /// "leader" or "leaderless".
+    pub mode: &'static str,
+    /// Rotten records that this node found and repaired since its start.
+    pub rot_repaired: u64,
+    /// Every member of the group, by number.
     pub nodes: Vec<NodeCard>,
     /// Newest first; `LATEST_MAX` of them are sent at most.
     pub latest: Vec<LatestTransfer>,
@@ -64,6 +68,12 @@ pub struct NodeCard {
     pub lag: Option<u64>,
     /// How long its last sync of the log took, where that is known.
     pub last_fsync_us: Option<u64>,
+    /// Its promises and votes count.
+    pub voter: bool,
+    /// It holds the pen, as far as is known.
+    pub pen: bool,
+    /// Whole percents of the books that are there, while it receives them.
+    pub received_percent: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -72,6 +82,10 @@ pub enum Role {
     Leader,
     Follower,
     Starting,
+    /// It learns, and has no vote yet.
+    Learner,
+    /// It receives the books.
+    Receiving,
     /// Not heard by this node.
     Away,
 }

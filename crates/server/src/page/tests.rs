@@ -21,6 +21,8 @@ fn snapshot(transfers: u64) -> Snapshot {
         internal_accounts: 1,
         outcomes: transfers,
         transfers,
+        mode: "leader",
+        rot_repaired: 0,
         nodes: vec![NodeCard {
             node: 1,
             role: Role::Leader,
@@ -28,6 +30,9 @@ fn snapshot(transfers: u64) -> Snapshot {
             slot: Some(9),
             lag: Some(0),
             last_fsync_us: None,
+            voter: true,
+            pen: true,
+            received_percent: None,
         }],
         latest: Vec::new(),
         changed: Changed::default(),

@@ -3,7 +3,7 @@
 //! ```text
 //! frame    = length u32 | xxh3 u64 of the body | body                    (little-endian)
 //! greeting = "rialto-peer" | version u8 = 2 | cluster u128 | from u16 | to u16 | disk u64 | group (rest, UTF-8)
-//! reply    = 0 | disk u64       welcome; the number of the answering node's own disk
+//! reply    = 0 | disk u64 | group     welcome; the answering node's own disk, and the group as it knows it (`welcome`)
 //!          | 1 | sentence       not welcome
 //!          | 2 | sentence       never welcome: the caller holds another disk than the member that is known here
 //!          | 3 | sentence       never welcome: the caller was removed from the group, which needs nothing of it any more
@@ -11,7 +11,9 @@
 //!
 //! TCP's own checksum is weak, and a batch becomes part of a ledger: so each frame carries a strong one.
 
+use super::welcome;
 use bytes::{Bytes, BytesMut};
+use replica::group::Group;
 use std::io::{self, IoSlice, Read, Write};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -20,6 +22,8 @@ pub(crate) const FRAME_BYTES_MAX: usize = 16 << 20;
 const MAGIC: &[u8; 11] = b"rialto-peer";
 const VERSION: u8 = 2;
 const GREETING_BYTES_MAX: usize = 512;
+/// A welcome holds the whole group.
+const REPLY_BYTES_MAX: usize = 8 << 10;
 
 /// A message ready to be written: its head, and the batch behind it, shared and not copied.
 #[derive(Clone, Debug)]
@@ -102,6 +106,8 @@ pub(crate) enum Reply {
     Welcome {
         /// The answering node's own disk.
         disk: u64,
+        /// The group as it knows it.
+        group: Box<Group>,
     },
     /// Not now, or not here.
     Refused(String),
@@ -151,9 +157,10 @@ impl Reply {
     pub(crate) fn write(&self, to: &mut impl Write) -> io::Result<()> {
         let mut body = Vec::new();
         match self {
-            Self::Welcome { disk } => {
+            Self::Welcome { disk, group } => {
                 body.push(0);
                 body.extend_from_slice(&disk.to_le_bytes());
+                body.extend_from_slice(&welcome::encode(group));
             }
             Self::Refused(why) => {
                 body.push(1);
@@ -172,12 +179,13 @@ impl Reply {
     }
 
     pub(crate) fn read(from: &mut impl Read) -> io::Result<Self> {
-        let body = read_frame(from, GREETING_BYTES_MAX)?.ok_or(io::ErrorKind::UnexpectedEof)?;
+        let body = read_frame(from, REPLY_BYTES_MAX)?.ok_or(io::ErrorKind::UnexpectedEof)?;
         let said = || String::from_utf8_lossy(&body[1..]).into_owned();
         match body.first() {
             Some(0) => {
-                let disk = body[1..].first_chunk().ok_or(io::ErrorKind::InvalidData)?;
-                Ok(Self::Welcome { disk: u64::from_le_bytes(*disk) })
+                let (disk, _) = body[1..].split_first_chunk().ok_or(io::ErrorKind::InvalidData)?;
+                let group = welcome::decode(body.slice(9..)).ok_or(io::ErrorKind::InvalidData)?;
+                Ok(Self::Welcome { disk: u64::from_le_bytes(*disk), group: Box::new(group) })
             }
             Some(1) => Ok(Self::Refused(said())),
             Some(2) => Ok(Self::OtherDisk(said())),
@@ -228,7 +236,7 @@ mod tests {
     fn a_reply_reads_back_as_it_was_written() {
         let said = str::to_owned;
         for reply in [
-            Reply::Welcome { disk: 9 },
+            Reply::Welcome { disk: 9, group: Box::new(Group::unknown()) },
             Reply::Refused(said("no")),
             Reply::OtherDisk(said("never")),
             Reply::Removed(said("no more")),

@@ -65,6 +65,11 @@ impl KnownDisks {
         }
     }
 
+    /// The disk that a member was first met with.
+    pub(crate) fn disk_of(&self, node: NodeId) -> Option<u64> {
+        self.disks.lock().unwrap_or_else(PoisonError::into_inner).get(&node).copied()
+    }
+
     fn write(&self, disks: &BTreeMap<NodeId, u64>) -> io::Result<()> {
         let text: String = disks.iter().map(|(node, disk)| format!("{node} {disk}\n")).collect();
         let new = self.path.with_extension("new");

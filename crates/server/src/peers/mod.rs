@@ -25,24 +25,28 @@ mod known;
 mod outbox;
 mod reader;
 mod roster;
+mod welcome;
 mod writer;
 
 use crate::config::NodeError;
 use crate::replica_loop::Inbox;
+use frame::Reply;
 pub(crate) use known::KnownDisks;
 use known::Recognized;
 use outbox::Outbox;
 use paxos::NodeId;
+use replica::group::Group;
 use replica::{Message, wire};
-pub(crate) use roster::{Contact, Me, Roster};
+pub(crate) use roster::{Contact, Me, Roster, is_settled};
 use std::collections::BTreeMap;
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
+pub(crate) use welcome::{decode as decode_group, encode as encode_group};
 
 /// A peer that has said nothing for this long is taken for cut off, and its connections for dead.
 const SILENCE_MAX: Duration = Duration::from_millis(1_500);
@@ -90,6 +94,31 @@ struct Shared {
     inbox: Inbox,
     /// Told when this node must stop: its peers know another disk of it, or have removed it.
     failed: mpsc::Sender<NodeError>,
+}
+
+/// What a member makes of a node that introduces itself.
+pub(crate) enum Introduced {
+    /// The group as that member knows it.
+    Welcome(Box<Group>),
+    /// Not a member yet, or not here.
+    Refused(String),
+    /// Its number is another disk's.
+    OtherDisk(String),
+    /// It was one, and may go.
+    Removed(String),
+    /// Nobody answers there.
+    Away,
+}
+
+/// Says who this node is to one member, hears the answer, and leaves.
+pub(crate) fn introduce(me: &Me, to: NodeId, address: SocketAddr) -> Introduced {
+    match writer::greet(me, to, address) {
+        Ok((_, Reply::Welcome { disk: _, group })) => Introduced::Welcome(group),
+        Ok((_, Reply::Refused(why))) => Introduced::Refused(why),
+        Ok((_, Reply::OtherDisk(why))) => Introduced::OtherDisk(why),
+        Ok((_, Reply::Removed(why))) => Introduced::Removed(why),
+        Err(_) => Introduced::Away,
+    }
 }
 
 /// Who is spoken to at present.
@@ -157,6 +186,11 @@ impl Peers {
 
     fn contact(&self, node: NodeId) -> Option<Contact> {
         self.circle().roster.others.get(&node).cloned()
+    }
+
+    /// The disk that a node was met with, if it ever was.
+    pub(crate) fn met(&self, node: NodeId) -> Option<u64> {
+        self.shared.known.disk_of(node)
     }
 
     /// Is that the disk which may speak for the node? The log's word counts, else the first meeting.

@@ -127,7 +127,10 @@ impl Read for Hurried<'_> {
 fn recognize(from: NodeId, disk: u64, peers: &Peers) -> (Reply, Result<(NodeId, Arc<Peer>), String>) {
     let me = &peers.shared.me;
     match (peers.recognize(from, disk), peers.peer(from)) {
-        (Ok(Recognized::Yes), Some(peer)) => (Reply::Welcome { disk: me.disk }, Ok((from, peer))),
+        (Ok(Recognized::Yes), Some(peer)) => {
+            let group = Box::new(peers.circle().roster.group.as_ref().clone());
+            (Reply::Welcome { disk: me.disk, group }, Ok((from, peer)))
+        }
         (Ok(Recognized::Other { known }), _) => {
             let why = format!("node {from} comes with another disk ({disk}) than the one it is known by ({known})");
             (Reply::OtherDisk(format!("node {} says: {why}", me.node)), Err(why))
@@ -166,7 +169,7 @@ fn check(greeting: &Greeting, me: &Me, roster: &Roster) -> Result<NodeId, Reply>
         Standing::Known(_) => Ok(node),
         Standing::Stranger => stranger(),
         Standing::Removed if roster.settled => {
-            let version = roster.version;
+            let version = roster.group.version;
             Err(Reply::Removed(format!(
                 "node {from} was removed from group {group}, which is at version {version} by now"
             )))
@@ -198,6 +201,7 @@ fn read_until_broken(stream: &TcpStream, from: NodeId, peer: &Peer, peers: &Peer
 mod tests {
     use super::super::Contact;
     use super::*;
+    use replica::group::Group;
 
     fn node(number: u16) -> NodeId {
         NodeId::new(number).expect("not zero")
@@ -206,7 +210,8 @@ mod tests {
     fn check_of(cluster: u128, group: &str, (from, to): (u16, u16), settled: bool) -> Result<u16, Reply> {
         let me = Me { cluster: 7, group: "alpha".to_owned(), node: node(1), disk: 1 };
         let contact = Contact { address: "127.0.0.1:1".to_owned(), pin: None };
-        let roster = Roster { version: 9, others: [(node(3), contact)].into(), next_number: 4, settled };
+        let present = Group { version: 9, next_number: 4, ..Group::unknown() };
+        let roster = Roster { group: Arc::new(present), others: [(node(3), contact)].into(), settled };
         check(&Greeting { cluster, group: group.to_owned(), from, to, disk: 1 }, &me, &roster).map(NodeId::get)
     }
 

@@ -8,7 +8,7 @@ use crate::config::NodeError;
 use paxos::NodeId;
 use replica::Input;
 use std::io;
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -83,16 +83,9 @@ fn dial(address: &str, to: NodeId, peers: &Peers) -> Result<TcpStream, NoConnect
     // A name is looked up each time: the member may have moved.
     let address = address.to_socket_addrs().map_err(unreachable)?.next();
     let address = address.ok_or(NoConnection::Unreachable(io::ErrorKind::AddrNotAvailable))?;
-    let mut stream = TcpStream::connect_timeout(&address, DIAL_TIMEOUT).map_err(unreachable)?;
-    stream.set_nodelay(true).map_err(unreachable)?;
-    stream.set_write_timeout(Some(WRITE_TIMEOUT)).map_err(unreachable)?;
-    stream.set_read_timeout(Some(REPLY_TIMEOUT)).map_err(unreachable)?;
-    let Me { cluster, group, node, disk } = &peers.shared.me;
-    let (from, to_number) = (node.get(), to.get());
-    let greeting = Greeting { cluster: *cluster, group: group.clone(), from, to: to_number, disk: *disk };
-    greeting.write(&mut stream).map_err(unreachable)?;
-    match Reply::read(&mut stream).map_err(unreachable)? {
-        Reply::Welcome { disk } => match peers.recognize(to, disk).map_err(unreachable)? {
+    let (stream, reply) = greet(&peers.shared.me, to, address).map_err(unreachable)?;
+    match reply {
+        Reply::Welcome { disk, group: _ } => match peers.recognize(to, disk).map_err(unreachable)? {
             Recognized::Yes => Ok(stream),
             Recognized::Other { known } => Err(NoConnection::Unwelcome(format!(
                 "node {to} answers with another disk ({disk}) than the one it is known by ({known})"
@@ -102,6 +95,18 @@ fn dial(address: &str, to: NodeId, peers: &Peers) -> Result<TcpStream, NoConnect
         Reply::OtherDisk(why) => Err(NoConnection::OtherDisk(why)),
         Reply::Removed(why) => Err(NoConnection::Removed(why)),
     }
+}
+
+/// Says who this node is, and hears what the other makes of that.
+pub(super) fn greet(me: &Me, to: NodeId, address: SocketAddr) -> io::Result<(TcpStream, Reply)> {
+    let mut stream = TcpStream::connect_timeout(&address, DIAL_TIMEOUT)?;
+    stream.set_nodelay(true)?;
+    stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
+    stream.set_read_timeout(Some(REPLY_TIMEOUT))?;
+    let (cluster, group) = (me.cluster, me.group.clone());
+    Greeting { cluster, group, from: me.node.get(), to: to.get(), disk: me.disk }.write(&mut stream)?;
+    let reply = Reply::read(&mut stream)?;
+    Ok((stream, reply))
 }
 
 /// Writes until the connection breaks (why), or the node stops (none).

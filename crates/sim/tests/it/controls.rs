@@ -2,49 +2,54 @@
 
 use sim::campaign::run_seeds;
 use sim::control::{ALL, Control};
-use sim::run::Setup;
+use sim::run::{ModeChoice, Setup};
 
 /// A rule whose absence is not found within so many seeds is not guarded.
 const SEEDS: u64 = 500;
 
-/// What the violation must speak of: that something is found at all is not enough, it must be what the rule is about.
-fn sign_of(control: Control) -> &'static [&'static str] {
+/// What the violation may speak of: that something is found at all is not enough, it must be what the rule is about. Each
+/// of these is one way in which it shows.
+fn signs_of(control: Control) -> &'static [&'static str] {
     match control {
-        Control::SendBeforeSync
-        | Control::ReuseBallot
+        // A peer that remembers what the disk never got says so, before anything worse comes of it.
+        Control::SendBeforeSync | Control::VotesInOnePlace => &["another batch", "told that its disk lacks something"],
+        Control::ReuseBallot
         | Control::CountOwnVoteEarly
         | Control::ForgetPromise
         | Control::PromiseFromSlot
         | Control::IgnoreFloors
-        | Control::ApplyUnchosen => &["agreement: ", "another batch"],
-        Control::SkipIdIndex | Control::DropIdsEarly => &["agreement: ", "other answers"],
-        Control::RunPastCheckpoint => &["does not start: ", "journal"],
-        Control::RejectionsNotJournaled => &["outcome: ", "had given it"],
-        Control::TrimBeforeCheckpoint => &["does not start: the log begins at slot"],
-        Control::CheckpointBeforeMark => &["does not start: the log ends at slot"],
-        Control::CountAcrossChange
+        | Control::ApplyUnchosen
+        | Control::CountAcrossChange
         | Control::ProposePastAlpha
         | Control::WipedDiskVotes
-        | Control::OlderCopyVotes
-        | Control::VotesInOnePlace => &["agreement: ", "another batch"],
-        Control::ChangeTwo => &["members: "],
+        | Control::OlderCopyVotes => &["another batch", "another journal", "another state", "broken assertion"],
+        Control::SkipIdIndex | Control::DropIdsEarly => &["other answers"],
+        Control::RunPastCheckpoint => &["does not start: "],
+        Control::RejectionsNotJournaled => &["had given it", "stands at place"],
+        // A slot that everybody has trimmed and somebody lacks.
+        Control::TrimBeforeCheckpoint => &["does not start: the log begins at slot", "progress: "],
+        Control::CheckpointBeforeMark => &["does not start: the log ends at slot"],
+        Control::ChangeTwo => &["members: slot"],
         Control::ReadLocally => &["history: a read was answered from slot"],
     }
 }
 
 fn is_found(control: Control) {
-    let setup = Setup { control: Some(control), ..Setup::default() };
-    let outcome = run_seeds(0..SEEDS, 1, &setup, |_, _| {});
-    let (seed, violation) =
-        outcome.found.unwrap_or_else(|| panic!("\"{}\" is off, and {SEEDS} seeds show nothing", control.rule()));
-    for sign in sign_of(control) {
-        assert!(violation.0.contains(sign), "{} at seed {seed} shows as: {violation}", control.name());
+    for mode in [ModeChoice::Leader, ModeChoice::Leaderless] {
+        let setup = Setup { mode, control: Some(control), ..Setup::default() };
+        let outcome = run_seeds(0..SEEDS, 1, &setup, |_, _| {});
+        let (seed, violation) = outcome.found.unwrap_or_else(|| {
+            panic!("\"{}\" is off, and {SEEDS} seeds in {mode:?} mode show nothing", control.rule())
+        });
+        let sign = signs_of(control).iter().any(|sign| violation.0.contains(sign));
+        assert!(sign, "{} at seed {seed} in {mode:?} mode shows as: {violation}", control.name());
     }
 }
 
 macro_rules! controls {
-    ($($name:ident => $control:ident,)*) => {
+    ($($(#[$open:meta])? $name:ident => $control:ident,)*) => {
         $(#[test]
+        $(#[$open])?
         fn $name() {
             is_found(Control::$control);
         })*
@@ -72,4 +77,12 @@ controls! {
     a_log_trimmed_before_the_checkpoint_is_found => TrimBeforeCheckpoint,
     a_checkpoint_ahead_of_the_log_is_found => CheckpointBeforeMark,
     a_read_from_one_node_alone_is_found => ReadLocally,
+    #[ignore = "open: simulated groups stand still before they disagree; found by paxos's conversations and by the model"]
+    votes_counted_across_a_change_are_found => CountAcrossChange,
+    #[ignore = "open: simulated groups stand still before they disagree; found by paxos's conversations and by the model"]
+    a_proposal_past_alpha_is_found => ProposePastAlpha,
+    two_changes_at_once_are_found => ChangeTwo,
+    a_wiped_disk_that_votes_is_found => WipedDiskVotes,
+    an_older_copy_of_a_disk_that_votes_is_found => OlderCopyVotes,
+    votes_in_one_place_are_found => VotesInOnePlace,
 }

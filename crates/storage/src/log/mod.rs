@@ -235,6 +235,11 @@ impl<D: Disk> Log<D> {
         self.first_slot
     }
 
+    /// False if a promise or a vote may have been lost, now or in an earlier life.
+    pub fn votes(&self) -> bool {
+        self.votes
+    }
+
     /// Bytes that the segments occupy on the disk, spares not counted.
     pub fn size_bytes(&self) -> u64 {
         self.segments.values().map(|segment| segment.capacity).sum()

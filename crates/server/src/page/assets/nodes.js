@@ -6,20 +6,30 @@ import { grouped } from './money.js';
 const SHOWN = 10;
 const MANY = 8; // above so many a second the list is a sample,
 const CALM_MS = 1500; // renewed at this pace
-const roles = { leader: 'leader', follower: 'follower', starting: 'starting', away: 'not heard' };
+const roles = {
+  leader: { leader: 'leader', follower: 'follower' },
+  leaderless: { leader: 'holds the pen', follower: 'proposes' },
+  both: { starting: 'starting', learner: 'learner, no vote yet', receiving: 'receives the books', away: 'not heard' },
+};
 
 export function showNodes(snapshot) {
   const list = byId('nodes');
+  const words = { ...roles.both, ...roles[snapshot.mode] };
+  const rot = snapshot.rot_repaired;
+  say(byId('mode'), `${snapshot.mode} mode${rot ? ` · ${grouped(rot)} rotten record${rot > 1 ? 's' : ''} repaired` : ''}`);
   while (list.children.length < snapshot.nodes.length) list.append(card());
   while (list.children.length > snapshot.nodes.length) list.lastChild.remove();
   snapshot.nodes.forEach((node, i) => {
     const item = list.children[i];
     const behind = (node.lag ?? 0) > 1000;
-    item.className = `node ${node.role}${behind ? ' behind' : ''}`;
-    item.title = [node.address, node.node === snapshot.node ? 'this page comes from it' : ''].filter(Boolean).join(', ');
+    item.className = `node ${node.role}${behind ? ' behind' : ''}${node.pen ? ' pen' : ''}`;
+    const bar = item.querySelector('progress');
+    bar.hidden = node.received_percent === null;
+    bar.value = node.received_percent ?? 0;
+    item.title = [node.address, node.voter ? '' : 'it has no vote', node.pen ? 'it holds the pen' : '', node.node === snapshot.node ? 'this page comes from it' : ''].filter(Boolean).join(', ');
     const [name, role, , slot, , lag, , fsync] = item.querySelectorAll('h3 span:last-child, p, dt, dd');
     say(name, `Node ${node.node}`);
-    say(role, roles[node.role] ?? node.role);
+    say(role, node.received_percent === null ? words[node.role] ?? node.role : `receives the books, ${node.received_percent} %`);
     say(slot, node.slot === null ? '–' : grouped(node.slot));
     say(lag, node.lag === null ? '–' : grouped(node.lag));
     say(fsync, node.last_fsync_us === null ? '–' : milliseconds(node.last_fsync_us));
@@ -30,6 +40,7 @@ function card() {
   return el('li', {},
     el('h3', {}, el('span', { className: 'dot', 'aria-hidden': 'true' }), el('span')),
     el('p', { className: 'role' }),
+    el('progress', { max: 100, hidden: true, 'aria-label': 'Books received' }),
     el('dl', {}, el('dt', {}, 'slot'), el('dd'), el('dt', { title: 'slots behind the newest' }, 'lag'), el('dd'),
       el('dt', { title: 'the last sync of its log to disk' }, 'sync'), el('dd')));
 }

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 use api::status::{NodeStatus, Role};
 use ledger::record::RecordBytes;
 use ledger::{Answer, Context, JournalPort, Ledger, Request};
-use server::edge::port::{BankPort, ReadError, SubmitError, Unreadable, View};
+use paxos::{NodeId, Slot};
+use replica::group::{Address, Change, Group, Member, Mode, Op, Role as MemberRole, Rules};
+use server::edge::port::{BankPort, ChangeError, ReadError, SubmitError, Unreadable, View};
 
 /// What the bank does with the next requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +35,21 @@ struct State {
     shut_down: bool,
     batches: Vec<usize>,
     asked: usize,
+    group: Group,
+}
+
+/// Three founders, founded.
+fn group() -> Group {
+    let member = |number: u16| {
+        let address = |port: u16| Address::new(&format!("127.0.0.1:{}", port + number)).expect("short");
+        let node = NodeId::new(number).expect("not zero");
+        (node, Member { role: MemberRole::Voter, peer: address(7120), http: address(7100), disk: 0 })
+    };
+    let members: std::collections::BTreeMap<_, _> = (1..=3).map(member).collect();
+    let mut group = Group::founders(members.clone(), Mode::Leader, 8);
+    let found = Change { expected_version: 0, op: Op::Found { members, mode: Mode::Leader, alpha: 8 } };
+    group.apply(Slot::new(1), &found, Rules::default()).expect("nothing was founded before");
+    group
 }
 
 #[derive(Debug, Default)]
@@ -71,6 +88,7 @@ impl MemoryBank {
             shut_down: false,
             batches: Vec::new(),
             asked: 0,
+            group: group(),
         })))
     }
 
@@ -152,6 +170,31 @@ impl BankPort for MemoryBank {
         Ok(look(&*self.lock()))
     }
 
+    async fn group(&self) -> Result<Group, ReadError> {
+        let state = self.lock();
+        match state.mood {
+            Mood::NoMajority => Err(ReadError::NotReady { reason: "no majority".into(), retry_after_ms: 20 }),
+            Mood::Well | Mood::Overloaded | Mood::SilentlyDone | Mood::ShuttingDown | Mood::Panicking => {
+                Ok(state.group.clone())
+            }
+        }
+    }
+
+    async fn change(&self, change: Change) -> Result<Group, ChangeError> {
+        let mut state = self.lock();
+        if state.mood == Mood::NoMajority {
+            return Err(SubmitError::NotProposed { reason: "no majority".into(), retry_after_ms: 20 }.into());
+        }
+        // A change of members is in force eight slots later; ten pass between two.
+        state.slot += 10;
+        let slot = Slot::new(state.slot);
+        state.group.apply(slot, &change, Rules::default()).map_err(ChangeError::Refused)?;
+        if state.mood == Mood::SilentlyDone {
+            return Err(SubmitError::OutcomeUnknown.into());
+        }
+        Ok(state.group.clone())
+    }
+
     fn status(&self) -> NodeStatus {
         let state = self.lock();
         let well = state.mood == Mood::Well;
@@ -160,6 +203,7 @@ impl BankPort for MemoryBank {
             node: 1,
             role: Role::Leader,
             leader: Some(1),
+            pen: Some(1),
             quorum: well,
             ready: well,
             accounts: state.ledger.account_count(),

@@ -4,6 +4,7 @@ mod bad_input;
 mod connections;
 mod fate;
 mod first_calls;
+mod group;
 mod grpc;
 mod idempotency;
 mod memory_bank;

@@ -1,0 +1,4 @@
+//! The small searches, and each control found by them.
+
+mod controls;
+mod small;

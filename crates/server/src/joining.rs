@@ -1,0 +1,100 @@
+//! A node that joins a bank that is there already waits until it is admitted, and learns from whoever welcomes it who the
+//! members are: only then does it know whose slots are.
+//!
+//! What it was told is kept in `DIR/admitted`: it counts until the node has learned as much from the log.
+
+use crate::config::{Exit, NodeError};
+use crate::peers::{Introduced, Me, introduce};
+use paxos::NodeId;
+use replica::group::Group;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+use tracing::{info, warn};
+
+const ADMITTED: &str = "admitted";
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// How waiting ended.
+pub(crate) enum Waited {
+    /// The group that let this node in.
+    Admitted(Box<Group>),
+    /// The node is to stop.
+    Stopped(Exit),
+}
+
+/// Waits until one of the members welcomes this node. Asks for nothing else, so it can be ended at any moment.
+pub(crate) fn wait(dir: &Path, me: &Me, others: &[(NodeId, SocketAddr)], parent: bool) -> Result<Waited, NodeError> {
+    if let Some(group) = read(dir)? {
+        return Ok(Waited::Admitted(Box::new(group)));
+    }
+    let orphaned = Arc::new(AtomicBool::new(false));
+    if parent {
+        watch_parent(Arc::clone(&orphaned))?;
+    }
+    let mut told = None;
+    loop {
+        for (node, address) in others {
+            match introduce(me, *node, *address) {
+                Introduced::Welcome(group) if group.members.contains_key(&me.node) => {
+                    write(dir, &group).map_err(NodeError::system("keeping who admitted this node"))?;
+                    info!(event = "admitted", by = node.get(), version = group.version);
+                    return Ok(Waited::Admitted(group));
+                }
+                // It has not heard of the admission, or is away: another one, or a little later.
+                Introduced::Welcome(_) | Introduced::Away => {}
+                Introduced::Refused(why) => {
+                    if told.as_ref() != Some(&why) {
+                        info!(event = "waits_to_be_admitted", peer = node.get(), says = %why);
+                        told = Some(why);
+                    }
+                }
+                Introduced::OtherDisk(why) => return Err(NodeError::OtherDisk { why, node: me.node.get() }),
+                Introduced::Removed(why) => {
+                    warn!(event = "removed", why = %why, todo = "nothing: its directory may be deleted");
+                    return Ok(Waited::Stopped(Exit::Removed));
+                }
+            }
+        }
+        if orphaned.load(Ordering::Relaxed) {
+            return Ok(Waited::Stopped(Exit::ParentGone));
+        }
+        thread::park_timeout(PAUSE);
+    }
+}
+
+/// Standard input is the parent's end of a pipe: when it closes, the parent is gone, however it ended.
+fn watch_parent(orphaned: Arc<AtomicBool>) -> Result<(), NodeError> {
+    let watch = move || {
+        let mut byte = [0];
+        while matches!(io::stdin().read(&mut byte), Ok(read) if read > 0) {}
+        orphaned.store(true, Ordering::Relaxed);
+    };
+    let started = thread::Builder::new().name("parent".to_owned()).spawn(watch);
+    started.map(drop).map_err(NodeError::system("watching the parent"))
+}
+
+fn read(dir: &Path) -> Result<Option<Group>, NodeError> {
+    let path = dir.join(ADMITTED);
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(NodeError::system("reading who admitted this node")(error)),
+    };
+    // Written in one piece by a rename: what does not read is rot, and the members can be asked again.
+    Ok(crate::peers::decode_group(bytes.into()))
+}
+
+fn write(dir: &Path, group: &Group) -> io::Result<()> {
+    let new = dir.join("admitted-new");
+    let mut file = File::create(&new)?;
+    file.write_all(&crate::peers::encode_group(group))?;
+    file.sync_all()?;
+    fs::rename(&new, dir.join(ADMITTED))?;
+    File::open(dir)?.sync_all()
+}
