@@ -5,16 +5,19 @@
 //! wrote the records: only the arithmetic that anybody would do with pen and paper.
 
 use crate::view::{self, HistoryError};
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 use ledger::record::{Body, Record, Side};
 use ledger::{AccountId, Balances, Currency, Ledger, Movement};
 use replica::group;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use storage::{Disk, JournalMark, JournalReader};
 
 /// Accounts as the journal tells them so far.
 #[derive(Debug, Default)]
 pub struct Recount {
-    balances: HashMap<AccountId, Balances>,
+    /// Looked up, and walked only for the least of what is wrong.
+    balances: HashMap<AccountId, Balances, FixedState>,
     totals: BTreeMap<Currency, Totals>,
     outcomes: u64,
 }
@@ -135,7 +138,7 @@ impl Recount {
                 return Err(Mismatch(format!("account {id} is {says:?} in memory, but {counted:?} by the journal")));
             }
         }
-        if let Some(id) = self.balances.keys().find(|id| ledger.account(**id).is_none()) {
+        if let Some(id) = self.balances.keys().filter(|id| ledger.account(**id).is_none()).min() {
             return Err(Mismatch(format!("account {id} is in the journal, but not in memory")));
         }
         for sums in ledger.totals() {
