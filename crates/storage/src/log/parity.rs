@@ -10,6 +10,9 @@
 use super::Digest;
 
 const WORD: usize = 4;
+/// Words that are summed side by side.
+const LANES: usize = 8;
+const ROW: usize = LANES * WORD;
 
 /// The two sums.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -20,14 +23,24 @@ pub(super) struct Parity {
 
 impl Parity {
     pub(super) fn of(batch: &[u8]) -> Parity {
-        let (words, rest) = batch.as_chunks::<WORD>();
-        let mut last = [0; WORD];
+        // By rows of `LANES` words from the last to the first: a lane's weighted sum is the sum of its plain sums on the
+        // way, so there is nothing but additions, and the lanes go side by side.
+        let (rows, rest) = batch.as_chunks::<ROW>();
+        let mut last = [0; ROW];
         last[..rest.len()].copy_from_slice(rest);
+        let (mut plain, mut by_row) = ([0_u64; LANES], [0_u64; LANES]);
+        for row in [&last].into_iter().chain(rows.iter().rev()) {
+            for lane in 0..LANES {
+                let word = u32::from_le_bytes([row[4 * lane], row[4 * lane + 1], row[4 * lane + 2], row[4 * lane + 3]]);
+                by_row[lane] = by_row[lane].wrapping_add(plain[lane]);
+                plain[lane] = plain[lane].wrapping_add(u64::from(word));
+            }
+        }
         let mut parity = Parity::default();
-        for (place, word) in words.iter().chain([&last]).enumerate() {
-            let word = u64::from(u32::from_le_bytes(*word));
-            parity.plain = parity.plain.wrapping_add(word);
-            parity.weighted = parity.weighted.wrapping_add(word.wrapping_mul(place as u64));
+        for (lane, (plain, by_row)) in plain.into_iter().zip(by_row).enumerate() {
+            let weighted = by_row.wrapping_mul(LANES as u64).wrapping_add(plain.wrapping_mul(lane as u64));
+            parity.plain = parity.plain.wrapping_add(plain);
+            parity.weighted = parity.weighted.wrapping_add(weighted);
         }
         parity
     }
@@ -59,6 +72,22 @@ impl Parity {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_sums_are_those_that_the_module_names() {
+        for len in [0, 1, 3, 4, 31, 32, 33, 64, 65, 1031] {
+            let batch: Vec<u8> = (0..len).map(|n| (n * 37 % 251) as u8).collect();
+            let mut named = Parity::default();
+            for (place, word) in batch.chunks(WORD).enumerate() {
+                let mut whole = [0; WORD];
+                whole[..word.len()].copy_from_slice(word);
+                let word = u64::from(u32::from_le_bytes(whole));
+                named.plain += word;
+                named.weighted += word * place as u64;
+            }
+            assert_eq!(Parity::of(&batch), named, "{len} bytes");
+        }
+    }
 
     #[test]
     fn any_one_word_is_set_right_and_nothing_more_is_taken_for_right() {
