@@ -13,6 +13,10 @@ pub struct Settings {
     pub boot: u64,
     /// Batches proposed and not yet chosen, at most: a deeper window only adds waiting.
     pub in_flight_max: usize,
+    /// The same while less than `small_bytes` wait: small batches cost their syncs, not their bytes, and those that wait for
+    /// a sync under way share the next one.
+    pub small_in_flight_max: usize,
+    pub small_bytes: usize,
     /// Requests of this node's callers under way, at most.
     pub requests_max: usize,
     /// Bytes of the same, at most.
@@ -39,6 +43,8 @@ impl Settings {
         Self {
             boot,
             in_flight_max: 4,
+            small_in_flight_max: 2,
+            small_bytes: 64 << 10,
             requests_max: 100_000,
             request_bytes_max: 64 << 20,
             reads_max: 100_000,

@@ -49,6 +49,11 @@ impl Queue {
         self.waiting.len()
     }
 
+    /// Bytes of requests that wait.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub(crate) fn has_room(&self) -> bool {
         self.bytes < QUEUE_BYTES_MAX
     }

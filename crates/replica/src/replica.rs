@@ -129,6 +129,13 @@ impl Replica {
 
     /// One thing happened at `now`; what follows from it is added to `out`.
     pub fn step(&mut self, now: Now, input: Input, out: &mut Output) {
+        self.take(now, input, out);
+        self.move_on(now, out);
+    }
+
+    /// As [`Replica::step`], but what waits is neither proposed nor passed on before [`Replica::move_on`]: whoever has
+    /// several things at hand tells them all first, and they go into one batch.
+    pub fn take(&mut self, now: Now, input: Input, out: &mut Output) {
         let mut fx = Effects::default();
         self.now_us = self.now_us.max(now.mono_us);
         match input {
@@ -158,7 +165,6 @@ impl Replica {
         }
         self.absorb(now, fx, out);
         self.follow_leader(out);
-        self.move_on(now, out);
     }
 
     fn on_tick(&mut self, now: Now, fx: &mut Effects, out: &mut Output) {
@@ -427,7 +433,7 @@ impl Replica {
     }
 
     /// Moves requests as far as they can go now, and asks for waiting reads.
-    fn move_on(&mut self, now: Now, out: &mut Output) {
+    pub fn move_on(&mut self, now: Now, out: &mut Output) {
         let mut fx = Effects::default();
         if self.paxos.has_pen() {
             self.queue_own();
@@ -453,7 +459,7 @@ impl Replica {
     }
 
     fn propose(&mut self, now: Now, fx: &mut Effects) {
-        while self.paxos.can_propose() && self.paxos.in_flight() < self.settings.in_flight_max && self.queue.len() > 0 {
+        while self.paxos.can_propose() && self.paxos.in_flight() < self.in_flight_max() && self.queue.len() > 0 {
             let (kind, requests) = self.queue.next_batch();
             let batch = match kind {
                 Kind::Request => request::encode(now.wall_ms, &requests),
@@ -467,6 +473,11 @@ impl Replica {
             }
         }
         self.paxos.announce(fx);
+    }
+
+    fn in_flight_max(&self) -> usize {
+        let is_small = self.queue.bytes() < self.settings.small_bytes;
+        if is_small { self.settings.small_in_flight_max } else { self.settings.in_flight_max }
     }
 
     fn forward_own(&mut self, now: Now, leader: NodeId, out: &mut Output) {

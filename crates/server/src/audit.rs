@@ -104,7 +104,8 @@ async fn chain_only(bank: &Bank, slot: Option<u64>) -> Option<AuditReport> {
 /// long is done on the copy: payments do not wait for an audit.
 async fn count(bank: &Bank, slot: Option<u64>) -> Option<AuditReport> {
     let status = bank.status();
-    let copied = bank.look(move |view| (report(view, &status, slot), view.ledger().clone(), view.reader(), view.mark()));
+    let copied =
+        bank.look(move |view| (report(view, &status, slot), view.ledger().clone(), view.reader(), view.mark()));
     let (report, books, journal, end) = copied.await?;
     let (sender, receiver) = oneshot::channel();
     let run = move || {

@@ -135,25 +135,33 @@ impl<D: Disk> ReplicaLoop<D> {
     /// Runs until told to stop, or until the node cannot go on. `out` is what the opening left to be done.
     pub(crate) fn run(mut self, tasks: &Tasks, mut out: Output) -> Result<(), NodeError> {
         let mut flow = Flow { next_tick: Instant::now(), synced_at: Instant::now(), unsynced: false };
+        let mut rest = Rest::Yes;
         loop {
-            let patience = flow.next_tick.saturating_duration_since(Instant::now());
-            match tasks.0.recv_timeout(patience) {
-                Ok(Task::Stop) => break,
-                Ok(task) => self.take(task, &mut out)?,
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
-            }
-            if self.drain(tasks, &mut out)? || self.inbox.is_closed() {
+            if rest == Rest::Yes && self.wait(tasks, &flow, &mut out)?
+                || self.drain(tasks, &mut out)?
+                || self.inbox.is_closed()
+            {
                 break;
             }
             if Instant::now() >= flow.next_tick {
                 self.tick(&mut flow, &mut out)?;
             }
-            self.flush(&mut flow, &mut out)?;
+            self.replica.move_on(self.clock.now(), &mut out);
+            rest = self.flush(&mut flow, &mut out)?;
             self.hurry(&mut flow);
         }
-        self.flush(&mut flow, &mut out)?;
+        while self.flush(&mut flow, &mut out)? == Rest::No {}
         self.log.sync().map(drop).map_err(|error| NodeError::of_storage(&error))
+    }
+
+    /// Waits for the next thing to do, or the next tick. True when told to stop.
+    fn wait(&mut self, tasks: &Tasks, flow: &Flow, out: &mut Output) -> Result<bool, NodeError> {
+        let patience = flow.next_tick.saturating_duration_since(Instant::now());
+        match tasks.0.recv_timeout(patience) {
+            Ok(Task::Stop) | Err(RecvTimeoutError::Disconnected) => Ok(true),
+            Ok(task) => self.take(task, out).map(|()| false),
+            Err(RecvTimeoutError::Timeout) => Ok(false),
+        }
     }
 
     /// Something may be due before the next tick.
@@ -178,7 +186,7 @@ impl<D: Disk> ReplicaLoop<D> {
 
     fn take(&mut self, task: Task, out: &mut Output) -> Result<(), NodeError> {
         match task {
-            Task::Step(input) => self.replica.step(self.clock.now(), input, out),
+            Task::Step(input) => self.replica.take(self.clock.now(), input, out),
             Task::Answers => self.take_answers(out),
             Task::Spare(spare) => self.log.put_spare((*spare).map_err(of_log)?),
             Task::Stop => {}
@@ -207,7 +215,7 @@ impl<D: Disk> ReplicaLoop<D> {
         }
         // Everything applied by now was appended before this tick: one sync covers it.
         if self.gauges.fold_waits.swap(false, Ordering::AcqRel) {
-            self.flush(flow, out)?;
+            while self.flush(flow, out)? == Rest::No {}
             self.sync(flow)?;
             self.apply.put(ApplyJob::FoldMay);
         }
@@ -217,23 +225,25 @@ impl<D: Disk> ReplicaLoop<D> {
         Ok(())
     }
 
-    /// Carries out everything that the steps asked for, syncing as long as something waits for that.
-    fn flush(&mut self, flow: &mut Flow, out: &mut Output) -> Result<(), NodeError> {
-        loop {
-            self.let_go(out)?;
-            let must_sync = out.has_vows();
-            let Some(group) = out.take_unsynced() else { return Ok(()) };
-            let pending = self.log.append(group).map_err(of_log)?;
-            flow.unsynced = true;
-            if !must_sync {
-                return Ok(());
-            }
-            let proof = self.sync(flow)?;
-            let vows = pending.release(&proof).expect("this very log was synced after the group was written");
-            let applied = self.gauges.applied.load(Ordering::Acquire);
-            self.replica.step(self.clock.now(), Input::Applied(Slot::new(applied)), out);
-            self.replica.step(self.clock.now(), Input::Released(vows), out);
+    /// Carries out what the steps asked for, with one sync if something waits for that. What came meanwhile is taken
+    /// before what follows is written: so one sync serves all of it.
+    fn flush(&mut self, flow: &mut Flow, out: &mut Output) -> Result<Rest, NodeError> {
+        self.let_go(out)?;
+        let must_sync = out.has_vows();
+        let Some(group) = out.take_unsynced() else { return Ok(Rest::Yes) };
+        let pending = self.log.append(group).map_err(of_log)?;
+        flow.unsynced = true;
+        if !must_sync {
+            return Ok(Rest::Yes);
         }
+        let proof = self.sync(flow)?;
+        let vows = pending.release(&proof).expect("this very log was synced after the group was written");
+        let applied = self.gauges.applied.load(Ordering::Acquire);
+        let now = self.clock.now();
+        self.replica.take(now, Input::Applied(Slot::new(applied)), out);
+        self.replica.take(now, Input::Released(vows), out);
+        self.let_go(out)?;
+        Ok(Rest::No)
     }
 
     fn sync(&mut self, flow: &mut Flow) -> Result<storage::Synced, NodeError> {
@@ -333,6 +343,13 @@ impl<D: Disk> ReplicaLoop<D> {
             warn!(event = "no_thread", what = "preparing a log segment", why = %error);
         }
     }
+}
+
+/// May the thread rest until something comes, or has it left something to go on with?
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    Yes,
+    No,
 }
 
 /// Where the loop stands with its clockwork.

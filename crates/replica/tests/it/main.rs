@@ -1,5 +1,6 @@
 //! Whole groups of replicas over simulated disks.
 
+mod batches;
 mod cluster;
 mod groups;
 mod machine;
