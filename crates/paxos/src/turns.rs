@@ -3,8 +3,9 @@
 //! Nobody is elected. Who last held the pen goes straight to accept; the others send it what waits, keep it, and take the
 //! pen themselves when it was not chosen in time:
 //!
-//! * the wait is the larger of 8–16 ms and 2–4 times the median of the last times to chosen, each drawn anew for each wait.
-//!   A fixed wait livelocks on a slow disk, a mean overreacts to one stall;
+//! * the wait is the larger of 24–48 ms and 2–4 times the median of the last times to chosen, each drawn anew for each wait.
+//!   A fixed wait livelocks on a slow disk, a mean overreacts to one stall. The least wait is for a holder that is there and
+//!   slow: a holder that dies closes its connections;
 //! * if the holder is gone (its connection closed, silent, or without its majority) the wait is 0–4 ms from when that was
 //!   noticed: long enough that not all others prepare at once, no longer;
 //! * it doubles after each attempt that got nothing chosen, and is single again after one that did;
@@ -19,8 +20,9 @@ use std::collections::VecDeque;
 /// Times to chosen that the median is taken of.
 const TIMES_KEPT: usize = 32;
 
-/// The least wait, in microseconds: well above a group's time to chosen on a fast disk.
-const LEAST_US: (u64, u64) = (8_000, 16_000);
+/// The least wait, in microseconds: above the slowest hundredth of a busy group's times to chosen, or the pen would change
+/// hands several times a second for nothing, and everything that waits would wait for a prepare.
+const LEAST_US: (u64, u64) = (24_000, 48_000);
 
 /// The wait in hundredths of the median time to chosen.
 const MEDIAN_PERCENT: (u64, u64) = (200, 400);
@@ -205,10 +207,10 @@ mod tests {
     #[test]
     fn the_wait_is_jittered_and_follows_the_median() {
         let mut turns = turns();
-        assert_spread(&waits_us(&mut turns, false), (8_000, 16_000));
+        assert_spread(&waits_us(&mut turns, false), LEAST_US);
         turns.took(900_000);
         (0..20).for_each(|_| turns.took(2_000));
-        assert_spread(&waits_us(&mut turns, false), (8_000, 16_000));
+        assert_spread(&waits_us(&mut turns, false), LEAST_US);
         (0..TIMES_KEPT).for_each(|_| turns.took(60_000));
         assert_spread(&waits_us(&mut turns, false), (120_000, 240_000));
         assert_spread(&waits_us(&mut turns, true), (0, 4_000));
@@ -218,8 +220,8 @@ mod tests {
     fn the_wait_doubles_after_an_attempt_in_vain_and_only_then() {
         let mut turns = turns();
         turns.on_lost(1);
-        assert_spread(&waits_us(&mut turns, false), (8_000, 16_000));
-        for (low, high) in [(16_000, 32_000), (32_000, 64_000)] {
+        assert_spread(&waits_us(&mut turns, false), LEAST_US);
+        for (low, high) in [(48_000, 96_000), (96_000, 192_000)] {
             turns.on_stand();
             turns.on_lost(1);
             assert_spread(&waits_us(&mut turns, false), (low, high));
@@ -232,18 +234,18 @@ mod tests {
         turns.on_stand();
         turns.on_success();
         turns.on_lost(1);
-        assert_spread(&waits_us(&mut turns, false), (8_000, 16_000));
+        assert_spread(&waits_us(&mut turns, false), LEAST_US);
     }
 
     #[test]
     fn a_wait_counts_from_what_was_last_seen_of_a_holder() {
         let mut turns = turns();
         assert!(!turns.is_due(1_000_000, Some(1_000_000), false));
-        assert!(turns.is_due(1_016_000, Some(1_000_000), false));
-        turns.begin_anew(1_016_000);
-        assert!(!turns.is_due(1_023_000, Some(1_000_000), false));
+        assert!(turns.is_due(1_048_000, Some(1_000_000), false));
+        turns.begin_anew(1_048_000);
+        assert!(!turns.is_due(1_071_000, Some(1_000_000), false));
         assert!(!turns.is_due(2_000_000, None, true), "nothing waits, so nobody's turn comes");
-        assert!(turns.is_due(1_032_000, Some(1_000_000), false));
+        assert!(turns.is_due(1_096_000, Some(1_000_000), false));
         turns.begin_anew(5_000_000);
         turns.is_due(5_001_000, Some(1_000_000), true);
         let due_us = turns.due_at_us().expect("something waits");
