@@ -6,13 +6,16 @@
 //! byte for byte, otherwise this node gave two outcomes to one slot and must stop ([`StorageError::Diverged`]);
 //! what is torn or absent is written anew.
 //!
-//! Each place holds one record, headers of batches included; places are numbered from 0 over all files.
+//! Each place holds one record, headers of batches included; places are numbered from 0 over all files. The last four bytes
+//! of a record are its sum, the journal's own: a batch is checked by its hash, but one record that is read to give its
+//! answer again is read without its batch.
 
 mod batch;
 mod files;
 mod reader;
 mod receive;
 mod salvage;
+mod sum;
 
 use std::fmt;
 use std::path::Path;
@@ -28,6 +31,8 @@ pub use receive::Received;
 
 /// Bytes of one record.
 pub const RECORD: usize = 256;
+/// Bytes of a record that are the state machine's; those behind them it leaves zero.
+pub const RECORD_BODY: usize = RECORD - 4;
 /// One record; its first two bytes are its kind (little-endian), which belongs to the state machine.
 pub type JournalRecord = [u8; RECORD];
 /// The kind of a batch's header record, which no other record may have.
@@ -104,7 +109,7 @@ impl<D: Disk> Journal<D> {
     pub fn push(&mut self, record: &JournalRecord) -> u64 {
         assert!(!self.batch.is_empty(), "a record belongs to a batch");
         let place = self.next_place();
-        self.batch.extend_from_slice(record);
+        self.batch.extend_from_slice(&sum::seal(record, place, self.files.owner));
         place
     }
 
@@ -132,12 +137,12 @@ impl<D: Disk> Journal<D> {
         Ok(())
     }
 
-    /// A record that was written, or pushed to the open batch.
+    /// A record that was written, or pushed to the open batch, as it was pushed; if it no longer is, that is rot.
     pub fn read(&self, place: u64) -> Result<JournalRecord, StorageError> {
         // The header of the open batch does not exist yet.
         if place > self.mark.places && place < self.next_place() {
             let at = (place - self.mark.places) as usize * RECORD;
-            return Ok(self.batch[at..at + RECORD].try_into().expect("a record's bytes were taken"));
+            return Ok(sum::strip(self.batch[at..at + RECORD].try_into().expect("a record's bytes were taken")));
         }
         self.reader().read(place)
     }

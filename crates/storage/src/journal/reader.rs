@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::batch::{BatchHeader, chain_through, is_header};
 use super::files::Files;
-use super::{JournalMark, JournalRecord, RECORD};
+use super::{JournalMark, JournalRecord, RECORD, sum};
 use crate::{Disk, StorageError};
 
 /// Records per read of a scan: 1 MiB.
@@ -22,7 +22,20 @@ impl<D: Disk> JournalReader<D> {
         self.files.written()
     }
 
+    /// The record that was pushed; if its bytes are others by now, that is rot. A batch's header comes as it is.
     pub fn read(&self, place: u64) -> Result<JournalRecord, StorageError> {
+        let record = self.read_unchecked(place)?;
+        if is_header(&record) {
+            return match BatchHeader::decode(&record, self.files.owner) {
+                Some(_) => Ok(record),
+                None => Err(self.files.rot(place, "the batch header there is not the one that was written")),
+            };
+        }
+        sum::check(&record, place, self.files.owner)
+            .ok_or_else(|| self.files.rot(place, "the record there is not the one that was written"))
+    }
+
+    fn read_unchecked(&self, place: u64) -> Result<JournalRecord, StorageError> {
         let mut record = [0; RECORD];
         self.files.read_written(place, &mut record)?;
         Ok(record)
@@ -46,7 +59,7 @@ impl<D: Disk> JournalReader<D> {
             buffer.resize(records as usize * RECORD, 0);
             self.files.read_written(place, &mut buffer)?;
             for record in buffer.as_chunks::<RECORD>().0 {
-                f(place, record);
+                f(place, &if is_header(record) { *record } else { sum::strip(*record) });
                 place += 1;
             }
         }
@@ -74,7 +87,7 @@ impl<D: Disk> JournalReader<D> {
             let first = at.places + 1;
             at = self.batch_after(at, to.places, &mut buffer)?;
             for (place, record) in (first..).zip(buffer.as_chunks::<RECORD>().0) {
-                f(place, record);
+                f(place, &sum::strip(*record));
             }
         }
         if at == to { Ok(()) } else { Err(self.files.rot(to.places, "its chain is not the one that was written")) }
@@ -120,7 +133,7 @@ impl<D: Disk> JournalReader<D> {
 
     /// Leaves the batch's records in `records` and returns the mark behind it.
     fn batch_after(&self, at: JournalMark, end: u64, records: &mut Vec<u8>) -> Result<JournalMark, StorageError> {
-        let bytes = self.read(at.places)?;
+        let bytes = self.read_unchecked(at.places)?;
         let header = BatchHeader::decode(&bytes, self.files.owner)
             .filter(|header| header.place == at.places && header.chain_before == at.chain)
             .filter(|header| at.places + u64::from(header.count) < end)

@@ -60,7 +60,7 @@ impl<D: Disk> Store<D> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{FaultyDisk, Journal, JournalRecord, Owner, Put, RECORD};
+    use crate::{FaultyDisk, Journal, JournalRecord, Owner, Put, RECORD, RECORD_BODY};
     use std::collections::BTreeMap;
 
     const OWNER: Owner = Owner { cluster: 5, node: 1 };
@@ -85,7 +85,8 @@ mod tests {
         for slot in 1..60u8 {
             journal.begin(u64::from(slot));
             for n in 0..slot % 5 {
-                let mut record = [slot; RECORD];
+                let mut record = [0; RECORD];
+                record[..RECORD_BODY].fill(slot);
                 record[9] = slot % 7 + n;
                 journal.push(&record);
             }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use storage::{Disk, DiskFile, FaultyDisk, Journal, JournalMark, RECORD, StorageError};
 
-use crate::node::{DIR, OWNER, batch};
+use crate::node::{DIR, OWNER, batch, full_of};
 
 fn open(disk: &FaultyDisk, from: JournalMark) -> Journal<FaultyDisk> {
     Journal::open(disk.clone(), Path::new(DIR), OWNER, from).expect("the journal opens")
@@ -29,12 +29,12 @@ fn places_count_headers_and_records_alike() {
     let mut journal = open(&FaultyDisk::new(1), JournalMark::START);
     journal.begin(4);
     assert_eq!(journal.next_place(), 1, "the header has place 0");
-    assert_eq!(journal.push(&[7; RECORD]), 1);
-    assert_eq!(journal.read(1).expect("pushed"), [7; RECORD]);
+    assert_eq!(journal.push(&full_of(7)), 1);
+    assert_eq!(journal.read(1).expect("pushed"), full_of(7));
     assert!(journal.read(0).is_err(), "the header is made when the batch is finished");
     journal.finish().expect("the disk is well");
     journal.begin(5);
-    assert_eq!(journal.push(&[8; RECORD]), 3);
+    assert_eq!(journal.push(&full_of(8)), 3);
     journal.finish().expect("the disk is well");
     assert_eq!(journal.mark().places, 4);
     assert_eq!(journal.read(0).expect("written")[..2], storage::HEADER_KIND.to_le_bytes());
@@ -48,11 +48,11 @@ fn a_reader_sees_only_what_was_written() {
     let mut journal = open(&FaultyDisk::new(1), JournalMark::START);
     let reader = journal.reader();
     journal.begin(1);
-    let place = journal.push(&[1; RECORD]);
+    let place = journal.push(&full_of(1));
     let error = reader.read(place).expect_err("the batch is open");
     assert_eq!(error.to_string(), "alpha/2/journal holds nothing at 1: it ends at 0");
     journal.finish().expect("the disk is well");
-    assert_eq!(reader.read(place).expect("written"), [1; RECORD]);
+    assert_eq!(reader.read(place).expect("written"), full_of(1));
 }
 
 #[test]
@@ -129,6 +129,22 @@ fn a_journal_that_ends_before_its_checkpoint_is_damage() {
     let error = Journal::open(disk, Path::new(DIR), OWNER, mark).expect_err("it is too short");
     assert!(error.is_rot());
     assert!(error.to_string().starts_with(&format!("alpha/2/journal/000000 at {last} is damaged")), "{error}");
+}
+
+#[test]
+fn a_record_that_rotted_is_not_given_to_who_reads_it_alone() {
+    let disk = FaultyDisk::new(1);
+    let mut journal = open(&disk, JournalMark::START);
+    write(&mut journal, 1, filled(1)).expect("the disk is well");
+    let [first, second] = [1, 2].map(|place| journal.read(place).expect("it is whole"));
+    disk.flip(Path::new("alpha/2/journal/000000"), 300);
+    let error = journal.read(1).expect_err("its bytes are others");
+    assert!(error.is_rot(), "{error}");
+    assert_eq!(journal.read(2).expect("its neighbour is whole"), second);
+    disk.flip(Path::new("alpha/2/journal/000000"), 300);
+    assert_eq!(journal.read(1).expect("it is what it was"), first);
+    disk.flip(Path::new("alpha/2/journal/000000"), 40);
+    assert!(journal.read(0).expect_err("a header too").is_rot());
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use storage::{FaultyDisk, Journal, JournalMark, Owner, RECORD, StorageError};
 
-use crate::node::{DIR, OWNER, batch};
+use crate::node::{DIR, OWNER, batch, full_of};
 
 const PER_FILE: u64 = 16;
 const SLOTS: u64 = 25;
@@ -121,11 +121,11 @@ fn what_does_not_go_on_is_refused() {
     // A diverged peer's batch has the right place and another chain before it.
     let mut diverged = open(&FaultyDisk::new(4), JournalMark::START);
     diverged.begin(1);
-    diverged.push(&[9; RECORD]);
+    diverged.push(&full_of(9));
     diverged.finish().expect("the disk is well");
     let mut here = open(&FaultyDisk::new(5), JournalMark::START);
     here.begin(1);
-    here.push(&[8; RECORD]);
+    here.push(&full_of(8));
     here.finish().expect("the disk is well");
     diverged.begin(2);
     diverged.finish().expect("the disk is well");

@@ -48,7 +48,14 @@ fn record(chance: &mut Chance) -> JournalRecord {
     record[32..40].copy_from_slice(&chance.below(40).to_be_bytes());
     record[46] = chance.below(100) as u8;
     record[47] = u8::from(chance.below(4) > 0);
-    record[48..].fill(chance.below(256) as u8);
+    record[48..storage::RECORD_BODY].fill(chance.below(256) as u8);
+    record
+}
+
+/// A record full of one byte.
+pub(crate) fn full_of(byte: u8) -> JournalRecord {
+    let mut record = [byte; RECORD];
+    record[storage::RECORD_BODY..].fill(0);
     record
 }
 

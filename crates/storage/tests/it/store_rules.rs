@@ -7,8 +7,8 @@ use std::path::Path;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use storage::{
-    Disk, DiskFile, FaultyDisk, FoldRules, Journal, JournalMark, JournalRecord, OpenError, Part, RECORD, StorageError,
-    Store,
+    Disk, DiskFile, FaultyDisk, FoldRules, Journal, JournalMark, JournalRecord, OpenError, Part, RECORD, RECORD_BODY,
+    StorageError, Store,
 };
 
 use crate::node::{DIR, Node, OWNER, models};
@@ -231,7 +231,7 @@ impl FoldRules for AnyRules {
 fn any_record() -> impl Strategy<Value = JournalRecord> {
     // Few keys and few ids, so that they meet again; ids near each other and far apart.
     let id = prop_oneof![0..40u128, any::<u128>(), Just(u128::MAX)];
-    (vec(0..3u8, 0..4), vec(any::<u8>(), 0..160), 0..3u8, id).prop_map(|(key, value, keep, id)| {
+    (vec(0..3u8, 0..4), vec(any::<u8>(), 0..=RECORD_BODY - 96), 0..3u8, id).prop_map(|(key, value, keep, id)| {
         let mut record = [0; RECORD];
         record[0] = 1;
         (record[2], record[3], record[4]) = (key.len() as u8, value.len() as u8, keep);
