@@ -10,12 +10,10 @@ use crate::trace::Who;
 use crate::world::{Event, Life, Parcel, Step, World};
 use bytes::{Bytes, BytesMut};
 use paxos::{Batch, Serve, Slot};
+use replica::group::Op;
+use replica::request::{self, Content};
 use replica::{Input, Message, Output, StateMachine};
 use storage::{Pending, StorageError, Unsynced};
-
-/// Chosen batches sent to a peer that has fallen behind, at most so many bytes at a time: small, so that catching up
-/// takes several rounds in which something can go wrong.
-const LEARNED_BYTES: usize = 4096;
 
 impl World {
     /// One input to one node, and all that follows from it at once.
@@ -24,6 +22,7 @@ impl World {
         let Some(process) = self.nodes[node].process.as_mut() else { return Ok(()) };
         let mut out = Output::default();
         process.replica.step(now, input, &mut out);
+        paxos::invariant::check(process.replica.paxos());
         self.carry(node, out)
     }
 
@@ -104,6 +103,9 @@ impl World {
     }
 
     pub(crate) fn send(&mut self, from: usize, to: usize, message: &Message) {
+        if self.loses(from, to, message) {
+            return;
+        }
         let (head, tail) = replica::wire::encode(message);
         let arrivals = self.network.send(self.schedule.now_us(), from, to);
         let mut whole = BytesMut::with_capacity(head.len() + tail.len());
@@ -115,6 +117,16 @@ impl World {
             let parcel = Parcel { from, to: self.life(to), generation, bytes: bytes.clone() };
             self.schedule.at(at_us, Event::Deliver(parcel));
         }
+    }
+
+    /// What carries a change of the group is lost the first time, if the plan says so.
+    fn loses(&mut self, from: usize, to: usize, message: &Message) -> bool {
+        let per_mille = if self.is_troubled() { self.plan.lost_changes_per_mille } else { 0 };
+        let Message::Paxos(paxos::Message::Accept { ballot, slot, batch, .. }) = message else { return false };
+        per_mille > 0
+            && holds_change(batch)
+            && self.sent_changes.insert((from, to, *ballot, *slot))
+            && self.random.chance(per_mille)
     }
 
     /// Appends what waits, unless a sync is under way: then it waits for the next. A sync is begun when somebody waits
@@ -225,7 +237,7 @@ impl World {
 
     fn serve(&mut self, node: usize, serve: Serve) -> Result<(), Stop> {
         let Some(process) = self.nodes[node].process.as_ref() else { return Ok(()) };
-        let batches = match process.log.read_chosen(serve.from.get(), LEARNED_BYTES) {
+        let batches = match process.log.read_chosen(serve.from.get(), self.plan.learned_bytes) {
             // Trimmed: whoever needs it must be sent state.
             Err(StorageError::Absent { .. }) => Vec::new(),
             batches => batches?,
@@ -409,6 +421,14 @@ impl World {
                 self.begin_fold(life.node)
             }
         }
+    }
+}
+
+/// Whether the batch changes the members or the mode.
+fn holds_change(batch: &Batch) -> bool {
+    match request::decode(batch) {
+        Ok(Content::Control(control)) => !matches!(control.change.op, Op::Check { .. }),
+        Ok(Content::Requests(_)) | Err(_) => false,
     }
 }
 

@@ -172,6 +172,11 @@ impl Control {
         matches!(self, Control::CountAcrossChange | Control::ProposePastAlpha | Control::ChangeTwo)
     }
 
+    /// Whether a run that comes to no good end is no find: only disagreement is.
+    pub(crate) fn may_stand_still(self) -> bool {
+        matches!(self, Control::CountAcrossChange | Control::ProposePastAlpha)
+    }
+
     pub(crate) fn group_rules(self) -> group::Rules {
         group::Rules { change_two: self.changes_two() }
     }

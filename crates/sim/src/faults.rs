@@ -75,6 +75,8 @@ impl World {
             Fault::ShutDown => return self.shut_down(node),
             Fault::ChangeMode => self.wish_other_mode(),
             Fault::ChangeMembers => self.wish_other_members(),
+            // Not at any moment: `cut_at_change` comes with the change.
+            Fault::CutAtChange => {}
             Fault::Wipe => self.wipe(node),
             Fault::PutBack => self.put_back(node),
             Fault::Rot => self.rot(node),
@@ -115,10 +117,47 @@ impl World {
             let shown: Vec<String> = cables.iter().map(|(from, to)| format!("{}→{}", from + 1, to + 1)).collect();
             format!("{shape:?}: {}", shown.join(" "))
         });
+        self.lay_cut(cables);
+    }
+
+    fn lay_cut(&mut self, cables: Vec<(usize, usize)>) {
         self.network.cut(&cables);
         self.go_silent(&cables);
         let delay = self.trouble_time();
         self.schedule.after(delay, Event::Mend(cables));
+    }
+
+    /// A change of members has just been chosen, and somebody knows it.
+    pub(crate) fn schedule_cut_at_change(&mut self) {
+        if self.has(Fault::CutAtChange) && self.random.chance(700) {
+            let delay = self.random.below(5_000);
+            self.schedule.after(delay, Event::CutAtChange);
+        }
+    }
+
+    /// Two camps: with one is who came with the last change, with the other who went; the others are with either.
+    pub(crate) fn cut_at_change(&mut self) -> Step {
+        if !self.has(Fault::CutAtChange) {
+            return Ok(());
+        }
+        let (came, went) = self.checks.members.came_and_went();
+        let camps: Vec<bool> = (0..self.nodes.len())
+            .map(|node| {
+                came.contains(&self.nodes[node].id) || !went.contains(&self.nodes[node].id) && self.random.chance(500)
+            })
+            .collect();
+        let pairs = (0..camps.len()).flat_map(|from| (0..camps.len()).map(move |to| (from, to)));
+        let cables: Vec<(usize, usize)> = pairs.filter(|(from, to)| camps[*from] != camps[*to]).collect();
+        self.tally.cuts += 1;
+        self.trace.event(self.schedule.now_us(), Who::World, "cut", &[cables.len() as u64], || {
+            let camp = |side: bool| {
+                let of_side = (0..camps.len()).filter(|node| camps[*node] == side);
+                of_side.map(|node| (node + 1).to_string()).collect::<Vec<_>>().join(" ")
+            };
+            format!("at a change: {} | {}", camp(false), camp(true))
+        });
+        self.lay_cut(cables);
+        Ok(())
     }
 
     pub(crate) fn on_mend(&mut self, cables: &[(usize, usize)]) -> Step {

@@ -99,6 +99,9 @@ impl World {
         let again = self.random.chance(100);
         let hope = if self.control.is_some_and(Control::changes_two) { 0 } else { u64::from(self.random.chance(300)) };
         self.ask_change(Change { expected_version: seen.version, op: op.clone() })?;
+        if let Some(second) = self.second_replacement(&seen, &op) {
+            self.ask_change(Change { expected_version: seen.version, op: second })?;
+        }
         if again {
             let other = if self.random.chance(500) { op } else { Op::SetMode { mode: self.operator.mode } };
             self.ask_change(Change { expected_version: seen.version + hope, op: other })?;
@@ -172,6 +175,16 @@ impl World {
             return Some(Op::Remove { node: node_id(goes) });
         }
         (group.mode != self.operator.mode).then_some(Op::SetMode { mode: self.operator.mode })
+    }
+
+    /// Where two votes may change at once for the sake of a control: another pair, in the same moment as the first.
+    fn second_replacement(&self, group: &Group, first: &Op) -> Option<Op> {
+        let Op::Replace { remove: gone, promote: come } = first else { return None };
+        let number = |id: &NodeId| usize::from(id.get()) - 1;
+        let is_ready = |id: &NodeId| group.role(*id) == Some(Role::Learner) && self.has_caught_up(number(id));
+        let promote = group.members.keys().copied().find(|id| id != come && is_ready(id))?;
+        let remove = group.voters().find(|id| id != gone)?;
+        Some(Op::Replace { remove, promote })
     }
 
     fn admission(&self, node: usize) -> Op {
@@ -301,6 +314,9 @@ impl World {
         self.trace.event(self.schedule.now_us(), Who::World, "group", &[slot, group.version], || {
             format!("slot {slot}: {} → {}", op_in_short(op), group_in_short(group))
         });
+        if matches!(op, Op::Promote { .. } | Op::Remove { .. } | Op::Replace { .. }) {
+            self.schedule_cut_at_change();
+        }
     }
 
     /// The newcomer's machine is told who let it in, and started.

@@ -37,6 +37,8 @@ pub enum Fault {
     ChangeMode,
     /// The operator wishes for more members, fewer, or others.
     ChangeMembers,
+    /// Just after a change of members was chosen, who comes and who goes do not hear each other.
+    CutAtChange,
     /// A running node is ended and its disk is empty when it starts again.
     Wipe,
     /// A running node is ended, and an older copy of its disk is there when it starts again.
@@ -61,7 +63,7 @@ pub enum Scene {
 }
 
 /// The kinds of faults with how many seeds of a thousand have each. (Changes of mode are another matter: `Setup` says.)
-const LIKELY: [(Fault, u64); 15] = [
+const LIKELY: [(Fault, u64); 16] = [
     (Fault::Crash, 500),
     (Fault::CrashAtDiskOperation, 500),
     (Fault::PowerCut, 500),
@@ -73,6 +75,7 @@ const LIKELY: [(Fault, u64); 15] = [
     (Fault::Elect, 500),
     (Fault::ShutDown, 500),
     (Fault::ChangeMembers, 350),
+    (Fault::CutAtChange, 350),
     (Fault::Wipe, 200),
     (Fault::PutBack, 200),
     (Fault::Rot, 300),
@@ -122,12 +125,18 @@ pub struct Plan {
     /// How long a node stays down, a cable cut, a disk full.
     pub trouble_us: (u64, u64),
     pub weather: Weather,
+    /// Of a thousand accepts of a change of the group, so many are lost while there is trouble, when they are first sent:
+    /// then the slots behind it are voted for before it is.
+    pub lost_changes_per_mille: u64,
     pub sync_us: u64,
     pub sync_us_max: u64,
     pub tick_us: u64,
     pub segment_bytes: u64,
     /// A fold of the journal into the checkpoint is begun when so many records were written since the last.
     pub fold_records: u64,
+    /// Chosen batches are sent to a peer that has fallen behind at most so many bytes at a time: few, so that catching up
+    /// takes several rounds in which something can go wrong.
+    pub learned_bytes: usize,
     /// How far the pipeline reaches beyond what is applied.
     pub alpha: u64,
     /// Slots below the checkpoint that the log keeps, whoever lags more.
@@ -206,11 +215,13 @@ impl Plan {
                 loss_per_mille: random.pick(&[0, 0, 1, 5, 30]),
                 duplicates_per_mille: random.pick(&[0, 1, 10, 50]),
             },
+            lost_changes_per_mille: random.pick(&[0, 0, 400]),
             sync_us: random.between(50, 2_000),
             sync_us_max: random.between(2_000, 30_000),
             tick_us: 5_000,
             segment_bytes: random.pick(&[16_384, 16_384, 65_536]),
             fold_records: random.between(8, 80),
+            learned_bytes: random.pick(&[1, 4_096, 4_096]),
             alpha: random.pick(&[4, 16, 64]),
             tail_slots: random.pick(&[0, 4, 32, 200]),
             fold_us: random.between(100, 60_000),
@@ -325,13 +336,15 @@ impl Plan {
                 self.fold_records = 6;
                 self.workload.repeats_per_mille = 400;
             }
-            // Two changes where one is allowed, while nodes hear each other badly and crash: whoever counts the votes of one
-            // membership for a slot of the other chooses twice. Small windows, so that slots of both are under way.
+            // Two changes where one is allowed, and cuts between who comes and who goes: whoever counts the votes of one
+            // membership for a slot of the other chooses twice. The votes for a change come after those for the slots behind
+            // it, and the window is small, so that slots of both memberships are under way.
             Control::CountAcrossChange | Control::ProposePastAlpha | Control::ChangeTwo => {
-                self.faults = vec![Fault::ChangeMembers, Fault::ChangeMembers, Fault::Cut, Fault::Crash, Fault::Elect];
+                self.faults = vec![Fault::ChangeMembers, Fault::CutAtChange];
+                self.lost_changes_per_mille = 900;
+                self.learned_bytes = 1;
                 self.fault_every_us = 20_000;
-                self.trouble_us = (10_000, 150_000);
-                self.leader_per_mille = 700;
+                self.trouble_us = (60_000, 250_000);
                 self.make_busy();
                 self.alpha = 4;
             }

@@ -23,9 +23,10 @@ use crate::schedule::Schedule;
 use crate::tally::Tally;
 use crate::trace::{Show, Trace, Who};
 use bytes::Bytes;
-use paxos::{Batch, Slot};
+use paxos::{Ballot, Batch, Slot};
 use replica::group::Group;
 use replica::{Input, Message, StateMachine};
+use std::collections::BTreeSet;
 
 pub(crate) type Step = Result<(), Violation>;
 
@@ -45,6 +46,8 @@ pub(crate) struct World {
     pub(crate) tally: Tally,
     pub(crate) phase: Phase,
     pub(crate) operator: Operator,
+    /// Changes of the group whose accept was sent: from, to, and what it was.
+    pub(crate) sent_changes: BTreeSet<(usize, usize, Ballot, Slot)>,
     /// No other trouble before that time: the others' memory of a node is being asked.
     pub(crate) quiet_until_us: u64,
 }
@@ -84,6 +87,7 @@ pub(crate) enum Event {
     },
     Trouble,
     Mend(Vec<(usize, usize)>),
+    CutAtChange,
     RoomAgain {
         node: usize,
     },
@@ -145,6 +149,7 @@ impl World {
             tally: Tally { seeds: 1, ..Tally::default() },
             phase: Phase::Troubled,
             operator: Operator::new(plan.nodes, plan.mode),
+            sent_changes: BTreeSet::new(),
             quiet_until_us: 0,
             random,
             plan,
@@ -209,6 +214,7 @@ impl World {
             Event::Silent { a, b, generation } => self.on_silent(a, b, generation),
             Event::Trouble => self.on_trouble(),
             Event::Mend(cables) => self.on_mend(&cables),
+            Event::CutAtChange => self.cut_at_change(),
             Event::RoomAgain { node } => self.on_room_again(node),
             Event::FastAgain { node } => {
                 self.nodes[node].slowness = 1;

@@ -30,6 +30,13 @@ impl Members {
         group
     }
 
+    /// Whose vote is new with the last version, and who had one in the version before.
+    pub fn came_and_went(&self) -> (BTreeSet<NodeId>, BTreeSet<NodeId>) {
+        let mut latest = self.versions.values().rev().map(|(_, group)| group.voters().collect::<BTreeSet<_>>());
+        let (new, old) = (latest.next().unwrap_or_default(), latest.next().unwrap_or_default());
+        (new.difference(&old).copied().collect(), old.difference(&new).copied().collect())
+    }
+
     /// Version of the group after that slot.
     pub fn version_at(&self, slot: u64) -> u64 {
         let until = self.versions.iter().rev().find(|(_, (since, _))| *since <= slot);
