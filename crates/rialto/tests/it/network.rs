@@ -1,10 +1,10 @@
 //! A running `rialto up` of a test.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -14,8 +14,8 @@ use crate::http;
 
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// Blocks of ports that no other test of this run was given.
-static NEXT_BASE: AtomicU16 = AtomicU16::new(0);
+/// Blocks of ports that the tests of this process were given.
+static CLAIMED: Mutex<Vec<File>> = Mutex::new(Vec::new());
 
 /// A directory of one's own, gone when the test ends.
 #[derive(Debug)]
@@ -39,17 +39,42 @@ impl Drop for TestDir {
     }
 }
 
-/// The base of a block in which nobody listens. Runs of this binary at the same time begin at different places.
+/// The base of a block of ports that nobody has, and that no other test gets while this process lives: neither of this run nor
+/// of another one that runs at the same time.
+///
+/// All blocks end below the ports that the system gives to outgoing connections, which may be any of its own.
 pub(crate) fn free_base() -> u16 {
-    let first = 20_000 + u16::try_from(std::process::id() % 100).expect("below 100") * 100;
-    for _ in 0..100 {
-        let base = first + NEXT_BASE.fetch_add(1, Ordering::Relaxed) * 100 % 10_000;
-        let used = [0, 1, 2, 3, 10, 11, 12, 13, 21, 22, 23];
+    let claims = std::env::temp_dir().join("rialto-test-ports");
+    std::fs::create_dir_all(&claims).expect("the temporary directory takes directories");
+    let bases: Vec<u16> = (10_000..32_700).step_by(100).collect();
+    // Runs at the same time begin at different places, and seldom meet.
+    let start = usize::try_from(std::process::id()).expect("it is below 2^22") * 37 % bases.len();
+    for base in bases[start..].iter().chain(&bases[..start]).copied() {
+        let Some(claim) = claim(&claims, base) else { continue };
+        let used = [0, 1, 2, 3, 4, 5, 10, 11, 12, 13, 14, 15, 21, 22, 23, 24, 25];
         if used.iter().all(|port| TcpListener::bind(("127.0.0.1", base + port)).is_ok()) {
+            CLAIMED.lock().expect("nobody panics with it").push(claim);
             return base;
         }
     }
     panic!("no block of ports is free");
+}
+
+/// The block is this process's as long as the file is open: the system gives it back however the process ends.
+fn claim(claims: &Path, base: u16) -> Option<File> {
+    let file = File::options().create(true).truncate(false).write(true).open(claims.join(base.to_string())).ok()?;
+    file.try_lock().ok().map(|()| file)
+}
+
+#[test]
+fn a_block_of_ports_is_given_to_one_test_only() {
+    let claims = std::env::temp_dir().join("rialto-test-ports");
+    let (one, other) = (free_base(), free_base());
+    assert_ne!(one, other);
+    for base in [one, other] {
+        // A lock is the open file's, so another process is told the same as this one.
+        assert!(claim(&claims, base).is_none(), "block {base} could be had twice");
+    }
 }
 
 pub(crate) fn rialto() -> Command {
