@@ -189,6 +189,12 @@ impl Node {
         Owner { cluster: CLUSTER, node: self.id.get() }
     }
 
+    /// In every other life of a node the shell tells the replica what comes and lets it move on later, as a busy shell does
+    /// that has more at hand.
+    pub(crate) fn gathers(&self) -> bool {
+        (self.boot + u64::from(self.id.get())) % 2 == 0
+    }
+
     pub(crate) fn is_up(&self) -> bool {
         self.process.is_some()
     }
@@ -201,6 +207,8 @@ impl Node {
             settings: Settings {
                 resend_us: 100_000,
                 in_flight_max: plan.in_flight_max,
+                // Batches are all small here, and the pipeline is to be as deep as the seed says.
+                small_in_flight_max: plan.in_flight_max,
                 requests_max: plan.requests_max,
                 backlog_bytes_max: plan.backlog_bytes_max,
                 tail_slots: plan.tail_slots,
