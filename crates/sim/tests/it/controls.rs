@@ -27,7 +27,8 @@ fn signs_of(control: Control) -> &'static [&'static str] {
             &["another batch", "another journal", "another state"]
         }
         Control::SkipIdIndex | Control::DropIdsEarly => &["other answers"],
-        Control::RunPastCheckpoint => &["does not start: "],
+        // An id leads to a place that the journal does not have: seen at the start, or when it is asked for.
+        Control::RunPastCheckpoint => &["does not start: ", "/journal holds nothing at"],
         Control::RejectionsNotJournaled => &["had given it", "stands at place"],
         // A slot that everybody has trimmed and somebody lacks.
         Control::TrimBeforeCheckpoint => &["does not start: the log begins at slot", "progress: "],
