@@ -20,7 +20,7 @@ use crate::replica::Replica;
 use crate::state_machine::StateMachine;
 use paxos::{Ballot, Batch, Digest, Now, Paxos, Recovered, Slot};
 use std::path::Path;
-use storage::{Disk, Log, LogError, LogOptions, LogRecovered, LogRot, OpenError, Owner, Part};
+use storage::{Disk, Journal, Log, LogError, LogFound, LogOptions, LogRecovered, LogRot, OpenError, Owner, Part};
 
 /// Bytes of chosen batches read from the log at a time.
 const REPLAY_BYTES: usize = 8 << 20;
@@ -134,7 +134,7 @@ pub fn open<S: StateMachine, D: Disk>(
         found
     };
     let mut rot = Vec::new();
-    let mut applier = open_applier(disk, dir, &machine, (&start, found.chosen()), &mut rot)?;
+    let mut applier = open_applier(disk, dir, &machine, (&start, &found), &mut rot)?;
     #[cfg(feature = "controls")]
     applier.set_group_rules(start.controls.group);
     let checkpoint = applier.applied();
@@ -179,7 +179,7 @@ fn open_applier<S: StateMachine, D: Disk>(
     disk: &D,
     dir: &Path,
     machine: &impl Fn() -> S,
-    (start, through): (&Start, u64),
+    (start, log): (&Start, &LogFound<D>),
     rot: &mut Vec<Mended>,
 ) -> Result<Applier<S, D>, RecoverError> {
     // What a newcomer knows of the group is newer than its journal: its own state begins with nothing.
@@ -196,8 +196,20 @@ fn open_applier<S: StateMachine, D: Disk>(
         let what = "rot was seen while the node ran: made again from the journal".to_owned();
         rot.push(Mended { part: Part::Store, what });
     }
-    let through = Slot::new(through);
+    must_reach_the_log(disk, dir, start, log)?;
+    let through = Slot::new(log.chosen());
     Ok(Applier::rebuild(disk, dir, start.owner, machine(), founders, start.applier, through)?)
+}
+
+/// Before checkpoint and ids are thrown away: with others the node receives what its journal lacks. Without them, a journal
+/// that ends before the log begins is no replacement for a checkpoint that may hold all balances: it stays for a person.
+fn must_reach_the_log<D: Disk>(disk: &D, dir: &Path, start: &Start, log: &LogFound<D>) -> Result<(), RecoverError> {
+    if start.founders.members.keys().any(|node| *node != start.paxos.me) {
+        return Ok(());
+    }
+    let good = Journal::salvage(disk.clone(), dir, start.owner, log.chosen())?.mark().slot;
+    let first = log.first_slot();
+    if good < log.chosen() && good + 1 < first { Err(RecoverError::Gap { first, checkpoint: good }) } else { Ok(()) }
 }
 
 /// The newer of the group in the files and the group in the configuration.

@@ -3,6 +3,7 @@
 use crate::cluster::{Cluster, DIR, id, member};
 use replica::Refusal;
 use replica::group::{Mode, Op, Role};
+use replica::recover::RecoverError;
 use std::path::Path;
 
 /// A group that has worked, made checkpoints and trimmed its log.
@@ -162,4 +163,26 @@ fn of_a_journal_that_rotted_only_what_is_bad_travels() {
     assert!(cluster.journal_bytes > 0);
     // A piece is asked for at a time, and there are more good batches in it than bad ones.
     assert!(places > 500 && cluster.nodes[&3].mended == 1, "{places} places, {} mended", cluster.nodes[&3].mended);
+}
+
+#[test]
+fn a_node_alone_keeps_its_checkpoint_when_journal_and_log_cannot_replace_it() {
+    let mut cluster = Cluster::new(1, Mode::Leader);
+    cluster.settings.tail_slots = 2;
+    cluster.stop(1);
+    let founders = cluster.founders(1);
+    cluster.start(1, founders.clone());
+    work(&mut cluster, 1, 1, 300);
+    cluster.checkpoint(1);
+    assert!(cluster.nodes[&1].log.first_slot() > 100, "the log was trimmed");
+    let sums = cluster.sums(1);
+    cluster.stop(1);
+    let journal = Path::new(DIR).join("journal/000000");
+    cluster.disks[&1].flip(&journal, 256 * 21 + 70);
+    cluster.distrust = true;
+    let refused = cluster.open(1, founders.clone()).expect_err("what lies between is missing");
+    assert!(matches!(refused, RecoverError::Gap { .. }), "{refused}");
+    cluster.distrust = false;
+    cluster.start(1, founders);
+    assert_eq!(cluster.sums(1), sums, "the checkpoint was not thrown away");
 }

@@ -192,8 +192,9 @@ fn a_cut_checkpoint_is_made_again_from_the_journal() {
     }
 }
 
-/// What the checkpoint stands on cannot be made again by one node alone, save from what its log still holds: without others it
-/// serves what was there, to the cent, or nobody.
+/// Without others it serves what was there, to the cent, or nobody. Serving is right whenever it happens: the log's chosen
+/// batches are whole by their sums and are applied without a gap from the last journal batch that is whole by hash and chain,
+/// so they give the same books as before. Where the log begins later than that, the start refuses, and throws nothing away.
 #[test]
 fn a_node_alone_whose_journal_lost_what_was_synced_serves_the_money_or_nobody() {
     let bank = Stopped::new("cut-synced-journal");

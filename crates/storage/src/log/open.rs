@@ -64,6 +64,12 @@ impl<D: Disk> LogFound<D> {
         self.scan.as_ref().map_or(0, Scan::chosen_for_good)
     }
 
+    /// The oldest slot from which on it holds the batches of all that it marks as chosen.
+    pub fn first_slot(&self) -> u64 {
+        let first = |scan: &Scan<D>| scan.index.first_of_unbroken(scan.chosen).max(scan.trimmed_below);
+        self.scan.as_ref().map_or(1, first)
+    }
+
     /// Breaks a rule, for the simulator; the same each time that this log is opened.
     #[cfg(feature = "controls")]
     pub fn set_control(&mut self, control: Option<crate::Control>) {
