@@ -219,6 +219,13 @@ impl Desk {
         due.into_iter().map(|seq| (seq, self.give_up(seq))).collect()
     }
 
+    /// Removes the orders that are in nobody's log and will be proposed by nobody: this node is a member no more.
+    pub(crate) fn leave(&mut self) -> Vec<(u64, Refusal)> {
+        let idle: Vec<u64> = self.orders.iter().filter(|(_, order)| !order.is_exposed()).map(|(seq, _)| *seq).collect();
+        idle.iter().for_each(|seq| drop(self.take_off(*seq)));
+        idle.into_iter().map(|seq| (seq, Refusal::Leaving)).collect()
+    }
+
     fn give_up(&mut self, seq: u64) -> Refusal {
         let order = self.take_off(seq).expect("listed just before");
         if order.is_exposed() {
@@ -287,6 +294,16 @@ mod tests {
         desk.mark_proposed(7);
         desk.recall(|place| place == Place::Proposed);
         assert_eq!(desk.next_at_hand_bytes(), Some(3));
+        assert_eq!(desk.expire(1_000), [(7, Refusal::OutcomeUnknown)]);
+    }
+
+    #[test]
+    fn who_leaves_sends_away_only_what_is_in_nobodys_log() {
+        let mut desk = desk_with_one();
+        forward(&mut desk);
+        desk.put(8, Kind::Request, Bytes::from_static(b"pay"), 110, 1_000);
+        assert_eq!(desk.leave(), [(8, Refusal::Leaving)]);
+        assert_eq!(desk.leave(), []);
         assert_eq!(desk.expire(1_000), [(7, Refusal::OutcomeUnknown)]);
     }
 

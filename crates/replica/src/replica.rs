@@ -169,9 +169,10 @@ impl Replica {
 
     fn on_tick(&mut self, now: Now, fx: &mut Effects, out: &mut Output) {
         self.paxos.on_tick(now, fx);
-        for (seq, refusal) in self.desk.expire(now.mono_us) {
-            self.queue.withdraw(self.own_tag(seq));
-            out.refuse.push((seq, refusal));
+        self.refuse_orders(|desk| desk.expire(now.mono_us), out);
+        if self.is_removed() {
+            // The others soon stop telling this node what is chosen: whoever can still go elsewhere, goes.
+            self.refuse_orders(Desk::leave, out);
         }
         out.reads_refused.extend(self.reads.expire(now.mono_us));
         let stale_us = now.mono_us.saturating_sub(self.settings.resend_us);
@@ -183,6 +184,19 @@ impl Replica {
         self.seek_sender(now, out);
         let begin = self.tail.begin(self.paxos.checkpoint(), self.settings);
         self.trim(begin, out);
+    }
+
+    fn refuse_orders(&mut self, take: impl FnOnce(&mut Desk) -> Vec<(u64, Refusal)>, out: &mut Output) {
+        for (seq, refusal) in take(&mut self.desk) {
+            self.queue.withdraw(self.own_tag(seq));
+            out.refuse.push((seq, refusal));
+        }
+    }
+
+    /// The newest group that this node knows of, by its log or by what others told it, is one without it.
+    fn is_removed(&self) -> bool {
+        let newest = self.group();
+        newest.is_founded() && newest.role(self.me).is_none()
     }
 
     fn on_message(&mut self, now: Now, from: NodeId, message: Message, fx: &mut Effects, out: &mut Output) {
@@ -238,7 +252,7 @@ impl Replica {
         let (seq, kind, request) = order;
         let fits = self.desk.len() < self.settings.requests_max
             && self.desk.bytes() + request.len() <= self.settings.request_bytes_max;
-        if self.leaving {
+        if self.leaving || self.is_removed() {
             out.refuse.push((seq, Refusal::Leaving));
         } else if !self.serves() {
             out.refuse.push((seq, Refusal::Receiving));
@@ -250,7 +264,7 @@ impl Replica {
     }
 
     fn on_read(&mut self, seq: u64, deadline_us: u64, out: &mut Output) {
-        if self.leaving || !self.serves() || self.reads.len() >= self.settings.reads_max {
+        if self.leaving || self.is_removed() || !self.serves() || self.reads.len() >= self.settings.reads_max {
             out.reads_refused.push(seq);
         } else {
             self.reads.put(seq, deadline_us);

@@ -107,6 +107,12 @@ impl<D: Disk> Questions<D> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&seq)
     }
 
+    /// None of them is answered.
+    pub(crate) fn give_up(&self) {
+        let questions = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        questions.into_values().for_each(|question| question(None));
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
     }

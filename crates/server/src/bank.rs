@@ -217,6 +217,13 @@ impl Bank {
         self.shared.inbox.put(Input::Leave);
     }
 
+    /// Nobody will hear here what becomes of requests that are under way: whoever waits is told so at once, and asks
+    /// another node.
+    pub(crate) fn give_up_waiting(&self) {
+        self.shared.callers.give_up();
+        self.shared.questions.give_up();
+    }
+
     /// Tells when a stop was asked for.
     pub fn stop_asked(&self) -> watch::Receiver<Option<StopReason>> {
         self.shared.stop.subscribe()

@@ -49,6 +49,12 @@ impl Callers {
         }
     }
 
+    /// What becomes of requests that are under way will not be heard here.
+    pub(crate) fn give_up(&self) {
+        let all: Vec<u64> = self.lock().keys().copied().collect();
+        self.tell(all.into_iter().map(|seq| (seq, Err(Refusal::OutcomeUnknown))));
+    }
+
     /// Requests whose callers wait.
     pub(crate) fn len(&self) -> usize {
         self.lock().len()

@@ -83,6 +83,9 @@ pub(crate) async fn serve(
     if let Ok(reason) = &ended {
         info!(event = "stopping", why = ?reason);
         bank.leave();
+        if *reason == StopReason::Removed {
+            bank.give_up_waiting();
+        }
         let drained = async {
             while bank.waiting() > 0 {
                 tokio::time::sleep(Duration::from_millis(5)).await;

@@ -1,8 +1,8 @@
 //! Modes, members and checks, on a group that runs.
 
 use crate::cluster::{Cluster, id, member};
-use replica::Reply;
 use replica::group::{ChangeRefused, Mode, Op, Role};
+use replica::{Refusal, Reply};
 
 #[test]
 fn a_group_founds_itself_and_answers_in_both_modes_alike() {
@@ -102,6 +102,20 @@ fn members_come_and_go_while_the_group_serves() {
         assert_eq!(marks[0], marks[1], "a newcomer that learned all slots has the same journal");
         let group = cluster.nodes[&5].replica.group();
         assert_eq!(group.voters().map(|node| node.get()).collect::<Vec<_>>(), [3, 4, 5], "{mode:?}");
+    }
+}
+
+#[test]
+fn a_removed_node_sends_its_callers_elsewhere_at_once() {
+    for mode in [Mode::Leader, Mode::Leaderless] {
+        let mut cluster = Cluster::new(3, mode);
+        cluster.add(1, 1, 1, 1);
+        cluster.must_change(1, Op::Remove { node: id(3) });
+        cluster.until("it knows", |cluster| cluster.nodes[&3].replica.group().role(id(3)).is_none());
+        let seq = cluster.ask(3, crate::machine::add(2, 1, 1));
+        assert_eq!(cluster.nodes[&3].told.get(&seq), Some(&Err(Refusal::Leaving)), "{mode:?}");
+        assert_eq!(cluster.read(3), None);
+        assert_eq!(cluster.add(1, 2, 1, 1), 2);
     }
 }
 

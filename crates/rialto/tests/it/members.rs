@@ -6,10 +6,11 @@ use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::apart::Mode;
 use crate::by_hand::{Node, Place, init};
+use crate::http;
 use crate::network::{Network, TestDir, free_base, rialto, run, stderr, stdout, until};
 use crate::payer::Payer;
 
@@ -141,6 +142,35 @@ fn a_replacement_cut_short_goes_on_with_the_same_newcomer() {
     assert!(admitted.is_some(), "it ended before it had begun");
     done(&rialto_in(&network, &["members", "replace", "3"]));
     assert_eq!(voters(&network), [1, 2, 4]);
+}
+
+/// Who asks a node that is just being removed hears at once that it should ask another, or what became of the request.
+#[test]
+fn callers_of_a_node_that_is_removed_are_not_kept_waiting() {
+    let dir = TestDir::new("callers-of-removed");
+    let network = start(&dir, Mode::Leader, &[]);
+    network.all_ready();
+    let account = network.open_account();
+    let url = format!("{}/deposit_money", network.node(3)["http"].as_str().expect("it runs"));
+    let callers: Vec<_> = (0..8)
+        .map(|_| {
+            let (url, body) = (url.clone(), json!({"account_id": account, "amount": "1"}));
+            std::thread::spawn(move || {
+                let mut longest = Duration::ZERO;
+                let mut broken = 0;
+                while broken < 3 {
+                    let asked = Instant::now();
+                    broken = if http::call("POST", &url, Some(&body)).is_ok() { 0 } else { broken + 1 };
+                    longest = longest.max(asked.elapsed());
+                }
+                longest
+            })
+        })
+        .collect();
+    done(&rialto_in(&network, &["members", "remove", "3"]));
+    let longest = callers.into_iter().map(|caller| caller.join().expect("it only asks")).max();
+    println!("the longest of their calls took {longest:?}");
+    assert!(longest < Some(Duration::from_secs(1)), "somebody waited {longest:?}");
 }
 
 #[test]
