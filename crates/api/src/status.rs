@@ -48,6 +48,8 @@ pub struct NodeStatus {
     pub transfer: Option<TransferState>,
     /// Rotten records of log, journal and checkpoint that were found and repaired since the process started.
     pub rot_repaired: u64,
+    /// Rotten places that this node cannot mend while it runs: others are asked for what stood there, if there are others.
+    pub rot_unmended: u64,
     /// What was found rotten since then, a sentence each.
     pub rot: Vec<String>,
     pub accounts: u64,

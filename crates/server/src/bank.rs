@@ -298,6 +298,7 @@ impl Bank {
             may_leave: status.may_leave,
             transfer: gauges.transfer(),
             rot_repaired: gauges.rot.count(),
+            rot_unmended: gauges.rot.unmended(),
             rot: gauges.rot.sentences(),
             digest: hex(&books.mark.chain),
             accounts: books.accounts,

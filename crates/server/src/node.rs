@@ -23,6 +23,7 @@ use crate::library::Library;
 use crate::peers::{KnownDisks, Me, Peers, Roster, is_settled};
 use crate::replica_loop::{self, Inbox, ReplicaLoop};
 use crate::rot::Rot;
+use crate::scrub::Scrub;
 use crate::serve;
 use crate::start;
 use crate::writeback::Writeback;
@@ -124,6 +125,7 @@ struct Node {
     peers: Peers,
     apply: apply_loop::ApplyQueue,
     threads: Vec<JoinHandle<()>>,
+    _scrub: Scrub,
 }
 
 impl Node {
@@ -167,6 +169,7 @@ impl Node {
         peers.set_roster(roster.clone()).map_err(NodeError::system(starting))?;
         let library = Library::start(applier.reader(), peers.clone(), Arc::clone(&gauges))?;
 
+        let scrub = Scrub::start(applier.reader(), Arc::clone(&gauges), failed.clone())?;
         let writeback = Writeback::start(applier.reader())?;
         let receives = replica.transfer().is_some();
         let apply_loop = ApplyLoop {
@@ -220,7 +223,7 @@ impl Node {
             stopping: AtomicBool::new(false),
             stop: watch::Sender::new(None),
         });
-        Ok(Self { bank, failures, inbox, peers, apply, threads })
+        Ok(Self { bank, failures, inbox, peers, apply, threads, _scrub: scrub })
     }
 
     /// Ends the threads: what is at hand is written and synced.

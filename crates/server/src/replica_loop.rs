@@ -17,10 +17,11 @@ use crate::clock::Clock;
 use crate::config::NodeError;
 use crate::gauges::Gauges;
 use crate::housekeeping::Housekeeping;
+use crate::lending::{Lent, lend};
 use crate::library::Library;
 use crate::peers::Peers;
 use crate::start;
-use paxos::{Batch, Event, Serve, Slot};
+use paxos::{Event, Serve, Slot};
 use replica::{Divergence, Input, Message, Output, Replica};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,7 +29,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TryS
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
-use storage::{Disk, Log, LogError, Spare, SpareJob, StorageError};
+use storage::{Disk, Log, LogError, Part, Spare, SpareJob};
 use tracing::{error, info, warn};
 
 /// Between two ticks at most.
@@ -41,7 +42,6 @@ const INPUTS_PER_FLUSH: usize = 256;
 const LAZY_SYNC: Duration = Duration::from_millis(100);
 /// Inputs that wait, at most; readers of peers wait beyond it, callers are refused.
 const INBOX_MAX: usize = 16_384;
-const LEARNED_BYTES_MAX: usize = 1 << 20;
 
 /// What the thread may be told.
 enum Task {
@@ -283,21 +283,14 @@ impl<D: Disk> ReplicaLoop<D> {
         out.diverged.take().map_or(Ok(()), |divergence| Err(self.diverged(&divergence)))
     }
 
-    /// A member asks for chosen batches. What has left the log it gets as state, from somebody; what has rotted here it
-    /// gets from another node.
+    /// A member asks for chosen batches.
     fn serve(&self, Serve { to, from }: Serve) -> Result<(), NodeError> {
-        let message = match self.log.read_chosen(from.get(), LEARNED_BYTES_MAX) {
-            Ok(batches) => paxos::Message::Learned { from, batches: batches.into_iter().map(Batch::new).collect() },
-            Err(StorageError::Absent { .. }) => {
-                paxos::Message::Behind { from, first: Slot::new(self.log.first_slot()) }
+        match lend(&self.log, from).map_err(of_log)? {
+            Lent::Answer(message) => {
+                self.peers.send(to, &Message::Paxos(message));
             }
-            Err(error) if error.is_rot() => {
-                warn!(event = "rot", part = "log", what = %error, effect = "another node is asked; mended at the next start");
-                return Ok(());
-            }
-            Err(error) => return Err(of_log(error)),
-        };
-        self.peers.send(to, &Message::Paxos(message));
+            Lent::Rotten(what) => self.gauges.rot.note_unreadable(Part::Log.name(), &what.to_string()),
+        }
         Ok(())
     }
 

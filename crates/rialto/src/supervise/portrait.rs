@@ -139,6 +139,11 @@ pub(crate) fn remarks(status: &NodeStatus) -> String {
         1 => remarks.push("1 rotten record was repaired".to_owned()),
         more => remarks.push(format!("{} rotten records were repaired", grouped(more))),
     }
+    match status.rot_unmended {
+        0 => {}
+        1 => remarks.push("1 rotten record is not mended (rialto status)".to_owned()),
+        more => remarks.push(format!("{} rotten records are not mended (rialto status)", grouped(more))),
+    }
     remarks.join("; ")
 }
 

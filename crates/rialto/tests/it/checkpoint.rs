@@ -25,7 +25,10 @@ pub(crate) fn make(data: &Path) {
         }
         journal.finish().expect("the same bytes as before");
     }
-    let store = Store::open(RealDisk, data, owner).expect("there is none yet");
+    let store = Store::open(RealDisk, data, owner).expect("it is good, or there is none yet");
+    if store.mark() == journal.mark() {
+        return;
+    }
     store
         .fold(journal.reader(), journal.mark(), JournalRules::<bank::Machine>(PhantomData))
         .run()

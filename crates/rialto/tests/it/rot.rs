@@ -135,8 +135,9 @@ fn names_in(dir: &Path) -> Vec<PathBuf> {
 /// Repaired, counted and shown.
 fn heals_and_says_so(name: &str, prepare: fn(&Path), at: &[Where]) {
     let mut bank = Bank::with_node_2_down(name);
-    prepare(&bank.data());
     for place in at {
+        // What was made good from the log may have no checkpoint above it any more.
+        prepare(&bank.data());
         let (file, offset) = place(&bank.data());
         flip(&file, offset);
         bank.heals(file.file_name().and_then(|name| name.to_str()).expect("it has a name"));
@@ -144,11 +145,43 @@ fn heals_and_says_so(name: &str, prepare: fn(&Path), at: &[Where]) {
 }
 
 #[test]
-#[ignore = "open: the node goes on, and does not yet say that it mended its journal"]
 fn a_rotten_journal_is_mended() {
     let record = |data: &Path| (data.join("journal/000000"), 256 + 40);
     let header = |data: &Path| (data.join("journal/000000"), 33);
     heals_and_says_so("rot-journal", checkpoint::make, &[record, header]);
+}
+
+/// Nobody asks for anything that lies there: the node finds it by itself, and mends it without being started again.
+#[test]
+fn rot_below_the_checkpoint_is_found_and_mended_while_the_node_runs() {
+    let mut bank = Bank::with_node_2_down("rot-scrub");
+    checkpoint::make(&bank.data());
+    let mut node = bank.start();
+    node.ready();
+    bank.pay(2);
+    flip(&bank.data().join("journal/000000"), 256 + 40);
+    let told = until("it says what it has repaired", || Some(bank.rot_told()).filter(|told| !told.is_empty()));
+    assert!(told.contains("journal/000000"), "{told}");
+    node.ready();
+    bank.pay(2);
+    bank.is_whole(&node);
+    node.stop();
+}
+
+/// Alone, there is no good copy: it says so, and the balances, which do not come from there, are served on.
+#[test]
+fn a_node_alone_with_a_rotten_history_says_so_and_serves_on() {
+    let dir = TestDir::new("rot-alone");
+    let base = free_base();
+    let network = Network::up(dir.path(), &["--nodes", "1", "--base-port", &base.to_string()]);
+    let account = network.open_account();
+    network.deposit(&account, "5");
+    flip(&dir.path().join("alpha/1/journal/000000"), 256 + 40);
+    let status = until("it says what it has found", || network.status(1).filter(|status| status["rot_unmended"] == 1));
+    assert!(status["rot"].to_string().contains("nobody has a good copy"), "{status}");
+    assert_eq!(status["rot_repaired"], 0);
+    network.deposit(&account, "1");
+    assert_eq!(network.balance(&account), "6.00");
 }
 
 #[test]

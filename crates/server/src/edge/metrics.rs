@@ -56,6 +56,7 @@ struct Figures {
     transfer_total: Number,
     votes_lost: Number,
     rot_repaired: Counter,
+    rot_unmended: Number,
     /// What `rot_repaired` was brought to.
     rot_told: AtomicU64,
     log_bytes: Number,
@@ -145,6 +146,7 @@ impl Metrics {
         let pen = number("pen", "Node number of who holds the pen, 0 while none is known");
         let transfer_done = number("transfer_done_records", "Records of the books received so far, 0 when none are");
         let transfer_total = number("transfer_total_records", "Records of the books to be received, 0 when none are");
+        let rot_unmended = number("rot_unmended", "Rotten places that this node cannot mend while it runs");
         let votes_lost = number("votes_lost", "1 on a node that lost a promise or a vote and is to be replaced");
         let log_bytes = number("log_bytes", "Bytes of the log on disk");
         let memory_bytes = number("memory_bytes", "Resident memory of the process");
@@ -176,6 +178,7 @@ impl Metrics {
             transfer_total,
             votes_lost,
             rot_repaired,
+            rot_unmended,
             rot_told: AtomicU64::new(0),
             log_bytes,
             memory_bytes,
@@ -242,6 +245,7 @@ impl Metrics {
         figures.transfer_done.set(status.transfer.map_or(0, |transfer| transfer.done));
         figures.transfer_total.set(status.transfer.map_or(0, |transfer| transfer.total));
         figures.votes_lost.set(u64::from(status.votes_lost));
+        figures.rot_unmended.set(status.rot_unmended);
         // The node counts; a counter here can only be added to.
         let told = figures.rot_told.fetch_max(status.rot_repaired, Ordering::Relaxed);
         figures.rot_repaired.inc_by(status.rot_repaired.saturating_sub(told));
