@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use api::status::{Mode, NodeStatus, Role};
 use hyper::StatusCode;
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::http::{BadAddress, Client, HttpError};
 
@@ -202,6 +202,15 @@ async fn poll(node: u16, mut client: Client, view: watch::Sender<View>, hurry: A
         // Whoever hurries while a question is under way is served by its answer, or by the next one a pause later.
         let _ = tokio::time::timeout(pause, hurry.notified()).await;
     }
+}
+
+/// Asks each of these nodes once, all at the same time.
+pub(crate) async fn look_once(nodes: BTreeMap<u16, SocketAddr>) -> View {
+    let mut asked = JoinSet::new();
+    for (node, address) in nodes {
+        asked.spawn(async move { (node, look(&mut Client::new(address.into())).await) });
+    }
+    View::of(asked.join_all().await)
 }
 
 async fn look(client: &mut Client) -> Sight {

@@ -2,11 +2,14 @@
 
 use std::path::PathBuf;
 
+use api::status::Mode;
+
 use super::plan::NodePlan;
 use super::requests::{Reply, Request, Started};
 use super::running::Running;
 use crate::cmd::init::{JOINS, NewNode, identity_path, load_identity, make_identity};
 use crate::failure::Failure;
+use crate::lookout;
 use crate::network::layout::{BankLayout, Seat};
 use crate::network::name::BankName;
 
@@ -90,8 +93,22 @@ impl Running {
 
     /// What the log says of a bank's mode is noted, so that the next start knows.
     pub(super) fn follow_mode(&mut self, bank: usize) {
+        let mode = self.banks[bank].view.borrow().mode();
+        self.note_mode(bank, mode);
+    }
+
+    /// Asks all nodes once more before they are stopped: the mode may have changed since they were last asked.
+    pub(super) async fn follow_modes_now(&mut self) {
+        for bank in 0..self.banks.len() {
+            let nodes = self.banks[bank].plan.nodes.iter().map(|node| (node.node, node.http)).collect();
+            let mode = lookout::look_once(nodes).await.mode();
+            self.note_mode(bank, mode);
+        }
+    }
+
+    fn note_mode(&mut self, bank: usize, mode: Option<Mode>) {
         let name = self.banks[bank].plan.name.clone();
-        let Some(mode) = self.banks[bank].view.borrow().mode() else { return };
+        let Some(mode) = mode else { return };
         let layout = self.layout.bank_mut(&name).expect("a bank that runs is in the layout");
         let known = std::mem::replace(&mut layout.mode, mode);
         if known != mode {

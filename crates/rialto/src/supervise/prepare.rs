@@ -26,7 +26,7 @@ pub(crate) struct Wishes {
     pub(crate) dir: PathBuf,
     pub(crate) banks: Vec<BankName>,
     pub(crate) nodes: Option<u16>,
-    /// The first mode of a new bank; an error for one that was last seen in another.
+    /// The first mode of a new bank; an error for one that is in another.
     pub(crate) mode: Option<Mode>,
     pub(crate) base_port: Option<u16>,
     pub(crate) fresh: Fresh,
@@ -47,6 +47,8 @@ pub(crate) struct Prepared {
     pub(crate) layout: Layout,
     /// Banks that are to have another number of members, once they run.
     pub(crate) resize: Vec<(BankName, u16)>,
+    /// The mode that all banks are to be in, by flag. What was known of them agrees with it; their logs have the last word.
+    pub(crate) mode: Option<Mode>,
     /// What is worth telling about it.
     pub(crate) notes: Vec<String>,
     /// Held as long as the network runs.
@@ -86,7 +88,7 @@ pub(crate) fn prepare(wishes: &Wishes, program: &Path) -> Result<Prepared, Failu
         BankPlan::new(dir, bank, ports, program)
     };
     let banks = running.map(plan).collect();
-    Ok(Prepared { banks, layout, resize, notes, lock })
+    Ok(Prepared { banks, layout, resize, mode: wishes.mode, notes, lock })
 }
 
 /// Those named, or all that are there, or the first one.
@@ -109,16 +111,18 @@ fn which_banks(named: &[BankName], layout: &Layout) -> Vec<BankName> {
 /// The mode of a bank that is there is an entry in its log: no flag changes it.
 fn check_mode(layout: &Layout, name: &BankName, wishes: &Wishes) -> Result<(), Failure> {
     match (layout.bank(name), wishes.mode) {
-        (Some(bank), Some(mode)) if bank.mode != mode => {
-            let dir = wishes.dir.display();
-            let (is, wanted) = (bank.mode.text(), mode.text());
-            Err(Failure::new(format!("bank {name} in {dir} is in {is} mode, not in {wanted} mode"))
-                .line("--mode is for new banks; the mode of one that is there is an entry in its log")
-                .line(format!("run it as it is: rialto up --dir {dir}"))
-                .line(format!("and change it while it runs: rialto mode {wanted} --bank {name} --dir {dir}")))
-        }
+        (Some(bank), Some(mode)) if bank.mode != mode => Err(wrong_mode(&wishes.dir, name, bank.mode, mode)),
         (Some(_) | None, _) => Ok(()),
     }
+}
+
+/// `--mode` asks for a mode that the bank is not in.
+pub(super) fn wrong_mode(dir: &Path, name: &BankName, is: Mode, wanted: Mode) -> Failure {
+    let (dir, is, wanted) = (dir.display(), is.text(), wanted.text());
+    Failure::new(format!("bank {name} in {dir} is in {is} mode, not in {wanted} mode"))
+        .line("--mode is for new banks; the mode of one that is there is an entry in its log")
+        .line(format!("run it as it is: rialto up --dir {dir}"))
+        .line(format!("and change it while it runs: rialto mode {wanted} --bank {name} --dir {dir}"))
 }
 
 /// A bank that is there and has another number of nodes than was asked for grows or shrinks once it runs.

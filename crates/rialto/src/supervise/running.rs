@@ -15,7 +15,7 @@ use super::bank_run::BankRun;
 use super::child::{Ended, Ending};
 use super::fleet::{Fate, Fleet, Life, Restart};
 use super::portrait::as_typed;
-use super::prepare::Prepared;
+use super::prepare::{Prepared, wrong_mode};
 use super::requests::{Asked, Desk};
 use super::screen::Screen;
 use super::story::{self, Succession, Who};
@@ -53,6 +53,8 @@ pub(super) struct Running {
     /// Banks that are to have another number of members, and what comes of it.
     resize: Vec<(BankName, u16)>,
     resizing: JoinSet<()>,
+    /// The mode that `--mode` names, until the logs have said that it is theirs.
+    mode: Option<Mode>,
     news: (mpsc::Sender<String>, mpsc::Receiver<String>),
     pub(super) banks: Vec<BankRun>,
     pub(super) fleet: Fleet,
@@ -100,7 +102,7 @@ pub(crate) async fn run(
 ) -> Result<Code, Failure> {
     let mut signals = StopSignals::listen()?;
     let file_handles = file_handles::raise();
-    let Prepared { banks, layout, resize, notes, lock } = prepared;
+    let Prepared { banks, layout, resize, mode, notes, lock } = prepared;
     let (desk, mut requests) = Desk::open(&dir)?;
     let plans = banks.iter().flat_map(|bank| bank.nodes.clone()).collect();
     let (fleet, mut ended) = Fleet::new(plans, restart);
@@ -120,6 +122,7 @@ pub(crate) async fn run(
         layout,
         resize,
         resizing: JoinSet::new(),
+        mode,
         news: mpsc::channel(16),
         banks: runs,
         fleet,
@@ -134,13 +137,16 @@ pub(crate) async fn run(
     for place in 0..running.fleet.members.len() {
         running.fleet.start(place)?;
     }
-    while running.turn(&mut ended, &mut requests, &mut signals).await? {}
+    let mut refusal = None;
+    while refusal.is_none() && running.turn(&mut ended, &mut requests, &mut signals).await? {
+        refusal = running.wrong_mode();
+    }
     drop(desk);
     running.resizing.abort_all();
     running.stop(&mut ended, &mut signals).await?;
     // Until here: nobody else may start in this directory before all is written and stopped.
     drop(lock);
-    Ok(Code::Done)
+    refusal.map_or(Ok(Code::Done), Err)
 }
 
 impl Running {
@@ -177,6 +183,9 @@ impl Running {
         self.follow_leaders();
         self.tell_deaths();
         self.save()?;
+        if self.wrong_mode().is_some() {
+            return Ok(true);
+        }
         self.announce();
         self.start_resizing();
         let picture = self.picture();
@@ -302,9 +311,19 @@ impl Running {
         })
     }
 
+    /// What was noted of a bank's mode may be old: a node may have been run by hand, or `up` killed. Where `--mode` says
+    /// something else than the log, the network stops before it is called ready, as it would have before it started.
+    fn wrong_mode(&self) -> Option<Failure> {
+        let wanted = self.mode.filter(|_| self.is_ready())?;
+        let is = |bank: &BankRun| bank.view.borrow().mode();
+        let other = self.banks.iter().find_map(|bank| Some((bank, is(bank).filter(|mode| *mode != wanted)?)));
+        other.map(|(bank, is)| wrong_mode(&self.dir, &bank.plan.name, is, wanted))
+    }
+
     fn announce(&mut self) {
         if !self.ready && self.is_ready() {
             self.ready = true;
+            self.mode = None;
             let picture = self.picture();
             self.screen.ready(&picture, &self.written);
             self.screen.event(&format!("ready after {} ms", self.begun.elapsed().as_millis()));
@@ -333,6 +352,7 @@ impl Running {
         self.screen.event("stopping in order; Ctrl-C again ends it at once");
         let picture = self.picture();
         self.screen.draw(&picture);
+        self.follow_modes_now().await;
         let leaders: Vec<usize> = self.banks.iter().filter_map(|bank| bank.place(bank.leader?)).collect();
         for death in std::mem::take(&mut self.deaths) {
             self.tell(&death, &Succession::NobodyYet);

@@ -219,6 +219,47 @@ fn a_running_bank_changes_its_mode_and_back_and_nobody_waits() {
     assert!(network.stop().success());
 }
 
+/// `--mode` is for new banks. For one that is there, the log's mode counts, however long ago `up` last saw it.
+#[test]
+fn up_refuses_a_mode_that_the_banks_log_does_not_have() {
+    let dir = TestDir::new("mode-flag");
+    let network = start(&dir, Mode::Leader, &["--nodes", "1"]);
+    done(&rialto_in(&network, &["mode", "leaderless"]));
+    assert!(network.stop().success());
+    refuses_leader_mode(&dir);
+
+    let layout = dir.path().join("layout.json");
+    let text = std::fs::read_to_string(&layout).expect("up made it");
+    assert!(text.contains("\"leaderless\""), "{text}");
+    std::fs::write(&layout, text.replace("\"leaderless\"", "\"leader\"")).expect("there is room");
+    refuses_leader_mode(&dir);
+    drop(Network::up(dir.path(), &["--mode", "leaderless"]));
+}
+
+fn refuses_leader_mode(dir: &TestDir) {
+    let path = dir.path().to_str().expect("UTF-8");
+    let mut up = rialto()
+        .args(["up", "--json", "--mode", "leader", "--dir", path])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary was built");
+    let began = Instant::now();
+    while up.try_wait().expect("it is ours").is_none() {
+        if began.elapsed() > Duration::from_secs(30) {
+            up.kill().expect("it is ours");
+            panic!("it runs as if nothing were wrong");
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let refused = up.wait_with_output().expect("it has ended");
+    assert_eq!(refused.status.code(), Some(1), "{}", stderr(&refused));
+    let said = stderr(&refused);
+    assert!(said.contains(&format!("error: bank alpha in {path} is in leaderless mode, not in leader mode")), "{said}");
+    assert!(said.contains(&format!("rialto mode leader --bank alpha --dir {path}")), "{said}");
+    assert_eq!(stdout(&refused), "", "it was never ready");
+}
+
 /// Nodes that nobody supervises, as on machines of their own: what `members add` prints is all that is to be done.
 #[test]
 fn a_node_of_ones_own_joins_by_the_commands_that_are_printed() {
