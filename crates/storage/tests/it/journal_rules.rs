@@ -114,6 +114,29 @@ fn a_batch_found_whole_is_brought_to_the_disk_although_a_sync_of_it_failed() {
     open(&disk, mark);
 }
 
+/// Once a simulation lost a whole synced file: a process made it and died before it wrote to it, the next one found the
+/// name in the page cache, wrote and synced the contents, and never the name.
+#[test]
+fn the_name_of_a_file_that_an_earlier_process_made_is_synced_with_its_contents() {
+    for operations in 0..8 {
+        for seed in 0..8 {
+            let disk = FaultyDisk::new(seed);
+            let mut journal = open(&disk, JournalMark::START);
+            disk.fail_once_after(operations, ErrorKind::StorageFull);
+            let _ = write(&mut journal, 1, filled(1));
+            drop(journal);
+            disk.heal();
+            let mut again = open(&disk, JournalMark::START);
+            write(&mut again, 1, filled(1)).expect("there is room again");
+            let mark = again.mark();
+            again.reader().sync(mark.places).expect("the disk is well");
+            drop(again);
+            disk.crash(seed);
+            open(&disk, mark);
+        }
+    }
+}
+
 #[test]
 fn a_journal_that_ends_before_its_checkpoint_is_damage() {
     let disk = FaultyDisk::new(1);
