@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use super::{Journal, JournalMark, RECORDS_PER_FILE};
+use super::{Journal, JournalMark, RECORD, RECORDS_PER_FILE};
 use crate::{Disk, OpenError, Owner, StorageError};
 
 impl<D: Disk> Journal<D> {
@@ -31,7 +31,7 @@ impl<D: Disk> Journal<D> {
     }
 
     /// Takes over the batches that an earlier process wrote behind this journal's end, as long as they are whole and
-    /// go on its chain, but none above the slot of `through` and none that ends behind its place.
+    /// go on its chain, but none above the slot of `through` and none that ends behind its place. They are written again.
     pub fn take_over(&mut self, through: JournalMark) -> Result<JournalMark, StorageError> {
         assert!(self.batch.is_empty(), "the batch of slot {} was not finished", self.batch_slot);
         let reader = self.reader();
@@ -41,6 +41,12 @@ impl<D: Disk> Journal<D> {
             if next.slot > through.slot {
                 break;
             }
+            // As in `finish`: it may be in the page cache only, after a sync that failed, and no later sync would bring
+            // it to the disk.
+            let mut header = [0; RECORD];
+            self.files.read(self.mark.places, &mut header)?;
+            self.files.write(self.mark.places, &header)?;
+            self.files.write(self.mark.places + 1, &records)?;
             self.mark = next;
             self.partial.clear();
             self.files.set_written(next.places);

@@ -138,6 +138,25 @@ fn the_name_of_a_file_that_an_earlier_process_made_is_synced_with_its_contents()
 }
 
 #[test]
+fn a_batch_taken_over_is_brought_to_the_disk_although_a_sync_of_it_failed() {
+    for seed in 0..20 {
+        let disk = FaultyDisk::new(seed);
+        let mut journal = open(&disk, JournalMark::START);
+        write(&mut journal, 1, filled(1)).expect("the disk is well");
+        disk.fail_once_after(0, ErrorKind::Other);
+        journal.reader().sync(journal.mark().places).expect_err("this sync fails");
+        let mark = journal.mark();
+        drop(journal);
+        // Another process on the same page cache, which makes its checkpoint of what it finds.
+        let again = Journal::salvage(disk.clone(), Path::new(DIR), OWNER, 1).expect("it opens");
+        assert_eq!(again.mark(), mark);
+        again.reader().sync(mark.places).expect("the disk is well again");
+        disk.crash(seed);
+        open(&disk, mark);
+    }
+}
+
+#[test]
 fn a_journal_that_ends_before_its_checkpoint_is_damage() {
     let disk = FaultyDisk::new(1);
     let mut journal = open(&disk, JournalMark::START);
