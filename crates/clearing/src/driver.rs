@@ -1,0 +1,265 @@
+//! One payment's driver on one node: which call to make now, what to propose, when to try again.
+//!
+//! ```text
+//! Undecided  calls ─► banks ─► replies ─► enough? ─► propose Report ─► chosen ─► Delivering
+//!                 └─ too late ─────────► propose TimeOut ─────────────►
+//! Delivering calls ─► banks ─► acknowledgement ─► propose Delivered ─► chosen ─► Done
+//! ```
+//!
+//! A driver remembers what it has heard and when it last asked, and nothing that matters: it can be dropped at any moment
+//! and made anew on any node, from the replicated state. It decides nothing. No bank hears of a decision before the
+//! decision is in that state.
+
+use crate::agenda::{self, Call, CallKind};
+use crate::clearing::Clearing;
+use crate::command::Command;
+use crate::control::Control;
+use crate::finding::{Finding, Reported};
+use crate::names::Epoch;
+use crate::order::{Pair, PaymentId, Side};
+use crate::outcome::Verdict;
+use crate::payment::{Payment, Phase, Wish};
+
+/// What the shell is to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Action {
+    Call(Call),
+    Propose(Command),
+    /// A bank contradicts a decision: nothing that the protocol allows leads here.
+    Alarm {
+        id: PaymentId,
+        side: Side,
+        finding: Finding,
+    },
+}
+
+/// What a bank answered to a call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Reply {
+    pub kind: CallKind,
+    /// The gateway's incarnation that called.
+    pub gateway: Epoch,
+    pub said: Reported,
+}
+
+/// When to try something again: at once, then after 100 ms, doubling up to 3.2 s.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Attempts {
+    made: u32,
+    next_ms: u64,
+}
+
+impl Attempts {
+    /// Whether it is time, and if so it counts as tried.
+    fn take(&mut self, now_ms: u64) -> bool {
+        if now_ms < self.next_ms {
+            return false;
+        }
+        self.next_ms = now_ms + (100 << self.made.min(5));
+        self.made = self.made.saturating_add(1);
+        true
+    }
+}
+
+/// Drives one payment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Driver {
+    id: PaymentId,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    Undecided(Gathering),
+    Delivering(Delivery),
+    Done,
+}
+
+/// What was heard before the decision.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Gathering {
+    asked: Pair<Attempts>,
+    heard: Pair<Option<(Epoch, Reported)>>,
+    proposed: Attempts,
+    timed_out: Attempts,
+}
+
+/// Who has acknowledged the decision.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Delivery {
+    verdict: Verdict,
+    asked: Pair<Attempts>,
+    acknowledged: Pair<Option<Epoch>>,
+    proposed: Pair<Attempts>,
+}
+
+impl Driver {
+    pub fn new(id: PaymentId) -> Driver {
+        Driver { id, stage: Stage::Undecided(Gathering::default()) }
+    }
+
+    pub fn payment(&self) -> PaymentId {
+        self.id
+    }
+
+    /// The payment left the list of what is to do: the driver can go.
+    pub fn is_done(&self) -> bool {
+        self.stage == Stage::Done
+    }
+
+    /// Takes what a bank said. Nothing is done about it before the next [`Driver::poll`].
+    pub fn on_reply(&mut self, reply: &Reply) -> Option<Action> {
+        let side = reply.kind.side();
+        match &mut self.stage {
+            Stage::Undecided(gathering) if !reply.kind.is_delivery() => {
+                *gathering.heard.of_mut(side) = Some((reply.gateway, reply.said));
+                None
+            }
+            Stage::Delivering(delivery) if reply.kind.is_delivery() => delivery.on_reply(self.id, reply),
+            // An answer to a question of an earlier phase.
+            Stage::Undecided(_) | Stage::Delivering(_) | Stage::Done => None,
+        }
+    }
+
+    /// What to do now. To be called after a reply, after the state has changed, and when time has passed.
+    pub fn poll(&mut self, clearing: &Clearing, now_ms: u64) -> Vec<Action> {
+        let Some(payment) = clearing.payment(self.id) else {
+            self.stage = Stage::Done;
+            return Vec::new();
+        };
+        if let Phase::Delivering { verdict, .. } = payment.phase {
+            self.begin_delivery(verdict);
+        }
+        match &mut self.stage {
+            Stage::Undecided(gathering) => gathering.poll(clearing, payment, now_ms),
+            Stage::Delivering(delivery) => delivery.poll(clearing, payment, now_ms),
+            Stage::Done => Vec::new(),
+        }
+    }
+
+    fn begin_delivery(&mut self, verdict: Verdict) {
+        let is_begun = matches!(&self.stage, Stage::Delivering(delivery) if delivery.verdict == verdict);
+        if !is_begun {
+            let (asked, acknowledged, proposed) = (Pair::default(), Pair::default(), Pair::default());
+            self.stage = Stage::Delivering(Delivery { verdict, asked, acknowledged, proposed });
+        }
+    }
+}
+
+impl Gathering {
+    fn poll(&mut self, clearing: &Clearing, payment: &Payment, now_ms: u64) -> Vec<Action> {
+        let mut actions = Vec::new();
+        let wanted = agenda::calls(clearing, payment);
+        let heard = self.heard_now(clearing, payment);
+        for side in Side::BOTH {
+            let Some(call) = wanted.of(side) else { continue };
+            if is_no_answer(&payment.phase, heard.of(side)) && self.asked.of_mut(side).take(now_ms) {
+                actions.push(Action::Call(*call));
+            }
+        }
+        let is_late = now_ms >= payment.vote_by_ms;
+        if suffices(payment, &wanted, &heard, now_ms) {
+            if self.proposed.take(now_ms) {
+                let (id, gateway) = (payment.order.id, clearing.epoch());
+                actions.push(Action::Propose(Command::Report { id, gateway, found: heard }));
+            }
+            if clearing.state.is_off(Control::DecideBeforeRecording) {
+                actions.extend(commits(clearing, payment, &heard));
+            }
+        } else if is_late && can_time_out(&payment.phase) && self.timed_out.take(now_ms) {
+            actions.push(Action::Propose(Command::TimeOut { id: payment.order.id }));
+        }
+        actions
+    }
+
+    /// What was said to this incarnation by the present ones of the banks.
+    fn heard_now(&self, clearing: &Clearing, payment: &Payment) -> Pair<Option<Reported>> {
+        let of = |side: Side| {
+            let (gateway, said) = (*self.heard.of(side))?;
+            let bank = clearing.state.bank(payment.order.bank(side));
+            (gateway == clearing.epoch() && said.epoch == bank.epoch).then_some(said)
+        };
+        Pair { debit: of(Side::Debit), credit: of(Side::Credit) }
+    }
+}
+
+/// A call is repeated until its answer is one that counts in that phase.
+fn is_no_answer(phase: &Phase, heard: &Option<Reported>) -> bool {
+    let Some(said) = heard else { return true };
+    match phase {
+        Phase::Voting(_) => said.finding == Finding::NotFound,
+        Phase::AtBank(_) => matches!(said.finding, Finding::NotFound | Finding::Held),
+        Phase::Asking { .. } | Phase::Delivering { .. } => false,
+    }
+}
+
+/// Whether what was heard is worth an entry in the log: it decides, or half of the time has gone by and a lone vote
+/// spares whoever takes over the question.
+fn suffices(payment: &Payment, wanted: &Pair<Option<Call>>, heard: &Pair<Option<Reported>>, now_ms: u64) -> bool {
+    let answers = |side: Side| heard.of(side).filter(|_| !is_no_answer(&payment.phase, heard.of(side)));
+    let ends = |said: Reported| matches!(said.finding, Finding::Posted | Finding::Voided | Finding::Refused(_));
+    let any_ends = Side::BOTH.into_iter().filter_map(answers).any(ends);
+    let is_complete = Side::BOTH.into_iter().all(|side| wanted.of(side).is_none() || answers(side).is_some());
+    let is_half_over = now_ms >= payment.taken_ms.midpoint(payment.vote_by_ms);
+    let has_any = Side::BOTH.into_iter().any(|side| wanted.of(side).is_some() && answers(side).is_some());
+    match payment.phase {
+        Phase::AtBank(_) => any_ends,
+        Phase::Voting(_) => any_ends || is_complete || (has_any && is_half_over),
+        Phase::Asking { .. } => is_complete || has_any,
+        Phase::Delivering { .. } => false,
+    }
+}
+
+fn can_time_out(phase: &Phase) -> bool {
+    match phase {
+        Phase::Voting(_) | Phase::AtBank(Wish::Transfer) => true,
+        Phase::AtBank(Wish::Void(_)) | Phase::Asking { .. } | Phase::Delivering { .. } => false,
+    }
+}
+
+/// Control: what must not be said yet.
+fn commits(clearing: &Clearing, payment: &Payment, heard: &Pair<Option<Reported>>) -> Vec<Action> {
+    let is_held = |side: Side| heard.of(side).is_some_and(|said| said.finding == Finding::Held);
+    if !Side::BOTH.into_iter().all(is_held) {
+        return Vec::new();
+    }
+    let commit = |side| Action::Call(agenda::make(clearing, payment, CallKind::deliver(Verdict::Post, side)));
+    Side::BOTH.into_iter().map(commit).collect()
+}
+
+impl Delivery {
+    fn on_reply(&mut self, id: PaymentId, reply: &Reply) -> Option<Action> {
+        let (side, finding) = (reply.kind.side(), reply.said.finding);
+        if reply.kind != CallKind::deliver(self.verdict, side) {
+            return None;
+        }
+        let is_acknowledged = match self.verdict {
+            Verdict::Post => finding == Finding::Posted,
+            // "Not found" from a void means that the id is something else there, and nothing of this payment is held.
+            Verdict::Void(_) => matches!(finding, Finding::Voided | Finding::Refused(_) | Finding::NotFound),
+        };
+        if !is_acknowledged {
+            return Some(Action::Alarm { id, side, finding });
+        }
+        *self.acknowledged.of_mut(side) = Some(reply.said.epoch);
+        None
+    }
+
+    fn poll(&mut self, clearing: &Clearing, payment: &Payment, now_ms: u64) -> Vec<Action> {
+        let mut actions = Vec::new();
+        let wanted = agenda::calls(clearing, payment);
+        for side in Side::BOTH {
+            let Some(call) = wanted.of(side) else { continue };
+            let known = clearing.state.bank(call.to).epoch;
+            match self.acknowledged.of(side).filter(|epoch| *epoch == known) {
+                Some(epoch) if self.proposed.of_mut(side).take(now_ms) => {
+                    let id = payment.order.id;
+                    actions.push(Action::Propose(Command::Delivered { id, side, epoch }));
+                }
+                None if self.asked.of_mut(side).take(now_ms) => actions.push(Action::Call(*call)),
+                Some(_) | None => {}
+            }
+        }
+        actions
+    }
+}

@@ -1,0 +1,172 @@
+//! Settings that can change an outcome: entries in the log, so that every node decides alike and a replayed log decides
+//! as it did then. A change names the version that it replaces, so a repeated one is found out by that.
+
+use crate::bytes::{Bad, In, Out, Stored};
+use crate::names::BankNumber;
+use ledger::{Amount, Currency};
+use std::collections::BTreeMap;
+
+/// One change of one setting.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SettingChange {
+    /// How long a payment waits for its votes: 50 to 60,000 ms.
+    VoteTimeout { ms: u64 },
+    /// The most that one payment in that currency may move; `None` lifts the limit.
+    PaymentLimit { currency: Currency, limit: Option<Amount> },
+    /// The most that one bank may owe the other; `None` lifts the cap.
+    PairCap { debtor: BankNumber, creditor: BankNumber, currency: Currency, cap: Option<Amount> },
+    /// How many payments of one bank may be undecided or undelivered at once: 1 to 1,000,000.
+    OpenPerBank { payments: u64 },
+    /// How many live sessions a customer may have: 1 to 64. One more ends the oldest.
+    SessionsPerCustomer { sessions: u64 },
+    /// How long the node that took a payment is left alone with it: 0 to 600,000 ms.
+    TakeOver { after_ms: u64 },
+}
+
+/// A change that was made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SettingEntry {
+    pub change: SettingChange,
+    pub time_ms: u64,
+    pub place: u64,
+}
+
+/// What is in force, and how it came to be.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Settings {
+    entries: Vec<SettingEntry>,
+    pub vote_timeout_ms: u64,
+    pub open_per_bank: u64,
+    pub sessions_per_customer: u64,
+    pub take_over_after_ms: u64,
+    limits: BTreeMap<Currency, Amount>,
+    caps: BTreeMap<(BankNumber, BankNumber, Currency), Amount>,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            entries: Vec::new(),
+            vote_timeout_ms: 2_000,
+            open_per_bank: 10_000,
+            sessions_per_customer: 8,
+            take_over_after_ms: 1_000,
+            limits: BTreeMap::new(),
+            caps: BTreeMap::new(),
+        }
+    }
+}
+
+impl Settings {
+    /// Changes come by hand; ten thousand of them are a mistake, and every node keeps them all.
+    pub const ENTRIES_MAX: u64 = 10_000;
+
+    /// The version that the next change must name; 0 before the first.
+    pub fn version(&self) -> u64 {
+        self.entries.len() as u64
+    }
+
+    /// The change that replaced that version.
+    pub fn entry(&self, replaced_version: u64) -> Option<&SettingEntry> {
+        self.entries.get(usize::try_from(replaced_version).ok()?)
+    }
+
+    /// Every change, oldest first.
+    pub fn entries(&self) -> &[SettingEntry] {
+        &self.entries
+    }
+
+    pub fn payment_limit(&self, currency: Currency) -> Option<Amount> {
+        self.limits.get(&currency).copied()
+    }
+
+    pub fn pair_cap(&self, debtor: BankNumber, creditor: BankNumber, currency: Currency) -> Option<Amount> {
+        self.caps.get(&(debtor, creditor, currency)).copied()
+    }
+
+    pub(crate) fn push(&mut self, entry: SettingEntry) {
+        match entry.change {
+            SettingChange::VoteTimeout { ms } => self.vote_timeout_ms = ms,
+            SettingChange::OpenPerBank { payments } => self.open_per_bank = payments,
+            SettingChange::SessionsPerCustomer { sessions } => self.sessions_per_customer = sessions,
+            SettingChange::TakeOver { after_ms } => self.take_over_after_ms = after_ms,
+            SettingChange::PaymentLimit { currency, limit } => put_or_lift(&mut self.limits, currency, limit),
+            SettingChange::PairCap { debtor, creditor, currency, cap } => {
+                put_or_lift(&mut self.caps, (debtor, creditor, currency), cap);
+            }
+        }
+        self.entries.push(entry);
+    }
+}
+
+fn put_or_lift<K: Ord>(of: &mut BTreeMap<K, Amount>, key: K, amount: Option<Amount>) {
+    match amount {
+        Some(amount) => drop(of.insert(key, amount)),
+        None => drop(of.remove(&key)),
+    }
+}
+
+impl SettingChange {
+    pub(crate) fn is_in_range(&self) -> bool {
+        match *self {
+            SettingChange::VoteTimeout { ms } => (50..=60_000).contains(&ms),
+            SettingChange::OpenPerBank { payments } => (1..=1_000_000).contains(&payments),
+            SettingChange::SessionsPerCustomer { sessions } => (1..=64).contains(&sessions),
+            SettingChange::TakeOver { after_ms } => after_ms <= 600_000,
+            SettingChange::PaymentLimit { .. } => true,
+            SettingChange::PairCap { debtor, creditor, .. } => debtor != creditor,
+        }
+    }
+}
+
+impl Stored for SettingChange {
+    fn put(&self, out: &mut Out) {
+        match self {
+            SettingChange::VoteTimeout { ms } => {
+                out.u8(1);
+                out.u64(*ms);
+            }
+            SettingChange::PaymentLimit { currency, limit } => {
+                out.u8(2);
+                out.value(currency);
+                out.value(limit);
+            }
+            SettingChange::PairCap { debtor, creditor, currency, cap } => {
+                out.u8(3);
+                out.value(debtor);
+                out.value(creditor);
+                out.value(currency);
+                out.value(cap);
+            }
+            SettingChange::OpenPerBank { payments } => {
+                out.u8(4);
+                out.u64(*payments);
+            }
+            SettingChange::SessionsPerCustomer { sessions } => {
+                out.u8(5);
+                out.u64(*sessions);
+            }
+            SettingChange::TakeOver { after_ms } => {
+                out.u8(6);
+                out.u64(*after_ms);
+            }
+        }
+    }
+
+    fn take(from: &mut In<'_>) -> Result<SettingChange, Bad> {
+        Ok(match from.u8("setting")? {
+            1 => SettingChange::VoteTimeout { ms: from.u64("setting")? },
+            2 => SettingChange::PaymentLimit { currency: from.value()?, limit: from.value()? },
+            3 => SettingChange::PairCap {
+                debtor: from.value()?,
+                creditor: from.value()?,
+                currency: from.value()?,
+                cap: from.value()?,
+            },
+            4 => SettingChange::OpenPerBank { payments: from.u64("setting")? },
+            5 => SettingChange::SessionsPerCustomer { sessions: from.u64("setting")? },
+            6 => SettingChange::TakeOver { after_ms: from.u64("setting")? },
+            _ => return Err(Bad { field: "setting" }),
+        })
+    }
+}

@@ -1,0 +1,247 @@
+//! All that the gateway has in memory, and the one way in which it changes: by the records of what happened.
+//!
+//! The rules decide what the record says; [`State::absorb`] does it. So a state that is made again from the journal went
+//! through the very same code as the one that lived through it.
+
+use crate::bank::{Bank, SigningKey, Standing};
+use crate::control::Control;
+use crate::finding::Vote;
+use crate::names::{BankName, BankNumber, Epoch, KeyId};
+use crate::order::{Holder, NamedParty, Order, Party, PaymentId, Side, Terms};
+use crate::payment::{Payment, Phase};
+use crate::position::{Position, PositionKey};
+use crate::record::{Body, Decided, Record, Taken};
+use crate::session::{Session, Sessions};
+use crate::settings::{SettingEntry, Settings};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The gateway's state.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct State {
+    pub(crate) epoch: Epoch,
+    pub(crate) time_ms: u64,
+    /// By number, from 1.
+    pub(crate) banks: Vec<Bank>,
+    pub(crate) bank_names: BTreeMap<BankName, BankNumber>,
+    pub(crate) sessions: Sessions,
+    pub(crate) keys: BTreeMap<KeyId, SigningKey>,
+    /// Undecided, or not delivered.
+    pub(crate) payments: BTreeMap<PaymentId, Payment>,
+    pub(crate) positions: BTreeMap<PositionKey, Position>,
+    /// Payments for an operator to look at.
+    pub(crate) listed: BTreeSet<PaymentId>,
+    pub(crate) settings: Settings,
+    pub(crate) control: Option<Control>,
+}
+
+impl State {
+    pub(crate) fn new() -> State {
+        State {
+            epoch: Epoch::FIRST,
+            time_ms: 0,
+            banks: Vec::new(),
+            bank_names: BTreeMap::new(),
+            sessions: Sessions::default(),
+            keys: BTreeMap::new(),
+            payments: BTreeMap::new(),
+            positions: BTreeMap::new(),
+            listed: BTreeSet::new(),
+            settings: Settings::default(),
+            control: None,
+        }
+    }
+
+    /// Whether that rule is switched off.
+    pub(crate) fn is_off(&self, rule: Control) -> bool {
+        self.control == Some(rule)
+    }
+
+    pub(crate) fn bank(&self, number: BankNumber) -> &Bank {
+        &self.banks[usize::from(number.get()) - 1]
+    }
+
+    pub(crate) fn bank_mut(&mut self, number: BankNumber) -> &mut Bank {
+        &mut self.banks[usize::from(number.get()) - 1]
+    }
+
+    pub(crate) fn bank_named(&self, name: &BankName) -> Option<&Bank> {
+        self.bank_names.get(name).map(|number| self.bank(*number))
+    }
+
+    pub(crate) fn party(&self, named: &NamedParty) -> Option<Party> {
+        Some(Party { bank: *self.bank_names.get(&named.bank)?, holder: named.holder })
+    }
+
+    pub(crate) fn named(&self, party: &Party) -> NamedParty {
+        NamedParty { bank: self.bank(party.bank).name, holder: party.holder }
+    }
+
+    /// `None` when a bank of it is not known.
+    pub(crate) fn order(&self, terms: &Terms) -> Option<Order> {
+        let Terms { id, payer, payee, amount, currency, reference } = *terms;
+        Some(Order { id, payer: self.party(&payer)?, payee: self.party(&payee)?, amount, currency, reference })
+    }
+
+    pub(crate) fn terms(&self, order: &Order) -> Terms {
+        let Order { id, payer, payee, amount, currency, reference } = *order;
+        Terms { id, payer: self.named(&payer), payee: self.named(&payee), amount, currency, reference }
+    }
+
+    /// Whether a vote still speaks of the present: see [`Vote`].
+    pub(crate) fn counts(&self, bank: BankNumber, vote: &Vote) -> bool {
+        vote.gateway == self.epoch && vote.reported.epoch == self.bank(bank).epoch
+    }
+
+    /// Does what the record says.
+    pub(crate) fn absorb(&mut self, record: &Record) {
+        assert!(record.time_ms >= self.time_ms, "the gateway's time never goes back");
+        self.time_ms = record.time_ms;
+        match record.body {
+            Body::EpochBegan { epoch } => self.begin_epoch(epoch),
+            Body::BankRegistered { number, name, group, epoch, standing } => {
+                self.put_bank(number, name, |bank| (bank.group, bank.epoch, bank.standing) = (group, epoch, standing));
+            }
+            Body::BankCaughtUp { number } => self.bank_mut(number).standing = Standing::Live,
+            Body::SessionOpened { session, customer, expires_ms } => {
+                let opened_ms = record.time_ms;
+                self.sessions.put(session, Session { customer, opened_ms, expires_ms, ended: false });
+            }
+            Body::SessionEnded { session } => {
+                assert!(self.sessions.end(session), "only a known session is ended");
+            }
+            Body::SessionForgotten { session } => self.sessions.forget(session),
+            Body::KeyKept { key, node, public, expires_ms } => {
+                self.keys.insert(key, SigningKey { id: key, node, public, expires_ms, retired: false });
+            }
+            Body::KeyRetired { key } => {
+                self.keys.get_mut(&key).expect("only a known key is retired").retired = true;
+            }
+            Body::KeyForgotten { key } => drop(self.keys.remove(&key)),
+            Body::PaymentTaken(taken) => self.take(record, &taken),
+            Body::PaymentRefused { .. } => {}
+            Body::VoteRecorded { id, side, vote } => self.record_vote(id, side, vote),
+            Body::VoidWanted { id, cause } => self.live(id).want_void(cause),
+            Body::PaymentDecided(decided) => self.decide(record, &decided),
+            Body::SideDelivered { id, left, verdict, decided_ms, .. } => match left {
+                Some(owed) => self.live(id).phase = Phase::Delivering { verdict, decided_ms, owed },
+                None => self.finish(id),
+            },
+            Body::Acknowledged { id } => drop(self.listed.remove(&id)),
+            Body::SettingChanged { replaced_version, change } => {
+                assert_eq!(replaced_version, self.settings.version(), "settings change in order");
+                self.settings.push(SettingEntry { change, time_ms: record.time_ms, place: record.place });
+            }
+        }
+    }
+
+    pub(crate) fn begin_epoch(&mut self, epoch: Epoch) {
+        assert!(epoch > self.epoch, "incarnations only rise");
+        self.epoch = epoch;
+        if !self.is_off(Control::PresumeAfterRestore) {
+            self.payments.values_mut().for_each(Payment::doubt);
+        }
+    }
+
+    /// Changes a bank, or adds it under the next number.
+    pub(crate) fn put_bank(&mut self, number: BankNumber, name: BankName, change: impl FnOnce(&mut Bank)) {
+        let index = usize::from(number.get()) - 1;
+        assert!(index <= self.banks.len(), "banks are numbered in order");
+        if index == self.banks.len() {
+            self.banks.push(Bank {
+                number,
+                name,
+                group: crate::names::GroupId::new(1).expect("not zero"),
+                epoch: Epoch::FIRST,
+                standing: Standing::Live,
+                last_number: 0,
+                last_place: None,
+                open: 0,
+            });
+            self.bank_names.insert(name, number);
+        }
+        assert_eq!(self.banks[index].name, name, "a bank keeps its name");
+        change(&mut self.banks[index]);
+    }
+
+    fn take(&mut self, record: &Record, taken: &Taken) {
+        let Taken { order, origin, numbers, previous: _, epoch, taker, vote_by_ms } = *taken;
+        let phase = Payment::first_phase(&order, origin);
+        let (taken_ms, place) = (record.time_ms, record.place);
+        let payment = Payment { order, origin, numbers, epoch, taker, taken_ms, vote_by_ms, place, phase };
+        for side in payment.sides() {
+            let bank = self.bank_mut(order.bank(*side));
+            assert!(*numbers.of(*side) > bank.last_number, "a bank's payments are numbered in order");
+            bank.last_number = *numbers.of(*side);
+            bank.last_place = Some(place);
+        }
+        self.admit(payment);
+    }
+
+    /// Puts a payment among the live ones and counts it.
+    pub(crate) fn admit(&mut self, payment: Payment) {
+        for side in payment.sides() {
+            self.bank_mut(payment.order.bank(*side)).open += 1;
+        }
+        if payment.reserves() {
+            *self.reservation(&payment.order) += payment.order.amount.minor();
+        }
+        let before = self.payments.insert(payment.order.id, payment);
+        assert!(before.is_none(), "one id is one payment");
+    }
+
+    fn record_vote(&mut self, id: PaymentId, of: Side, vote: Vote) {
+        match &mut self.live(id).phase {
+            Phase::Voting(votes) | Phase::Asking { found: votes, .. } => *votes.of_mut(of) = Some(vote),
+            Phase::AtBank(_) | Phase::Delivering { .. } => {
+                panic!("votes are of payments between banks, before a decision")
+            }
+        }
+    }
+
+    fn decide(&mut self, record: &Record, decided: &Decided) {
+        let payment = self.payments[&decided.id];
+        if payment.reserves() {
+            let reservation = self.reservation(&payment.order);
+            *reservation = reservation.checked_sub(payment.order.amount.minor()).expect("it was reserved when taken");
+        }
+        if let Some((key, low_owes)) = decided.position {
+            self.positions.entry(key).or_default().low_owes = low_owes;
+        }
+        if decided.listed {
+            self.listed.insert(decided.id);
+        }
+        match decided.owed {
+            Some(owed) => {
+                let (verdict, decided_ms) = (decided.verdict, record.time_ms);
+                self.live(decided.id).phase = Phase::Delivering { verdict, decided_ms, owed };
+            }
+            None => self.finish(decided.id),
+        }
+    }
+
+    /// From now on the journal alone knows the payment.
+    fn finish(&mut self, id: PaymentId) {
+        let payment = self.payments.remove(&id).expect("only a live payment comes to its end");
+        for side in payment.sides() {
+            let bank = self.bank_mut(payment.order.bank(*side));
+            bank.open = bank.open.checked_sub(1).expect("it was counted when taken");
+        }
+    }
+
+    fn reservation(&mut self, order: &Order) -> &mut u128 {
+        let (key, direction) = PositionKey::of(order);
+        self.positions.entry(key).or_default().reserved_mut(direction)
+    }
+
+    fn live(&mut self, id: PaymentId) -> &mut Payment {
+        self.payments.get_mut(&id).expect("the rules speak of live payments only")
+    }
+}
+
+/// The holder of a session is always a customer; the bank itself signs in nowhere.
+pub(crate) fn is_customer(party: &NamedParty) -> bool {
+    match party.holder {
+        Holder::Customer(_) => true,
+        Holder::House => false,
+    }
+}
