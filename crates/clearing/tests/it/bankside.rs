@@ -1,0 +1,241 @@
+//! A bank as the gateway sees it: a real ledger behind the calls, its present incarnation, and the newest incarnation of
+//! the gateway that it has heard of.
+
+use clearing::control::Control;
+use clearing::{
+    BankName, Call, CallKind, CustomerName, Epoch, Finding, Holder, NamedParty, PaymentId, Reply, Reported, Side, Terms,
+};
+use ledger::{
+    AccountId, Amount, Answer, Command, Context, Currency, HoldState, JournalPort, Ledger, Outcome, Owner, Placer,
+    Record, RecordBytes, Reference, Rejected, Request, TransferId,
+};
+use std::collections::BTreeMap;
+
+use crate::desk::Journal;
+
+#[derive(Clone)]
+pub(crate) struct SimBank {
+    pub(crate) name: BankName,
+    pub(crate) epoch: Epoch,
+    pub(crate) ledger: Ledger,
+    journal: Journal,
+    slot: u64,
+    gateway: Epoch,
+    /// What open holds belong to, for asking about old ones.
+    asked: BTreeMap<PaymentId, Terms>,
+    control: Option<Control>,
+}
+
+/// The ledger keeps its journal by its own ids.
+struct Port<'a>(&'a mut Journal);
+
+impl JournalPort for Port<'_> {
+    fn find(&self, id: u128) -> Option<RecordBytes> {
+        self.0.find(id)
+    }
+
+    fn push(&mut self, id: Option<u128>, record: &RecordBytes) -> u64 {
+        self.0.push(id, record)
+    }
+
+    fn next_place(&self) -> u64 {
+        self.0.next_place()
+    }
+}
+
+pub(crate) const OPENING: u128 = 1_000;
+
+impl SimBank {
+    pub(crate) fn new(name: BankName, customers: &[&str], control: Option<Control>) -> SimBank {
+        let mut bank = SimBank {
+            name,
+            epoch: Epoch::FIRST,
+            ledger: Ledger::new(7),
+            journal: Journal::default(),
+            slot: 0,
+            gateway: Epoch::FIRST,
+            asked: BTreeMap::new(),
+            control,
+        };
+        for (number, customer) in (1u128..).zip(customers) {
+            let account = account(&CustomerName::new(customer).expect("a good name"));
+            let currency = Currency::EUR;
+            bank.apply(Command::OpenAccount { id: account, owner: Owner::EMPTY, currency }, 0);
+            bank.apply(
+                Command::Transfer {
+                    id: TransferId::new((1 << 100) + number).expect("not nil"),
+                    debit: AccountId::vault(currency),
+                    credit: account,
+                    amount: Amount::new(OPENING).expect("in range"),
+                    currency,
+                    reference: Reference::EMPTY,
+                },
+                0,
+            );
+        }
+        bank
+    }
+
+    fn apply(&mut self, command: Command, now_ms: u64) -> Answer {
+        self.slot += 1;
+        let context = Context { slot: self.slot, time_ms: now_ms };
+        let answers = self.ledger.apply_request(context, &Request::single(command), &mut Port(&mut self.journal));
+        ledger::invariant::check(&self.ledger).expect("the books are sound");
+        answers[0]
+    }
+
+    /// Answers a call, unless the gateway that sent it is an older incarnation than one heard before.
+    pub(crate) fn answer(&mut self, call: &Call, now_ms: u64) -> Option<Reply> {
+        if call.gateway < self.gateway {
+            return None;
+        }
+        self.gateway = call.gateway;
+        let finding = self.carry_out(call, now_ms);
+        Some(Reply { kind: call.kind, gateway: call.gateway, said: Reported { epoch: self.epoch, finding } })
+    }
+
+    fn carry_out(&mut self, call: &Call, now_ms: u64) -> Finding {
+        let id = call.terms.id;
+        match call.kind {
+            CallKind::PrepareDebit | CallKind::PrepareCredit => {
+                self.asked.insert(id, call.terms);
+                let hold = self.hold(&call.terms, call.kind.side());
+                let outcome = self.apply(hold, now_ms).outcome;
+                match self.control {
+                    #[cfg(feature = "controls")]
+                    Some(Control::ReplayedHeldCounts) => Finding::of_first_answer(&outcome),
+                    _ => Finding::of(&outcome),
+                }
+            }
+            CallKind::CommitDebit | CallKind::CommitCredit => {
+                Finding::of(&self.apply(Command::PostHold { id, placer: placer() }, now_ms).outcome)
+            }
+            CallKind::AbortDebit | CallKind::AbortCredit => self.void(id, now_ms),
+            CallKind::Transfer => {
+                let transfer = self.movement(&call.terms, party(&call.terms.payer), party(&call.terms.payee));
+                Finding::of(&self.apply(transfer, now_ms).outcome)
+            }
+            CallKind::VoidTransfer => Finding::of(&self.apply(Command::VoidTransfer { id }, now_ms).outcome),
+            CallKind::HoldStatus(_) => self.status(id),
+        }
+    }
+
+    fn void(&mut self, id: PaymentId, now_ms: u64) -> Finding {
+        if self.control == Some(Control::NoTombstone) && self.status(id) == Finding::NotFound {
+            return Finding::Voided;
+        }
+        Finding::of(&self.apply(Command::VoidHold { id, placer: placer() }, now_ms).outcome)
+    }
+
+    fn hold(&self, terms: &Terms, side: Side) -> Command {
+        let (debit, credit) = match side {
+            Side::Debit => (party(&terms.payer), AccountId::interbank(terms.payee.bank.as_str(), terms.currency)),
+            Side::Credit => (AccountId::interbank(terms.payer.bank.as_str(), terms.currency), party(&terms.payee)),
+        };
+        let Terms { id, amount, currency, reference, .. } = *terms;
+        Command::PlaceHold { id, placer: placer(), debit, credit, amount, currency, reference }
+    }
+
+    fn movement(&self, terms: &Terms, debit: AccountId, credit: AccountId) -> Command {
+        let Terms { id, amount, currency, reference, .. } = *terms;
+        Command::Transfer { id, debit, credit, amount, currency, reference }
+    }
+
+    /// What has become of an id here, by the journal.
+    pub(crate) fn status(&self, id: PaymentId) -> Finding {
+        let Some(bytes) = self.journal.find(id.get()) else { return Finding::NotFound };
+        let first = Record::decode(&bytes).expect("the ledger wrote it");
+        let end = self.journal.find(ledger::hold::end_id(id)).map(|end| Record::decode(&end).expect("it wrote it"));
+        match end {
+            Some(end) => Finding::of(&end.outcome(HoldState::Held)),
+            None => Finding::of(&first.outcome(HoldState::Held)),
+        }
+    }
+
+    /// Brings a restored bank a payment that was decided: a post needs no hold, and what the payer lacks is suspended.
+    pub(crate) fn replay(&mut self, call: &Call, now_ms: u64) {
+        self.gateway = self.gateway.max(call.gateway);
+        let terms = call.terms;
+        let is_void = matches!(call.kind, CallKind::AbortDebit | CallKind::AbortCredit | CallKind::VoidTransfer);
+        if is_void || self.status(terms.id) != Finding::NotFound {
+            self.carry_out(call, now_ms);
+            return;
+        }
+        let (mut debit, credit) = match call.kind {
+            CallKind::Transfer => (party(&terms.payer), party(&terms.payee)),
+            kind => match self.hold(&terms, kind.side()) {
+                Command::PlaceHold { debit, credit, .. } => (debit, credit),
+                other => panic!("not a hold: {other:?}"),
+            },
+        };
+        let lacks = self.ledger.account(debit).is_some_and(|account| {
+            let is_internal = account.internal.is_some();
+            !is_internal && account.balances.available() < i128::try_from(terms.amount.minor()).expect("small")
+        });
+        if lacks {
+            debit = AccountId::suspense(terms.currency);
+        }
+        let Terms { id, amount, currency, reference, .. } = terms;
+        let outcome = match call.kind {
+            CallKind::Transfer => self.apply(self.movement(&terms, debit, credit), now_ms).outcome,
+            // As a hold that is posted at once, so that the ordinary delivery finds it posted.
+            _ => {
+                let placer = placer();
+                let hold = Command::PlaceHold { id, placer, debit, credit, amount, currency, reference };
+                self.apply(hold, now_ms);
+                self.apply(Command::PostHold { id, placer }, now_ms).outcome
+            }
+        };
+        assert_eq!(Finding::of(&outcome), Finding::Posted, "a replayed post cannot be refused");
+    }
+
+    /// Holds that are older than that, for asking the gateway.
+    pub(crate) fn old_holds(&self, before_ms: u64) -> Vec<Terms> {
+        self.ledger
+            .holds(None)
+            .filter(|hold| hold.time_ms < before_ms)
+            .map(|hold| self.asked[&hold.movement.id])
+            .collect()
+    }
+
+    /// What the gateway answered to the question about an old hold.
+    pub(crate) fn end(&mut self, id: PaymentId, post: bool, now_ms: u64) {
+        let end =
+            if post { Command::PostHold { id, placer: placer() } } else { Command::VoidHold { id, placer: placer() } };
+        let outcome = self.apply(end, now_ms).outcome;
+        let ended_otherwise = matches!(
+            outcome.rejection(),
+            Some(Rejected::HoldAlreadyPosted | Rejected::HoldAlreadyVoided | Rejected::HoldNotFound)
+        );
+        assert!(!ended_otherwise || !matches!(outcome, Outcome::HoldPosted { .. }));
+    }
+
+    /// What its customers and `suspense` have together: money that is somebody's.
+    pub(crate) fn money(&self) -> i128 {
+        let is_somebodys =
+            |account: &ledger::AccountView<'_>| matches!(account.internal, None | Some(ledger::Internal::Suspense));
+        self.ledger.accounts(0).filter(is_somebodys).map(|account| account.balances.balance()).sum()
+    }
+
+    /// What it owes another bank.
+    pub(crate) fn owes(&self, other: &BankName) -> i128 {
+        let account = self.ledger.account(AccountId::interbank(other.as_str(), Currency::EUR));
+        account.map_or(0, |account| account.balances.balance())
+    }
+}
+
+fn placer() -> Placer {
+    Placer::named("gateway")
+}
+
+fn party(party: &NamedParty) -> AccountId {
+    match &party.holder {
+        Holder::Customer(name) => account(name),
+        Holder::House => AccountId::vault(Currency::EUR),
+    }
+}
+
+fn account(name: &CustomerName) -> AccountId {
+    let id = name.as_str().bytes().fold(1u128, |id, byte| id << 8 | u128::from(byte));
+    AccountId::new(id | 1 << 120).expect("not nil")
+}

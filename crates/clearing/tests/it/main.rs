@@ -1,0 +1,10 @@
+//! Tests of the gateway's core through its public face: a row for each outcome, the bytes that must stay stable, random
+//! commands against a naive model, and whole networks with lost messages, restarts and restores.
+
+mod bankside;
+mod codec;
+mod desk;
+mod network;
+mod outbox;
+mod outcomes;
+mod sim;

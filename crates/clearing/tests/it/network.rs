@@ -1,0 +1,246 @@
+//! Banks, sessions, keys, settlements; questions of banks; restores.
+
+use clearing::outcome::Delivery;
+use clearing::{
+    Answer, CallKind, Command, Finding, KeyId, Outcome, Pair, Party, Reason, Refusal, Reported, SettingChange, Side,
+    Status, Terms, agenda,
+};
+use ledger::Currency;
+
+use crate::desk::*;
+
+fn bob() -> clearing::NamedParty {
+    customer("bob", "beta")
+}
+
+fn report(number: u128, gateway: u32, debit: Finding, credit: Finding) -> Command {
+    let said = |finding| Some(Reported { epoch: epoch(1), finding });
+    Command::Report {
+        id: id(number),
+        gateway: epoch(gateway),
+        found: Pair { debit: said(debit), credit: said(credit) },
+    }
+}
+
+fn terms(number: u128) -> Terms {
+    let request = request(number, bob(), 100);
+    let clearing::PaymentRequest { id, payee, amount, currency, reference, .. } = request;
+    Terms { id, payer: customer("alice", "alpha"), payee, amount, currency, reference }
+}
+
+fn resolve(bank: &str, number: u128) -> Command {
+    Command::Resolve { bank: bank_name(bank), terms: terms(number), taker: node(2) }
+}
+
+fn call_kinds(desk: &Desk, number: u128) -> (Option<CallKind>, Option<CallKind>) {
+    let payment = desk.clearing.payment(id(number)).expect("on its way");
+    let calls = agenda::calls(&desk.clearing, payment);
+    (calls.debit.map(|call| call.kind), calls.credit.map(|call| call.kind))
+}
+
+#[test]
+fn a_banks_name_is_pinned_to_its_group_and_its_incarnations_rise() {
+    let mut desk = Desk::town();
+    let registered = |incarnation| Outcome::BankRegistered { number: bank(1), epoch: epoch(incarnation) };
+    assert_eq!(desk.one(register("alpha", 1, 1, 0)), Answer::Done { outcome: registered(1), replay: true });
+    assert_eq!(desk.refusal(register("alpha", 8, 9, 0)), Refusal::NameTaken);
+    assert_eq!(desk.one(register("alpha", 1, 3, 0)), Answer::Done { outcome: registered(3), replay: false });
+    assert_eq!(desk.refusal(register("alpha", 1, 2, 0)), Refusal::StaleEpoch { known: epoch(3) });
+}
+
+#[test]
+fn a_restored_bank_is_asked_for_nothing_until_it_has_what_it_lacks() {
+    let mut desk = Desk::town();
+    desk.one(take(request(1, bob(), 100)));
+    assert_eq!(call_kinds(&desk, 1), (Some(CallKind::PrepareDebit), Some(CallKind::PrepareCredit)));
+    desk.one(register("beta", 2, 2, 0));
+    assert_eq!(call_kinds(&desk, 1), (Some(CallKind::PrepareDebit), None));
+    assert_eq!(desk.refusal(take(request(2, bob(), 100))), Refusal::BankRestoring { bank: bank(2) });
+    assert_eq!(desk.restored().digest(), desk.clearing.digest());
+    desk.one(Command::BankCaughtUp { name: bank_name("beta"), epoch: epoch(2) });
+    assert_eq!(desk.status(take(request(2, bob(), 100))), Status::Undecided);
+    assert_eq!(desk.restored().digest(), desk.clearing.digest());
+    // One whose books have its newest payment lacks nothing.
+    let newest = desk.clearing.banks()[1].last_number;
+    desk.one(register("beta", 2, 3, newest));
+    assert_eq!(desk.clearing.banks()[1].standing, clearing::bank::Standing::Live);
+}
+
+#[test]
+fn a_second_sign_in_is_allowed_and_one_too_many_ends_the_oldest() {
+    let mut desk = Desk::town();
+    desk.one(Command::ChangeSetting {
+        expected_version: 0,
+        change: SettingChange::SessionsPerCustomer { sessions: 2 },
+    });
+    let alice = customer("alice", "alpha");
+    let party = Party { bank: bank(1), holder: alice.holder };
+    let live = |desk: &Desk| -> Vec<u128> {
+        desk.clearing.live_sessions(&party, desk.clock_ms).map(|(id, _)| id.get()).collect()
+    };
+    desk.clock_ms = 2_000;
+    let opened = |ended_instead| Outcome::SessionOpened { ended_instead };
+    assert_eq!(desk.one(open(10, alice, 90_000)), Answer::Done { outcome: opened(None), replay: false });
+    assert_eq!(live(&desk), [1, 10]);
+    let answer = desk.one(open(11, alice, 90_000));
+    assert_eq!(answer, Answer::Done { outcome: opened(Some(session(1))), replay: false });
+    assert_eq!(live(&desk), [10, 11]);
+    assert_eq!(desk.refusal(take(request(1, bob(), 1))), Refusal::SessionEnded);
+    assert!(matches!(desk.one(open(11, alice, 90_000)), Answer::Done { replay: true, .. }));
+    desk.one(Command::EndSession { session: session(11) });
+    assert!(matches!(desk.one(open(11, alice, 90_000)), Answer::Done { replay: true, .. }));
+    assert_eq!(live(&desk), [10], "a late repetition opens nothing again");
+    // What is over is forgotten, and cannot come back either.
+    desk.clock_ms = 90_000;
+    desk.one(open(12, alice, 99_000));
+    assert_eq!(desk.clearing.session(session(11)), None);
+    assert_eq!(desk.refusal(open(11, alice, 90_000)), Refusal::Expired);
+    assert_eq!(desk.restored().digest(), desk.clearing.digest());
+}
+
+#[test]
+fn a_payment_goes_on_when_its_session_ends() {
+    let mut desk = Desk::town();
+    desk.one(take(request(1, bob(), 100)));
+    desk.one(Command::EndSession { session: session(1) });
+    assert!(matches!(desk.status(report(1, 1, Finding::Held, Finding::Held)), Status::Paid { .. }));
+}
+
+#[test]
+fn a_retired_key_stays_retired() {
+    let mut desk = Desk::town();
+    let key = KeyId::new(5).expect("not zero");
+    let add = Command::AddKey { key, node: node(1), public: [7; 32], expires_ms: 50_000 };
+    desk.one(add);
+    assert_eq!(desk.clearing.keys(1_000).count(), 1);
+    let other = Command::AddKey { key, node: node(2), public: [7; 32], expires_ms: 50_000 };
+    assert_eq!(desk.refusal(other), Refusal::IdReused);
+    desk.one(Command::RetireKey { key });
+    assert!(matches!(desk.one(add), Answer::Done { replay: true, .. }));
+    assert_eq!(desk.clearing.keys(1_000).count(), 0);
+    assert_eq!(desk.restored().digest(), desk.clearing.digest());
+    desk.clock_ms = 50_000;
+    assert_eq!(desk.refusal(add_at(key, 50_000)), Refusal::IdReused);
+    let next = KeyId::new(6).expect("not zero");
+    desk.one(add_at(next, 90_000));
+    assert_eq!(desk.refusal(add), Refusal::Expired, "it was forgotten with its time, and cannot come back");
+}
+
+fn add_at(key: KeyId, expires_ms: u64) -> Command {
+    Command::AddKey { key, node: node(3), public: [9; 32], expires_ms }
+}
+
+#[test]
+fn a_settlement_is_a_payment_back_and_never_more_than_is_owed() {
+    let mut desk = Desk::town();
+    desk.one(take(request(1, bob(), 100)));
+    desk.one(report(1, 1, Finding::Held, Finding::Held));
+    let settle = |number, minor| Command::Settle {
+        id: id(number),
+        debtor: bank_name("alpha"),
+        creditor: bank_name("beta"),
+        amount: cents(minor),
+        currency: Currency::EUR,
+        taker: node(1),
+    };
+    assert_eq!(desk.refusal(settle(2, 101)), Refusal::MoreThanOwed { owed: 100 });
+    assert_eq!(desk.status(settle(2, 60)), Status::Undecided);
+    assert_eq!(desk.refusal(settle(3, 41)), Refusal::MoreThanOwed { owed: 40 });
+    assert!(matches!(desk.status(settle(2, 60)), Status::Undecided));
+    assert_eq!(desk.refusal(settle(2, 61)), Refusal::IdReused);
+    assert!(matches!(desk.status(report(2, 1, Finding::Held, Finding::Held)), Status::Paid { .. }));
+    let (_, position) = desk.clearing.positions().next().expect("they owe each other");
+    assert_eq!(position.low_owes, 40);
+}
+
+#[test]
+fn a_bank_that_asks_early_is_told_not_yet_and_late_that_it_is_void() {
+    let mut desk = Desk::town();
+    desk.one(take(request(1, bob(), 100)));
+    assert_eq!(desk.refusal(resolve("gamma", 1)), Refusal::NotYours);
+    assert_eq!(desk.status(resolve("beta", 1)), Status::Undecided);
+    desk.clock_ms = 3_000;
+    let void = Status::Refused { reason: Reason::BankUnavailable, delivery: Delivery::Pending };
+    assert_eq!(desk.status(resolve("beta", 1)), void);
+    assert_eq!(desk.status(resolve("alpha", 1)), void);
+}
+
+#[test]
+fn an_id_that_nobody_knows_is_asked_for_at_both_banks() {
+    let refused = Finding::Refused(Reason::UnknownPayee);
+    let (paid, void) = ("paid", "void");
+    let rows = [
+        (Finding::Posted, Finding::Held, paid, false),
+        (Finding::Held, Finding::Posted, paid, false),
+        (Finding::Held, Finding::Held, paid, true),
+        (Finding::Held, Finding::Voided, void, false),
+        (Finding::Held, Finding::NotFound, void, false),
+        (Finding::NotFound, Finding::Held, void, false),
+        (Finding::Held, refused, void, false),
+        (Finding::NotFound, Finding::NotFound, void, false),
+    ];
+    for (debit, credit, expected, is_listed) in rows {
+        let mut desk = Desk::town();
+        desk.one(Command::BeginEpoch { epoch: epoch(2) });
+        assert_eq!(desk.status(resolve("alpha", 1)), Status::Undecided);
+        assert_eq!(
+            call_kinds(&desk, 1),
+            (Some(CallKind::HoldStatus(Side::Debit)), Some(CallKind::HoldStatus(Side::Credit)))
+        );
+        desk.clock_ms = 100_000;
+        assert_eq!(desk.status(Command::TimeOut { id: id(1) }), Status::Undecided, "no time is long enough");
+        assert_eq!(desk.restored().digest(), desk.clearing.digest());
+        let word = match desk.status(report(1, 2, debit, credit)) {
+            Status::Paid { .. } => paid,
+            Status::Refused { .. } => void,
+            Status::Undecided => "undecided",
+        };
+        assert_eq!(word, expected, "{debit:?} {credit:?}");
+        assert_eq!(desk.clearing.listed().count(), usize::from(is_listed));
+        desk.one(Command::Acknowledge { id: id(1) });
+        assert_eq!(desk.clearing.listed().count(), 0);
+        assert_eq!(desk.restored().digest(), desk.clearing.digest());
+    }
+}
+
+#[test]
+fn half_of_what_the_banks_say_decides_nothing_of_an_unknown_id() {
+    let mut desk = Desk::town();
+    desk.one(resolve("alpha", 1));
+    let said = |finding| Some(Reported { epoch: epoch(1), finding });
+    let half = |debit, credit| Command::Report { id: id(1), gateway: epoch(1), found: Pair { debit, credit } };
+    assert_eq!(desk.status(half(said(Finding::NotFound), None)), Status::Undecided);
+    assert_eq!(desk.restored().digest(), desk.clearing.digest());
+    assert!(matches!(desk.status(half(None, said(Finding::Held))), Status::Refused { .. }));
+}
+
+#[test]
+fn a_restored_gateway_voids_nothing_that_it_may_have_posted() {
+    let mut desk = Desk::town();
+    desk.one(take(request(1, bob(), 100)));
+    desk.one(report(1, 1, Finding::Held, Finding::NotFound));
+    desk.one(Command::BeginEpoch { epoch: epoch(2) });
+    assert_eq!(desk.refusal(report(1, 1, Finding::Held, Finding::Held)), Refusal::StaleEpoch { known: epoch(2) });
+    desk.clock_ms = 60_000;
+    assert_eq!(desk.status(Command::TimeOut { id: id(1) }), Status::Undecided);
+    assert_eq!(call_kinds(&desk, 1).0, Some(CallKind::HoldStatus(Side::Debit)), "the vote of before does not count");
+    assert_eq!(desk.restored().digest(), desk.clearing.digest());
+    // Taken anew, an id may be one that was decided before, too.
+    desk.one(take(request(2, bob(), 100)));
+    desk.clock_ms = 120_000;
+    assert_eq!(desk.status(Command::TimeOut { id: id(2) }), Status::Undecided);
+    assert_eq!(call_kinds(&desk, 2).0, Some(CallKind::HoldStatus(Side::Debit)));
+    assert_eq!(desk.restored().digest(), desk.clearing.digest());
+    assert_eq!(desk.status(Command::Cancel { request: request(3, bob(), 100), taker: node(1) }), Status::Undecided);
+    assert!(matches!(desk.status(report(3, 2, Finding::Posted, Finding::Held)), Status::Paid { .. }));
+}
+
+#[test]
+fn numbers_of_a_restored_gateway_begin_where_none_was_given() {
+    let mut desk = Desk::town();
+    desk.one(take(request(1, bob(), 100)));
+    let before = desk.clearing.banks()[0].last_number;
+    desk.one(Command::BeginEpoch { epoch: epoch(2) });
+    desk.one(take(request(2, bob(), 100)));
+    assert_eq!((before, desk.clearing.banks()[0].last_number), (1, (1 << 40) + 1));
+}

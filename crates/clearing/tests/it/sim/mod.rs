@@ -1,0 +1,436 @@
+//! Small networks in one thread: one gateway state machine, three banks with real ledgers, drivers on three nodes,
+//! customers who retry and cancel; messages lost, doubled, delayed and reordered; drivers and state made anew at any
+//! step; gateway and banks restored from backups. After quiet: no open hold, money constant, every payment on both sides
+//! or on neither, no one told two things, positions zero in sum. One seed is one run.
+
+mod check;
+mod runs;
+
+use std::collections::BTreeMap;
+
+use clearing::control::Control;
+use clearing::outcome::Delivery;
+use clearing::payment::OperatorName;
+use clearing::{
+    Action, Answer, Body, Call, Clearing, Command, Driver, NodeNumber, PaymentId, PaymentRequest, Record, Refusal,
+    Reply, Status, agenda, replay,
+};
+use ledger::{Currency, Reference};
+
+use crate::bankside::SimBank;
+use crate::desk::*;
+
+/// Splitmix64: numbers for one seed, the same for ever.
+struct Dice(u64);
+
+impl Dice {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut word = self.0;
+        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        word ^ (word >> 31)
+    }
+
+    fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+
+    fn one_in(&mut self, chances: u64) -> bool {
+        self.below(chances) == 0
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Message {
+    ToLog { node: usize, command: Command, order: Option<usize> },
+    ToBank { node: usize, call: Call },
+    ToDriver { node: usize, id: PaymentId, reply: Reply },
+    ToCustomer { order: usize, answer: Answer },
+    AskToBank { bank: usize, id: PaymentId, answer: Answer },
+}
+
+/// A payment as its customer sees it.
+struct Order {
+    customer: (usize, usize),
+    request: PaymentRequest,
+    next_ms: u64,
+    cancel_ms: u64,
+    told: Option<Status>,
+    told_ms: u64,
+}
+
+struct World {
+    dice: Dice,
+    now_ms: u64,
+    desk: Desk,
+    banks: Vec<SimBank>,
+    drivers: Vec<BTreeMap<PaymentId, Driver>>,
+    messages: BTreeMap<(u64, u64), Message>,
+    sent: u64,
+    orders: Vec<Order>,
+    sessions: BTreeMap<(usize, usize), u128>,
+    backup: Option<Desk>,
+    bank_backups: Vec<Option<SimBank>>,
+    gateway_restored_ms: Option<u64>,
+    incarnation: u32,
+    control: Option<Control>,
+    quiet: bool,
+    /// What went wrong on the way.
+    alarms: Vec<String>,
+    restores: Restores,
+}
+
+/// Which disasters a run has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Restores {
+    None,
+    Gateway,
+    Banks,
+}
+
+const BANKS: [&str; 3] = ["alpha", "beta", "gamma"];
+const CUSTOMERS: [&str; 2] = ["alice", "bob"];
+
+impl World {
+    fn new(seed: u64, restores: Restores, control: Option<Control>) -> World {
+        let banks: Vec<SimBank> =
+            (0..BANKS.len()).map(|number| SimBank::new(bank_name(BANKS[number]), &CUSTOMERS, control)).collect();
+        let mut world = World {
+            dice: Dice(seed),
+            now_ms: 1_000,
+            desk: Desk::new(),
+            drivers: vec![BTreeMap::new(); 3],
+            messages: BTreeMap::new(),
+            sent: 0,
+            orders: Vec::new(),
+            sessions: BTreeMap::new(),
+            backup: None,
+            bank_backups: vec![None; banks.len()],
+            banks,
+            gateway_restored_ms: None,
+            incarnation: 1,
+            control,
+            quiet: false,
+            alarms: Vec::new(),
+            restores,
+        };
+        #[cfg(feature = "controls")]
+        world.desk.clearing.set_control(control);
+        for (group, name) in (1..).zip(BANKS) {
+            world.desk.one(register(name, group, 1, 0));
+        }
+        world.order_payments();
+        world
+    }
+
+    fn order_payments(&mut self) {
+        for number in 1..=12 {
+            let customer = (self.dice.below(3) as usize, self.dice.below(2) as usize);
+            let payee = (self.dice.below(3) as usize, self.dice.below(2) as usize);
+            // Mostly affordable, at times more than there is, at times to nobody.
+            let minor = 1 + u128::from(if self.dice.one_in(4) { self.dice.below(1_500) } else { self.dice.below(300) });
+            let name = if self.dice.one_in(12) { "nobody" } else { CUSTOMERS[payee.1] };
+            let request = PaymentRequest {
+                id: id(number),
+                session: session(u128::MAX),
+                payee: crate::desk::customer(name, BANKS[payee.0]),
+                amount: cents(minor),
+                currency: Currency::EUR,
+                reference: Reference::EMPTY,
+            };
+            let next_ms = 1_000 + self.dice.below(6_000);
+            let cancel_ms = if self.dice.one_in(4) { next_ms + self.dice.below(4_000) } else { u64::MAX };
+            self.orders.push(Order { customer, request, next_ms, cancel_ms, told: None, told_ms: 0 });
+        }
+    }
+
+    /// A run to its quiet end; what is wrong then, or on the way.
+    fn run(mut self) -> Result<World, String> {
+        while self.now_ms < 12_000 {
+            self.step();
+        }
+        self.quiet = true;
+        let end_ms = self.now_ms + 120_000;
+        while self.now_ms < end_ms && !self.is_at_rest() {
+            self.step();
+        }
+        self.check()?;
+        Ok(self)
+    }
+
+    fn is_at_rest(&self) -> bool {
+        let holds: u64 = self.banks.iter().map(|bank| bank.ledger.hold_count()).sum();
+        let all_told = self.orders.iter().all(|order| order.told.is_some());
+        self.desk.clearing.payment_count() == 0 && holds == 0 && all_told && self.messages.is_empty()
+    }
+
+    fn step(&mut self) {
+        self.now_ms += 1 + self.dice.below(40);
+        self.desk.clock_ms = self.now_ms;
+        while let Some(entry) = self.messages.first_entry().filter(|entry| entry.key().0 <= self.now_ms) {
+            let message = entry.remove();
+            self.deliver(message);
+        }
+        self.customers_act();
+        self.nodes_act();
+        self.banks_act();
+        if !self.quiet {
+            self.disaster();
+        }
+        self.holds_have_live_payments();
+    }
+
+    /// Where nothing was restored, money is only ever set aside for a payment that is on its way.
+    fn holds_have_live_payments(&mut self) {
+        if self.restores != Restores::None || !self.alarms.is_empty() {
+            return;
+        }
+        let is_live = |hold: &&ledger::Hold| self.desk.clearing.payment(hold.movement.id).is_some();
+        let stray = self.banks.iter().flat_map(|bank| bank.ledger.holds(None)).find(|hold| !is_live(hold));
+        let text = stray.map(|hold| format!("{} is held and no payment is on its way", hold.movement.id));
+        self.alarms.extend(text);
+    }
+
+    fn send(&mut self, message: Message) {
+        if !self.quiet && self.dice.one_in(8) {
+            return;
+        }
+        let copies = if !self.quiet && self.dice.one_in(8) { 2 } else { 1 };
+        for _ in 0..copies {
+            let delay_ms = match self.dice.below(10) {
+                _ if self.quiet => 1 + self.dice.below(5),
+                0 => self.dice.below(5_000),
+                1..3 => self.dice.below(600),
+                _ => self.dice.below(60),
+            };
+            self.sent += 1;
+            self.messages.insert((self.now_ms + delay_ms, self.sent), message);
+        }
+    }
+
+    fn deliver(&mut self, message: Message) {
+        match message {
+            Message::ToLog { node, command, order } => {
+                let answer = self.desk.one(command);
+                self.poll(node, command.payment());
+                match (order, command) {
+                    (Some(order), _) => self.send(Message::ToCustomer { order, answer }),
+                    (None, Command::Resolve { bank, terms, .. }) => {
+                        let bank = self.banks.iter().position(|of| of.name == bank).expect("a bank asked");
+                        self.send(Message::AskToBank { bank, id: terms.id, answer });
+                    }
+                    (None, _) => {}
+                }
+            }
+            Message::ToBank { node, call } => {
+                let bank = usize::from(call.to.get()) - 1;
+                if let Some(reply) = self.banks[bank].answer(&call, self.now_ms) {
+                    self.send(Message::ToDriver { node, id: call.terms.id, reply });
+                }
+            }
+            Message::ToDriver { node, id, reply } => {
+                if let Some(driver) = self.drivers[node].get_mut(&id)
+                    && let Some(alarm) = driver.on_reply(&reply)
+                {
+                    self.alarms.push(format!("{alarm:?}"));
+                }
+                self.poll(node, Some(id));
+            }
+            Message::ToCustomer { order, answer } => self.tell(order, answer),
+            Message::AskToBank { bank, id, answer } => match answer.status() {
+                Some(Status::Paid { .. }) => self.banks[bank].end(id, true, self.now_ms),
+                Some(Status::Refused { .. }) => self.banks[bank].end(id, false, self.now_ms),
+                Some(Status::Undecided) | None => {}
+            },
+        }
+    }
+
+    fn tell(&mut self, order: usize, answer: Answer) {
+        let now_ms = self.now_ms;
+        if let Answer::Refused(Refusal::NoSession | Refusal::SessionEnded) = answer {
+            self.sessions.remove(&self.orders[order].customer);
+        }
+        let Some(status) = answer.status().filter(|status| *status != Status::Undecided) else { return };
+        let at = &self.orders[order];
+        let differs = at.told.is_some_and(|before| is_paid(before) != is_paid(status));
+        if differs && (at.told.is_some_and(is_paid) || !self.may_differ(at.told_ms)) {
+            self.alarms.push(format!("{} was told {:?} and {status:?}", at.request.id, at.told));
+        }
+        let order = &mut self.orders[order];
+        if order.told.is_none() {
+            (order.told, order.told_ms) = (Some(status), now_ms);
+        }
+    }
+
+    /// A "void" that a gateway said and then lost with its disks may turn into "paid" where both banks hold: see the
+    /// operator's list. "Paid" stays paid.
+    fn may_differ(&self, told_ms: u64) -> bool {
+        self.gateway_restored_ms.is_some_and(|restored_ms| told_ms <= restored_ms)
+    }
+
+    fn customers_act(&mut self) {
+        for order in 0..self.orders.len() {
+            let at = &self.orders[order];
+            if self.now_ms < at.next_ms || at.told.is_some() {
+                continue;
+            }
+            let session = self.session_of(at.customer);
+            let at = &mut self.orders[order];
+            at.next_ms = self.now_ms + 200 + self.dice.below(1_500);
+            let request = PaymentRequest { session: crate::desk::session(session), ..at.request };
+            let node = self.dice.below(3) as usize;
+            let taker = taker(node);
+            let command = match self.now_ms >= self.orders[order].cancel_ms {
+                true => Command::Cancel { request, taker },
+                false => Command::Take { request, deadline_ms: u64::MAX, taker },
+            };
+            self.send(Message::ToLog { node, command, order: Some(order) });
+        }
+    }
+
+    fn session_of(&mut self, customer: (usize, usize)) -> u128 {
+        if let Some(session) = self.sessions.get(&customer).filter(|_| self.quiet || !self.dice.one_in(30)) {
+            return *session;
+        }
+        let session = u128::from(self.dice.next()) + 1;
+        let named = crate::desk::customer(CUSTOMERS[customer.1], BANKS[customer.0]);
+        self.desk.one(open(session, named, self.now_ms + 3_600_000));
+        self.sessions.insert(customer, session);
+        session
+    }
+
+    fn nodes_act(&mut self) {
+        for node in 0..self.drivers.len() {
+            for id in agenda::due(&self.desk.clearing, taker(node), self.now_ms) {
+                self.drivers[node].entry(id).or_insert_with(|| Driver::new(id));
+                self.poll(node, Some(id));
+            }
+            self.drivers[node].retain(|_, driver| !driver.is_done());
+        }
+    }
+
+    fn poll(&mut self, node: usize, id: Option<PaymentId>) {
+        let Some(id) = id else { return };
+        let now_ms = self.now_ms;
+        let Some(driver) = self.drivers[node].get_mut(&id) else { return };
+        for action in driver.poll(&self.desk.clearing, now_ms) {
+            match action {
+                Action::Call(call) => self.send(Message::ToBank { node, call }),
+                Action::Propose(command) => self.send(Message::ToLog { node, command, order: None }),
+                Action::Alarm { .. } => self.alarms.push(format!("{action:?}")),
+            }
+        }
+    }
+
+    fn banks_act(&mut self) {
+        for bank in 0..self.banks.len() {
+            if !self.dice.one_in(20) {
+                continue;
+            }
+            for terms in self.banks[bank].old_holds(self.now_ms.saturating_sub(4_000)) {
+                if self.control == Some(Control::EndVotedHoldAlone) {
+                    self.banks[bank].end(terms.id, false, self.now_ms);
+                    continue;
+                }
+                let node = self.dice.below(3) as usize;
+                let command = Command::Resolve { bank: self.banks[bank].name, terms, taker: taker(node) };
+                self.send(Message::ToLog { node, command, order: None });
+            }
+        }
+    }
+
+    fn disaster(&mut self) {
+        match self.dice.below(150) {
+            0..4 => {
+                let node = self.dice.below(3) as usize;
+                self.drivers[node].clear();
+            }
+            4..6 => self.restart_gateway(),
+            6 => {
+                let undecided = self.desk.clearing.payments().map(|payment| payment.order.id).next();
+                if let Some(id) = undecided {
+                    let operator = OperatorName::new("root").expect("short");
+                    self.desk.one(Command::VoidByHand { id, operator });
+                }
+            }
+            7..9 if self.restores == Restores::Gateway => self.backup = Some(self.desk.clone()),
+            9..11 if self.restores == Restores::Gateway => self.restore_gateway(),
+            7..9 if self.restores == Restores::Banks => {
+                let bank = self.dice.below(3) as usize;
+                self.bank_backups[bank] = Some(self.banks[bank].clone());
+            }
+            9..11 if self.restores == Restores::Banks => self.restore_bank(),
+            _ => {}
+        }
+    }
+
+    /// All nodes stop and start: what they knew comes from checkpoint and journal.
+    fn restart_gateway(&mut self) {
+        self.drivers.iter_mut().for_each(BTreeMap::clear);
+        #[cfg_attr(not(feature = "controls"), expect(unused_mut, reason = "only controls are set on it"))]
+        let mut fresh = Clearing::new();
+        #[cfg(feature = "controls")]
+        fresh.set_control(self.control);
+        let again = restored(&folded(&self.desk.journal.records), fresh);
+        if self.control != Some(Control::ForgetOnRestart) {
+            assert_eq!(again.digest(), self.desk.clearing.digest(), "a restarted gateway is the same");
+        }
+        self.desk.clearing = again;
+    }
+
+    fn restore_gateway(&mut self) {
+        let Some(backup) = self.backup.clone() else { return };
+        self.drivers.iter_mut().for_each(BTreeMap::clear);
+        // What was on its way to the old group is gone with it; what it had sent to others still arrives.
+        self.messages.retain(|_, message| !matches!(message, Message::ToLog { order: None, .. }));
+        self.desk = Desk { slot: self.desk.slot, clock_ms: self.now_ms, ..backup };
+        self.incarnation += 1;
+        self.gateway_restored_ms = Some(self.now_ms);
+        self.desk.one(Command::BeginEpoch { epoch: epoch(self.incarnation) });
+    }
+
+    /// A bank falls back to its backup, and gets every decided payment again before anything else.
+    fn restore_bank(&mut self) {
+        let number = self.dice.below(3) as usize;
+        let Some(backup) = self.bank_backups[number].clone() else { return };
+        let incarnation = self.banks[number].epoch.get() + 1;
+        self.banks[number] = backup;
+        self.banks[number].epoch = epoch(incarnation);
+        // This bank keeps no count of what it has in full, so it asks for all.
+        self.desk.one(register(BANKS[number], number as u128 + 1, incarnation, 0));
+        for call in self.lacking(number) {
+            self.banks[number].replay(&call, self.now_ms);
+        }
+        self.desk.one(Command::BankCaughtUp { name: bank_name(BANKS[number]), epoch: epoch(incarnation) });
+    }
+
+    fn lacking(&self, number: usize) -> Vec<Call> {
+        let this = bank(number as u16 + 1);
+        let mut place = self.desk.clearing.bank(this).expect("it registered").last_place;
+        let mut calls = Vec::new();
+        while let Some(at) = place {
+            let record = Record::decode(&self.desk.journal.records[at as usize]).expect("the gateway wrote it");
+            let (taken, _, before) = replay::previous(&record, this).expect("the chain leads from payment to payment");
+            let decision = self.desk.journal.places.get(&clearing::decision_id(taken.order.id));
+            let decision = decision.map(|at| Record::decode(&self.desk.journal.records[*at]).expect("it wrote it"));
+            if let Some(Body::PaymentDecided(decided)) = decision.map(|record| record.body) {
+                calls.extend(replay::call(&self.desk.clearing, this, &taken, &decided));
+            }
+            place = before;
+        }
+        calls.reverse();
+        calls
+    }
+}
+
+fn taker(node: usize) -> NodeNumber {
+    crate::desk::node(node as u16 + 1)
+}
+
+fn is_paid(status: Status) -> bool {
+    match status {
+        Status::Paid { delivery: Delivery::Pending | Delivery::Done } => true,
+        Status::Refused { .. } | Status::Undecided => false,
+    }
+}
