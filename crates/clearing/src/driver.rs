@@ -61,6 +61,22 @@ impl Attempts {
     }
 }
 
+/// The question that a bank was asked last, and when it is asked again. Another question does not wait for its turn.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Asked {
+    kind: Option<CallKind>,
+    attempts: Attempts,
+}
+
+impl Asked {
+    fn take(&mut self, kind: CallKind, now_ms: u64) -> bool {
+        if self.kind != Some(kind) {
+            *self = Asked { kind: Some(kind), attempts: Attempts::default() };
+        }
+        self.attempts.take(now_ms)
+    }
+}
+
 /// Drives one payment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Driver {
@@ -78,7 +94,7 @@ enum Stage {
 /// What was heard before the decision.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 struct Gathering {
-    asked: Pair<Attempts>,
+    asked: Pair<Asked>,
     heard: Pair<Option<(Epoch, Reported)>>,
     proposed: Attempts,
     timed_out: Attempts,
@@ -88,7 +104,7 @@ struct Gathering {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Delivery {
     verdict: Verdict,
-    asked: Pair<Attempts>,
+    asked: Pair<Asked>,
     acknowledged: Pair<Option<Epoch>>,
     proposed: Pair<Attempts>,
 }
@@ -153,7 +169,7 @@ impl Gathering {
         let heard = self.heard_now(clearing, payment);
         for side in Side::BOTH {
             let Some(call) = wanted.of(side) else { continue };
-            if is_no_answer(&payment.phase, heard.of(side)) && self.asked.of_mut(side).take(now_ms) {
+            if is_no_answer(&payment.phase, heard.of(side)) && self.asked.of_mut(side).take(call.kind, now_ms) {
                 actions.push(Action::Call(*call));
             }
         }
@@ -256,7 +272,7 @@ impl Delivery {
                     let id = payment.order.id;
                     actions.push(Action::Propose(Command::Delivered { id, side, epoch }));
                 }
-                None if self.asked.of_mut(side).take(now_ms) => actions.push(Action::Call(*call)),
+                None if self.asked.of_mut(side).take(call.kind, now_ms) => actions.push(Action::Call(*call)),
                 Some(_) | None => {}
             }
         }

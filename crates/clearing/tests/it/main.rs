@@ -4,6 +4,8 @@
 mod bankside;
 mod codec;
 mod desk;
+mod driver;
+mod model;
 mod network;
 mod outbox;
 mod outcomes;

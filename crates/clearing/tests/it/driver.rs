@@ -1,0 +1,192 @@
+//! Scripted conversations of one driver: what it is told, and what it does next.
+
+use clearing::{
+    Action, CallKind, Command, Driver, Epoch, Finding, Pair, PaymentId, Reason, Reply, Reported, Side, agenda,
+};
+
+use crate::desk::*;
+
+struct Talk {
+    desk: Desk,
+    driver: Driver,
+    id: PaymentId,
+}
+
+impl Talk {
+    /// A payment of alice's to somebody, just taken at 1,000 ms.
+    fn about(payee: clearing::NamedParty) -> Talk {
+        let mut desk = Desk::town();
+        desk.one(take(request(1, payee, 100)));
+        Talk { desk, driver: Driver::new(id(1)), id: id(1) }
+    }
+
+    fn says(&mut self, kind: CallKind, finding: Finding) -> Option<Action> {
+        self.says_as(kind, finding, Epoch::FIRST, Epoch::FIRST)
+    }
+
+    fn says_as(&mut self, kind: CallKind, finding: Finding, gateway: Epoch, bank: Epoch) -> Option<Action> {
+        self.driver.on_reply(&Reply { kind, gateway, said: Reported { epoch: bank, finding } })
+    }
+
+    fn poll(&mut self, now_ms: u64) -> Vec<Action> {
+        self.desk.clock_ms = now_ms;
+        self.driver.poll(&self.desk.clearing, now_ms)
+    }
+
+    fn calls(&mut self, now_ms: u64) -> Vec<CallKind> {
+        let kind = |action: Action| match action {
+            Action::Call(call) => call.kind,
+            other => panic!("not a call: {other:?}"),
+        };
+        self.poll(now_ms).into_iter().map(kind).collect()
+    }
+
+    /// The one command that is proposed, carried out.
+    fn proposes(&mut self, now_ms: u64) -> Command {
+        let actions = self.poll(now_ms);
+        let [Action::Propose(command)] = actions[..] else { panic!("not one proposal: {actions:?}") };
+        self.desk.one(command);
+        command
+    }
+}
+
+fn bob() -> clearing::NamedParty {
+    customer("bob", "beta")
+}
+
+fn held() -> Option<Reported> {
+    Some(Reported { epoch: Epoch::FIRST, finding: Finding::Held })
+}
+
+#[test]
+fn a_payment_that_goes_well() {
+    let mut talk = Talk::about(bob());
+    assert_eq!(talk.calls(1_000), [CallKind::PrepareDebit, CallKind::PrepareCredit]);
+    assert_eq!(talk.poll(1_001), [], "both are asked, and nothing is due");
+    talk.says(CallKind::PrepareDebit, Finding::Held);
+    assert_eq!(talk.poll(1_002), [], "one vote decides nothing");
+    talk.says(CallKind::PrepareCredit, Finding::Held);
+    let found = Pair { debit: held(), credit: held() };
+    assert_eq!(talk.proposes(1_003), Command::Report { id: talk.id, gateway: Epoch::FIRST, found });
+    assert_eq!(talk.calls(1_004), [CallKind::CommitDebit, CallKind::CommitCredit]);
+    talk.says(CallKind::CommitCredit, Finding::Posted);
+    let delivered = |side| Command::Delivered { id: id(1), side, epoch: Epoch::FIRST };
+    assert_eq!(talk.proposes(1_005), delivered(Side::Credit));
+    talk.says(CallKind::CommitDebit, Finding::Posted);
+    assert_eq!(talk.proposes(1_006), delivered(Side::Debit));
+    assert_eq!(talk.poll(1_007), []);
+    assert!(talk.driver.is_done());
+}
+
+#[test]
+fn no_bank_hears_of_a_decision_that_is_not_chosen() {
+    let mut talk = Talk::about(bob());
+    talk.poll(1_000);
+    talk.says(CallKind::PrepareDebit, Finding::Held);
+    talk.says(CallKind::PrepareCredit, Finding::Held);
+    // The proposal is lost again and again; it is made again, and nothing else is done.
+    for now_ms in [1_010, 1_110, 1_310, 1_710, 2_510] {
+        let actions = talk.poll(now_ms);
+        assert!(matches!(actions[..], [Action::Propose(Command::Report { .. })]), "{now_ms}: {actions:?}");
+    }
+}
+
+#[test]
+fn a_call_is_repeated_at_growing_intervals_until_it_is_answered() {
+    let mut talk = Talk::about(bob());
+    talk.poll(1_000);
+    talk.says(CallKind::PrepareDebit, Finding::Held);
+    let asked: Vec<u64> = (1_001..2_000).filter(|now_ms| !talk.poll(*now_ms).is_empty()).collect();
+    assert_eq!(asked, [1_100, 1_300, 1_700]);
+}
+
+#[test]
+fn a_refusal_is_reported_at_once_and_only_the_other_bank_is_told() {
+    let mut talk = Talk::about(bob());
+    talk.poll(1_000);
+    talk.says(CallKind::PrepareCredit, Finding::Refused(Reason::UnknownPayee));
+    let command = talk.proposes(1_001);
+    assert!(matches!(command, Command::Report { found: Pair { debit: None, credit: Some(_) }, .. }));
+    assert_eq!(talk.calls(1_002), [CallKind::AbortDebit]);
+    // The void overtook the hold: a tombstone is as good.
+    talk.says(CallKind::AbortDebit, Finding::Voided);
+    assert_eq!(talk.proposes(1_003), Command::Delivered { id: id(1), side: Side::Debit, epoch: Epoch::FIRST });
+    assert_eq!(talk.poll(1_004), []);
+    assert!(talk.driver.is_done());
+}
+
+#[test]
+fn a_missing_vote_is_waited_for_and_then_voids() {
+    let mut talk = Talk::about(bob());
+    talk.poll(1_000);
+    talk.says(CallKind::PrepareDebit, Finding::Held);
+    let half = Command::Report { id: id(1), gateway: Epoch::FIRST, found: Pair { debit: held(), credit: None } };
+    assert!(talk.poll(1_999).iter().all(|action| !matches!(action, Action::Propose(_))));
+    let actions = talk.poll(2_000);
+    assert_eq!(actions, [Action::Propose(half)], "half of the time is over: the lone vote is put on record");
+    talk.desk.one(half);
+    assert_eq!(talk.calls(2_999), [CallKind::PrepareCredit]);
+    assert_eq!(talk.proposes(3_000), Command::TimeOut { id: id(1) });
+    assert_eq!(talk.calls(3_001), [CallKind::AbortDebit, CallKind::AbortCredit]);
+}
+
+#[test]
+fn who_takes_over_asks_only_for_what_is_not_on_record() {
+    let mut talk = Talk::about(bob());
+    talk.desk.one(Command::Report { id: id(1), gateway: Epoch::FIRST, found: Pair { debit: held(), credit: None } });
+    assert_eq!(agenda::due(&talk.desk.clearing, node(1), 1_000), [id(1)], "its taker");
+    assert_eq!(agenda::due(&talk.desk.clearing, node(2), 1_999), []);
+    assert_eq!(agenda::due(&talk.desk.clearing, node(2), 2_000), [id(1)]);
+    assert_eq!(talk.calls(2_000), [CallKind::PrepareCredit]);
+    let doubt = agenda::in_doubt(&talk.desk.clearing, 2_000);
+    assert_eq!((doubt[0].age_ms, doubt[0].is_decided), (1_000, false));
+    assert_eq!(doubt[0].waits_for, [(bank(2), CallKind::PrepareCredit)]);
+}
+
+#[test]
+fn what_an_older_incarnation_said_or_was_told_does_not_count() {
+    for (gateway, bank) in [(1, 2), (2, 1)] {
+        let mut talk = Talk::about(bob());
+        talk.desk.one(Command::BeginEpoch { epoch: epoch(2) });
+        talk.desk.one(register("alpha", 1, 2, 9));
+        talk.poll(1_000);
+        for side in Side::BOTH {
+            talk.says_as(CallKind::HoldStatus(side), Finding::Posted, epoch(gateway), epoch(bank));
+        }
+        let proposes = |actions: Vec<Action>| actions.iter().any(|action| matches!(action, Action::Propose(_)));
+        let is_of_beta = bank == 1 && gateway == 2;
+        assert_eq!(proposes(talk.poll(1_001)), is_of_beta, "beta is still in its first incarnation");
+    }
+}
+
+#[test]
+fn within_one_bank_the_transfer_is_asked_for_and_void_only_through_the_bank() {
+    let mut talk = Talk::about(customer("carol", "alpha"));
+    assert_eq!(talk.calls(1_000), [CallKind::Transfer]);
+    assert_eq!(talk.calls(1_100), [CallKind::Transfer]);
+    assert_eq!(talk.calls(2_999), [CallKind::Transfer]);
+    let actions = talk.poll(3_400);
+    let [Action::Call(_), Action::Propose(time_out)] = actions[..] else { panic!("{actions:?}") };
+    talk.desk.one(time_out);
+    assert_eq!(talk.calls(3_401), [CallKind::VoidTransfer], "another question does not wait for the last one's turn");
+    talk.says(CallKind::VoidTransfer, Finding::Posted);
+    talk.proposes(3_402);
+    assert_eq!(talk.poll(3_403), []);
+    assert!(talk.driver.is_done());
+}
+
+#[test]
+fn a_bank_that_contradicts_a_decision_raises_an_alarm_and_is_not_believed() {
+    let mut talk = Talk::about(bob());
+    talk.poll(1_000);
+    talk.says(CallKind::PrepareDebit, Finding::Held);
+    talk.says(CallKind::PrepareCredit, Finding::Held);
+    talk.proposes(1_001);
+    talk.poll(1_002);
+    for finding in [Finding::Voided, Finding::NotFound, Finding::Refused(Reason::AccountClosed), Finding::Held] {
+        let alarm = talk.says(CallKind::CommitDebit, finding);
+        assert_eq!(alarm, Some(Action::Alarm { id: id(1), side: Side::Debit, finding }));
+    }
+    assert_eq!(talk.says(CallKind::PrepareDebit, Finding::Held), None, "an old question's answer is no contradiction");
+    assert_eq!(talk.calls(60_000), [CallKind::CommitDebit, CallKind::CommitCredit]);
+}

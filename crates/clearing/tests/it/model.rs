@@ -1,0 +1,598 @@
+//! A naive gateway: every payment ever, in one list, and every question answered by looking through it.
+
+use clearing::outcome::Delivery;
+use clearing::{
+    Answer, Cause, Command, Finding, NamedParty, Outcome, PaymentRequest, Reason, Refusal, SettingChange, Side, Status,
+    Terms,
+};
+use ledger::Reference;
+use std::collections::BTreeMap;
+
+use crate::desk::{bank, bank_name, epoch};
+
+#[derive(Clone, Debug)]
+struct Paying {
+    terms: Terms,
+    vote_by_ms: u64,
+    /// What each bank said, to which gateway, in which incarnation.
+    heard: [Option<(u32, u32, Finding)>; 2],
+    stage: Stage,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Stage {
+    Refused(Reason),
+    /// Waits for votes; or, with a cause, for what both banks say.
+    Between(Option<Cause>),
+    /// Waits for the one bank; with a cause, for its word on void.
+    Within(Option<Cause>),
+    Decided {
+        void: Option<Reason>,
+        owed: [bool; 2],
+    },
+}
+
+#[derive(Clone, Debug)]
+struct Joined {
+    group: u128,
+    epoch: u32,
+    restoring: bool,
+    newest: u64,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Model {
+    clock_ms: u64,
+    changed_ms: u64,
+    epoch: u32,
+    banks: BTreeMap<&'static str, Joined>,
+    /// Customer, and whether it was ended; no session's time is over in these tests.
+    sessions: BTreeMap<u128, (NamedParty, bool)>,
+    payments: BTreeMap<u128, Paying>,
+    changes: Vec<SettingChange>,
+}
+
+const NAMES: [&str; 4] = ["alpha", "beta", "gamma", "delta"];
+
+type Ruling = Result<Outcome, Refusal>;
+
+impl Model {
+    pub(crate) fn new() -> Model {
+        Model {
+            clock_ms: 0,
+            changed_ms: 0,
+            epoch: 1,
+            banks: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            payments: BTreeMap::new(),
+            changes: Vec::new(),
+        }
+    }
+
+    /// The answer without its mark of a replay: whether something changed tells that.
+    pub(crate) fn send(&mut self, clock_ms: u64, command: &Command) -> Ruling {
+        self.clock_ms = clock_ms.max(self.changed_ms);
+        let before = format!("{self:?}");
+        let ruling = self.carry_out(command);
+        if format!("{self:?}") != before {
+            self.changed_ms = self.clock_ms;
+        }
+        ruling
+    }
+
+    pub(crate) fn owes(&self, debtor: &str, creditor: &str) -> i128 {
+        let paid = |from: &str, to: &str| -> u128 {
+            let is_paid = |paying: &&Paying| matches!(paying.stage, Stage::Decided { void: None, .. });
+            self.between(from, to).filter(is_paid).map(|paying| paying.terms.amount.minor()).sum()
+        };
+        i128::try_from(paid(debtor, creditor)).expect("small") - i128::try_from(paid(creditor, debtor)).expect("small")
+    }
+
+    fn reserved(&self, from: &str, to: &str) -> i128 {
+        let is_open = |paying: &&Paying| matches!(paying.stage, Stage::Between(_));
+        let sum: u128 = self.between(from, to).filter(is_open).map(|paying| paying.terms.amount.minor()).sum();
+        i128::try_from(sum).expect("small")
+    }
+
+    fn between<'a>(&'a self, from: &'a str, to: &'a str) -> impl Iterator<Item = &'a Paying> {
+        let fits = move |terms: &Terms| terms.payer.bank.as_str() == from && terms.payee.bank.as_str() == to;
+        self.payments.values().filter(move |paying| fits(&paying.terms))
+    }
+
+    pub(crate) fn live(&self) -> Vec<u128> {
+        self.payments.iter().filter(|(_, paying)| is_live(paying)).map(|(id, _)| *id).collect()
+    }
+
+    fn carry_out(&mut self, command: &Command) -> Ruling {
+        match command {
+            Command::RegisterBank { name, group, epoch, last_number } => {
+                self.register(name.as_str(), group.get(), epoch.get(), *last_number)
+            }
+            Command::BankCaughtUp { name, .. } => {
+                self.banks.get_mut(name.as_str()).expect("tests name known banks").restoring = false;
+                Ok(Outcome::BankCaughtUp)
+            }
+            Command::BeginEpoch { epoch } => self.begin_epoch(epoch.get()),
+            Command::OpenSession { session, customer, .. } => {
+                self.sessions.entry(session.get()).or_insert((*customer, false));
+                Ok(Outcome::SessionOpened { ended_instead: None })
+            }
+            Command::EndSession { session } => {
+                self.sessions.get_mut(&session.get()).ok_or(Refusal::NoSession)?.1 = true;
+                Ok(Outcome::SessionEnded)
+            }
+            Command::Take { request, .. } => self.take(request),
+            Command::Cancel { request, .. } => self.cancel(request),
+            Command::Resolve { bank, terms, .. } => self.resolve(bank.as_str(), terms),
+            Command::Report { id, gateway, found } => {
+                let of = |side: Side| found.of(side).map(|said| (said.epoch.get(), said.finding));
+                self.report(id.get(), gateway.get(), [of(Side::Debit), of(Side::Credit)])
+            }
+            Command::TimeOut { id } => {
+                let paying = self.payments.get(&id.get()).ok_or(Refusal::UnknownPayment)?;
+                let is_undecided = !matches!(paying.stage, Stage::Decided { .. } | Stage::Refused(_));
+                if is_undecided && self.clock_ms < paying.vote_by_ms {
+                    return Err(Refusal::TooEarly { vote_by_ms: paying.vote_by_ms });
+                }
+                self.void(id.get(), Cause::TimedOut)
+            }
+            Command::VoidByHand { id, operator } => self.void(id.get(), Cause::Operator(*operator)),
+            Command::Delivered { id, side, epoch } => self.delivered(id.get(), *side, epoch.get()),
+            Command::ChangeSetting { expected_version, change } => {
+                let at = usize::try_from(*expected_version).expect("small");
+                if at != self.changes.len() && self.changes.get(at) != Some(change) {
+                    return Err(Refusal::VersionMismatch { actual: self.changes.len() as u64 });
+                }
+                if at == self.changes.len() {
+                    self.changes.push(*change);
+                }
+                Ok(Outcome::SettingChanged { version: expected_version + 1 })
+            }
+            Command::AddKey { .. }
+            | Command::RetireKey { .. }
+            | Command::Settle { .. }
+            | Command::Acknowledge { .. } => panic!("not in these tests"),
+        }
+    }
+
+    fn register(&mut self, name: &str, group: u128, incarnation: u32, last_number: u64) -> Ruling {
+        let name = NAMES.into_iter().find(|known| *known == name).expect("tests name few banks");
+        let joined =
+            self.banks.entry(name).or_insert(Joined { group, epoch: incarnation, restoring: false, newest: 0 });
+        if joined.group != group {
+            return Err(Refusal::NameTaken);
+        }
+        if incarnation < joined.epoch {
+            return Err(Refusal::StaleEpoch { known: epoch(joined.epoch) });
+        }
+        if incarnation > joined.epoch {
+            (joined.epoch, joined.restoring) = (incarnation, last_number < joined.newest);
+        }
+        Ok(Outcome::BankRegistered { number: number_of(name), epoch: epoch(incarnation) })
+    }
+
+    fn begin_epoch(&mut self, incarnation: u32) -> Ruling {
+        if incarnation < self.epoch {
+            return Err(Refusal::StaleEpoch { known: epoch(self.epoch) });
+        }
+        if incarnation > self.epoch {
+            self.epoch = incarnation;
+            for paying in self.payments.values_mut() {
+                if paying.stage == Stage::Between(None) {
+                    paying.stage = Stage::Between(Some(Cause::TimedOut));
+                }
+            }
+        }
+        Ok(Outcome::EpochBegan { epoch: epoch(incarnation) })
+    }
+
+    fn payer(&self, request: &PaymentRequest) -> Result<Terms, Refusal> {
+        let (payer, ended) = *self.sessions.get(&request.session.get()).ok_or(Refusal::NoSession)?;
+        if ended {
+            return Err(Refusal::SessionEnded);
+        }
+        let PaymentRequest { id, payee, amount, currency, reference, .. } = *request;
+        Ok(Terms { id, payer, payee, amount, currency, reference })
+    }
+
+    /// What was said before about that id; an error if about something else.
+    fn before(&self, terms: &Terms) -> Result<Option<Outcome>, Refusal> {
+        match self.payments.get(&terms.id.get()) {
+            Some(paying) if paying.terms != *terms => Err(Refusal::IdReused),
+            other => Ok(other.map(|paying| Outcome::Payment(status(paying)))),
+        }
+    }
+
+    fn take(&mut self, request: &PaymentRequest) -> Ruling {
+        let terms = self.payer(request)?;
+        if let Some(outcome) = self.before(&terms)? {
+            return Ok(outcome);
+        }
+        for party in [&terms.payer, &terms.payee] {
+            let Some(joined) = self.banks.get(party.bank.as_str()) else { continue };
+            let number = number_of(party.bank.as_str());
+            if joined.restoring {
+                return Err(Refusal::BankRestoring { bank: number });
+            }
+            if self.open(party) >= self.open_per_bank() {
+                return Err(Refusal::BankBusy { bank: number });
+            }
+        }
+        if !self.banks.contains_key(terms.payee.bank.as_str()) {
+            return if self.epoch == 1 {
+                Ok(self.refuse(terms, Reason::UnknownBank))
+            } else {
+                Err(Refusal::UnknownBank)
+            };
+        }
+        match self.objection(&terms) {
+            Some(reason) if reason == Reason::OwnAccount || self.epoch == 1 => Ok(self.refuse(terms, reason)),
+            Some(_) => Ok(self.admit(terms, Some(Cause::Bank))),
+            None => Ok(self.admit(terms, None)),
+        }
+    }
+
+    fn open(&self, party: &NamedParty) -> u64 {
+        let is_of = |paying: &&Paying| paying.terms.payer.bank == party.bank || paying.terms.payee.bank == party.bank;
+        self.payments.values().filter(is_of).filter(|paying| is_live(paying)).count() as u64
+    }
+
+    fn open_per_bank(&self) -> u64 {
+        let of = |change: &SettingChange| match change {
+            SettingChange::OpenPerBank { payments } => Some(*payments),
+            _ => None,
+        };
+        self.changes.iter().rev().find_map(of).unwrap_or(10_000)
+    }
+
+    fn objection(&self, terms: &Terms) -> Option<Reason> {
+        if terms.payer == terms.payee {
+            return Some(Reason::OwnAccount);
+        }
+        let limit = self.changes.iter().rev().find_map(|change| match change {
+            SettingChange::PaymentLimit { limit, .. } => Some(*limit),
+            _ => None,
+        });
+        if let Some(Some(limit)) = limit.filter(|limit| limit.is_some_and(|limit| terms.amount > limit)) {
+            return Some(Reason::LimitExceeded { limit });
+        }
+        let (from, to) = (terms.payer.bank.as_str(), terms.payee.bank.as_str());
+        let cap = self.changes.iter().rev().find_map(|change| match change {
+            SettingChange::PairCap { debtor, creditor, cap, .. } => {
+                ((*debtor, *creditor) == (number_of(from), number_of(to))).then_some(*cap)
+            }
+            _ => None,
+        });
+        let owed = u128::try_from(self.owes(from, to) + self.reserved(from, to)).unwrap_or(0);
+        let cap = cap.flatten().filter(|cap| from != to && owed + terms.amount.minor() > cap.minor())?;
+        Some(Reason::CapExceeded { cap, owed })
+    }
+
+    fn refuse(&mut self, terms: Terms, reason: Reason) -> Outcome {
+        self.put(terms, Stage::Refused(reason))
+    }
+
+    fn admit(&mut self, terms: Terms, cause: Option<Cause>) -> Outcome {
+        let within = terms.payer.bank == terms.payee.bank;
+        let first = u64::from(self.epoch - 1) << 40;
+        for party in if within { vec![&terms.payer] } else { vec![&terms.payer, &terms.payee] } {
+            let joined = self.banks.get_mut(party.bank.as_str()).expect("both are known");
+            joined.newest = joined.newest.max(first) + 1;
+        }
+        self.put(terms, if within { Stage::Within(cause) } else { Stage::Between(cause) })
+    }
+
+    fn put(&mut self, terms: Terms, stage: Stage) -> Outcome {
+        let vote_by_ms = self.clock_ms + 2_000;
+        let paying = Paying { terms, vote_by_ms, heard: [None; 2], stage };
+        let outcome = Outcome::Payment(status(&paying));
+        self.payments.insert(terms.id.get(), paying);
+        outcome
+    }
+
+    fn cancel(&mut self, request: &PaymentRequest) -> Ruling {
+        let terms = self.payer(request)?;
+        if self.before(&terms)?.is_some() {
+            return self.void(terms.id.get(), Cause::Payer);
+        }
+        if self.epoch == 1 {
+            return Ok(self.refuse(terms, Reason::VoidedByPayer));
+        }
+        if !self.banks.contains_key(terms.payee.bank.as_str()) {
+            return Err(Refusal::UnknownBank);
+        }
+        if terms.payer == terms.payee {
+            return Ok(self.refuse(terms, Reason::OwnAccount));
+        }
+        Ok(self.admit(terms, Some(Cause::Payer)))
+    }
+
+    fn resolve(&mut self, asking: &str, terms: &Terms) -> Ruling {
+        let names = [terms.payer.bank.as_str(), terms.payee.bank.as_str()];
+        if names.iter().any(|name| !self.banks.contains_key(*name)) {
+            return Err(Refusal::UnknownBank);
+        }
+        if names[0] == names[1] || !names.contains(&asking) {
+            return Err(Refusal::NotYours);
+        }
+        match self.before(terms)? {
+            None => Ok(self.admit(*terms, Some(Cause::Bank))),
+            Some(_) if self.clock_ms < self.payments[&terms.id.get()].vote_by_ms => {
+                Ok(Outcome::Payment(status(&self.payments[&terms.id.get()])))
+            }
+            Some(_) => self.void(terms.id.get(), Cause::TimedOut),
+        }
+    }
+
+    fn void(&mut self, id: u128, cause: Cause) -> Ruling {
+        let presumes = self.epoch == 1;
+        let paying = self.payments.get_mut(&id).ok_or(Refusal::UnknownPayment)?;
+        match &mut paying.stage {
+            Stage::Between(None) if presumes => decide(paying, Some(reason(cause)), [true; 2]),
+            Stage::Between(wish @ None) | Stage::Within(wish @ None) => *wish = Some(cause),
+            Stage::Between(Some(_)) | Stage::Within(Some(_)) | Stage::Decided { .. } | Stage::Refused(_) => {}
+        }
+        Ok(Outcome::Payment(status(paying)))
+    }
+
+    fn report(&mut self, id: u128, gateway: u32, said: [Option<(u32, Finding)>; 2]) -> Ruling {
+        if gateway != self.epoch {
+            return Err(Refusal::StaleEpoch { known: epoch(self.epoch) });
+        }
+        let paying = self.payments.get_mut(&id).ok_or(Refusal::UnknownPayment)?;
+        if !is_live(paying) {
+            return Ok(Outcome::Payment(status(paying)));
+        }
+        let known = [&paying.terms.payer, &paying.terms.payee].map(|party| self.banks[party.bank.as_str()].epoch);
+        let fresh = [0, 1].map(|side| said[side].filter(|(of, _)| *of == known[side]).map(|(_, finding)| finding));
+        if fresh == [None; 2] && said != [None; 2] {
+            let first = usize::from(said[0].is_none());
+            return Err(Refusal::StaleEpoch { known: epoch(known[first]) });
+        }
+        let is_held = |heard: &Option<(u32, u32, Finding)>, side: usize| {
+            heard.is_some_and(|(to, of, finding)| (to, of, finding) == (gateway, known[side], Finding::Held))
+        };
+        let keeps = |finding: Finding| match paying.stage {
+            Stage::Between(None) => finding == Finding::Held,
+            Stage::Between(Some(_)) => true,
+            Stage::Within(_) | Stage::Decided { .. } | Stage::Refused(_) => false,
+        };
+        let mut heard = paying.heard;
+        for side in [0, 1] {
+            if let Some(finding) = fresh[side].filter(|finding| keeps(*finding)) {
+                heard[side] = Some((gateway, known[side], finding));
+            }
+        }
+        let both_held = is_held(&heard[0], 0) && is_held(&heard[1], 1);
+        let is_said = |side: usize| heard[side].is_some_and(|(to, of, _)| (to, of) == (gateway, known[side]));
+        let refused = |side: usize| match fresh[side] {
+            Some(Finding::Refused(reason)) => Some(reason),
+            _ => None,
+        };
+        let voided =
+            [Side::Debit, Side::Credit].into_iter().zip(fresh).find(|(_, said)| *said == Some(Finding::Voided));
+        let is_posted = fresh.contains(&Some(Finding::Posted));
+        match paying.stage.clone() {
+            Stage::Within(cause) => match fresh[0] {
+                Some(Finding::Posted) => decide(paying, None, [false; 2]),
+                Some(Finding::Refused(reason)) => decide(paying, Some(reason), [false; 2]),
+                Some(Finding::Voided) => {
+                    let unasked = Reason::VoidedAtBank { side: Side::Debit };
+                    decide(paying, Some(cause.map_or(unasked, reason)), [false; 2]);
+                }
+                Some(Finding::Held | Finding::NotFound) | None => {}
+            },
+            Stage::Between(_) if is_posted => decide(paying, None, [true; 2]),
+            Stage::Between(_) if voided.is_some() => {
+                let side = voided.expect("just seen").0;
+                decide(paying, Some(Reason::VoidedAtBank { side }), [true; 2]);
+            }
+            Stage::Between(None) if refused(0).or(refused(1)).is_some() => {
+                decide(paying, refused(0).or(refused(1)), [0, 1].map(|side| refused(side).is_none()));
+            }
+            Stage::Between(_) if both_held => decide(paying, None, [true; 2]),
+            Stage::Between(Some(cause)) if is_said(0) && is_said(1) => decide(paying, Some(reason(cause)), [true; 2]),
+            Stage::Between(_) => paying.heard = heard,
+            Stage::Decided { .. } | Stage::Refused(_) => {}
+        }
+        Ok(Outcome::Payment(status(paying)))
+    }
+
+    fn delivered(&mut self, id: u128, side: Side, incarnation: u32) -> Ruling {
+        let Some(paying) = self.payments.get_mut(&id).filter(|paying| is_live(paying)) else {
+            return Ok(Outcome::Delivered);
+        };
+        let (party, at) = match side {
+            Side::Debit => (paying.terms.payer, 0),
+            Side::Credit => (paying.terms.payee, 1),
+        };
+        let known = self.banks[party.bank.as_str()].epoch;
+        if known != incarnation {
+            return Err(Refusal::StaleEpoch { known: epoch(known) });
+        }
+        match &mut paying.stage {
+            Stage::Decided { owed, .. } => owed[at] = false,
+            Stage::Between(_) | Stage::Within(_) | Stage::Refused(_) => return Err(Refusal::NotDecided),
+        }
+        Ok(Outcome::Delivered)
+    }
+}
+
+fn number_of(name: &str) -> clearing::BankNumber {
+    let at = NAMES.iter().position(|known| *known == name).expect("tests name few banks");
+    bank(u16::try_from(at).expect("few") + 1)
+}
+
+fn decide(paying: &mut Paying, void: Option<Reason>, owed: [bool; 2]) {
+    paying.stage = Stage::Decided { void, owed };
+}
+
+fn is_live(paying: &Paying) -> bool {
+    match paying.stage {
+        Stage::Refused(_) => false,
+        Stage::Between(_) | Stage::Within(_) => true,
+        Stage::Decided { owed, .. } => owed != [false; 2],
+    }
+}
+
+fn status(paying: &Paying) -> Status {
+    match &paying.stage {
+        Stage::Refused(reason) => Status::Refused { reason: *reason, delivery: Delivery::Done },
+        Stage::Between(_) | Stage::Within(_) => Status::Undecided,
+        Stage::Decided { void, owed } => {
+            let delivery = if *owed == [false; 2] { Delivery::Done } else { Delivery::Pending };
+            void.map_or(Status::Paid { delivery }, |reason| Status::Refused { reason, delivery })
+        }
+    }
+}
+
+fn reason(cause: Cause) -> Reason {
+    match cause {
+        Cause::TimedOut => Reason::BankUnavailable,
+        Cause::Payer => Reason::VoidedByPayer,
+        Cause::Bank => Reason::NotHeldAtBoth,
+        Cause::Operator(_) => Reason::VoidedByOperator,
+    }
+}
+
+mod against {
+    use super::*;
+    use clearing::{OperatorName, Pair, Reported};
+    use ledger::{Amount, Currency};
+    use proptest::prelude::*;
+
+    use crate::desk::{Desk, cents, customer, id, node, open, register, session};
+
+    fn any_customer() -> impl Strategy<Value = NamedParty> {
+        let bank = prop_oneof![4 => Just("alpha"), 4 => Just("beta"), 1 => Just("gamma"), 1 => Just("delta")];
+        (prop_oneof![Just("alice"), Just("bob")], bank).prop_map(|(name, bank)| customer(name, bank))
+    }
+
+    fn any_reference() -> impl Strategy<Value = Reference> {
+        let text = prop_oneof![9 => Just(""), 1 => Just("rent")];
+        text.prop_map(|text| Reference::new(text).expect("short"))
+    }
+
+    fn any_request() -> impl Strategy<Value = PaymentRequest> {
+        (1u128..8, 1u128..6, any_customer(), 1u128..4, any_reference()).prop_map(
+            |(number, of, payee, minor, reference)| {
+                let (currency, amount) = (Currency::EUR, cents(minor * 100));
+                PaymentRequest { id: id(number), session: session(of), payee, amount, currency, reference }
+            },
+        )
+    }
+
+    fn any_finding() -> impl Strategy<Value = Finding> {
+        prop_oneof![
+            6 => Just(Finding::Held),
+            1 => Just(Finding::Posted),
+            1 => Just(Finding::Voided),
+            1 => Just(Finding::NotFound),
+            1 => Just(Finding::Refused(Reason::UnknownPayee)),
+            1 => Just(Finding::Refused(Reason::InsufficientFunds { available: 3 })),
+        ]
+    }
+
+    fn any_said() -> impl Strategy<Value = Option<Reported>> {
+        let incarnation = prop_oneof![5 => Just(1u32), 1 => Just(2)];
+        let said = (incarnation, any_finding());
+        prop::option::of(said.prop_map(|(of, finding)| Reported { epoch: epoch(of), finding }))
+    }
+
+    fn any_setting() -> impl Strategy<Value = SettingChange> {
+        let currency = Currency::EUR;
+        prop_oneof![
+            (0u128..350).prop_map(move |minor| SettingChange::PaymentLimit { currency, limit: Amount::new(minor) }),
+            (1u64..4).prop_map(|payments| SettingChange::OpenPerBank { payments }),
+            (0u128..500, any::<bool>()).prop_map(move |(minor, forth)| {
+                let (debtor, creditor) = if forth { (bank(1), bank(2)) } else { (bank(2), bank(1)) };
+                SettingChange::PairCap { debtor, creditor, currency, cap: Amount::new(minor) }
+            }),
+        ]
+    }
+
+    fn any_command() -> impl Strategy<Value = Command> {
+        let number = || (1u128..8).prop_map(id);
+        let side = prop_oneof![Just(Side::Debit), Just(Side::Credit)];
+        let incarnation = || prop_oneof![5 => Just(1u32), 1 => Just(2)].prop_map(epoch);
+        let parties = (any_customer(), any_customer(), 1u128..4);
+        let taker = node(1);
+        prop_oneof![
+            8 => any_request().prop_map(move |request| Command::Take { request, deadline_ms: u64::MAX, taker }),
+            2 => any_request().prop_map(move |request| Command::Cancel { request, taker }),
+            10 => (number(), incarnation(), any_said(), any_said()).prop_map(|(id, gateway, debit, credit)| {
+                Command::Report { id, gateway, found: Pair { debit, credit } }
+            }),
+            2 => number().prop_map(|id| Command::TimeOut { id }),
+            1 => number().prop_map(|id| Command::VoidByHand { id, operator: OperatorName::EMPTY }),
+            6 => (number(), side, incarnation()).prop_map(|(id, side, epoch)| Command::Delivered { id, side, epoch }),
+            3 => (number(), parties, 0usize..4).prop_map(move |(id, (payer, payee, minor), asking)| {
+                let (amount, currency) = (cents(minor * 100), Currency::EUR);
+                let terms = Terms { id, payer, payee, amount, currency, reference: Reference::EMPTY };
+                Command::Resolve { bank: bank_name(NAMES[asking]), terms, taker }
+            }),
+            1 => (0usize..2, 1u32..3, 0u64..3).prop_map(|(at, incarnation, last)| {
+                register(NAMES[at], at as u128 + 1, incarnation, last)
+            }),
+            1 => (0usize..2).prop_map(|at| Command::BankCaughtUp { name: bank_name(NAMES[at]), epoch: epoch(1) }),
+            1 => Just(Command::EndSession { session: session(5) }),
+            1 => Just(Command::BeginEpoch { epoch: epoch(2) }),
+            1 => (0u64..4, any_setting()).prop_map(|(expected_version, change)| {
+                Command::ChangeSetting { expected_version, change }
+            }),
+        ]
+    }
+
+    /// Three banks, and five sessions of their customers.
+    fn town() -> (Desk, Model) {
+        let (mut desk, mut model) = (Desk::new(), Model::new());
+        let mut both = |command: Command| {
+            desk.one(command);
+            model.send(1_000, &command).expect("nothing is in the way");
+        };
+        for (group, name) in (1..).zip(["alpha", "beta", "gamma"]) {
+            both(register(name, group, 1, 0));
+        }
+        let customers = [("alice", "alpha"), ("bob", "alpha"), ("alice", "beta"), ("bob", "beta"), ("alice", "alpha")];
+        for (number, (name, at)) in (1..).zip(customers) {
+            both(open(number, customer(name, at), 1_000_000));
+        }
+        (desk, model)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 3_000, ..ProptestConfig::default() })]
+
+        #[test]
+        fn the_gateway_does_what_the_naive_model_does(
+            steps in prop::collection::vec((0u64..1_500, any_command()), 1..60)
+        ) {
+            let (mut desk, mut model) = town();
+            for (later_ms, command) in steps {
+                desk.clock_ms += later_ms;
+                // Only a bank's present incarnation can have caught up.
+                let is_behind = matches!(command, Command::BankCaughtUp { name, epoch }
+                    if model.banks[name.as_str()].epoch != epoch.get());
+                if is_behind {
+                    continue;
+                }
+                let records = desk.journal.records.len();
+                let answer = desk.one(command);
+                let expected = model.send(desk.clock_ms, &command);
+                let (ruling, replay) = match answer {
+                    Answer::Done { outcome, replay } => (Ok(outcome), replay),
+                    Answer::Refused(refusal) => (Err(refusal), true),
+                };
+                prop_assert_eq!(ruling, expected, "{:?}", command);
+                prop_assert_eq!(replay, desk.journal.records.len() == records, "{:?}", command);
+                prop_assert_eq!(desk.clearing.time_ms(), model.changed_ms);
+            }
+            prop_assert_eq!(desk.clearing.payments().map(|of| of.order.id.get()).collect::<Vec<_>>(), model.live());
+            for (key, position) in desk.clearing.positions() {
+                let name = |number: clearing::BankNumber| NAMES[usize::from(number.get()) - 1];
+                prop_assert_eq!(position.low_owes, model.owes(name(key.low), name(key.high)));
+            }
+            prop_assert_eq!(desk.restored().digest(), desk.clearing.digest());
+        }
+    }
+}
