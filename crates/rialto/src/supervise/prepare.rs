@@ -19,6 +19,8 @@ use crate::network::ports::{BASE_DEFAULT, BLOCK, Ports, Taken};
 const NODES_DEFAULT: u16 = 3;
 /// Nodes of an `up` that was killed stop in order by themselves; that takes a moment.
 const LEFTOVERS_PATIENCE: Duration = Duration::from_secs(10);
+/// The ports that a bank had may be its ending nodes' for a moment longer than their directories.
+const PORTS_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What was asked for.
 #[derive(Debug, Clone)]
@@ -212,7 +214,9 @@ fn choose_ports(
         let wanted = Ports::at(base).ok_or_else(|| {
             Failure::usage(format!("--base-port {base} leaves no room: a bank uses {BLOCK} ports, from 1024 to 65535"))
         })?;
-        let taken = wanted.first_taken(&seats);
+        // A node that is ending gives its directory up a moment before its sockets.
+        let patience = if known.is_some() { PORTS_PATIENCE } else { Duration::ZERO };
+        let taken = still_taken(wanted, &seats, patience);
         let clashes = spoken_for.iter().any(|other| wanted.overlaps(*other));
         let ports = match (choice, taken) {
             (PortChoice::ByFlag, Some(taken)) => return Err(port_taken(taken, name, wanted, &seats, wishes)),
@@ -248,6 +252,18 @@ fn choose_ports(
         }
     }
     Ok(())
+}
+
+/// The first port that is still taken after so long.
+fn still_taken(wanted: Ports, seats: &[Seat], patience: Duration) -> Option<Taken> {
+    let give_up = Instant::now() + patience;
+    loop {
+        let taken = wanted.first_taken(seats)?;
+        if Instant::now() >= give_up {
+            return Some(taken);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 fn another_block(seats: &[Seat], spoken_for: &[Ports]) -> Result<Ports, Failure> {
