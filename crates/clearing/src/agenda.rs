@@ -20,6 +20,9 @@ pub struct Call {
     pub terms: Terms,
     /// The payment's number at that bank.
     pub number: u64,
+    /// The bank has every payment up to this number in its books, to its end. It keeps the largest that it has heard, and
+    /// names it when it comes back from a backup: what it lacks lies behind it.
+    pub complete_through: u64,
     pub gateway: Epoch,
 }
 
@@ -105,11 +108,13 @@ pub fn calls(clearing: &Clearing, payment: &Payment) -> Pair<Option<Call>> {
 }
 
 pub(crate) fn make(clearing: &Clearing, payment: &Payment, kind: CallKind) -> Call {
+    let to = payment.order.bank(kind.side());
     Call {
         kind,
-        to: payment.order.bank(kind.side()),
+        to,
         terms: clearing.state.terms(&payment.order),
         number: *payment.numbers.of(kind.side()),
+        complete_through: clearing.state.complete_through(to),
         gateway: clearing.epoch(),
     }
 }

@@ -106,11 +106,37 @@ pub fn fold_effects(bytes: &RecordBytes, put: &mut Put<'_>) -> Result<(), Record
     Ok(())
 }
 
-/// All entries of a state, each once, in a fixed order.
-pub(crate) fn entries(clearing: &Clearing, each: &mut dyn FnMut(&[u8], &[u8])) {
-    let state = &clearing.state;
+/// What there are many of is looked at in slices, by the low bits of its id.
+#[derive(Clone, Copy)]
+pub(crate) struct Slice {
+    pub(crate) slice: u64,
+    pub(crate) of: u64,
+}
+
+impl Slice {
+    pub(crate) const WHOLE: Slice = Slice { slice: 0, of: 1 };
+
+    fn has(self, id: u128) -> bool {
+        id % u128::from(self.of) == u128::from(self.slice)
+    }
+}
+
+/// The entries of a slice of a state, each once, in a fixed order. What there is little of is in every slice.
+pub(crate) fn entries(clearing: &Clearing, slice: Slice, each: &mut dyn FnMut(&[u8], &[u8])) {
     let mut put = |key: &[u8], value: Option<&[u8]>| each(key, value.expect("entries are only put"));
-    let put: &mut Put<'_> = &mut put;
+    entries_of_network(clearing, &mut put);
+    for (id, session) in clearing.state.sessions.all().filter(|(id, _)| slice.has(id.get())) {
+        put_session(id, &session.customer, session.opened_ms, session.expires_ms, &mut put);
+        if session.ended {
+            put_value(&wide_key(b'X', id.get()), &mut put, |_| {});
+        }
+    }
+    let payments = clearing.state.payments.values();
+    payments.filter(|payment| slice.has(payment.order.id.get())).for_each(|payment| put_whole(payment, &mut put));
+}
+
+fn entries_of_network(clearing: &Clearing, put: &mut Put<'_>) {
+    let state = &clearing.state;
     put_value(b"E", put, |out| out.value(&state.epoch));
     put_time(state.time_ms, put);
     for bank in &state.banks {
@@ -125,12 +151,6 @@ pub(crate) fn entries(clearing: &Clearing, each: &mut dyn FnMut(&[u8], &[u8])) {
             put_value(&narrow_key(b'R', key.id.get()), put, |_| {});
         }
     }
-    for (id, session) in state.sessions.all() {
-        put_session(id, &session.customer, session.opened_ms, session.expires_ms, put);
-        if session.ended {
-            put_value(&wide_key(b'X', id.get()), put, |_| {});
-        }
-    }
     for (key, position) in state.positions.iter().filter(|(_, position)| position.low_owes != 0) {
         put_position(key, position.low_owes, put);
     }
@@ -140,7 +160,6 @@ pub(crate) fn entries(clearing: &Clearing, each: &mut dyn FnMut(&[u8], &[u8])) {
     for id in &state.listed {
         put_value(&wide_key(b'L', id.get()), put, |_| {});
     }
-    state.payments.values().for_each(|payment| put_whole(payment, put));
 }
 
 /// A payment with all that is known of its phase.

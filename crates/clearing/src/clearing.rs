@@ -3,7 +3,7 @@
 //! Told the same requests in the same order, two of them are equal, and leave the same journal.
 
 use crate::bank::{Bank, SigningKey};
-use crate::checkpoint;
+use crate::checkpoint::{self, Slice};
 use crate::command::Command;
 use crate::names::{BankName, BankNumber, Epoch, SessionId};
 use crate::order::{Order, Party, PaymentId, Terms};
@@ -158,21 +158,18 @@ impl Clearing {
 
     /// A digest of the whole state: equal in every node that applied the same slots.
     pub fn digest(&self) -> [u8; 32] {
-        let mut hasher = blake3::Hasher::new();
-        checkpoint::entries(self, &mut |key, value| feed(&mut hasher, key, value));
-        *hasher.finalize().as_bytes()
+        self.digest_of(Slice::WHOLE)
     }
 
     /// A digest of one of `of` slices of the state; all slices together leave nothing out.
     pub fn slice_digest(&self, slice: u64, of: u64) -> [u8; 32] {
         assert!(slice < of, "there are {of} slices, numbered from 0");
+        self.digest_of(Slice { slice, of })
+    }
+
+    fn digest_of(&self, slice: Slice) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new();
-        checkpoint::entries(self, &mut |key, value| {
-            // The last byte of a key is the least of an id's, which spreads well.
-            if u64::from(key[key.len() - 1]) % of == slice {
-                feed(&mut hasher, key, value);
-            }
-        });
+        checkpoint::entries(self, slice, &mut |key, value| feed(&mut hasher, key, value));
         *hasher.finalize().as_bytes()
     }
 }

@@ -19,7 +19,8 @@ pub enum Command {
     BeginEpoch {
         epoch: Epoch,
     },
-    /// A bank joins, or comes back as its next incarnation, whose books end with that payment's number.
+    /// A bank joins, or comes back as its next incarnation, whose books have every payment through that number: the
+    /// largest [`crate::Call::complete_through`] that they have heard of.
     RegisterBank {
         name: BankName,
         group: GroupId,

@@ -75,7 +75,8 @@ fn counts_are_right(clearing: &Clearing) -> Result<(), Broken> {
     }
     for bank in &clearing.state.banks {
         let found = open.get(&bank.number).copied().unwrap_or(0);
-        if bank.open != found {
+        let numbered = clearing.state.open_numbers.range((bank.number, 0)..=(bank.number, u64::MAX)).count() as u64;
+        if bank.open != found || numbered != found {
             return Err(Broken::OpenCount { bank: bank.number, kept: bank.open, found });
         }
     }
@@ -94,8 +95,8 @@ fn positions_are_right(clearing: &Clearing) -> Result<(), Broken> {
         if (position.reserved_low, position.reserved_high) != (found.reserved_low, found.reserved_high) {
             return Err(Broken::Reserved { key: *key });
         }
-        let worst = position.low_owes.unsigned_abs() + position.reserved_low.max(position.reserved_high);
-        if worst > 2 * POSITION_MAX || key.low >= key.high || usize::from(key.high.get()) > banks {
+        let most = position.low_owes.unsigned_abs().max(position.reserved_low).max(position.reserved_high);
+        if most > POSITION_MAX || key.low >= key.high || usize::from(key.high.get()) > banks {
             return Err(Broken::Position { key: *key });
         }
     }

@@ -31,6 +31,7 @@ pub fn call(clearing: &Clearing, bank: BankNumber, taken: &Taken, decided: &Deci
         (true, crate::outcome::Verdict::Post) => CallKind::Transfer,
         (true, crate::outcome::Verdict::Void(_)) => CallKind::VoidTransfer,
     };
-    let terms = clearing.terms(&taken.order);
-    Some(Call { kind, to: bank, terms, number: *taken.numbers.of(side), gateway: clearing.epoch() })
+    let (terms, number) = (clearing.terms(&taken.order), *taken.numbers.of(side));
+    // Payments come in the order of their numbers, so that all before this one are there.
+    Some(Call { kind, to: bank, terms, number, complete_through: number - 1, gateway: clearing.epoch() })
 }

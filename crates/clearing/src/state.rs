@@ -27,6 +27,8 @@ pub(crate) struct State {
     pub(crate) keys: BTreeMap<KeyId, SigningKey>,
     /// Undecided, or not delivered.
     pub(crate) payments: BTreeMap<PaymentId, Payment>,
+    /// The numbers of those at their banks.
+    pub(crate) open_numbers: BTreeSet<(BankNumber, u64)>,
     pub(crate) positions: BTreeMap<PositionKey, Position>,
     /// Payments for an operator to look at.
     pub(crate) listed: BTreeSet<PaymentId>,
@@ -44,6 +46,7 @@ impl State {
             sessions: Sessions::default(),
             keys: BTreeMap::new(),
             payments: BTreeMap::new(),
+            open_numbers: BTreeSet::new(),
             positions: BTreeMap::new(),
             listed: BTreeSet::new(),
             settings: Settings::default(),
@@ -85,6 +88,12 @@ impl State {
     pub(crate) fn terms(&self, order: &Order) -> Terms {
         let Order { id, payer, payee, amount, currency, reference } = *order;
         Terms { id, payer: self.named(&payer), payee: self.named(&payee), amount, currency, reference }
+    }
+
+    /// All payments of a bank up to this number have come to their end.
+    pub(crate) fn complete_through(&self, bank: BankNumber) -> u64 {
+        let first_open = self.open_numbers.range((bank, 0)..=(bank, u64::MAX)).next();
+        first_open.map_or(self.bank(bank).last_number, |(_, number)| number - 1)
     }
 
     /// Whether a vote still speaks of the present: see [`Vote`].
@@ -180,7 +189,9 @@ impl State {
     /// Puts a payment among the live ones and counts it.
     pub(crate) fn admit(&mut self, payment: Payment) {
         for side in payment.sides() {
-            self.bank_mut(payment.order.bank(*side)).open += 1;
+            let bank = payment.order.bank(*side);
+            self.bank_mut(bank).open += 1;
+            self.open_numbers.insert((bank, *payment.numbers.of(*side)));
         }
         if payment.reserves() {
             *self.reservation(&payment.order) += payment.order.amount.minor();
@@ -223,8 +234,10 @@ impl State {
     fn finish(&mut self, id: PaymentId) {
         let payment = self.payments.remove(&id).expect("only a live payment comes to its end");
         for side in payment.sides() {
-            let bank = self.bank_mut(payment.order.bank(*side));
+            let number = payment.order.bank(*side);
+            let bank = self.bank_mut(number);
             bank.open = bank.open.checked_sub(1).expect("it was counted when taken");
+            self.open_numbers.remove(&(number, *payment.numbers.of(*side)));
         }
     }
 

@@ -7,9 +7,9 @@
 //! take    NoSession · SessionEnded · SessionExpired · (replay, IdReused) · DeadlinePassed · BankRestoring (payer's, payee's)
 //!         · BankBusy (payer's, payee's)                       leave no record
 //!         then UnknownBank · OwnAccount · LimitExceeded · CapExceeded     are on record and stay
-//! cancel  NoSession · SessionEnded · SessionExpired · IdReused · UnknownBank
+//! cancel  NoSession · SessionEnded · SessionExpired · IdReused · UnknownBank · BankRestoring · BankBusy · Full
 //! report  StaleEpoch (gateway's, then each bank's) · UnknownPayment
-//! resolve UnknownBank · NotYours · IdReused
+//! resolve UnknownBank · NotYours · IdReused · BankRestoring · BankBusy · Full
 //! ```
 //!
 //! A record is the only thing that changes state, and the only thing that moves time: a batch that leaves no record does

@@ -96,7 +96,7 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
             Ok(()) => Ok(self.admit(order, Origin::Customer { session: request.session }, taker)),
             Err(reason) if reason == Reason::OwnAccount || self.may_presume() => Ok(self.refuse(&terms, payer, reason)),
             // It may have been paid before the restore: to refuse it now would be a second outcome.
-            Err(_) => Ok(self.admit(order, Origin::Asked(Cause::Bank), taker)),
+            Err(_) => self.ask(order, Cause::Bank, taker),
         }
     }
 
@@ -118,7 +118,7 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
         let cap = self.state.settings.pair_cap(order.payer.bank, order.payee.bank, order.currency);
         match cap.filter(|cap| owed + order.amount.minor() > cap.minor()) {
             Some(cap) => Err(Reason::CapExceeded { cap, owed }),
-            None if position.has_room(direction, order.amount.minor()) => Ok(()),
+            None if self.has_room_between(order) => Ok(()),
             None => Err(Reason::CapExceeded { cap: Amount::MAX, owed }),
         }
     }
@@ -154,6 +154,26 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
         let vote_by_ms = self.now_ms + self.state.settings.vote_timeout_ms;
         self.write(Body::PaymentTaken(Taken { order, origin, numbers, previous, epoch, taker, vote_by_ms }));
         done(Outcome::Payment(Status::Undecided))
+    }
+
+    /// Enters a payment that nobody here knows, for its banks to be asked about. Somebody else's word must not grow what is
+    /// kept here without bound, so it needs room like any other; whoever asked will ask again.
+    fn ask(&mut self, order: Order, cause: Cause, taker: NodeNumber) -> Ruling {
+        self.check_banks_have_room(&order)?;
+        if !self.has_room_between(&order) {
+            return Err(Refusal::Full);
+        }
+        Ok(self.admit(order, Origin::Asked(cause), taker))
+    }
+
+    /// Whether the position can bear one more, however the others end.
+    fn has_room_between(&self, order: &Order) -> bool {
+        if order.is_within_one_bank() {
+            return true;
+        }
+        let (key, direction) = PositionKey::of(order);
+        let position = self.state.positions.get(&key).copied().unwrap_or_default();
+        position.has_room(direction, order.amount.minor())
     }
 
     /// A payment from the creditor's vault to the debtor's: cash goes the other way, and what is owed goes down. It makes
@@ -215,7 +235,7 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
                 if order.payer == order.payee {
                     return Ok(self.refuse(&terms, payer, Reason::OwnAccount));
                 }
-                Ok(self.admit(order, Origin::Asked(Cause::Payer), taker))
+                self.ask(order, Cause::Payer, taker)
             }
         }
     }
@@ -243,7 +263,7 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
             Known::Nothing if self.state.is_off(Control::PresumeAfterRestore) => {
                 Ok(self.refuse(terms, order.payer, Reason::NotHeldAtBoth))
             }
-            Known::Nothing => Ok(self.admit(order, Origin::Asked(Cause::Bank), taker)),
+            Known::Nothing => self.ask(order, Cause::Bank, taker),
         }
     }
 }

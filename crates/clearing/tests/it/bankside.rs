@@ -21,6 +21,8 @@ pub(crate) struct SimBank {
     journal: Journal,
     slot: u64,
     gateway: Epoch,
+    /// Every payment up to this number is in the books, to its end.
+    pub(crate) complete_through: u64,
     /// What open holds belong to, for asking about old ones.
     asked: BTreeMap<PaymentId, Terms>,
     control: Option<Control>,
@@ -54,6 +56,7 @@ impl SimBank {
             journal: Journal::default(),
             slot: 0,
             gateway: Epoch::FIRST,
+            complete_through: 0,
             asked: BTreeMap::new(),
             control,
         };
@@ -90,6 +93,7 @@ impl SimBank {
             return None;
         }
         self.gateway = call.gateway;
+        self.complete_through = self.complete_through.max(call.complete_through);
         let finding = self.carry_out(call, now_ms);
         Some(Reply { kind: call.kind, gateway: call.gateway, said: Reported { epoch: self.epoch, finding } })
     }

@@ -9,4 +9,5 @@ mod model;
 mod network;
 mod outbox;
 mod outcomes;
+mod random;
 mod sim;

@@ -2,13 +2,11 @@
 
 use clearing::outcome::Delivery;
 use clearing::{
-    Answer, Cause, Command, Finding, NamedParty, Outcome, PaymentRequest, Reason, Refusal, SettingChange, Side, Status,
-    Terms,
+    Cause, Command, Finding, NamedParty, Outcome, PaymentRequest, Reason, Refusal, SettingChange, Side, Status, Terms,
 };
-use ledger::Reference;
 use std::collections::BTreeMap;
 
-use crate::desk::{bank, bank_name, epoch};
+use crate::desk::{bank, epoch};
 
 #[derive(Clone, Debug)]
 struct Paying {
@@ -33,9 +31,9 @@ enum Stage {
 }
 
 #[derive(Clone, Debug)]
-struct Joined {
+pub(crate) struct Joined {
     group: u128,
-    epoch: u32,
+    pub(crate) epoch: u32,
     restoring: bool,
     newest: u64,
 }
@@ -43,16 +41,16 @@ struct Joined {
 #[derive(Clone, Debug)]
 pub(crate) struct Model {
     clock_ms: u64,
-    changed_ms: u64,
+    pub(crate) changed_ms: u64,
     epoch: u32,
-    banks: BTreeMap<&'static str, Joined>,
+    pub(crate) banks: BTreeMap<&'static str, Joined>,
     /// Customer, and whether it was ended; no session's time is over in these tests.
     sessions: BTreeMap<u128, (NamedParty, bool)>,
     payments: BTreeMap<u128, Paying>,
     changes: Vec<SettingChange>,
 }
 
-const NAMES: [&str; 4] = ["alpha", "beta", "gamma", "delta"];
+pub(crate) const NAMES: [&str; 4] = ["alpha", "beta", "gamma", "delta"];
 
 type Ruling = Result<Outcome, Refusal>;
 
@@ -208,16 +206,7 @@ impl Model {
         if let Some(outcome) = self.before(&terms)? {
             return Ok(outcome);
         }
-        for party in [&terms.payer, &terms.payee] {
-            let Some(joined) = self.banks.get(party.bank.as_str()) else { continue };
-            let number = number_of(party.bank.as_str());
-            if joined.restoring {
-                return Err(Refusal::BankRestoring { bank: number });
-            }
-            if self.open(party) >= self.open_per_bank() {
-                return Err(Refusal::BankBusy { bank: number });
-            }
-        }
+        self.check_room(&terms)?;
         if !self.banks.contains_key(terms.payee.bank.as_str()) {
             return if self.epoch == 1 {
                 Ok(self.refuse(terms, Reason::UnknownBank))
@@ -230,6 +219,20 @@ impl Model {
             Some(_) => Ok(self.admit(terms, Some(Cause::Bank))),
             None => Ok(self.admit(terms, None)),
         }
+    }
+
+    fn check_room(&self, terms: &Terms) -> Result<(), Refusal> {
+        for party in [&terms.payer, &terms.payee] {
+            let Some(joined) = self.banks.get(party.bank.as_str()) else { continue };
+            let number = number_of(party.bank.as_str());
+            if joined.restoring {
+                return Err(Refusal::BankRestoring { bank: number });
+            }
+            if self.open(party) >= self.open_per_bank() {
+                return Err(Refusal::BankBusy { bank: number });
+            }
+        }
+        Ok(())
     }
 
     fn open(&self, party: &NamedParty) -> u64 {
@@ -304,6 +307,7 @@ impl Model {
         if terms.payer == terms.payee {
             return Ok(self.refuse(terms, Reason::OwnAccount));
         }
+        self.check_room(&terms)?;
         Ok(self.admit(terms, Some(Cause::Payer)))
     }
 
@@ -316,7 +320,10 @@ impl Model {
             return Err(Refusal::NotYours);
         }
         match self.before(terms)? {
-            None => Ok(self.admit(*terms, Some(Cause::Bank))),
+            None => {
+                self.check_room(terms)?;
+                Ok(self.admit(*terms, Some(Cause::Bank)))
+            }
             Some(_) if self.clock_ms < self.payments[&terms.id.get()].vote_by_ms => {
                 Ok(Outcome::Payment(status(&self.payments[&terms.id.get()])))
             }
@@ -452,147 +459,5 @@ fn reason(cause: Cause) -> Reason {
         Cause::Payer => Reason::VoidedByPayer,
         Cause::Bank => Reason::NotHeldAtBoth,
         Cause::Operator(_) => Reason::VoidedByOperator,
-    }
-}
-
-mod against {
-    use super::*;
-    use clearing::{OperatorName, Pair, Reported};
-    use ledger::{Amount, Currency};
-    use proptest::prelude::*;
-
-    use crate::desk::{Desk, cents, customer, id, node, open, register, session};
-
-    fn any_customer() -> impl Strategy<Value = NamedParty> {
-        let bank = prop_oneof![4 => Just("alpha"), 4 => Just("beta"), 1 => Just("gamma"), 1 => Just("delta")];
-        (prop_oneof![Just("alice"), Just("bob")], bank).prop_map(|(name, bank)| customer(name, bank))
-    }
-
-    fn any_reference() -> impl Strategy<Value = Reference> {
-        let text = prop_oneof![9 => Just(""), 1 => Just("rent")];
-        text.prop_map(|text| Reference::new(text).expect("short"))
-    }
-
-    fn any_request() -> impl Strategy<Value = PaymentRequest> {
-        (1u128..8, 1u128..6, any_customer(), 1u128..4, any_reference()).prop_map(
-            |(number, of, payee, minor, reference)| {
-                let (currency, amount) = (Currency::EUR, cents(minor * 100));
-                PaymentRequest { id: id(number), session: session(of), payee, amount, currency, reference }
-            },
-        )
-    }
-
-    fn any_finding() -> impl Strategy<Value = Finding> {
-        prop_oneof![
-            6 => Just(Finding::Held),
-            1 => Just(Finding::Posted),
-            1 => Just(Finding::Voided),
-            1 => Just(Finding::NotFound),
-            1 => Just(Finding::Refused(Reason::UnknownPayee)),
-            1 => Just(Finding::Refused(Reason::InsufficientFunds { available: 3 })),
-        ]
-    }
-
-    fn any_said() -> impl Strategy<Value = Option<Reported>> {
-        let incarnation = prop_oneof![5 => Just(1u32), 1 => Just(2)];
-        let said = (incarnation, any_finding());
-        prop::option::of(said.prop_map(|(of, finding)| Reported { epoch: epoch(of), finding }))
-    }
-
-    fn any_setting() -> impl Strategy<Value = SettingChange> {
-        let currency = Currency::EUR;
-        prop_oneof![
-            (0u128..350).prop_map(move |minor| SettingChange::PaymentLimit { currency, limit: Amount::new(minor) }),
-            (1u64..4).prop_map(|payments| SettingChange::OpenPerBank { payments }),
-            (0u128..500, any::<bool>()).prop_map(move |(minor, forth)| {
-                let (debtor, creditor) = if forth { (bank(1), bank(2)) } else { (bank(2), bank(1)) };
-                SettingChange::PairCap { debtor, creditor, currency, cap: Amount::new(minor) }
-            }),
-        ]
-    }
-
-    fn any_command() -> impl Strategy<Value = Command> {
-        let number = || (1u128..8).prop_map(id);
-        let side = prop_oneof![Just(Side::Debit), Just(Side::Credit)];
-        let incarnation = || prop_oneof![5 => Just(1u32), 1 => Just(2)].prop_map(epoch);
-        let parties = (any_customer(), any_customer(), 1u128..4);
-        let taker = node(1);
-        prop_oneof![
-            8 => any_request().prop_map(move |request| Command::Take { request, deadline_ms: u64::MAX, taker }),
-            2 => any_request().prop_map(move |request| Command::Cancel { request, taker }),
-            10 => (number(), incarnation(), any_said(), any_said()).prop_map(|(id, gateway, debit, credit)| {
-                Command::Report { id, gateway, found: Pair { debit, credit } }
-            }),
-            2 => number().prop_map(|id| Command::TimeOut { id }),
-            1 => number().prop_map(|id| Command::VoidByHand { id, operator: OperatorName::EMPTY }),
-            6 => (number(), side, incarnation()).prop_map(|(id, side, epoch)| Command::Delivered { id, side, epoch }),
-            3 => (number(), parties, 0usize..4).prop_map(move |(id, (payer, payee, minor), asking)| {
-                let (amount, currency) = (cents(minor * 100), Currency::EUR);
-                let terms = Terms { id, payer, payee, amount, currency, reference: Reference::EMPTY };
-                Command::Resolve { bank: bank_name(NAMES[asking]), terms, taker }
-            }),
-            1 => (0usize..2, 1u32..3, 0u64..3).prop_map(|(at, incarnation, last)| {
-                register(NAMES[at], at as u128 + 1, incarnation, last)
-            }),
-            1 => (0usize..2).prop_map(|at| Command::BankCaughtUp { name: bank_name(NAMES[at]), epoch: epoch(1) }),
-            1 => Just(Command::EndSession { session: session(5) }),
-            1 => Just(Command::BeginEpoch { epoch: epoch(2) }),
-            1 => (0u64..4, any_setting()).prop_map(|(expected_version, change)| {
-                Command::ChangeSetting { expected_version, change }
-            }),
-        ]
-    }
-
-    /// Three banks, and five sessions of their customers.
-    fn town() -> (Desk, Model) {
-        let (mut desk, mut model) = (Desk::new(), Model::new());
-        let mut both = |command: Command| {
-            desk.one(command);
-            model.send(1_000, &command).expect("nothing is in the way");
-        };
-        for (group, name) in (1..).zip(["alpha", "beta", "gamma"]) {
-            both(register(name, group, 1, 0));
-        }
-        let customers = [("alice", "alpha"), ("bob", "alpha"), ("alice", "beta"), ("bob", "beta"), ("alice", "alpha")];
-        for (number, (name, at)) in (1..).zip(customers) {
-            both(open(number, customer(name, at), 1_000_000));
-        }
-        (desk, model)
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { cases: 3_000, ..ProptestConfig::default() })]
-
-        #[test]
-        fn the_gateway_does_what_the_naive_model_does(
-            steps in prop::collection::vec((0u64..1_500, any_command()), 1..60)
-        ) {
-            let (mut desk, mut model) = town();
-            for (later_ms, command) in steps {
-                desk.clock_ms += later_ms;
-                // Only a bank's present incarnation can have caught up.
-                let is_behind = matches!(command, Command::BankCaughtUp { name, epoch }
-                    if model.banks[name.as_str()].epoch != epoch.get());
-                if is_behind {
-                    continue;
-                }
-                let records = desk.journal.records.len();
-                let answer = desk.one(command);
-                let expected = model.send(desk.clock_ms, &command);
-                let (ruling, replay) = match answer {
-                    Answer::Done { outcome, replay } => (Ok(outcome), replay),
-                    Answer::Refused(refusal) => (Err(refusal), true),
-                };
-                prop_assert_eq!(ruling, expected, "{:?}", command);
-                prop_assert_eq!(replay, desk.journal.records.len() == records, "{:?}", command);
-                prop_assert_eq!(desk.clearing.time_ms(), model.changed_ms);
-            }
-            prop_assert_eq!(desk.clearing.payments().map(|of| of.order.id.get()).collect::<Vec<_>>(), model.live());
-            for (key, position) in desk.clearing.positions() {
-                let name = |number: clearing::BankNumber| NAMES[usize::from(number.get()) - 1];
-                prop_assert_eq!(position.low_owes, model.owes(name(key.low), name(key.high)));
-            }
-            prop_assert_eq!(desk.restored().digest(), desk.clearing.digest());
-        }
     }
 }

@@ -244,3 +244,19 @@ fn numbers_of_a_restored_gateway_begin_where_none_was_given() {
     desk.one(take(request(2, bob(), 100)));
     assert_eq!((before, desk.clearing.banks()[0].last_number), (1, (1 << 40) + 1));
 }
+
+#[test]
+fn every_slice_sees_its_own_and_together_they_leave_nothing_out() {
+    let slices = |desk: &Desk| (0..4).map(|slice| desk.clearing.slice_digest(slice, 4)).collect::<Vec<_>>();
+    let mut desk = Desk::town();
+    for number in 8..12 {
+        desk.one(take(request(number, bob(), 100)));
+    }
+    for number in 8..12u128 {
+        let before = slices(&desk);
+        desk.one(Command::VoidByHand { id: id(number), operator: clearing::OperatorName::EMPTY });
+        let after = slices(&desk);
+        let changed: Vec<u128> = (0..4).filter(|slice| before[*slice as usize] != after[*slice as usize]).collect();
+        assert_eq!(changed, [number % 4]);
+    }
+}

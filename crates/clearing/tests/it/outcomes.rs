@@ -269,3 +269,26 @@ fn a_bank_with_too_much_open_is_asked_for_nothing_more_and_no_id_is_burnt() {
     desk.one(delivered(1, Side::Credit));
     assert_eq!(desk.status(take(request(9, bob(), 1))), Status::Undecided);
 }
+
+#[test]
+fn no_position_passes_its_bound_whatever_is_asked_for() {
+    let mut desk = Desk::town();
+    desk.one(setting(0, SettingChange::OpenPerBank { payments: 1_000_000 }));
+    let large = |number| PaymentRequest { amount: Amount::MAX, ..request(number, bob(), 1) };
+    // 65,536 of the largest amounts are 65,536 cents below the bound.
+    for number in 1..=65_536 {
+        desk.slot += 1;
+        let context = ledger::Context { slot: desk.slot, time_ms: 1_000 };
+        let request = clearing::Request::single(take(large(number)));
+        desk.clearing.apply_request(context, &request, &mut desk.journal);
+    }
+    assert_eq!(desk.clearing.payment_count(), 65_536);
+    let status = desk.status(take(large(70_000)));
+    assert!(matches!(status, Status::Refused { reason: Reason::CapExceeded { .. }, .. }), "{status:?}");
+    let clearing::PaymentRequest { payee, amount, currency, reference, .. } = large(1);
+    let payer = customer("alice", "alpha");
+    let terms = clearing::Terms { id: id(70_001), payer, payee, amount, currency, reference };
+    let ask = Command::Resolve { bank: bank_name("beta"), terms, taker: node(1) };
+    assert_eq!(desk.refusal(ask), Refusal::Full);
+    assert_eq!(desk.restored().digest(), desk.clearing.digest());
+}

@@ -4,6 +4,7 @@
 //! or on neither, no one told two things, positions zero in sum. One seed is one run.
 
 mod check;
+mod customers;
 mod runs;
 
 use std::collections::BTreeMap;
@@ -12,13 +13,12 @@ use clearing::control::Control;
 use clearing::outcome::Delivery;
 use clearing::payment::OperatorName;
 use clearing::{
-    Action, Answer, Body, Call, Clearing, Command, Driver, NodeNumber, PaymentId, PaymentRequest, Record, Refusal,
-    Reply, Status, agenda, replay,
+    Action, Answer, Body, Call, Clearing, Command, Driver, NodeNumber, PaymentId, Record, Reply, Status, agenda, replay,
 };
-use ledger::{Currency, Reference};
 
 use crate::bankside::SimBank;
 use crate::desk::*;
+use customers::Order;
 
 /// Splitmix64: numbers for one seed, the same for ever.
 struct Dice(u64);
@@ -48,16 +48,6 @@ enum Message {
     ToDriver { node: usize, id: PaymentId, reply: Reply },
     ToCustomer { order: usize, answer: Answer },
     AskToBank { bank: usize, id: PaymentId, answer: Answer },
-}
-
-/// A payment as its customer sees it.
-struct Order {
-    customer: (usize, usize),
-    request: PaymentRequest,
-    next_ms: u64,
-    cancel_ms: u64,
-    told: Option<Status>,
-    told_ms: u64,
 }
 
 struct World {
@@ -124,27 +114,6 @@ impl World {
         world
     }
 
-    fn order_payments(&mut self) {
-        for number in 1..=12 {
-            let customer = (self.dice.below(3) as usize, self.dice.below(2) as usize);
-            let payee = (self.dice.below(3) as usize, self.dice.below(2) as usize);
-            // Mostly affordable, at times more than there is, at times to nobody.
-            let minor = 1 + u128::from(if self.dice.one_in(4) { self.dice.below(1_500) } else { self.dice.below(300) });
-            let name = if self.dice.one_in(12) { "nobody" } else { CUSTOMERS[payee.1] };
-            let request = PaymentRequest {
-                id: id(number),
-                session: session(u128::MAX),
-                payee: crate::desk::customer(name, BANKS[payee.0]),
-                amount: cents(minor),
-                currency: Currency::EUR,
-                reference: Reference::EMPTY,
-            };
-            let next_ms = 1_000 + self.dice.below(6_000);
-            let cancel_ms = if self.dice.one_in(4) { next_ms + self.dice.below(4_000) } else { u64::MAX };
-            self.orders.push(Order { customer, request, next_ms, cancel_ms, told: None, told_ms: 0 });
-        }
-    }
-
     /// A run to its quiet end; what is wrong then, or on the way.
     fn run(mut self) -> Result<World, String> {
         while self.now_ms < 12_000 {
@@ -161,7 +130,7 @@ impl World {
 
     fn is_at_rest(&self) -> bool {
         let holds: u64 = self.banks.iter().map(|bank| bank.ledger.hold_count()).sum();
-        let all_told = self.orders.iter().all(|order| order.told.is_some());
+        let all_told = self.orders.iter().all(Order::is_over);
         self.desk.clearing.payment_count() == 0 && holds == 0 && all_told && self.messages.is_empty()
     }
 
@@ -244,60 +213,6 @@ impl World {
                 Some(Status::Undecided) | None => {}
             },
         }
-    }
-
-    fn tell(&mut self, order: usize, answer: Answer) {
-        let now_ms = self.now_ms;
-        if let Answer::Refused(Refusal::NoSession | Refusal::SessionEnded) = answer {
-            self.sessions.remove(&self.orders[order].customer);
-        }
-        let Some(status) = answer.status().filter(|status| *status != Status::Undecided) else { return };
-        let at = &self.orders[order];
-        let differs = at.told.is_some_and(|before| is_paid(before) != is_paid(status));
-        if differs && (at.told.is_some_and(is_paid) || !self.may_differ(at.told_ms)) {
-            self.alarms.push(format!("{} was told {:?} and {status:?}", at.request.id, at.told));
-        }
-        let order = &mut self.orders[order];
-        if order.told.is_none() {
-            (order.told, order.told_ms) = (Some(status), now_ms);
-        }
-    }
-
-    /// A "void" that a gateway said and then lost with its disks may turn into "paid" where both banks hold: see the
-    /// operator's list. "Paid" stays paid.
-    fn may_differ(&self, told_ms: u64) -> bool {
-        self.gateway_restored_ms.is_some_and(|restored_ms| told_ms <= restored_ms)
-    }
-
-    fn customers_act(&mut self) {
-        for order in 0..self.orders.len() {
-            let at = &self.orders[order];
-            if self.now_ms < at.next_ms || at.told.is_some() {
-                continue;
-            }
-            let session = self.session_of(at.customer);
-            let at = &mut self.orders[order];
-            at.next_ms = self.now_ms + 200 + self.dice.below(1_500);
-            let request = PaymentRequest { session: crate::desk::session(session), ..at.request };
-            let node = self.dice.below(3) as usize;
-            let taker = taker(node);
-            let command = match self.now_ms >= self.orders[order].cancel_ms {
-                true => Command::Cancel { request, taker },
-                false => Command::Take { request, deadline_ms: u64::MAX, taker },
-            };
-            self.send(Message::ToLog { node, command, order: Some(order) });
-        }
-    }
-
-    fn session_of(&mut self, customer: (usize, usize)) -> u128 {
-        if let Some(session) = self.sessions.get(&customer).filter(|_| self.quiet || !self.dice.one_in(30)) {
-            return *session;
-        }
-        let session = u128::from(self.dice.next()) + 1;
-        let named = crate::desk::customer(CUSTOMERS[customer.1], BANKS[customer.0]);
-        self.desk.one(open(session, named, self.now_ms + 3_600_000));
-        self.sessions.insert(customer, session);
-        session
     }
 
     fn nodes_act(&mut self) {
@@ -397,8 +312,8 @@ impl World {
         let incarnation = self.banks[number].epoch.get() + 1;
         self.banks[number] = backup;
         self.banks[number].epoch = epoch(incarnation);
-        // This bank keeps no count of what it has in full, so it asks for all.
-        self.desk.one(register(BANKS[number], number as u128 + 1, incarnation, 0));
+        let complete_through = self.banks[number].complete_through;
+        self.desk.one(register(BANKS[number], number as u128 + 1, incarnation, complete_through));
         for call in self.lacking(number) {
             self.banks[number].replay(&call, self.now_ms);
         }
@@ -411,7 +326,11 @@ impl World {
         let mut calls = Vec::new();
         while let Some(at) = place {
             let record = Record::decode(&self.desk.journal.records[at as usize]).expect("the gateway wrote it");
-            let (taken, _, before) = replay::previous(&record, this).expect("the chain leads from payment to payment");
+            let (taken, number_there, before) =
+                replay::previous(&record, this).expect("the chain leads from payment to payment");
+            if number_there <= self.banks[number].complete_through {
+                break;
+            }
             let decision = self.desk.journal.places.get(&clearing::decision_id(taken.order.id));
             let decision = decision.map(|at| Record::decode(&self.desk.journal.records[*at]).expect("it wrote it"));
             if let Some(Body::PaymentDecided(decided)) = decision.map(|record| record.body) {

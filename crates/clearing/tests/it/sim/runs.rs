@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 
 #[cfg(feature = "controls")]
 use clearing::control::Control;
+use clearing::outbox::ItemState;
 use clearing::{Body, Record};
 
+use super::customers::Order;
 use super::{Restores, World};
 
 fn restores_of(seed: u64) -> Restores {
@@ -31,7 +33,8 @@ fn after_quiet_every_payment_is_on_both_sides_or_on_neither() {
         }
     }
     // A simulation that never gets somewhere proves nothing about it.
-    let expected = ["asked", "cancelled", "posted", "refused", "restored bank", "restored gateway", "timed out"];
+    let expected =
+        ["asked", "cancelled", "dropped", "posted", "refused", "restored bank", "restored gateway", "timed out"];
     assert_eq!(seen.into_iter().collect::<Vec<_>>(), expected);
 }
 
@@ -62,6 +65,8 @@ impl World {
                 _ => None,
             });
         }
+        let is_dropped = |order: &Order| order.item.state == ItemState::Dropped;
+        kinds.extend(self.orders.iter().any(is_dropped).then_some("dropped"));
         kinds
     }
 }
