@@ -39,6 +39,10 @@ impl Bank {
         bank.paid += 1;
         bank.pay(8);
         bank.network.all_ready();
+        // Ready is also who lags a little, and on a busy machine that may be everything so far.
+        let applied = |node| bank.network.status(node).and_then(|status| status["slots"]["applied"].as_u64());
+        let all = until("node 1 says how far it is", || applied(1));
+        until("node 2 has as much", || applied(2).filter(|has| *has >= all));
         shut_down(&bank.network, 2);
         bank
     }
