@@ -121,7 +121,7 @@ fn tell(found: &StorageError, gauges: &Gauges, failed: &mpsc::Sender<NodeError>)
 mod tests {
     use super::*;
     use std::path::Path;
-    use storage::{FaultyDisk, Journal, Owner};
+    use storage::{FaultyDisk, Journal, Owner, RECORD_BODY};
 
     const OWNER: Owner = Owner { cluster: 5, node: 1 };
 
@@ -131,7 +131,9 @@ mod tests {
         for slot in 1..=batches {
             journal.begin(slot);
             for at in 0..99 {
-                journal.push(&[at; RECORD]);
+                let mut record = [at; RECORD];
+                record[RECORD_BODY..].fill(0);
+                journal.push(&record);
             }
             journal.finish().expect("the disk is sound");
         }

@@ -19,14 +19,9 @@ impl World {
     /// One input to one node, and all that follows from it at once.
     pub(crate) fn step(&mut self, node: usize, input: Input) -> Step {
         let now = self.nodes[node].now(self.schedule.now_us());
-        let gathers = self.nodes[node].gathers();
         let Some(process) = self.nodes[node].process.as_mut() else { return Ok(()) };
         let mut out = Output::default();
-        let is_one_of_many = matches!(input, Input::Submit { .. } | Input::Received { .. });
-        process.replica.take(now, input, &mut out);
-        if !(is_one_of_many && gathers) {
-            process.replica.move_on(now, &mut out);
-        }
+        process.replica.step(now, input, &mut out);
         paxos::invariant::check(process.replica.paxos());
         self.carry(node, out)
     }

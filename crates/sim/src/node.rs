@@ -189,12 +189,6 @@ impl Node {
         Owner { cluster: CLUSTER, node: self.id.get() }
     }
 
-    /// In every other life of a node the shell tells the replica what comes and lets it move on later, as a busy shell does
-    /// that has more at hand.
-    pub(crate) fn gathers(&self) -> bool {
-        (self.boot + u64::from(self.id.get())).is_multiple_of(2)
-    }
-
     pub(crate) fn is_up(&self) -> bool {
         self.process.is_some()
     }
