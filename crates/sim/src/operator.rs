@@ -170,13 +170,9 @@ impl World {
             return self.newcomer().map(|node| self.admission(node));
         }
         if voters.len() > self.operator.voters && good >= self.operator.voters.min(voters.len() - 1) {
-            let bearable: Vec<usize> =
-                voters.iter().copied().filter(|node| self.bears_removal(*node, &voters)).collect();
-            let goes = bearable.iter().copied().find(|node| self.is_to_go(*node));
-            if !bearable.is_empty() {
-                let goes = goes.unwrap_or_else(|| self.random.pick(&bearable));
-                return Some(Op::Remove { node: node_id(goes) });
-            }
+            let goes = voters.iter().copied().find(|node| self.is_to_go(*node));
+            let goes = goes.unwrap_or_else(|| self.random.pick(&voters));
+            return Some(Op::Remove { node: node_id(goes) });
         }
         (group.mode != self.operator.mode).then_some(Op::SetMode { mode: self.operator.mode })
     }
@@ -189,13 +185,6 @@ impl World {
         let promote = group.members.keys().copied().find(|id| id != come && is_ready(id))?;
         let remove = group.voters().find(|id| id != gone)?;
         Some(Op::Replace { remove, promote })
-    }
-
-    /// Whether those who are left without it can bear what was done to some of them: the group is promised to live with a
-    /// bad minority, and an operator who takes the good ones away makes a majority of it.
-    fn bears_removal(&self, node: usize, voters: &[usize]) -> bool {
-        let bad = voters.iter().filter(|other| **other != node && self.nodes[**other].is_bad()).count();
-        2 * bad < voters.len() - 1
     }
 
     fn admission(&self, node: usize) -> Op {
