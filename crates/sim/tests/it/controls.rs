@@ -21,7 +21,15 @@ fn signs_of(control: Control) -> &'static [&'static str] {
         | Control::IgnoreFloors => &["another batch", "another journal", "another state", "broken assertion"],
         // It also answers reads, as if it had never voted.
         Control::WipedDiskVotes | Control::OlderCopyVotes => {
-            &["another batch", "another journal", "another state", "broken assertion", "history: a read was answered"]
+            &[
+                "another batch",
+                "another journal",
+                "another state",
+                "broken assertion",
+                "history: a read was answered",
+                // What it voted for anew lets the others' memory accuse a node that holds all that it ever held.
+                "does not vote though its disk is whole",
+            ]
         }
         Control::CountAcrossChange | Control::ProposePastAlpha => {
             &["another batch", "another journal", "another state"]
