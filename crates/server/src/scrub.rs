@@ -8,7 +8,7 @@
 //! ```
 //!
 //! The thread gives way to every other and reads no faster than [`BYTES_PER_S`]. What the page cache holds is read from
-//! there, so it is the old and cold part of a journal whose bytes on the disk are looked at.
+//! there: that is the newest records, as [`RECENT`] says, which the next pass finds on the disk.
 //!
 //! A node that is the only member cannot have anything mended by opening its files anew, and would lose with its
 //! service what its checkpoint still holds. It says so and goes on.
@@ -16,6 +16,7 @@
 use crate::config::NodeError;
 use crate::gauges::Gauges;
 use crate::library;
+use crate::writeback::RECENT;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
@@ -84,6 +85,7 @@ fn pass<D: Disk>(
     let mut at = JournalMark::START;
     while at.places < to.places {
         let next = journal.check_some(at, to, PIECE)?;
+        journal.forget(at.places, next.places.min(to.places.saturating_sub(RECENT)));
         if pause(next.places - at.places) == Next::End {
             return Ok(Next::End);
         }

@@ -44,6 +44,9 @@ pub trait DiskFile: Send + Sync + 'static {
     /// into them needs no room and no change of metadata.
     fn preallocate(&self, len: u64) -> io::Result<()>;
     fn truncate(&self, len: u64) -> io::Result<()>;
+    /// Advice that may be ignored: these bytes are on the disk and will hardly be read soon, so memory need not hold them.
+    /// What is not synced yet stays as it is.
+    fn forget(&self, offset: u64, len: u64);
 
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)

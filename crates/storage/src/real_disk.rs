@@ -2,8 +2,11 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+
+use rustix::fs::{Advice, fadvise};
 
 use crate::{Disk, DiskFile};
 
@@ -98,5 +101,12 @@ impl DiskFile for File {
 
     fn truncate(&self, len: u64) -> io::Result<()> {
         self.set_len(len)
+    }
+
+    fn forget(&self, offset: u64, len: u64) {
+        if let Some(len) = NonZeroU64::new(len) {
+            // Advice: a file system that takes none keeps its pages, and nothing else changes.
+            let _ = fadvise(self, offset, Some(len), Advice::DontNeed);
+        }
     }
 }

@@ -137,6 +137,16 @@ impl<D: Disk> Files<D> {
         Ok(())
     }
 
+    /// The places `from..to` need not stay in memory.
+    pub(super) fn forget(&self, from: u64, to: u64) {
+        for piece in self.pieces(from, (to.saturating_sub(from) as usize).saturating_mul(RECORD)) {
+            // Advice only: a file that cannot be opened says so to whoever needs it.
+            if let Ok(file) = self.file(piece.file) {
+                file.forget(piece.offset, piece.bytes.len() as u64);
+            }
+        }
+    }
+
     /// Whatever an earlier process left unsynced becomes part of the next sync.
     pub(super) fn doubt_all_from(&self, place: u64) -> Result<(), StorageError> {
         let first = place / self.records_per_file;

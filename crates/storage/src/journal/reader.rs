@@ -72,6 +72,11 @@ impl<D: Disk> JournalReader<D> {
         self.files.sync()
     }
 
+    /// Advice that the records `from..to`, synced before, need not stay in memory: hardly anybody reads old ones.
+    pub fn forget(&self, from: u64, to: u64) {
+        self.files.forget(from, to.min(self.written()));
+    }
+
     /// Follows the batches from one mark through another, checks headers, hashes and chain, and calls `f` for every
     /// record that is not a header. What was written by this process or found whole at its start and does not check
     /// any more is rot.

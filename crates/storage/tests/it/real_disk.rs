@@ -83,3 +83,21 @@ fn room_that_was_made_is_really_occupied() {
     assert!(RealDisk.create(&path).is_err(), "a file is created once");
     assert_eq!(RealDisk.list(&dir.0).expect("the disk is well"), ["file"]);
 }
+
+#[test]
+fn what_memory_may_forget_is_read_from_the_disk_again() {
+    let dir = TempDir::new("forget");
+    let path = dir.0.join("file");
+    let file = RealDisk.create(&path).expect("the disk is well");
+    let synced = vec![7; 1 << 20];
+    file.write_at(0, &synced).expect("the disk is well");
+    file.sync().expect("the disk is well");
+    // Not synced, and in the middle of what may be forgotten: it must be there all the same.
+    file.write_at(10_000, &[9; 10_000]).expect("the disk is well");
+    file.forget(0, 1 << 21);
+    let mut expected = synced;
+    expected[10_000..20_000].fill(9);
+    let mut read = vec![0; 1 << 21];
+    assert_eq!(file.read_at(0, &mut read).expect("the disk is well"), 1 << 20, "no more and no less than was written");
+    assert!(read[..1 << 20] == expected, "the bytes are those that were written");
+}

@@ -10,6 +10,7 @@
 //! is open, and there is nothing to correct.
 
 mod accounts;
+mod disk;
 mod homes;
 mod ids;
 mod kill;
@@ -22,6 +23,7 @@ use crate::failure::{Code, Failure};
 use crate::network::network_file::NetworkFile;
 use accounts::Accounts;
 use clap::{Args, ValueEnum};
+use disk::Disk;
 use homes::NodeAddress;
 use kill::{Killer, Victim};
 use load::Load;
@@ -43,6 +45,7 @@ Examples:
                                                   each node killed in turn; how long callers of the others wait
 
 Latencies of an open loop count from the moment when a call was due, not from when it left.
+The line `disk` is of 4 KiB synced every 20 ms beside the run, by nobody's call: where that stops, every node on that disk does.
 Exit codes: 0 measured, and the books balance; 1 they do not, or the outcome of a call is unknown; 2 wrong flags";
 
 /// Measures a bank that `rialto up` runs: transfers a second, latencies, pauses; and checks the books
@@ -174,9 +177,11 @@ pub(crate) async fn run(args: BenchArgs) -> Result<Code, Failure> {
     let usual = load.run(&homes, warm_up, Duration::ZERO, None, &screen, "warming up").await;
     let usual_interval = usual.all.interval(usual.took, load.callers);
     let time = Duration::from_secs(args.seconds.into());
+    let disk = args.grpc.is_empty().then(|| Disk::watch(&args.dir));
     let measured = load.run(&homes, time, usual_interval, args.killer(), &screen, "measuring").await;
+    let syncs = disk.and_then(Disk::end);
     let books = accounts.check(client, &screen).await.map_err(failed("reading the books"))?;
-    let report = Report::new(&args, &load, &measured, &books, nodes.len());
+    let report = Report::new(&args, &load, &measured, &books, nodes.len()).beside(syncs.as_ref());
     screen.finish(&report);
     Ok(if books.balance() && measured.all.unknown == 0 { Code::Done } else { Code::Failed })
 }

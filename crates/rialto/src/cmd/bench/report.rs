@@ -1,10 +1,12 @@
 //! What a benchmark shows: progress while it runs, a table or JSON at the end.
 
 use super::accounts::Books;
+use super::disk::Syncs;
 use super::load::{Load, Measured};
 use super::tally::Tally;
 use super::{BenchArgs, Calls, Ids};
 use crate::supervise::screen::grouped;
+use hdrhistogram::Histogram;
 use serde::Serialize;
 use std::io::{IsTerminal, Write, stderr};
 use std::time::Duration;
@@ -77,6 +79,8 @@ pub(crate) struct Report {
     rejected: u64,
     unknown: u64,
     latency_us: Latency,
+    /// Of the directory's disk beside the run; `null` with --grpc.
+    disk: Option<DiskBeside>,
     spread: bool,
     /// Calls offered a second in all; `null` for a closed loop.
     rate: Option<u32>,
@@ -100,6 +104,14 @@ struct Latency {
     max: u64,
 }
 
+/// Syncs of 4 KiB beside the run.
+#[derive(Debug, Clone, Copy, Serialize)]
+struct DiskBeside {
+    sync_us: Latency,
+    /// Part of the run that passed in syncs of more than 10 ms.
+    stopped_percent: f64,
+}
+
 /// What callers at home at one node got.
 #[derive(Debug, Serialize)]
 struct Share {
@@ -119,8 +131,12 @@ struct Killed {
 
 impl Latency {
     fn of(tally: &Tally) -> Latency {
-        let at = |percent: f64| tally.latencies.value_at_quantile(percent / 100.0);
-        Latency { p50: at(50.0), p95: at(95.0), p99: at(99.0), max: tally.latencies.max() }
+        Self::of_microseconds(&tally.latencies)
+    }
+
+    fn of_microseconds(latencies: &Histogram<u64>) -> Latency {
+        let at = |percent: f64| latencies.value_at_quantile(percent / 100.0);
+        Latency { p50: at(50.0), p95: at(95.0), p99: at(99.0), max: latencies.max() }
     }
 }
 
@@ -166,6 +182,7 @@ impl Report {
             rejected: measured.all.rejected,
             unknown: measured.all.unknown,
             latency_us: Latency::of(&measured.all),
+            disk: None,
             spread: args.spread,
             rate: args.rate,
             unfairness_percent: unfairness(&shares),
@@ -177,6 +194,15 @@ impl Report {
             books_balance: books.balance(),
             accounts_in_books: books.accounts,
         }
+    }
+
+    /// With what the disk did meanwhile.
+    pub(crate) fn beside(mut self, syncs: Option<&Syncs>) -> Self {
+        self.disk = syncs.map(|syncs| DiskBeside {
+            sync_us: Latency::of_microseconds(&syncs.latencies),
+            stopped_percent: syncs.stopped.as_secs_f64() * 100.0 / syncs.took.as_secs_f64().max(0.001),
+        });
+        self
     }
 
     fn table(&self) -> String {
@@ -207,6 +233,15 @@ impl Report {
             ms(p99),
             ms(max),
         );
+        if let Some(DiskBeside { sync_us: Latency { p50, p95, p99, max }, stopped_percent }) = self.disk {
+            table += &format!(
+                "  disk ms       p50 {}   p95 {}   p99 {}   max {}   (4 KiB synced beside it; {stopped_percent:.1} % of the time in stops over 10 ms)\n",
+                ms(p50),
+                ms(p95),
+                ms(p99),
+                ms(max),
+            );
+        }
         for share in &self.shares {
             let node = share.node.map_or_else(|| "?".to_owned(), |node| node.to_string());
             let Latency { p50, p95, p99, max } = share.latency_us;
