@@ -93,7 +93,8 @@ impl Paxos {
         }
     }
 
-    /// Somebody speaks that is in no epoch from this node's floor on. It may learn, and hear how far the others are.
+    /// Somebody speaks that is in no epoch from this node's floor on. It may learn, hear how far the others are, and tell
+    /// what it remembers: who comes back on an empty disk knows only the founders, and they may be long gone.
     pub(crate) fn on_stranger(&mut self, from: NodeId, message: &Message, fx: &mut Effects) {
         let answer = match message {
             Message::Prepare { .. } | Message::Accept { .. } | Message::ReadQuery { .. } => {
@@ -102,6 +103,7 @@ impl Paxos {
             }
             Message::Heartbeat { round, .. } => Message::HeartbeatReply { round: *round, pulse: self.pulse() },
             Message::Learn { from: first } => return self.serve(from, *first, fx),
+            Message::Memory { promised, accepted } => return self.on_memory(from, *promised, *accepted, fx),
             _ => return,
         };
         fx.send.push((from, answer));

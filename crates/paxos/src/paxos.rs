@@ -121,11 +121,11 @@ impl Paxos {
     /// A message from a peer, or a released vow of this node's own. What makes no sense is ignored.
     pub fn on_message(&mut self, now: Now, from: NodeId, message: Message, fx: &mut Effects) {
         self.enter(now);
-        if from != self.members.me() && !self.members.knows(from) {
-            return self.on_stranger(from, &message, fx);
-        }
         if !self.is_credible(from, &message) {
             return;
+        }
+        if from != self.members.me() && !self.members.knows(from) {
+            return self.on_stranger(from, &message, fx);
         }
         match message {
             Message::Prepare { ballot } => self.on_prepare(from, ballot, fx),

@@ -1,8 +1,10 @@
 //! The replica's half of receiving the state from another node.
 //!
 //! While it receives, a node hands nothing over to be applied: what is chosen meanwhile waits. It takes no requests and
-//! no reads either, until what it received is in place *and* another voter, not the one that sent it, has said the same of
-//! the books at a check. Its promises and votes are as good as ever: they depend on the log alone.
+//! no reads either, until what it received is in place *and* another voter has said the same of the books at a check: not
+//! the one that sent it, as long as there is a third that could say it. (If that one is gone for good, two nodes that had
+//! received from each other would else wait for it for ever, and the bank with them.) Its promises and votes are as good
+//! as ever: they depend on the log alone.
 
 use crate::group::Group;
 use crate::output::{Divergence, Output};
@@ -142,7 +144,9 @@ impl Replica {
         let Some(sender) = self.receiving.unconfirmed else { return };
         let group = self.group();
         let others = || group.voters().filter(|node| *node != self.me);
-        let is_only_other = others().all(|node| Some(node) == sender);
+        let peers = self.paxos.status().peers;
+        let answers = |node| peers.iter().any(|peer| peer.node == node && peer.connected && peer.heard_us_ago.is_some());
+        let is_only_other = others().filter(|node| answers(*node)).all(|node| Some(node) == sender);
         let may_confirm = |node| others().any(|other| other == node) && (is_only_other || Some(node) != sender);
         let is_confirmed = self.settings.check_us == 0
             || others().next().is_none()

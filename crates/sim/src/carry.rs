@@ -15,13 +15,43 @@ use replica::request::{self, Content};
 use replica::{Input, Message, Output, StateMachine};
 use storage::{Pending, StorageError, Unsynced};
 
+/// How long a node may gather inputs before it moves on.
+const GATHER_US: u64 = 400;
+
 impl World {
-    /// One input to one node, and all that follows from it at once.
+    /// One input to one node, and all that follows from it at once; or, in every other life, what arrives is only taken,
+    /// and the node moves on a moment later with all that it has then, as the shell's thread does.
     pub(crate) fn step(&mut self, node: usize, input: Input) -> Step {
+        let (now, life) = (self.nodes[node].now(self.schedule.now_us()), self.life(node));
+        let Some(process) = self.nodes[node].process.as_mut() else { return Ok(()) };
+        let gathers = (life.boot + node as u64).is_multiple_of(2);
+        let may_wait = gathers && matches!(input, Input::Submit { .. } | Input::Received { .. });
+        process.replica.take(now, input, &mut process.gathered);
+        paxos::invariant::check(process.replica.paxos());
+        if !may_wait {
+            return self.move_on(node);
+        }
+        if !std::mem::replace(&mut process.moves_on, true) {
+            let delay = self.random.between(1, GATHER_US);
+            self.schedule.after(delay, Event::MoveOn(life));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn on_move_on(&mut self, life: Life) -> Step {
+        if !self.is_alive(life) {
+            return Ok(());
+        }
+        let process = self.nodes[life.node].process.as_mut().expect("a live node has a process");
+        process.moves_on = false;
+        self.move_on(life.node)
+    }
+
+    fn move_on(&mut self, node: usize) -> Step {
         let now = self.nodes[node].now(self.schedule.now_us());
         let Some(process) = self.nodes[node].process.as_mut() else { return Ok(()) };
-        let mut out = Output::default();
-        process.replica.step(now, input, &mut out);
+        let mut out = std::mem::take(&mut process.gathered);
+        process.replica.move_on(now, &mut out);
         paxos::invariant::check(process.replica.paxos());
         self.carry(node, out)
     }

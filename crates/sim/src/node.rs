@@ -17,7 +17,7 @@ use crate::receive::Receiving;
 use bank::Machine;
 use paxos::{Batch, NodeId, Now, Slot};
 use replica::group::Group;
-use replica::{Applier, ApplierSettings, Replica, Settings, Vows, recover};
+use replica::{Applier, ApplierSettings, Output, Replica, Settings, Vows, recover};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 use storage::{FaultyDisk, FoldJob, Folded, Log, LogOptions, Owner, Pending, Spare, SpareJob, Unsynced};
@@ -80,6 +80,10 @@ pub(crate) struct Process {
     pub(crate) replica: Replica,
     pub(crate) log: Log<FaultyDisk>,
     pub(crate) applier: Applier<Machine, FaultyDisk>,
+    /// What inputs that were only taken want done.
+    pub(crate) gathered: Output,
+    /// A moment is set when it moves on.
+    pub(crate) moves_on: bool,
     pub(crate) to_write: Vec<Unsynced<Vows>>,
     /// Appended since the last sync.
     pub(crate) appended: Vec<Pending<Vows>>,
@@ -246,6 +250,8 @@ impl Node {
             to_write: Vec::new(),
             appended: Vec::new(),
             unproven: Vec::new(),
+            gathered: Output::default(),
+            moves_on: false,
             wants_sync: false,
             syncing: false,
             to_apply: VecDeque::new(),

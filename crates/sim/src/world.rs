@@ -59,6 +59,8 @@ pub(crate) enum Event {
     },
     /// What follows is for one life of a node and falls flat when that is over.
     Tick(Life),
+    /// A node that gathered inputs does what follows from them.
+    MoveOn(Life),
     Sync(Life),
     /// Control: vows leave that no sync has covered.
     Unproven(Life),
@@ -201,6 +203,7 @@ impl World {
         match event {
             Event::Start { node } => self.start(node),
             Event::Tick(life) => self.on_tick(life),
+            Event::MoveOn(life) => self.on_move_on(life),
             Event::Sync(life) => self.on_sync(life),
             Event::Unproven(life) => self.on_unproven(life),
             Event::Apply(life) => self.on_apply(life),

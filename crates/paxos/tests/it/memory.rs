@@ -146,6 +146,21 @@ fn until_a_majority_has_told_a_starting_node_binds_itself_to_nothing() {
 }
 
 #[test]
+fn a_wiped_founder_is_told_by_members_that_it_does_not_know() {
+    let mut started = Started::of(3, Recovered::default());
+    started.tick(1);
+    for by in [8, 9] {
+        assert!(started.is_told(by, Ballot::ZERO, 0).is_empty());
+    }
+    started.tick(50);
+    assert!(!started.paxos.status().votes, "what strangers do not remember proves nothing");
+    let impossible = Ballot { round: 5, node: 0 };
+    assert!(started.is_told(8, impossible, 0).is_empty(), "nobody can have promised that");
+    let news = started.is_told(9, ballot(7, 1), 104);
+    assert!(news.contains(&Event::Forgetful { by: node(9), ballot: ballot(7, 1), slot: slot(104) }));
+}
+
+#[test]
 fn those_that_are_late_have_their_say_for_a_few_rounds() {
     let mut started = Started::of(3, Recovered { promised: ballot(3, 2), ..Recovered::default() });
     started.tick(1);

@@ -118,6 +118,27 @@ fn what_is_received_is_confirmed_by_another_before_it_serves() {
 }
 
 #[test]
+fn where_nobody_else_is_left_the_sender_confirms_what_it_sent() {
+    let mut cluster = worked(Mode::Leader);
+    cluster.settings.check_us = 1_000_000;
+    let founders = cluster.founders(3);
+    (1..=3).for_each(|number| cluster.stop(number));
+    (1..=2).for_each(|number| cluster.start(number, founders.clone()));
+    cluster.checkpoint(2);
+    cluster.stop(2);
+    cluster.start(3, founders.clone());
+    work(&mut cluster, 1, 301, 300);
+    // Node 3 goes for good, and node 2 has only node 1 to receive from.
+    cluster.stop(3);
+    cluster.start(2, founders);
+    cluster.until("it has received", |cluster| {
+        cluster.nodes[&2].replica.transfer().is_none() && cluster.journal_bytes > 0
+    });
+    assert!(!cluster.nodes[&2].replica.serves(), "nobody has said that this is right");
+    is_as_others(&mut cluster, 2);
+}
+
+#[test]
 fn a_long_journal_is_received_in_stretches() {
     let mut cluster = worked(Mode::Leader);
     cluster.settings.transfer_places = 50;
