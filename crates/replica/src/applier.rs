@@ -24,7 +24,7 @@ use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use storage::{
-    Disk, FoldJob, FoldRules, Folded, Journal, JournalMark, JournalReader, JournalRecord, OpenError, Owner,
+    Disk, FoldJob, FoldRules, Folded, Journal, JournalMark, JournalReader, JournalRecord, OpenError, Owner, RECORD,
     StorageError, Store,
 };
 
@@ -36,7 +36,8 @@ const CHAIN_HISTORY: usize = 4_096;
 /// When to fold, and how to hash.
 #[derive(Clone, Copy, Debug)]
 pub struct ApplierSettings {
-    /// Fold when this many journal records are not covered by the checkpoint.
+    /// Fold when this many journal records are not covered by the checkpoint, and they are as many bytes as the table
+    /// that is written again with it: so checkpoints write no more than the journal, and the less there is the sooner.
     pub fold_records: u64,
     /// Seed of the hash maps: different on every start, so that nobody can aim at their collisions.
     pub hash_seed: u64,
@@ -346,6 +347,11 @@ impl<S: StateMachine, D: Disk> Applier<S, D> {
         self.journal.reader()
     }
 
+    /// Bytes of the checkpoint's table.
+    pub fn table_bytes(&self) -> u64 {
+        self.store.table_bytes()
+    }
+
     /// Number of records in the journal.
     pub fn places(&self) -> u64 {
         self.journal.next_place()
@@ -358,7 +364,9 @@ impl<S: StateMachine, D: Disk> Applier<S, D> {
     /// everybody has applied and nobody can serve to a node that lacks them.
     pub fn fold_if_due(&mut self) -> Option<FoldJob<D>> {
         let to = self.journal.mark();
-        let due = to.places - self.store.mark().places >= self.settings.fold_records;
+        let since = to.places - self.store.mark().places;
+        let is_worth_it = since.saturating_mul(RECORD as u64) >= self.store.table_bytes();
+        let due = since >= self.settings.fold_records && is_worth_it;
         (due && self.folding.is_none() && !self.receiving).then(|| self.fold(to))
     }
 
@@ -530,10 +538,10 @@ fn hasher(settings: ApplierSettings) -> foldhash::fast::FixedState {
     foldhash::fast::FixedState::with_seed(settings.hash_seed)
 }
 
-/// With room for all ids between two folds, as far as that is bounded.
+/// With room for all ids between two folds, and for those that come while one runs, as far as that is bounded.
 fn roomy_id_map(settings: ApplierSettings) -> IdMap<u64> {
     const ROOM_MAX: u64 = 1 << 21;
-    let room = usize::try_from(settings.fold_records.min(ROOM_MAX)).unwrap_or(0);
+    let room = usize::try_from(settings.fold_records.saturating_mul(3).min(ROOM_MAX)).unwrap_or(0);
     HashMap::with_capacity_and_hasher(room, hasher(settings))
 }
 

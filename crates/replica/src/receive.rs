@@ -145,7 +145,8 @@ impl Replica {
         let group = self.group();
         let others = || group.voters().filter(|node| *node != self.me);
         let peers = self.paxos.status().peers;
-        let answers = |node| peers.iter().any(|peer| peer.node == node && peer.connected && peer.heard_us_ago.is_some());
+        let answers =
+            |node| peers.iter().any(|peer| peer.node == node && peer.connected && peer.heard_us_ago.is_some());
         let is_only_other = others().filter(|node| answers(*node)).all(|node| Some(node) == sender);
         let may_confirm = |node| others().any(|other| other == node) && (is_only_other || Some(node) != sender);
         let is_confirmed = self.settings.check_us == 0

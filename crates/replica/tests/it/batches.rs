@@ -58,3 +58,36 @@ fn small_batches_wait_for_the_sync_under_way_and_large_ones_are_pipelined() {
     // What waits grows large in the end.
     assert_eq!([(); 2].map(|()| small.slots(&[40_000])), [0, 1]);
 }
+
+/// One node whose table has so many entries, and how many more journal records make the next checkpoint due.
+fn records_until_due(names: u8, fold_records: u64) -> (u64, u64) {
+    let mut cluster = Cluster::new(1, Mode::Leader);
+    cluster.stop(1);
+    cluster.fold_records = fold_records;
+    let founders = cluster.founders(1);
+    cluster.start(1, founders);
+    for name in 0..names {
+        cluster.add(1, u128::from(name) + 1, name, 1);
+    }
+    cluster.checkpoint(1);
+    let table_bytes = cluster.nodes[&1].applier.table_bytes();
+    let before = cluster.nodes[&1].applier.places();
+    for id in 1_000.. {
+        let applier = &mut cluster.nodes.get_mut(&1).expect("it runs").applier;
+        if applier.fold_if_due().is_some() {
+            return (applier.places() - before, table_bytes);
+        }
+        cluster.add(1, id, 1, 1);
+    }
+    unreachable!("ids do not end")
+}
+
+#[test]
+fn a_checkpoint_is_due_when_the_journal_since_is_as_long_as_the_table() {
+    // A request takes two places: the header of its batch, and its record.
+    let (records, table) = records_until_due(3, 10);
+    assert!(table < 10 * 256 && (10..12).contains(&records), "{records} records, {table} bytes");
+    let (records, table) = records_until_due(250, 10);
+    assert!(table > 12 * 256, "a table of {table} bytes tests nothing");
+    assert!((table / 256..table / 256 + 3).contains(&records), "{records} records, {table} bytes");
+}

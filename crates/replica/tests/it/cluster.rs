@@ -39,6 +39,8 @@ pub(crate) struct Cluster {
     wires: VecDeque<(u16, u16, Bytes)>,
     pub(crate) now_us: u64,
     pub(crate) settings: Settings,
+    /// Journal records after which a checkpoint is due.
+    pub(crate) fold_records: u64,
     pub(crate) mode: Mode,
     boots: u64,
     seqs: u64,
@@ -74,6 +76,7 @@ impl Cluster {
             seqs: 0,
             drops_journal: false,
             distrust: false,
+            fold_records: u64::MAX,
             journal_bytes: 0,
         };
         for number in 1..=founders {
@@ -104,7 +107,7 @@ impl Cluster {
             paxos: paxos::Config::new(id(number), voters, ALPHA, 20_000, 1_000),
             founders,
             distrust: self.distrust,
-            applier: ApplierSettings { fold_records: u64::MAX, hash_seed: 1 },
+            applier: ApplierSettings { fold_records: self.fold_records, hash_seed: 1 },
             log: LogOptions { segment_bytes: 64 << 10 },
             controls: recover::Controls::default(),
             owner: Owner { cluster: 1, node: number },

@@ -129,9 +129,9 @@ struct Circle {
 }
 
 impl Peers {
-    /// Starts to accept. The threads end after [`Peers::close`].
+    /// Starts to speak to these others, and to accept. The threads end after [`Peers::close`].
     pub(crate) fn start(
-        me: Me,
+        (me, roster): (Me, Roster),
         listener: TcpListener,
         inbox: &Inbox,
         known: KnownDisks,
@@ -139,6 +139,8 @@ impl Peers {
     ) -> io::Result<Self> {
         let shared = Shared { me, circle: RwLock::default(), known, inbox: inbox.clone(), failed };
         let started = Self { shared: Arc::new(shared) };
+        // First, or whoever has waited for this node at its door would be taken for a stranger.
+        started.set_roster(roster)?;
         reader::listen(listener, started.clone())?;
         Ok(started)
     }

@@ -34,7 +34,7 @@ impl Place {
         let (failed, failures) = mpsc::channel(4);
         let me = Me { cluster: 7, group: "alpha".to_owned(), node: node(number), disk };
         let known = KnownDisks::load(&dir).expect("nothing is noted yet");
-        let peers = Peers::start(me, listener, &inbox, known, failed).expect("threads");
+        let peers = Peers::start((me, Roster::default()), listener, &inbox, known, failed).expect("threads");
         Place { peers, inbox, tasks, failures, address, dir }
     }
 

@@ -154,6 +154,11 @@ impl<D: Disk> Store<D> {
         manifest.table.iter().chain(&manifest.runs).map(|listed| listed.len).sum()
     }
 
+    /// Bytes of the table: what the next step of the checkpoint writes again.
+    pub fn table_bytes(&self) -> u64 {
+        self.version.manifest.table.as_ref().map_or(0, |table| table.len)
+    }
+
     /// Number of runs, for status.
     pub fn runs(&self) -> usize {
         self.version.runs.len()
