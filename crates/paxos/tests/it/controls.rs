@@ -12,24 +12,30 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 const RUNS_MAX: u64 = 4_000;
 
+/// In both modes.
 fn is_found(control: Control) {
+    is_found_in(control, Mode::Leader, Kind::Plain);
+    is_found_in(control, Mode::Leaderless, Kind::Modes);
+}
+
+fn is_found_in(control: Control, mode: Mode, kind: Kind) {
     for seed in 0..RUNS_MAX {
         for size in [3, 5] {
             let mut bytes = [0; 32];
             bytes[..8].copy_from_slice(&seed.to_le_bytes());
             let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
             let mut runner = TestRunner::new_with_rng(Config::default(), rng);
-            let steps = steps(size, Kind::Plain).new_tree(&mut runner).expect("the strategy filters nothing").current();
-            let run = || play(&mut Cluster::new(size).without(control), size, steps);
+            let steps = steps(size, kind).new_tree(&mut runner).expect("the strategy filters nothing").current();
+            let run = || play(&mut Cluster::of(size, size, mode).without(control), size, steps);
             if let Err(panic) = catch_unwind(AssertUnwindSafe(run)) {
                 let said = panic.downcast_ref::<String>().cloned().unwrap_or_default();
                 assert!(said.contains("agreement"), "{control:?} is found by what it breaks, not by {said}");
-                println!("{control:?}: found with seed {seed}, {size} nodes");
+                println!("{control:?}, {mode:?}: found with seed {seed}, {size} nodes");
                 return;
             }
         }
     }
-    panic!("{control:?} was not found in {RUNS_MAX} runs");
+    panic!("{control:?} was not found in {RUNS_MAX} runs in {mode:?} mode");
 }
 
 /// Random steps hit this one too seldom, so the faults are aimed: node 3 alone has the holder's vote, the holder crashes
