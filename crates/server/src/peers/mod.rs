@@ -36,13 +36,13 @@ use known::Recognized;
 use outbox::Outbox;
 use paxos::NodeId;
 use replica::group::Group;
-use replica::{Message, wire};
+use replica::{Input, Message, wire};
 pub(crate) use roster::{Contact, Me, Roster, is_settled};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
@@ -56,6 +56,55 @@ const SILENCE_MAX: Duration = Duration::from_millis(1_500);
 struct Peer {
     outbox: Outbox,
     heard: Heard,
+    links: Mutex<Links>,
+}
+
+/// The connections with one peer that stand at present. Whatever the replica is told of them is told under this lock, so that
+/// what it was told last is how things are.
+#[derive(Debug, Default)]
+struct Links {
+    /// The one on which this node speaks.
+    out: bool,
+    /// Those on which the peer does: a second one for a moment, when it dials anew before the old one's end was noticed,
+    /// as it does with a node that is long in starting.
+    incoming: usize,
+}
+
+impl Peer {
+    fn new() -> Self {
+        Self { outbox: Outbox::default(), heard: Heard::new(), links: Mutex::default() }
+    }
+
+    fn links(&self) -> MutexGuard<'_, Links> {
+        // Two plain numbers: whole whatever happened to who held the lock.
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// This node can speak to the peer, or not any more.
+    fn set_out(&self, out: bool, peer: NodeId, inbox: &Inbox) {
+        let mut links = self.links();
+        links.out = out;
+        self.outbox.set_connected(out);
+        inbox.put(if out { Input::Connected(peer) } else { Input::Disconnected(peer) });
+    }
+
+    /// The peer can speak to this node. If it could before, and its end was told, that is taken back.
+    fn comes_in(&self, peer: NodeId, inbox: &Inbox) {
+        let mut links = self.links();
+        links.incoming += 1;
+        if links.out && links.incoming == 1 {
+            inbox.put(Input::Connected(peer));
+        }
+    }
+
+    /// One of the connections on which the peer speaks has ended: news only if it was the last.
+    fn went_out(&self, peer: NodeId, inbox: &Inbox) {
+        let mut links = self.links();
+        links.incoming -= 1;
+        if links.incoming == 0 {
+            inbox.put(Input::Disconnected(peer));
+        }
+    }
 }
 
 /// When something was last heard, in milliseconds since this node's start.
@@ -158,7 +207,7 @@ impl Peers {
         });
         for node in roster.others.keys() {
             if !circle.peers.contains_key(node) {
-                let peer = Arc::new(Peer { outbox: Outbox::default(), heard: Heard::new() });
+                let peer = Arc::new(Peer::new());
                 writer::start(*node, Arc::clone(&peer), self.clone())?;
                 circle.peers.insert(*node, peer);
             }

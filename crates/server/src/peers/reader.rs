@@ -62,9 +62,10 @@ fn serve(mut stream: TcpStream, peers: &Peers, strangers: &AtomicUsize) {
         Ok(greeted) => greeted,
         Err(why) => return refuse(address, &why),
     };
+    peer.comes_in(from, &peers.shared.inbox);
     let why = read_until_broken(&stream, from, &peer, peers);
     let _ = stream.shutdown(Shutdown::Both);
-    peers.shared.inbox.put(Input::Disconnected(from));
+    peer.went_out(from, &peers.shared.inbox);
     if let Err(error) = why {
         warn!(event = "peer_closed", peer = from.get(), why = %error);
     }

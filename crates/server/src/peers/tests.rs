@@ -111,6 +111,51 @@ fn a_member_that_is_added_is_spoken_to_and_one_that_is_removed_no_longer() {
     say_until_heard((&one, &two), 2, 4);
 }
 
+/// A peer dials again and again while a node is long in starting; the node then finds all those connections at its door.
+#[test]
+fn the_end_of_a_stale_connection_is_not_the_end_of_the_living_one() {
+    let (one, two) = (Place::start(1, 11, "stale"), Place::start(2, 22, "stale"));
+    one.know(&[(2, &two, None)], false);
+    two.know(&[(1, &one, None)], false);
+    two.wait("a connection to node 1", |input| matches!(input, Input::Connected(to) if *to == node(1)));
+    say_until_heard((&one, &two), 2, 2);
+    let of_one = two.peers.peer(node(1)).expect("it is known");
+    let until = |what: &str, incoming: usize| {
+        let began = Instant::now();
+        while of_one.links().incoming != incoming {
+            assert!(began.elapsed() < PATIENCE, "{what}");
+            std::thread::yield_now();
+        }
+    };
+    let (stale, _) = writer::greet(&one.peers.shared.me, node(2), two.address).expect("it is heard");
+    until("the stale one comes in", 2);
+    drop(stale);
+    until("the stale one ends", 1);
+    while let Some(input) = two.tasks.next_input(Duration::ZERO) {
+        assert!(!matches!(input, Input::Disconnected(_)), "the other connection stands");
+    }
+    say_until_heard((&one, &two), 2, 3);
+}
+
+#[test]
+fn a_peer_that_can_speak_again_is_connected_again() {
+    let (one, two) = (Place::start(1, 11, "again"), Place::start(2, 22, "again"));
+    one.know(&[], false);
+    two.know(&[(1, &one, None)], false);
+    // Node 1 refuses node 2 for now, which is dialled all the same.
+    let of_one = two.peers.peer(node(1)).expect("it is known");
+    of_one.set_out(true, node(1), &two.inbox);
+    let comes = || writer::greet(&one.peers.shared.me, node(2), two.address).expect("it is heard").0;
+    let said = |what: &str, wanted: fn(&Input) -> bool| two.wait(what, wanted);
+    said("it can be spoken to", |input| matches!(input, Input::Connected(_)));
+    let first = comes();
+    said("it speaks", |input| matches!(input, Input::Connected(_)));
+    drop(first);
+    said("it speaks no more", |input| matches!(input, Input::Disconnected(_)));
+    let _second = comes();
+    said("it speaks again", |input| matches!(input, Input::Connected(_)));
+}
+
 #[test]
 fn a_removed_node_is_told_that_it_may_go() {
     let (one, mut two) = (Place::start(1, 11, "gone"), Place::start(2, 22, "gone"));

@@ -6,7 +6,6 @@ use super::outbox::Taken;
 use super::{Contact, Me, Peer, Peers, SILENCE_MAX};
 use crate::config::NodeError;
 use paxos::NodeId;
-use replica::Input;
 use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
@@ -50,11 +49,9 @@ fn run(to: NodeId, peer: &Peer, peers: &Peers) {
             Ok(stream) => {
                 info!(event = "peer_connected", peer = to.get(), address = %address);
                 (pause, last_refusal) = (REDIAL_MIN, None);
-                outbox.set_connected(true);
-                inbox.put(Input::Connected(to));
+                peer.set_out(true, to, inbox);
                 let why = write_until_broken(stream, peer);
-                outbox.set_connected(false);
-                inbox.put(Input::Disconnected(to));
+                peer.set_out(false, to, inbox);
                 if let Some(why) = why {
                     warn!(event = "peer_lost", peer = to.get(), address = %address, why = %why, todo = "dialled again by itself");
                 }

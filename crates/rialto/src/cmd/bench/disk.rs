@@ -6,6 +6,8 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -23,6 +25,17 @@ const LONGEST_US: u64 = 60_000_000;
 pub(super) struct Disk {
     thread: JoinHandle<io::Result<Syncs>>,
     end: Sender<()>,
+    longest: Longest,
+}
+
+/// The longest sync since somebody looked, in microseconds.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Longest(Arc<AtomicU64>);
+
+impl Longest {
+    pub(super) fn take_us(&self) -> u64 {
+        self.0.swap(0, Ordering::Relaxed)
+    }
 }
 
 /// How long the syncs took.
@@ -40,13 +53,19 @@ impl Disk {
     pub(super) fn watch(dir: &Path) -> Disk {
         let path = dir.join("bench-disk");
         let (end, ended) = channel();
+        let longest = Longest::default();
+        let noted = longest.clone();
         let thread = thread::spawn(move || {
-            let syncs = watched(&path, &ended);
+            let syncs = watched(&path, &ended, &noted);
             // If it could not be made there is nothing to remove.
             let _ = fs::remove_file(&path);
             syncs
         });
-        Disk { thread, end }
+        Disk { thread, end, longest }
+    }
+
+    pub(super) fn longest(&self) -> Longest {
+        self.longest.clone()
     }
 
     /// None if the file could not be written: the bank's own figures stand without it.
@@ -56,7 +75,7 @@ impl Disk {
     }
 }
 
-fn watched(path: &Path, ended: &Receiver<()>) -> io::Result<Syncs> {
+fn watched(path: &Path, ended: &Receiver<()>, longest: &Longest) -> io::Result<Syncs> {
     let file = File::create(path)?;
     file.write_all_at(&[0; BYTES], 0)?;
     file.sync_all()?;
@@ -70,7 +89,9 @@ fn watched(path: &Path, ended: &Receiver<()>) -> io::Result<Syncs> {
         file.write_all_at(&bytes, 0)?;
         file.sync_data()?;
         let took = sync.elapsed();
-        latencies.saturating_record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+        let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        latencies.saturating_record(took_us);
+        longest.0.fetch_max(took_us, Ordering::Relaxed);
         stopped += if took > STOP { took } else { Duration::ZERO };
     }
     Ok(Syncs { latencies, stopped, took: begun.elapsed() })
@@ -87,9 +108,12 @@ mod tests {
         let disk = Disk::watch(dir.path());
         let written = || fs::read(dir.path().join("bench-disk")).unwrap_or_default();
         until("a first sync has begun", || written().first().is_some_and(|byte| *byte > 0));
+        let longest = disk.longest();
         let syncs = disk.end().expect("a temporary directory can be written");
         assert!(!syncs.latencies.is_empty(), "the sync that had begun counts");
         assert!(syncs.latencies.max() > 0 && syncs.stopped <= syncs.took);
+        assert!(longest.take_us() > 0);
+        assert_eq!(longest.take_us(), 0, "it was looked at");
         assert_eq!(fs::read_dir(dir.path()).expect("it can be listed").count(), 0);
         assert!(Disk::watch(&dir.path().join("gone")).end().is_none());
     }

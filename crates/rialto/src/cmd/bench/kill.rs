@@ -1,5 +1,6 @@
 //! Kills a node's process, as the network file names it, and looks how long nobody was answered.
 
+use super::disk::Longest;
 use super::tally::Pulse;
 use crate::http::{Address, Client};
 use crate::network::network_file::{NetworkFile, State};
@@ -28,6 +29,8 @@ pub(crate) struct Killer {
     pub(crate) bank: String,
     pub(crate) every: Duration,
     pub(crate) victim: Victim,
+    /// What the disk does, beside.
+    pub(crate) disk: Option<Longest>,
 }
 
 /// What one kill did.
@@ -38,6 +41,8 @@ pub(crate) struct Kill {
     pub(crate) led: bool,
     /// The longest time without any answer for callers at home elsewhere; for all if nobody is at home anywhere.
     pub(crate) pause_us: u64,
+    /// The longest time that the disk took for 4 KiB meanwhile; `None` if nobody looked.
+    pub(crate) disk_us: Option<u64>,
     /// Calls of those that ended without an outcome.
     pub(crate) failed: u64,
 }
@@ -54,7 +59,12 @@ type Pulses = Vec<(Option<u16>, Arc<Pulse>)>;
 
 impl Killer {
     pub(crate) fn new(dir: &Path, bank: &str, every_s: u32, victim: Victim) -> Self {
-        Self { dir: dir.to_owned(), bank: bank.to_owned(), every: Duration::from_secs(every_s.into()), victim }
+        let every = Duration::from_secs(every_s.into());
+        Self { dir: dir.to_owned(), bank: bank.to_owned(), every, victim, disk: None }
+    }
+
+    pub(crate) fn beside(self, disk: Option<Longest>) -> Self {
+        Self { disk, ..self }
     }
 
     /// Kills until the time is up.
@@ -69,6 +79,8 @@ impl Killer {
                 for pulse in &others {
                     pulse.take_longest_us();
                 }
+                let disk_us = || self.disk.as_ref().map(Longest::take_us);
+                disk_us();
                 let failed_before: u64 = others.iter().map(|pulse| pulse.failed()).sum();
                 if kill_process(victim.pid, Signal::KILL).is_ok() {
                     tokio::time::sleep(self.every / 2).await;
@@ -76,6 +88,7 @@ impl Killer {
                         node: victim.node,
                         led: victim.leads,
                         pause_us: others.iter().map(|pulse| pulse.take_longest_us()).max().unwrap_or(0),
+                        disk_us: disk_us(),
                         failed: others.iter().map(|pulse| pulse.failed()).sum::<u64>() - failed_before,
                     });
                 }

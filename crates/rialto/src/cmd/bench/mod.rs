@@ -178,7 +178,8 @@ pub(crate) async fn run(args: BenchArgs) -> Result<Code, Failure> {
     let usual_interval = usual.all.interval(usual.took, load.callers);
     let time = Duration::from_secs(args.seconds.into());
     let disk = args.grpc.is_empty().then(|| Disk::watch(&args.dir));
-    let measured = load.run(&homes, time, usual_interval, args.killer(), &screen, "measuring").await;
+    let killer = args.killer().map(|killer| killer.beside(disk.as_ref().map(Disk::longest)));
+    let measured = load.run(&homes, time, usual_interval, killer, &screen, "measuring").await;
     let syncs = disk.and_then(Disk::end);
     let books = accounts.check(client, &screen).await.map_err(failed("reading the books"))?;
     let report = Report::new(&args, &load, &measured, &books, nodes.len()).beside(syncs.as_ref());

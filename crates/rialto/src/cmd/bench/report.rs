@@ -126,6 +126,8 @@ struct Killed {
     node: u16,
     led: bool,
     longest_pause_us: u64,
+    /// The longest time that the disk took for 4 KiB meanwhile.
+    disk_us: Option<u64>,
     unknown: u64,
 }
 
@@ -158,6 +160,7 @@ impl Report {
             node: kill.node,
             led: kill.led,
             longest_pause_us: kill.pause_us,
+            disk_us: kill.disk_us,
             unknown: kill.failed,
         });
         Self {
@@ -268,6 +271,11 @@ impl Report {
                 ms(median),
                 each.join(" ")
             );
+            let disk: Vec<u64> = self.killed.iter().filter_map(|kill| kill.disk_us).collect();
+            if !disk.is_empty() {
+                let each: Vec<String> = disk.iter().map(|us| ms(*us)).collect();
+                table += &format!("    the disk's longest stop in each of these times, ms: {}\n", each.join(" "));
+            }
         }
         let money = if self.books_balance { "conserved" } else { "NOT CONSERVED" };
         let books =
