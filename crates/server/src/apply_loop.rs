@@ -7,6 +7,7 @@
 //! all of them are, checkpoint, ids and books are made from them.
 
 use crate::callers::Callers;
+use crate::chores::Chores;
 use crate::config::{self, FailureKind, NodeError};
 use crate::control::Control;
 use crate::gauges::{Books, Gauges};
@@ -153,6 +154,7 @@ pub(crate) struct ApplyLoop<D: Disk> {
     pub(crate) gauges: Arc<Gauges>,
     pub(crate) queue: ApplyQueue,
     pub(crate) writeback: Writeback,
+    pub(crate) chores: Chores,
     /// Reads that wait for their slot.
     pub(crate) reads: BTreeMap<Slot, Vec<u64>>,
     /// A fold that waits for the log's sync: a checkpoint must never be ahead of the log's mark of what is chosen, or
@@ -265,7 +267,7 @@ impl<D: Disk> ApplyLoop<D> {
             *folded.lock().unwrap_or_else(PoisonError::into_inner) = result;
             queue.put(ApplyJob::FoldEnded);
         };
-        if let Err(error) = thread::Builder::new().name("checkpoint".to_owned()).spawn(run) {
+        if let Err(error) = self.chores.start("checkpoint", run) {
             warn!(event = "no_thread", what = "writing a checkpoint", why = %error, todo = "tried again at the next start");
         }
     }

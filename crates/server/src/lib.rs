@@ -9,6 +9,7 @@ mod apply_loop;
 pub mod audit;
 pub mod bank;
 mod callers;
+mod chores;
 mod clock;
 mod config;
 mod control;

@@ -12,6 +12,7 @@
 use crate::apply_loop::{self, ApplyJob, ApplyLoop, Phase, Questions};
 use crate::bank::{Bank, Facts, Shared, StopReason};
 use crate::callers::Callers;
+use crate::chores::Chores;
 use crate::clock::Clock;
 use crate::config::{BankNodeConfig, Exit, FailureKind, NodeError};
 use crate::control::Control;
@@ -86,10 +87,12 @@ pub fn run_bank_node(config: &BankNodeConfig, on_ready: impl FnOnce()) -> Result
         let ready = || on_ready.take().into_iter().for_each(|on_ready| on_ready());
         let edges = serve::serve(config, &node.bank, metrics.clone(), edges, &mut node.failures, ready);
         let served = runtime.block_on(edges);
+        let chores = node.chores.clone();
         let stopped = node.stop();
         match stopped.and(served) {
             Err(NodeError::Rotten { part, what }) if life < LIVES_MAX => {
                 error!(event = "rot", part = part.name(), what = %what, effect = "the node opens its files anew and mends them");
+                chores.end();
                 start::note_distrust(&config.data, &what)?;
                 rot.note(part.name(), &what);
             }
@@ -127,6 +130,7 @@ struct Node {
     peers: Peers,
     apply: apply_loop::ApplyQueue,
     threads: Vec<JoinHandle<()>>,
+    chores: Chores,
     _scrub: Scrub,
 }
 
@@ -171,10 +175,12 @@ impl Node {
 
         let scrub = Scrub::start(applier.reader(), Arc::clone(&gauges), failed.clone())?;
         let writeback = Writeback::start(applier.reader())?;
+        let chores = Chores::default();
         let receives = replica.transfer().is_some();
         let apply_loop = ApplyLoop {
             applier,
             writeback,
+            chores: chores.clone(),
             me: config.node,
             boot,
             callers: Arc::clone(&callers),
@@ -200,6 +206,7 @@ impl Node {
             gauges: Arc::clone(&gauges),
             inbox: inbox.clone(),
             library,
+            chores: chores.clone(),
             housekeeping: Housekeeping::new((me, member.me.disk), configured, roster, shared),
             dir: config.data.clone(),
         };
@@ -223,7 +230,7 @@ impl Node {
             stopping: AtomicBool::new(false),
             stop: watch::Sender::new(None),
         });
-        Ok(Self { bank, failures, inbox, peers, apply, threads, _scrub: scrub })
+        Ok(Self { bank, failures, inbox, peers, apply, threads, chores, _scrub: scrub })
     }
 
     /// Ends the threads: what is at hand is written and synced.

@@ -13,6 +13,7 @@
 
 use crate::apply_loop::{ApplyJob, ApplyQueue};
 use crate::callers::Callers;
+use crate::chores::Chores;
 use crate::clock::Clock;
 use crate::config::NodeError;
 use crate::gauges::Gauges;
@@ -27,7 +28,6 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 use storage::{Disk, Log, LogError, Part, Spare, SpareJob};
 use tracing::{error, info, warn};
@@ -126,6 +126,7 @@ pub(crate) struct ReplicaLoop<D: Disk> {
     pub(crate) gauges: Arc<Gauges>,
     pub(crate) inbox: Inbox,
     pub(crate) library: Library,
+    pub(crate) chores: Chores,
     pub(crate) housekeeping: Housekeeping,
     /// The node's directory, for evidence.
     pub(crate) dir: PathBuf,
@@ -332,7 +333,7 @@ impl<D: Disk> ReplicaLoop<D> {
         let made = move || {
             let _ = tasks.send(Task::Spare(Box::new(SpareJob::run(job))));
         };
-        if let Err(error) = thread::Builder::new().name("segment".to_owned()).spawn(made) {
+        if let Err(error) = self.chores.start("segment", made) {
             warn!(event = "no_thread", what = "preparing a log segment", why = %error);
         }
     }
