@@ -4,7 +4,7 @@ use crate::cluster::{ALPHA, HEARTBEAT_US, batch, config, node, slot};
 use expect_test::expect;
 use paxos::{
     Ballot, Batch, ChosenMark, Digest, Effects, Event, Message, NotProposed, Now, Paxos, Pulse, Record, Recovered,
-    Report, Serve, Slot,
+    Report, Slot,
 };
 
 pub(crate) fn ballot(round: u64, node: u16) -> Ballot {
@@ -23,7 +23,7 @@ pub(crate) fn accept(under: Ballot, at: u64, text: &str) -> Message {
     Message::Accept { ballot: under, slot: slot(at), batch: batch(text), chosen: None }
 }
 
-fn mark(through: u64, under: Ballot) -> ChosenMark {
+pub(crate) fn mark(through: u64, under: Ballot) -> ChosenMark {
     ChosenMark { through: slot(through), ballot: under }
 }
 
@@ -38,7 +38,7 @@ impl Solo {
         Solo::of(3, recovered)
     }
 
-    fn of(members: u16, recovered: Recovered) -> Solo {
+    pub(crate) fn of(members: u16, recovered: Recovered) -> Solo {
         let now = Now { mono_us: 1_000_000, wall_ms: 1_700_000_000_000 };
         let applied = recovered.chosen;
         let mut paxos = Paxos::new(config(1, members), recovered, now);
@@ -516,228 +516,4 @@ fn a_single_member_works_at_once() {
     let fx = solo.propose("a").expect("nobody else to ask");
     assert!(fx.chosen.is_empty(), "not before it is on disk");
     assert_eq!(solo.release_own(fx).chosen, [(slot(1), batch("a"))]);
-}
-
-// ---- learner
-
-#[test]
-fn chosen_counts_only_for_a_copy_accepted_under_the_ballot_that_it_names() {
-    let mut solo = Solo::of_three(Recovered::default());
-    solo.hear(2, accept(ballot(1, 2), 1, "stale"));
-    let fx = solo.hear(3, Message::Chosen(mark(1, ballot(2, 3))));
-    assert!(fx.chosen.is_empty() && fx.persist.is_empty());
-    assert_eq!(sent(&fx), [(3, Message::Learn { from: slot(1) })]);
-    let fx = solo.hear(3, Message::Learned { from: slot(1), batches: vec![batch("right")] });
-    let learned = Record::Learned { slot: slot(1), batch: batch("right") };
-    assert_eq!(fx.persist, [learned, Record::Chosen { through: slot(1) }], "written over the stale copy");
-    assert_eq!(fx.chosen, [(slot(1), batch("right"))]);
-}
-
-#[test]
-fn the_own_copy_is_taken_under_the_ballot_named_also_if_it_comes_after_the_mark() {
-    let mut solo = Solo::of_three(Recovered::default());
-    solo.hear(2, accept(ballot(1, 2), 1, "a"));
-    let fx = solo.hear(2, Message::Chosen(mark(2, ballot(1, 2))));
-    assert_eq!(fx.chosen, [(slot(1), batch("a"))]);
-    assert_eq!(fx.persist, [Record::Chosen { through: slot(1) }]);
-    let fx = solo.hear(2, accept(ballot(1, 2), 2, "b"));
-    assert_eq!(fx.chosen, [(slot(2), batch("b"))]);
-}
-
-#[test]
-fn a_learned_batch_that_equals_the_own_copy_is_not_written_again() {
-    let mut solo = Solo::of_three(Recovered::default());
-    solo.hear(2, accept(ballot(1, 2), 1, "a"));
-    let fx = solo.hear(3, Message::Learned { from: slot(1), batches: vec![batch("a")] });
-    assert_eq!(fx.persist, [Record::Chosen { through: slot(1) }]);
-    assert_eq!(fx.chosen, [(slot(1), batch("a"))]);
-}
-
-#[test]
-fn at_start_only_what_is_marked_chosen_counts() {
-    let accepted = vec![vote(3, ballot(2, 2), "c")];
-    let mut solo =
-        Solo::of_three(Recovered { promised: ballot(2, 2), accepted, chosen: slot(2), ..Recovered::default() });
-    let fx = solo.tick_after(HEARTBEAT_US);
-    assert!(fx.chosen.is_empty());
-    assert_eq!((solo.paxos.status().chosen, solo.paxos.status().accepted), (slot(2), slot(3)));
-    let fx = solo.hear(2, Message::Chosen(mark(3, ballot(2, 2))));
-    assert_eq!(fx.chosen, [(slot(3), batch("c"))]);
-}
-
-#[test]
-fn who_hears_that_others_know_more_while_nothing_happens_asks_and_asks_again() {
-    let mut solo = Solo::of_three(Recovered::default());
-    let round = 1;
-    solo.hear(2, Message::Heartbeat { round, pulse: solo.pulse(ballot(1, 2), 5) });
-    solo.hear(3, Message::Heartbeat { round, pulse: solo.pulse(ballot(1, 2), 4) });
-    let learn = Message::Learn { from: slot(1) };
-    assert!(sent(&solo.tick_after(HEARTBEAT_US)).contains(&(2, learn.clone())), "who knows most first");
-    assert!(!sent(&solo.tick_after(HEARTBEAT_US)).contains(&(3, learn.clone())), "one question at a time");
-    assert!(sent(&solo.tick_after(5 * HEARTBEAT_US)).contains(&(3, learn)), "the first did not answer");
-    let fx = solo.hear(3, Message::Learned { from: slot(1), batches: vec![batch("a"), batch("b")] });
-    assert_eq!(fx.chosen.len(), 2);
-    assert_eq!(sent(&fx), [(2, Message::Learn { from: slot(3) })], "until it has caught up");
-}
-
-#[test]
-fn chosen_batches_are_served_from_the_log_only_as_far_as_they_are_chosen() {
-    let mut solo = Solo::of_three(Recovered { chosen: slot(5), ..Recovered::default() });
-    let fx = solo.hear(3, Message::Learn { from: slot(4) });
-    assert_eq!(fx.serve, [Serve { to: node(3), from: slot(4) }]);
-    assert!(solo.hear(3, Message::Learn { from: slot(6) }).serve.is_empty());
-    assert!(solo.hear(3, Message::Learn { from: Slot::ZERO }).serve.is_empty());
-}
-
-#[test]
-fn a_holder_that_learns_another_batch_than_its_own_has_lost_the_pen() {
-    let (mut solo, own) = Solo::holder();
-    solo.propose("mine").expect("it has the pen");
-    let fx = solo.hear(3, Message::Learned { from: slot(1), batches: vec![batch("theirs")] });
-    assert_eq!(fx.chosen, [(slot(1), batch("theirs"))]);
-    assert!(fx.events.iter().any(|event| matches!(event, Event::PenLost { .. })));
-
-    let (mut solo, again) = Solo::holder();
-    assert_eq!(own, again);
-    solo.propose("mine").expect("it has the pen");
-    let fx = solo.hear(3, Message::Learned { from: slot(1), batches: vec![batch("mine")] });
-    assert!(fx.events.is_empty() && solo.paxos.has_pen(), "its own proposal was chosen");
-}
-
-/// Found by the model checker: what it learned freed its own copy of the next slot, which it had not proposed again yet.
-#[test]
-fn a_holder_that_learns_past_its_pen_goes_on() {
-    let old = ballot(1, 2);
-    let text = |at: u64| format!("t{at}");
-    let last = ALPHA + 1;
-    let accepted = (2..=last).map(|at| vote(at, old, &text(at))).collect();
-    let mut solo = Solo::of_three(Recovered { promised: old, accepted, ..Recovered::default() });
-    solo.hear(2, Message::Chosen(mark(last, old)));
-    let (own, fx) = solo.stand();
-    solo.release_own(fx);
-    solo.promise_of(3, own, 0, vec![report(1, old, &text(1))]);
-    solo.hear(3, Message::FetchedBatch { slot: slot(1), ballot: old, batch: batch(&text(1)) });
-    assert!(solo.paxos.has_pen());
-    assert_eq!(solo.paxos.in_flight() as u64, ALPHA, "all that was found but for the last slot, which lies past alpha");
-
-    let batches = (1..=ALPHA).map(|at| batch(&text(at))).collect();
-    let fx = solo.hear(2, Message::Learned { from: slot(1), batches });
-    assert_eq!(fx.chosen.last(), Some(&(slot(last), batch(&text(last)))), "the own copy is taken too");
-    solo.paxos.on_applied(slot(last));
-    let fx = solo.propose("next").expect("it holds the pen still");
-    assert_eq!(accepts(&fx).first(), Some(&(2, last + 1, batch("next"))));
-}
-
-// ---- nonsense
-
-#[test]
-fn what_makes_no_sense_is_ignored() {
-    let huge = Ballot { round: u64::MAX, node: 2 };
-    let own = ballot(1, 1);
-    let nonsense = [
-        (9, Message::Prepare { ballot: ballot(1, 9) }),
-        (2, Message::Prepare { ballot: ballot(1, 3) }),
-        (2, Message::Prepare { ballot: Ballot::ZERO }),
-        (2, Message::Prepare { ballot: huge }),
-        (1, Message::Prepare { ballot: ballot(9, 1) }),
-        (2, accept(ballot(1, 2), 0, "a")),
-        (2, accept(ballot(1, 9), 1, "a")),
-        (2, accept(huge, 1, "a")),
-        (2, accept(ballot(2, 2), u64::MAX, "a")),
-        (2, Message::Refused { ballot: own, promised: huge }),
-        (2, Message::Accepted { ballot: own, slot: slot(7) }),
-        (2, Message::Accepted { ballot: ballot(1, 3), slot: slot(1) }),
-        (2, Message::Promise { ballot: own, floor: slot(u64::MAX), accepted: vec![report(1, own, "a")] }),
-        (2, Message::Promise { ballot: own, floor: Slot::ZERO, accepted: vec![report(1, huge, "a")] }),
-        (2, Message::Chosen(ChosenMark { through: slot(3), ballot: ballot(1, 9) })),
-        (2, Message::Learn { from: slot(u64::MAX) }),
-        (2, Message::Learned { from: slot(u64::MAX), batches: vec![batch("a"), batch("b")] }),
-        (2, Message::Learned { from: Slot::ZERO, batches: vec![batch("a")] }),
-        (2, Message::FetchBatch { slot: slot(u64::MAX), ballot: huge }),
-        (2, Message::FetchedBatch { slot: slot(1), ballot: huge, batch: batch("a") }),
-        (2, Message::ReadReply { read: 0, accepted: slot(u64::MAX) }),
-        (
-            2,
-            Message::HeartbeatReply {
-                round: u64::MAX,
-                pulse: Pulse {
-                    wall_ms: u64::MAX,
-                    promised: huge,
-                    accepted: slot(u64::MAX),
-                    leader: huge,
-                    happy: true,
-                    chosen: slot(u64::MAX),
-                    kept: slot(u64::MAX),
-                    checkpoint: slot(u64::MAX),
-                },
-            },
-        ),
-    ];
-    for (from, message) in nonsense {
-        let mut solo = Solo::of_three(Recovered::default());
-        solo.tick_after(HEARTBEAT_US);
-        let fx = solo.hear(from, message.clone());
-        let Effects { persist, vows, chosen, serve, .. } = &fx;
-        let quiet = vows.is_empty() && chosen.is_empty() && serve.is_empty();
-        assert!(
-            quiet && !persist.iter().any(|record| matches!(record, Record::Accepted { .. })),
-            "{message:?}: {fx:?}"
-        );
-        let (_, _) = solo.stand();
-    }
-}
-
-#[test]
-fn who_is_not_a_member_is_told_so_and_has_no_vote() {
-    let (mut solo, own) = Solo::holder();
-    solo.propose("a").expect("it has the pen");
-    let pulse = solo.pulse(ballot(9, 9), 0);
-    let words = [
-        Message::Prepare { ballot: ballot(9, 9) },
-        accept(ballot(9, 9), 1, "theirs"),
-        Message::ReadQuery { read: 1 },
-        Message::Heartbeat { round: 7, pulse },
-        Message::HeartbeatReply { round: 1, pulse },
-        Message::FetchBatch { slot: slot(1), ballot: own },
-        Message::Accepted { ballot: own, slot: slot(1) },
-        Message::Promise { ballot: own, floor: Slot::ZERO, accepted: vec![] },
-    ];
-    let mut answers = String::new();
-    for message in words {
-        answers += &format!("{}\n", told(&solo.hear(9, message)));
-    }
-    expect![[r#"
-        to n9  NotMember { floor: s0, version: 0 }
-        to n9  NotMember { floor: s0, version: 0 }
-        to n9  NotMember { floor: s0, version: 0 }
-        to n9  HeartbeatReply { round: 7, pulse: Pulse { wall_ms: 1700000000020, promised: b1.1, accepted: s0, leader: b1.1, happy: true, chosen: s0, kept: s0, checkpoint: s0 } }
-
-
-
-
-    "#]].assert_eq(&answers);
-    assert!(solo.paxos.has_pen(), "a stranger's ballots count for nothing either");
-    assert!(solo.hear(2, Message::Accepted { ballot: own, slot: slot(1) }).chosen.is_empty(), "nor does its vote");
-}
-
-#[test]
-fn a_promise_that_reports_more_than_an_acceptor_can_hold_does_not_count() {
-    let mut solo = Solo::of_three(Recovered::default());
-    let (prepared, fx) = solo.stand();
-    solo.release_own(fx);
-    solo.promise_of(2, prepared, 3, vec![report(3 + 2 * ALPHA + 1, ballot(0, 0), "x")]);
-    solo.promise_of(2, prepared, 3, vec![report(3, ballot(0, 0), "x")]);
-    solo.promise_of(3, prepared, 0, vec![]);
-    assert!(solo.paxos.has_pen());
-}
-
-#[test]
-fn an_older_heartbeat_that_comes_late_takes_no_checkpoint_back() {
-    let mut solo = Solo::of(2, Recovered { chosen: slot(9), ..Recovered::default() });
-    solo.paxos.set_checkpoint(slot(9));
-    for checkpoint in [7, 5] {
-        let pulse = Pulse { checkpoint: slot(checkpoint), ..solo.pulse(Ballot::ZERO, 9) };
-        solo.hear(2, Message::Heartbeat { round: 1, pulse });
-    }
-    assert_eq!(solo.paxos.trim_point(), slot(7));
 }
