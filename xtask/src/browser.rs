@@ -62,7 +62,7 @@ impl Bank {
         let binary = target_dir().join("debug/rialto");
         let data = dir.join("data");
         let mut up = Command::new(&binary)
-            .args(["up", "--json", "--fresh", "--yes", "--mode", mode, "--dir"])
+            .args(["up", "--no-gateway", "--json", "--fresh", "--yes", "--mode", mode, "--dir"])
             .arg(&data)
             .stdout(Stdio::piped())
             .stdin(Stdio::null())

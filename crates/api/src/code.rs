@@ -52,6 +52,7 @@ codes! {
     UnknownCurrency "unknown_currency" 400 InvalidArgument "Not a currency" "Send an ISO 4217 code, such as EUR.";
     InvalidOwner "invalid_owner" 400 InvalidArgument "The owner cannot be used" "At most 64 bytes of UTF-8 without control characters.";
     InvalidReference "invalid_reference" 400 InvalidArgument "The reference cannot be used" "At most 35 bytes of UTF-8 without control characters.";
+    InvalidName "invalid_name" 400 InvalidArgument "The name cannot be used" "A bank has 1 to 32 characters of a-z, 0-9 and '-'; a customer at most 48 bytes without spaces and '@'.";
     SameAccount "same_account" 400 InvalidArgument "Source and destination are the same account" "Name two different accounts.";
     InvalidCursor "invalid_cursor" 400 InvalidArgument "Not a cursor" "Send next_cursor of the page before, unchanged, or leave it out for the first page.";
     InvalidLimit "invalid_limit" 400 InvalidArgument "The limit cannot be used" "Ask for 1 to 1000 items.";
@@ -60,11 +61,17 @@ codes! {
     MalformedKey "malformed_key" 400 InvalidArgument "The Idempotency-Key cannot be used" "Send 1 to 255 printable ASCII characters, quoted or not, once.";
     KeyAndId "key_and_id" 400 InvalidArgument "An Idempotency-Key and an id together" "Send one of the two: each alone makes the request safe to repeat.";
     Unauthorized "unauthorized" 401 Unauthenticated "The operator token is missing or wrong" "Send the header Authorization: Bearer and the token of the file that the node was started with.";
+    WrongCredentials "wrong_credentials" 401 Unauthenticated "Name or password is wrong" "Check bank, name and password; which of them is wrong is not told.";
+    TokenMissing "token_missing" 401 Unauthenticated "No token was sent" "Sign in, and send the header Authorization: Bearer and the token.";
+    TokenInvalid "token_invalid" 401 Unauthenticated "The token is not one of this network" "Sign in again.";
+    TokenExpired "token_expired" 401 Unauthenticated "The token is over its time" "Sign in again; what waits goes on with the same id.";
+    TokenRevoked "token_revoked" 401 Unauthenticated "The sign-in was ended" "Sign in again; what waits goes on with the same id.";
     ForbiddenHost "forbidden_host" 403 PermissionDenied "The Host is not this machine" "Use 127.0.0.1 or localhost in the address; until sign-in exists the API is open only there.";
     ForbiddenOrigin "forbidden_origin" 403 PermissionDenied "A page of elsewhere may not call this" "Call from the bank's own page, or from a program that sends no Origin.";
     NoSuchPath "no_such_path" 404 Unimplemented "Nothing is at this path" "The paths are listed in /openapi.json.";
     UnknownAccount "unknown_account" 404 NotFound "There is no such account" "Check the id, or open the account first.";
     UnknownTransfer "unknown_transfer" 404 NotFound "No outcome for this id so far" "This is no outcome: a request on its way may still be chosen. Send it again, or void the id, to settle it.";
+    UnknownPayment "unknown_payment" 404 NotFound "No outcome for this payment so far" "This is no outcome: it may still be on its way. Send it again, or ask for it to be void, to settle it.";
     MethodNotAllowed "method_not_allowed" 405 Unimplemented "The path does not take this method" "Use a method of the Allow header.";
     RequestTimeout "request_timeout" 408 Cancelled "The request did not arrive in time" "Send the whole body within ten seconds.";
     BodyTooLarge "body_too_large" 413 InvalidArgument "The body is too large" "Send less at once; the detail says the limit.";
@@ -92,6 +99,40 @@ codes! {
     HoldPosted "hold_posted" 422 FailedPrecondition "The hold was already posted" "Nothing is left to do.";
     HoldVoided "hold_voided" 422 FailedPrecondition "The hold was already voided" "Nothing is left to do.";
     VersionMismatch "version_mismatch" 422 Aborted "The setting has changed meanwhile" "Read it again and decide anew.";
+    CustomerExists "customer_exists" 422 AlreadyExists "There is a customer of that name already" "Choose another name, or use the currency in which the customer's account is kept.";
+    AccountExists "account_exists" 422 AlreadyExists "The account was opened for something else" "Choose another name: the account that would follow from this one is taken.";
+    UnknownCustomer "unknown_customer" 422 FailedPrecondition "There is no such customer" "Check the name, or add the customer first; the outcome stays, so use a new id for the next try.";
+    CustomerLocked "customer_locked" 422 FailedPrecondition "The customer is locked" "The bank has locked the account against debits; ask it to unlock the customer, then use a new id.";
+    DailyLimitExceeded "daily_limit_exceeded" 422 FailedPrecondition "More than a customer may spend in one day" "Send less, or wait for the next day (UTC); the outcome stays, so use a new id for the next try.";
+
+    // The gateway's word on a payment: outcomes that stay with its id.
+    UnknownPayee "unknown_payee" 422 FailedPrecondition "The payee's bank has no such customer" "Check the name; the outcome stays, so use a new id for the next try.";
+    UnknownPayer "unknown_payer" 422 FailedPrecondition "The payer's bank does not know the payer" "Ask the bank.";
+    OwnAccount "own_account" 422 FailedPrecondition "Payer and payee are the same" "Name somebody else.";
+    BankTimedOut "bank_timed_out" 422 FailedPrecondition "A bank did not answer in time, so the payment is void" "It moved no money and never will; pay again with a new id.";
+    CapExceeded "cap_exceeded" 422 FailedPrecondition "The payer's bank owes the payee's bank too much already" "Wait until the banks have settled.";
+    VoidedByPayer "voided_by_payer" 422 FailedPrecondition "The payer asked for it to be voided" "It will never move money; use a new id.";
+    VoidedByOperator "voided_by_operator" 422 FailedPrecondition "An operator voided it" "It will never move money; use a new id.";
+    VoidedAtBank "voided_at_bank" 422 FailedPrecondition "A bank's books have it voided" "It will never move money; use a new id.";
+    NotHeldAtBoth "not_held_at_both" 422 FailedPrecondition "Not both banks had set the money aside" "It will never move money; use a new id.";
+    BankRefused "bank_refused" 422 FailedPrecondition "A bank refused it" "The detail says with which of its codes; the outcome stays.";
+    MoreThanOwed "more_than_owed" 422 FailedPrecondition "The position is smaller than that" "Settle at most what is owed; see the positions.";
+
+    // Payments and sign-in at the gateway; after each of these nothing was changed and no id is used.
+    UnknownBank "unknown_bank" 404 NotFound "There is no such bank in the network" "Check the bank's name.";
+    BankUnavailable "bank_unavailable" 503 Unavailable "The bank cannot be reached now" "Send it again after Retry-After, with the same id.";
+    BankRestoring "bank_restoring" 503 Unavailable "The bank is being restored" "Send it again later, with the same id.";
+    BankBusy "bank_busy" 429 ResourceExhausted "Too many payments of the bank are on their way" "Send it again after Retry-After, with the same id.";
+    DeadlinePassed "deadline_passed" 400 DeadlineExceeded "The payment's deadline has passed" "It was not taken; send it with a later deadline if it is still wanted.";
+    InvalidTimeout "invalid_timeout" 400 InvalidArgument "The timeout cannot be used" "Give 50 to 60000 ms, or leave it out.";
+    TooManyAttempts "too_many_attempts" 429 ResourceExhausted "Too many failed sign-ins" "Wait for Retry-After.";
+    InvalidPassword "invalid_password" 400 InvalidArgument "The password cannot be used" "See the detail.";
+    NotPermitted "not_permitted" 403 PermissionDenied "The caller may not do this" "Sign in as somebody who may.";
+    NameTaken "name_taken" 409 AlreadyExists "The name belongs to another bank" "Choose another name.";
+    StaleEpoch "stale_epoch" 409 FailedPrecondition "A newer incarnation is known" "This one was restored over, or another is; see the operator's notes on restoring.";
+    TooEarly "too_early" 409 FailedPrecondition "The payment is within its time" "Ask again when that is over.";
+    NotDecided "not_decided" 409 FailedPrecondition "The payment has no decision yet" "Ask again later.";
+    OutOfRange "out_of_range" 400 OutOfRange "The setting is out of its bounds" "See the bounds in the detail.";
 
     // Changes of the group: after each of these it is as it was.
     InvalidMember "invalid_member" 400 InvalidArgument "The member cannot be admitted like this" "Give a number from 1 to 99 and addresses of at most 64 printable characters, such as 10.0.0.4:7124.";

@@ -137,7 +137,11 @@ pub fn transfer_outcome(answer: &Answer, movement: Option<&Movement>) -> proto::
             }
         }
         // These end nothing that a transfer's id can name; the kind stays unspecified.
-        Outcome::Opened { .. } | Outcome::Closed { .. } | Outcome::SettingChanged { .. } => {}
+        Outcome::Opened { .. }
+        | Outcome::Closed { .. }
+        | Outcome::SettingChanged { .. }
+        | Outcome::SecretChanged { .. }
+        | Outcome::LockChanged { .. } => {}
     }
     message
 }
@@ -150,7 +154,8 @@ fn amount(message: &proto::Transfer) -> Result<Amount, Problem> {
     })
 }
 
-fn reference(text: &str) -> Result<Reference, Problem> {
+/// An absent reference is the empty one.
+pub(crate) fn reference(text: &str) -> Result<Reference, Problem> {
     if text.is_empty() { Ok(Reference::EMPTY) } else { field::reference("reference", text) }
 }
 

@@ -4,9 +4,11 @@
 //! - [`json`]: the shapes of HTTP; [`field`]: their texts become values of the ledger
 //! - [`idempotency`]: `Idempotency-Key` to id
 //! - [`proto`]: generated from `proto/rialto/v1`; [`grpc`]: between those messages and the ledger
+//! - [`payment`]: the same between them and payments
 //! - [`status`]: one node as everyone outside sees it
 //! - [`openapi`]: the description of HTTP for programs
-//! - [`client`]: the SDK over gRPC
+//! - [`payment`]: between the messages of payments and the terms of one
+//! - [`client`]: the SDK over gRPC, for banks and for their customers
 //!
 //! This crate parses and prints. It decides nothing about money and serves nothing.
 
@@ -18,6 +20,7 @@ pub mod grpc;
 pub mod idempotency;
 pub mod json;
 pub mod openapi;
+pub mod payment;
 pub mod problem;
 pub mod rejection;
 pub mod status;

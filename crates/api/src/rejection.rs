@@ -29,18 +29,31 @@ pub fn code(rejection: &Rejected) -> Code {
         Rejected::AccountNotEmpty { .. } => Code::AccountNotEmpty,
         Rejected::InternalAccount { .. } => Code::AccountIsInternal,
         Rejected::VersionMismatch { .. } => Code::VersionMismatch,
+        Rejected::CustomerExists { .. } => Code::CustomerExists,
+        Rejected::AccountExists { .. } => Code::AccountExists,
+        Rejected::UnknownCustomer => Code::UnknownCustomer,
+        Rejected::CustomerLocked { .. } => Code::CustomerLocked,
+        Rejected::DailyLimitExceeded { .. } => Code::DailyLimitExceeded,
     }
 }
 
 /// A rejected transfer or hold, with what it wanted to move.
 pub fn of_movement(rejection: &Rejected, movement: &Movement) -> Problem {
-    let Movement { id, debit, currency, .. } = *movement;
+    let Movement { id, debit, currency, amount, .. } = *movement;
     let problem = match *rejection {
         Rejected::InsufficientFunds { available, needed } => poor(debit, available, needed.minor(), currency),
         Rejected::LimitExceeded { limit, asked } => {
             let (limit, asked) = (money::format(limit.minor(), currency), money::format(asked.minor(), currency));
             let detail = format!("one transfer may move {limit} {currency} at most, {asked} were asked for");
             Problem::new(Code::LimitExceeded, detail).with("limit", limit).with("needed", asked)
+        }
+        Rejected::DailyLimitExceeded { limit, spent } => {
+            let [limit, spent, asked] = [limit.minor(), spent, amount.minor()].map(|sum| money::format(sum, currency));
+            let detail = format!(
+                "a customer may spend {limit} {currency} in one day (UTC); {spent} are spent today, {asked} were asked for"
+            );
+            let problem = Problem::new(Code::DailyLimitExceeded, detail);
+            problem.with("limit", limit).with("spent_today", spent).with("needed", asked)
         }
         Rejected::CurrencyMismatch { account, kept_in } => {
             let detail = format!(
@@ -69,7 +82,11 @@ pub fn of_movement(rejection: &Rejected, movement: &Movement) -> Problem {
         | Rejected::AccountHasHolds
         | Rejected::AccountNotEmpty { .. }
         | Rejected::InternalAccount { .. }
-        | Rejected::VersionMismatch { .. } => of_other(rejection),
+        | Rejected::VersionMismatch { .. }
+        | Rejected::CustomerExists { .. }
+        | Rejected::AccountExists { .. }
+        | Rejected::UnknownCustomer
+        | Rejected::CustomerLocked { .. } => of_other(rejection),
     };
     problem.with("transfer_id", id.to_string())
 }
@@ -98,16 +115,33 @@ mod tests {
     use super::*;
     use ledger::{Amount, Reference, TransferId};
 
-    #[test]
-    fn a_poor_account_is_told_what_it_has_and_what_was_asked() {
-        let movement = Movement {
+    fn movement() -> Movement {
+        Movement {
             id: TransferId::new(7).expect("not nil"),
             debit: AccountId::new(1).expect("not nil"),
             credit: AccountId::new(2).expect("not nil"),
             amount: Amount::new(4000).expect("in range"),
             currency: Currency::EUR,
             reference: Reference::EMPTY,
-        };
+        }
+    }
+
+    #[test]
+    fn a_customer_at_the_days_limit_is_told_it_and_what_was_spent() {
+        let movement = movement();
+        let limit = Amount::new(5000).expect("in range");
+        let problem = of_movement(&Rejected::DailyLimitExceeded { limit, spent: 1250 }, &movement);
+        assert_eq!(
+            problem.detail,
+            "a customer may spend 50.00 EUR in one day (UTC); 12.50 are spent today, 40.00 were asked for"
+        );
+        assert_eq!(problem.code.text(), "daily_limit_exceeded");
+        assert_eq!(problem.member("spent_today"), Some(&"12.50".into()));
+    }
+
+    #[test]
+    fn a_poor_account_is_told_what_it_has_and_what_was_asked() {
+        let movement = movement();
         let needed = movement.amount;
         let problem = of_movement(&Rejected::InsufficientFunds { available: 1250, needed }, &movement);
         assert_eq!(

@@ -70,7 +70,7 @@ impl Recount {
     pub fn record(&mut self, record: &Record) -> Result<(), Mismatch> {
         self.outcomes += 1;
         let (change, movement, debit, credit) = match &record.body {
-            Body::TransferPosted { movement, debit, credit } => (Change::Post, movement, debit, credit),
+            Body::TransferPosted { movement, debit, credit, .. } => (Change::Post, movement, debit, credit),
             Body::HoldPlaced { movement, debit, credit, .. } => (Change::Hold, movement, debit, credit),
             Body::HoldPosted { movement, debit, credit, .. } => (Change::PostHeld, movement, debit, credit),
             Body::HoldVoided { movement, debit, credit, .. } => (Change::Release, movement, debit, credit),
@@ -85,7 +85,13 @@ impl Recount {
             | Body::PostHoldRejected { .. }
             | Body::VoidHoldRejected { .. }
             | Body::VoidTransferRejected { .. }
-            | Body::SettingRejected { .. } => return Ok(()),
+            | Body::SettingRejected { .. }
+            | Body::CustomerAdded { .. }
+            | Body::SecretChanged { .. }
+            | Body::LockChanged { .. }
+            | Body::CustomerRejected { .. }
+            | Body::SecretRejected { .. }
+            | Body::LockRejected { .. } => return Ok(()),
         };
         self.movement(change, movement, debit, credit)
             .ok_or_else(|| Mismatch(format!("the record at place {} of the journal does not add up", record.place)))

@@ -52,7 +52,11 @@ impl Finding {
             }
             Outcome::Rejected { rejection, .. } => Finding::of_rejection(rejection),
             // Nothing that the gateway calls for is answered so; it says nothing about the payment.
-            Outcome::Opened { .. } | Outcome::Closed { .. } | Outcome::SettingChanged { .. } => Finding::NotFound,
+            Outcome::Opened { .. }
+            | Outcome::Closed { .. }
+            | Outcome::SettingChanged { .. }
+            | Outcome::SecretChanged { .. }
+            | Outcome::LockChanged { .. } => Finding::NotFound,
         }
     }
 
@@ -75,7 +79,9 @@ impl Finding {
             Rejected::UnknownCreditAccount { .. } => Reason::UnknownPayee,
             Rejected::CurrencyMismatch { .. } => Reason::OtherCurrency,
             Rejected::AccountClosed { .. } => Reason::AccountClosed,
-            Rejected::LimitExceeded { limit, .. } => Reason::LimitExceeded { limit },
+            Rejected::LimitExceeded { limit, .. } | Rejected::DailyLimitExceeded { limit, .. } => {
+                Reason::LimitExceeded { limit }
+            }
             Rejected::InsufficientFunds { available, .. } => Reason::InsufficientFunds { available },
             Rejected::BalanceOverflow { .. }
             | Rejected::BooksFull
@@ -86,7 +92,11 @@ impl Finding {
             | Rejected::AccountHasHolds
             | Rejected::AccountNotEmpty { .. }
             | Rejected::InternalAccount { .. }
-            | Rejected::VersionMismatch { .. } => Reason::BankRefused { code: rejection.code() },
+            | Rejected::VersionMismatch { .. }
+            | Rejected::CustomerExists { .. }
+            | Rejected::AccountExists { .. }
+            | Rejected::UnknownCustomer
+            | Rejected::CustomerLocked { .. } => Reason::BankRefused { code: rejection.code() },
         };
         Finding::Refused(reason)
     }
@@ -137,5 +147,26 @@ impl Stored for Vote {
 
     fn take(from: &mut In<'_>) -> Result<Vote, Bad> {
         Ok(Vote { gateway: from.value()?, reported: from.value()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ledger::{AccountId, Amount};
+
+    #[test]
+    fn what_a_bank_will_not_let_its_customer_do_refuses_the_payment() {
+        let account = AccountId::new(1).expect("not nil");
+        let limit = Amount::new(500).expect("in range");
+        let rows = [
+            (Rejected::DailyLimitExceeded { limit, spent: 40 }, Reason::LimitExceeded { limit }),
+            (Rejected::LimitExceeded { limit, asked: Amount::MAX }, Reason::LimitExceeded { limit }),
+            (Rejected::CustomerLocked { account }, Reason::BankRefused { code: 25 }),
+            (Rejected::AccountClosed { account }, Reason::AccountClosed),
+        ];
+        for (rejection, reason) in rows {
+            assert_eq!(Finding::of(&Outcome::Rejected { time_ms: 1, rejection }), Finding::Refused(reason));
+        }
     }
 }

@@ -1,9 +1,10 @@
 //! Names and numbers of who takes part: banks, customers, nodes, sessions, keys, incarnations.
 //!
-//! Outside, banks and customers go by name. Inside the gateway's state a bank goes by the number that it got when it
-//! registered, which is small and never given again.
+//! Outside, banks and customers go by name; customers' names are the ledger's, for it is banks that know customers. Inside
+//! the gateway's state a bank goes by the number that it got when it registered, which is small and never given again.
 
 use crate::bytes::{Bad, In, Out, Stored};
+pub use ledger::CustomerName;
 use ledger::text::Line;
 use std::fmt;
 
@@ -12,8 +13,8 @@ use std::fmt;
 pub enum NameError {
     #[error("a bank's name has 1 to {} characters of a-z, 0-9 and '-', and begins with a letter", BankName::MAX)]
     NotABank,
-    #[error("a customer's name has 1 to {} bytes, without spaces, control characters and '@'", CustomerName::MAX)]
-    NotACustomer,
+    #[error(transparent)]
+    NotACustomer(#[from] ledger::NotACustomerName),
 }
 
 /// A bank's name: unique in the network, pinned to the group that registered it, and part of certificates and addresses.
@@ -37,53 +38,33 @@ impl BankName {
     }
 }
 
-/// A customer's name, unique in their bank.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct CustomerName(Line<{ CustomerName::MAX }>);
-
-impl CustomerName {
-    pub const MAX: usize = 48;
-
-    /// # Errors
-    /// When the text is longer, or has other characters, than a name may have.
-    pub fn new(text: &str) -> Result<CustomerName, NameError> {
-        let is_plain = !text.is_empty() && !text.chars().any(|character| character.is_whitespace() || character == '@');
-        let line = Line::new(text).map_err(|_| NameError::NotACustomer)?;
-        if is_plain { Ok(CustomerName(line)) } else { Err(NameError::NotACustomer) }
-    }
-
-    pub fn as_str(&self) -> &str {
-        self.0.as_str()
+impl Ord for BankName {
+    fn cmp(&self, other: &BankName) -> std::cmp::Ordering {
+        self.as_str().cmp(other.as_str())
     }
 }
 
-/// Order, display and bytes of both names are those of their text.
+impl PartialOrd for BankName {
+    fn partial_cmp(&self, other: &BankName) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl fmt::Display for BankName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for BankName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The bytes of both names are those of their text.
 macro_rules! name {
     ($name:ident, $field:literal) => {
-        impl Ord for $name {
-            fn cmp(&self, other: &$name) -> std::cmp::Ordering {
-                self.as_str().cmp(other.as_str())
-            }
-        }
-
-        impl PartialOrd for $name {
-            fn partial_cmp(&self, other: &$name) -> Option<std::cmp::Ordering> {
-                Some(self.cmp(other))
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-
         impl Stored for $name {
             fn put(&self, out: &mut Out) {
                 out.text(self.as_str());
@@ -176,12 +157,6 @@ mod tests {
         }
         for text in ["", "2a", "-a", "Alpha", "a b", "a@b", "é", &"a".repeat(33)] {
             assert_eq!(BankName::new(text), Err(NameError::NotABank), "{text}");
-        }
-        for text in ["a", "Alice", "zoë.müller", &"a".repeat(48)] {
-            assert!(CustomerName::new(text).is_ok(), "{text}");
-        }
-        for text in ["", "a b", "a@b", "a\n", "a\u{a0}b", &"a".repeat(49)] {
-            assert_eq!(CustomerName::new(text), Err(NameError::NotACustomer), "{text}");
         }
     }
 

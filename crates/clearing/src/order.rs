@@ -5,8 +5,10 @@
 //! what they owe each other by a payment from the one's vault to the other's.
 
 use crate::bytes::{Bad, In, Out, Stored};
-use crate::names::{BankName, BankNumber, CustomerName};
+use crate::names::{BankName, BankNumber, CustomerName, NameError};
 use ledger::{Amount, Currency, Reference, TransferId};
+use std::fmt;
+use std::str::FromStr;
 
 /// A payment's id is the id of the holds and transfers that it becomes at its banks.
 pub type PaymentId = TransferId;
@@ -72,6 +74,30 @@ pub struct Party {
 pub struct NamedParty {
     pub bank: BankName,
     pub holder: Holder,
+}
+
+/// `bob@beta`; a bank itself is `beta`.
+impl fmt::Display for NamedParty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.holder {
+            Holder::Customer(name) => write!(f, "{name}@{}", self.bank),
+            Holder::House => write!(f, "{}", self.bank),
+        }
+    }
+}
+
+impl FromStr for NamedParty {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<NamedParty, NameError> {
+        match text.split_once('@') {
+            Some((name, bank)) => {
+                let holder = Holder::Customer(CustomerName::new(name)?);
+                Ok(NamedParty { bank: BankName::new(bank)?, holder })
+            }
+            None => Ok(NamedParty { bank: BankName::new(text)?, holder: Holder::House }),
+        }
+    }
 }
 
 /// A payment inside the gateway's state.
@@ -230,3 +256,18 @@ macro_rules! stored_content {
 
 stored_content!(Order);
 stored_content!(Terms);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_party_is_written_as_an_address() {
+        for text in ["bob@beta", "zoë.müller@bank-2", "beta"] {
+            assert_eq!(text.parse::<NamedParty>().map(|party| party.to_string()), Ok(text.to_owned()));
+        }
+        for text in ["", "@beta", "bob@", "bob@beta@gamma", "bob beta", "Beta"] {
+            assert!(text.parse::<NamedParty>().is_err(), "{text}");
+        }
+    }
+}

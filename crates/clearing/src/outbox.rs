@@ -254,6 +254,29 @@ impl Item {
         }
     }
 
+    /// The customer wants it tried at once, however long it has been backing off. Whoever waits for a sign-in goes on waiting.
+    pub fn hurried(self, now_ms: u64) -> Item {
+        let now = Retry { attempts: 0, next_ms: now_ms };
+        let state = match self.state {
+            ItemState::Queued(_) => ItemState::Queued(now),
+            ItemState::Trying(_) => ItemState::Trying(now),
+            ItemState::Sent(_) => ItemState::Sent(now),
+            ItemState::Cancelling(_) => ItemState::Cancelling(now),
+            state @ (ItemState::WaitingForSignIn(_) | ItemState::Done | ItemState::Refused(_) | ItemState::Dropped) => {
+                state
+            }
+        };
+        Item { state, ..self }.changed()
+    }
+
+    /// Gives the lease back after an attempt, so that no other client waits for its end. The lease of another stays.
+    pub fn released(self, client: u64) -> Item {
+        if self.lease.holder != Some(client) {
+            return self;
+        }
+        Item { lease: Lease { holder: None, until_ms: 0, ..self.lease }, ..self }.changed()
+    }
+
     fn changed(self) -> Item {
         Item { lease: Lease { version: self.lease.version + 1, ..self.lease }, ..self }
     }

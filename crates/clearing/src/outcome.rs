@@ -241,6 +241,16 @@ impl Reason {
         }
     }
 
+    /// The reason of that stable number, as a bank tells it with one value; `None` for what no bank says.
+    pub fn told_by_bank(code: u16, value: u128) -> Option<Reason> {
+        Reason::from_stored(code, value, 0)
+    }
+
+    /// The stable number and the first value: all that a bank's reason has.
+    pub fn for_gateway(&self) -> (u16, u128) {
+        (self.code(), self.values().0)
+    }
+
     /// `None` for a code or values that no reason has.
     fn from_stored(code: u16, first: u128, second: u128) -> Option<Reason> {
         let reason = match code {

@@ -11,7 +11,7 @@
 use crate::bytes::{Bad, In, Out, Stored};
 use crate::finding::Vote;
 use crate::names::{Epoch, NodeNumber, SessionId};
-use crate::order::{Order, Pair, Side};
+use crate::order::{Order, Pair, Party, Side};
 use crate::outcome::{Delivery, Reason, Status, Verdict};
 use ledger::text::Line;
 
@@ -145,6 +145,15 @@ impl Payment {
     }
 
     /// Since when the taker has been the one to do what is to be done now.
+    pub fn is_owed_to(&self, party: &Party) -> bool {
+        match self.phase {
+            Phase::Delivering { owed, .. } => {
+                Side::BOTH.into_iter().any(|side| owed.has(side) && self.order.party(side) == party)
+            }
+            Phase::Voting(_) | Phase::AtBank(_) | Phase::Asking { .. } => false,
+        }
+    }
+
     pub fn phase_since_ms(&self) -> u64 {
         match self.phase {
             Phase::Voting(_) | Phase::AtBank(_) | Phase::Asking { .. } => self.taken_ms,

@@ -193,7 +193,7 @@ impl Record {
         out.u48(self.slot);
         out.u48(self.place);
         self.body.put(&mut out);
-        assert!(out.bytes.len() <= RECORD_BYTES, "the longest record fits");
+        assert!(out.bytes.len() <= RECORD_BYTES - 4, "the longest record fits; the last four bytes are the journal's");
         out.bytes.resize(RECORD_BYTES, 0);
         out.bytes.try_into().expect("as many bytes as a record has")
     }

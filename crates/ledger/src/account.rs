@@ -5,6 +5,7 @@
 //! why posting a hold later cannot overflow.
 
 use crate::currency::Currency;
+use crate::customer::Lock;
 use crate::ids::AccountId;
 use crate::money::{Amount, TOTAL_MAX};
 
@@ -35,9 +36,14 @@ impl Balances {
         self.held_debits != 0 || self.held_credits != 0
     }
 
+    /// All that was ever debited and all that is held to be.
+    pub(crate) fn debited_and_held(&self) -> u128 {
+        self.posted_debits + self.held_debits
+    }
+
     /// Whether that much more may be debited, now or by a hold, without passing the bound of a total.
     pub(crate) fn has_room_for_debit(&self, amount: Amount) -> bool {
-        self.posted_debits + self.held_debits + amount.minor() <= TOTAL_MAX
+        self.debited_and_held() + amount.minor() <= TOTAL_MAX
     }
 
     /// The same on the credit side.
@@ -71,6 +77,8 @@ pub struct Account {
     pub number: u32,
     pub currency: Currency,
     pub standing: Standing,
+    /// Of a customer's account, whether it may be debited; `None` for every other.
+    pub customer: Option<Lock>,
     pub balances: Balances,
     /// Place of the newest record that changed the balances: the head of the account's statement.
     pub last_place: Option<Place>,
@@ -98,7 +106,15 @@ impl Place {
 
 impl Account {
     pub(crate) fn new(id: AccountId, number: u32, currency: Currency) -> Account {
-        Account { id, number, currency, standing: Standing::Open, balances: Balances::default(), last_place: None }
+        Account {
+            id,
+            number,
+            currency,
+            standing: Standing::Open,
+            customer: None,
+            balances: Balances::default(),
+            last_place: None,
+        }
     }
 
     /// The bank's own accounts have no floor: a vault's balance is below zero by what it has paid in.
@@ -139,6 +155,11 @@ mod tests {
         assert!(with(TOTAL_MAX - 10, 10).are_bounded());
         assert!(!with(TOTAL_MAX - 10, 11).are_bounded());
         assert!(!with(u128::MAX, 1).are_bounded());
+    }
+
+    #[test]
+    fn whether_an_account_is_a_customers_costs_no_room() {
+        assert_eq!(std::mem::size_of::<Account>(), 96);
     }
 
     #[test]

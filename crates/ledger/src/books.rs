@@ -6,9 +6,12 @@
 use crate::account::Account;
 use crate::command::Command;
 use crate::currency::Currency;
+use crate::customer::Lock;
+use crate::day::Day;
 use crate::hold::Hold;
 use crate::ids::{AccountId, TransferId};
 use crate::record::Record;
+use crate::secret::Secret;
 use crate::settings::{SettingEntry, Settings};
 use crate::text::Owner;
 
@@ -45,6 +48,14 @@ pub trait Books {
     fn put_account(&mut self, account: &Account);
     /// Closes an account that is there.
     fn close_account(&mut self, id: AccountId, time_ms: u64);
+
+    /// Makes the account, which is there, a customer's, unlocked; or replaces the customer's secret.
+    fn set_secret(&mut self, id: AccountId, secret: &Secret);
+    /// Locks or unlocks a customer's account that is there.
+    fn set_lock(&mut self, id: AccountId, lock: Lock);
+    /// The day of a customer's last debit.
+    fn day(&self, account: &Account) -> Day;
+    fn begin_day(&mut self, account: &Account, day: Day);
 
     fn hold(&self, id: TransferId) -> Option<Hold>;
     fn put_hold(&mut self, hold: &Hold);

@@ -5,6 +5,9 @@
 //! A  number u64 big endian   account u128 · currency u16 · opened ms u64 · place u64 · length u8, owner
 //! B  account u128 big endian four totals u128 · place of the newest record u64
 //! C  account u128 big endian closed ms u64
+//! D  account u128 big endian of a customer's account: secret 60 bytes
+//! E  account u128 big endian nothing; there while the customer is locked
+//! F  account u128 big endian day u32 of a customer's last debit, since 1970 UTC · u128 debited and held before that day
 //! H  hold id u128 big endian placer u64 · debit u128 · credit u128 · amount u96 · currency u16 · time ms u64 · place u64
 //!                            · length u8, reference
 //! S  version u64 big endian  change 15 bytes · time ms u64 · place u64
@@ -17,6 +20,9 @@
 use crate::account::{Account, Balances, Place};
 use crate::books::Opening;
 use crate::currency::Currency;
+use crate::customer::Lock;
+use crate::customer_name::CustomerName;
+use crate::day::Day;
 use crate::hold::Hold;
 use crate::ids::{AccountId, Placer, TransferId};
 use crate::ledger::Ledger;
@@ -24,6 +30,7 @@ use crate::memory::Facts;
 use crate::money::Amount;
 use crate::movement::Movement;
 use crate::record::{Body, Record, RecordBytes, RecordError, Side};
+use crate::secret::{SECRET_BYTES, Secret};
 use crate::settings::{CHANGE_BYTES, SettingChange, SettingEntry};
 use crate::text::Line;
 
@@ -31,6 +38,9 @@ const VERSION: u8 = 1;
 const OPENED: u8 = b'A';
 const TOTALS: u8 = b'B';
 const CLOSED: u8 = b'C';
+const SECRET: u8 = b'D';
+const LOCKED: u8 = b'E';
+const DAY: u8 = b'F';
 const HOLD: u8 = b'H';
 const SETTING: u8 = b'S';
 const TIME: u8 = b'T';
@@ -68,9 +78,17 @@ pub fn fold_effects(bytes: &RecordBytes, put: &mut Put<'_>) -> Result<(), Record
             put_opening(&opening, put);
         }
         Body::AccountClosed { account, .. } => put_closing(*account, record.time_ms, put),
-        Body::TransferPosted { movement, debit, credit } => put_sides(&record, movement, debit, credit, put),
-        Body::HoldPlaced { placer, movement, debit, credit } => {
+        Body::TransferPosted { movement, debit, credit, begins_day } => {
             put_sides(&record, movement, debit, credit, put);
+            if *begins_day {
+                put_day(movement.debit, begun_by(&record, movement, debit), put);
+            }
+        }
+        Body::HoldPlaced { placer, movement, debit, credit, begins_day } => {
+            put_sides(&record, movement, debit, credit, put);
+            if *begins_day {
+                put_day(movement.debit, begun_by(&record, movement, debit), put);
+            }
             let hold = Hold { placer: *placer, movement: *movement, time_ms: record.time_ms, place: record.place };
             put_hold(&hold, put);
         }
@@ -82,6 +100,23 @@ pub fn fold_effects(bytes: &RecordBytes, put: &mut Put<'_>) -> Result<(), Record
             let entry = SettingEntry { change: *change, time_ms: record.time_ms, place: record.place };
             put_setting(*replaced_version, &entry, put);
         }
+        Body::CustomerAdded { name, currency, number, secret } => {
+            let opening = Opening {
+                account: AccountId::of_customer(name),
+                owner: name.owner(),
+                currency: *currency,
+                number: *number,
+                time_ms: record.time_ms,
+                place: record.place,
+            };
+            put_opening(&opening, put);
+            put_secret(opening.account, secret, put);
+        }
+        Body::SecretChanged { name, secret, .. } => put_secret(AccountId::of_customer(name), secret, put),
+        Body::LockChanged { name, locked: true, .. } => put_locked(AccountId::of_customer(name), put),
+        Body::LockChanged { name, locked: false, .. } => {
+            put(&wide_key(LOCKED, AccountId::of_customer(name).get()), None);
+        }
         Body::Tombstone { .. }
         | Body::OpenRejected { .. }
         | Body::CloseRejected { .. }
@@ -90,7 +125,10 @@ pub fn fold_effects(bytes: &RecordBytes, put: &mut Put<'_>) -> Result<(), Record
         | Body::PostHoldRejected { .. }
         | Body::VoidHoldRejected { .. }
         | Body::VoidTransferRejected { .. }
-        | Body::SettingRejected { .. } => {}
+        | Body::SettingRejected { .. }
+        | Body::CustomerRejected { .. }
+        | Body::SecretRejected { .. }
+        | Body::LockRejected { .. } => {}
     }
     Ok(())
 }
@@ -99,9 +137,10 @@ pub fn fold_effects(bytes: &RecordBytes, put: &mut Put<'_>) -> Result<(), Record
 pub(crate) fn entries(ledger: &Ledger, each: &mut dyn FnMut(&[u8], &[u8])) {
     let state = &ledger.state;
     let mut put = |key: &[u8], value: Option<&[u8]>| each(key, value.expect("entries are only put"));
-    for (account, facts) in state.accounts.iter().zip(&state.facts) {
+    for (seat, (account, facts)) in state.accounts.iter().zip(&state.facts).enumerate() {
         put_opening(&state.opening(account.id).expect("every account was opened"), &mut put);
         put_account(account, facts, &mut put);
+        put_customer(ledger, seat, &mut put);
     }
     for hold in state.holds.values() {
         put_hold(hold, &mut put);
@@ -114,6 +153,11 @@ pub(crate) fn entries(ledger: &Ledger, each: &mut dyn FnMut(&[u8], &[u8])) {
     }
 }
 
+/// The day that a first debit began: what was debited and held before it follows from what was after.
+fn begun_by(record: &Record, movement: &Movement, debit: &Side) -> Day {
+    Day::beginning(record.time_ms, debit.after.debited_and_held() - movement.amount.minor())
+}
+
 fn put_account(account: &Account, facts: &Facts, put: &mut Put<'_>) {
     if let Some(place) = account.last_place {
         put_totals(account.id, &account.balances, place.get(), put);
@@ -121,6 +165,37 @@ fn put_account(account: &Account, facts: &Facts, put: &mut Put<'_>) {
     if let Some(closed_ms) = facts.closed_ms {
         put_closing(account.id, closed_ms, put);
     }
+}
+
+/// What makes the account of that number a customer's, if it is one.
+pub(crate) fn put_customer(ledger: &Ledger, seat: usize, put: &mut Put<'_>) {
+    let account = &ledger.state.accounts[seat];
+    if let Some(secret) = &ledger.state.facts[seat].secret {
+        put_secret(account.id, secret, put);
+    }
+    if account.customer == Some(Lock::Locked) {
+        put_locked(account.id, put);
+    }
+    let day = ledger.state.day(seat);
+    if day != Day::default() {
+        put_day(account.id, day, put);
+    }
+}
+
+fn put_secret(account: AccountId, secret: &Secret, put: &mut Put<'_>) {
+    put_all(&wide_key(SECRET, account.get()), |value| value.extend(secret.to_bytes()), put);
+}
+
+fn put_locked(account: AccountId, put: &mut Put<'_>) {
+    put_all(&wide_key(LOCKED, account.get()), |_| {}, put);
+}
+
+fn put_day(account: AccountId, day: Day, put: &mut Put<'_>) {
+    let fields = |value: &mut Value| {
+        value.extend(day.number().to_le_bytes());
+        value.extend(day.base().to_le_bytes());
+    };
+    put_all(&wide_key(DAY, account.get()), fields, put);
 }
 
 fn put_opening(opening: &Opening, put: &mut Put<'_>) {
@@ -246,6 +321,16 @@ impl Ledger {
                 let seat = self.restored_seat(id, &fields)?;
                 self.state.close(seat, fields.u64("time")?);
             }
+            SECRET => self.restore_secret(id, &mut fields)?,
+            LOCKED => {
+                let seat = self.restored_customer(id, &fields)?;
+                self.state.accounts[seat].customer = Some(Lock::Locked);
+            }
+            DAY => {
+                let seat = self.restored_customer(id, &fields)?;
+                let (number, base) = (fields.u32("day")?, fields.u128("base")?);
+                self.state.set_day(seat, Day::from_parts(number, base).ok_or_else(|| fields.bad("base"))?);
+            }
             HOLD => self.restore_hold(id, &mut fields)?,
             SETTING => self.restore_setting(narrow(id, &fields)?, &mut fields)?,
             TIME => self.state.time_ms = fields.u64("time")?,
@@ -300,6 +385,14 @@ impl Ledger {
         Ok(())
     }
 
+    fn restore_secret(&mut self, id: &[u8], fields: &mut Stored<'_>) -> Result<(), RestoreError> {
+        let seat = self.restored_seat(id, fields)?;
+        CustomerName::new(&self.state.facts[seat].owner).map_err(|_| fields.bad("account"))?;
+        let secret: [u8; SECRET_BYTES] = fields.array("secret")?;
+        self.state.set_secret(seat, &Secret::from_bytes(&secret));
+        Ok(())
+    }
+
     fn restore_hold(&mut self, id: &[u8], fields: &mut Stored<'_>) -> Result<(), RestoreError> {
         let id = TransferId::new(wide(id, fields)?).ok_or_else(|| fields.bad("id"))?;
         let placer = Placer::new(fields.u64("placer")?).ok_or_else(|| fields.bad("placer"))?;
@@ -322,6 +415,11 @@ impl Ledger {
         let change = SettingChange::from_bytes(&change).ok_or_else(|| fields.bad("setting"))?;
         self.state.settings.push(SettingEntry { change, time_ms: fields.u64("time")?, place: fields.u64("place")? });
         Ok(())
+    }
+
+    fn restored_customer(&self, id: &[u8], fields: &Stored<'_>) -> Result<usize, RestoreError> {
+        let seat = self.restored_seat(id, fields)?;
+        self.state.accounts[seat].customer.map(|_| seat).ok_or_else(|| fields.out_of_order())
     }
 
     fn restored_seat(&self, id: &[u8], fields: &Stored<'_>) -> Result<usize, RestoreError> {
@@ -349,6 +447,10 @@ impl Stored<'_> {
         let (taken, rest) = self.rest.split_first_chunk::<LEN>().ok_or_else(|| self.bad(field))?;
         self.rest = rest;
         Ok(*taken)
+    }
+
+    fn u32(&mut self, field: &'static str) -> Result<u32, RestoreError> {
+        Ok(u32::from_le_bytes(self.array(field)?))
     }
 
     fn u64(&mut self, field: &'static str) -> Result<u64, RestoreError> {

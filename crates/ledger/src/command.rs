@@ -3,16 +3,19 @@
 //! Every command carries an id or the version that it expects, so that sending it twice is always safe.
 
 use crate::currency::Currency;
+use crate::customer_name::CustomerName;
 use crate::ids::{AccountId, Placer, TransferId};
 use crate::money::Amount;
 use crate::movement::Movement;
+use crate::secret::Secret;
 use crate::settings::SettingChange;
 use crate::text::{Owner, Reference};
 
 /// One order to the ledger. Its kind is a number on the wire; see [`crate::request`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Command {
-    /// Makes a customer's account. Repeated with the same content it answers as at first.
+    /// Makes an account of whoever owns it, but none of a customer: those sign in, see `AddCustomer`. Repeated with the same
+    /// content it answers as at first.
     OpenAccount { id: AccountId, owner: Owner, currency: Currency },
     /// Ends an account that holds no money and has no holds. `id` names the closing.
     CloseAccount { id: TransferId, account: AccountId },
@@ -43,6 +46,14 @@ pub enum Command {
     VoidTransfer { id: TransferId },
     /// Changes a setting if the version is still the expected one.
     ChangeSetting { expected_version: u64, change: SettingChange },
+    /// Makes a customer and opens their account, whose id and owner follow from the name. Repeated with the same name and
+    /// currency it answers as at first, whatever the secret: a retry hashes the password anew, with another salt.
+    AddCustomer { name: CustomerName, currency: Currency, secret: Secret },
+    /// Replaces a customer's secret. `id` names the change; repeated it answers as at first, for that customer, whatever the
+    /// secret, as with `AddCustomer`. So whoever sets another password takes another id.
+    SetSecret { id: TransferId, name: CustomerName, secret: Secret },
+    /// Says whether a customer's account may be debited by new transfers and holds. `id` names the change.
+    LockCustomer { id: TransferId, name: CustomerName, locked: bool },
 }
 
 /// What one caller sends at once. The items are independent unless `linked`: then all or none.
@@ -76,7 +87,10 @@ impl Command {
             | Command::PostHold { .. }
             | Command::VoidHold { .. }
             | Command::VoidTransfer { .. }
-            | Command::ChangeSetting { .. } => None,
+            | Command::ChangeSetting { .. }
+            | Command::AddCustomer { .. }
+            | Command::SetSecret { .. }
+            | Command::LockCustomer { .. } => None,
         }
     }
 }

@@ -5,8 +5,10 @@
 
 use crate::books::Books;
 use crate::command::Command;
+use crate::currency::Currency;
+use crate::customer_name::CustomerName;
 use crate::hold::{self, Hold, HoldState};
-use crate::ids::{Placer, TransferId};
+use crate::ids::{AccountId, Placer, TransferId};
 use crate::outcome::{Answer, Outcome, Rejected};
 use crate::record::{Body, Record};
 
@@ -14,7 +16,12 @@ use crate::record::{Body, Record};
 pub(crate) fn earlier<B: Books>(books: &B, command: &Command) -> Option<Answer> {
     match command {
         Command::OpenAccount { .. } => earlier_opening(books, command),
-        Command::Transfer { id, .. } | Command::PlaceHold { id, .. } | Command::CloseAccount { id, .. } => {
+        Command::AddCustomer { name, currency, .. } => earlier_customer(books, name, *currency),
+        Command::Transfer { id, .. }
+        | Command::PlaceHold { id, .. }
+        | Command::CloseAccount { id, .. }
+        | Command::SetSecret { id, .. }
+        | Command::LockCustomer { id, .. } => {
             let first = books.find(id.get())?;
             Some(match &first.body {
                 Body::Tombstone { .. } => replay(&first, rejected(&first, Rejected::Voided)),
@@ -80,13 +87,24 @@ fn earlier_opening<B: Books>(books: &B, command: &Command) -> Option<Answer> {
         return None;
     }
     let opening = books.opening(*id)?;
-    let same = opening.owner == *owner && opening.currency == *currency;
+    let is_customers = books.account(*id).is_some_and(|account| account.customer.is_some());
+    let same = opening.owner == *owner && opening.currency == *currency && !is_customers;
     let time_ms = opening.time_ms;
     let outcome = match same {
         true => Outcome::Opened { time_ms, number: opening.number },
         false => Outcome::Rejected { time_ms, rejection: Rejected::IdReused },
     };
     Some(Answer { outcome, replay: same, place: opening.place })
+}
+
+/// A customer has the account of their name, so who is there already was added before. Of another currency it is no
+/// repetition: the rules refuse that.
+fn earlier_customer<B: Books>(books: &B, name: &CustomerName, currency: Currency) -> Option<Answer> {
+    let account = books.account(AccountId::of_customer(name))?;
+    account.customer?;
+    let opening = books.opening(account.id).filter(|opening| opening.currency == currency)?;
+    let outcome = Outcome::Opened { time_ms: opening.time_ms, number: opening.number };
+    Some(Answer { outcome, replay: true, place: opening.place })
 }
 
 /// The end that the placer asks for, if the hold came to it before or never held.
@@ -133,6 +151,13 @@ fn is_same(body: &Body, command: &Command) -> bool {
         }
         (Body::AccountClosed { account, .. }, Command::CloseAccount { account: asked, .. })
         | (Body::CloseRejected { account, .. }, Command::CloseAccount { account: asked, .. }) => account == asked,
+        // A retry hashes the password anew, with another salt, so the secret is no part of the content.
+        (Body::SecretChanged { name, .. }, Command::SetSecret { name: asked, .. })
+        | (Body::SecretRejected { name, .. }, Command::SetSecret { name: asked, .. }) => name == asked,
+        (Body::LockChanged { name, locked, .. }, Command::LockCustomer { name: asked, locked: wanted, .. })
+        | (Body::LockRejected { name, locked, .. }, Command::LockCustomer { name: asked, locked: wanted, .. }) => {
+            name == asked && locked == wanted
+        }
         _ => false,
     }
 }

@@ -7,11 +7,16 @@
 //! without asking: `00000000-hhhh-800k-8ccc-hhhhhhhhhhhh`, a UUID of version 8 whose `k` is the kind, `ccc` the ISO 4217
 //! number in decimal digits and `h` the first 64 bits of the BLAKE3 of the other bank's name (zero where there is none).
 //! The vault of euros is `00000000-0000-8001-8978-000000000000`. Nobody opens an account under such an id.
+//!
+//! A customer's account has an id that follows from the name: `hhhhhhhh-hhhh-8hhh-bhhh-hhhhhhhhhhhh`, a UUID of version 8
+//! too, whose `h` are 120 bits of the BLAKE3 of a domain and the name. The digit `b`, of which the standard fixes the first
+//! two bits, is always an `8` in the ids of the bank's own accounts, so none is ever the other.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::currency::Currency;
+use crate::customer_name::CustomerName;
 
 /// Why a text is not an id.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -66,7 +71,7 @@ uuid_newtype! {
     AccountId
 }
 uuid_newtype! {
-    /// Names a transfer, a hold or the closing of an account: whatever has one outcome forever.
+    /// Names a transfer, a hold, the closing of an account or a change of a customer: whatever has one outcome forever.
     TransferId
 }
 
@@ -136,6 +141,13 @@ impl AccountId {
         AccountId(internal_id(Internal::Suspense, currency, 0))
     }
 
+    /// The account of the customer of that name.
+    pub fn of_customer(name: &CustomerName) -> AccountId {
+        let hash = first_128_bits("rialto customer", name.as_str());
+        let (upper, lower) = (hash >> 64 & !0xf000 | 0x8000, hash & (u128::MAX >> 68) | 0xb << 60);
+        AccountId(upper << 64 | lower)
+    }
+
     /// What the bank's own account of that id is, and its currency; `None` for every customer's account.
     pub fn internal(self) -> Option<(Internal, Currency)> {
         // Nearly every id is a customer's and ends here.
@@ -178,6 +190,14 @@ fn from_decimal_digits(group: u128) -> Option<u16> {
 fn hash_of_name(name: &str) -> u64 {
     let hash = blake3::hash(name.as_bytes());
     u64::from_be_bytes(hash.as_bytes()[..8].try_into().expect("eight bytes of thirty-two"))
+}
+
+/// The domain keeps these apart from hashes of the same text made for something else.
+fn first_128_bits(domain: &str, text: &str) -> u128 {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(domain.as_bytes());
+    hasher.update(text.as_bytes());
+    u128::from_be_bytes(hasher.finalize().as_bytes()[..16].try_into().expect("sixteen bytes of thirty-two"))
 }
 
 fn write_uuid(id: u128, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -252,6 +272,27 @@ mod tests {
         ];
         for (id, text) in cases {
             assert_eq!(id.to_string(), text);
+        }
+    }
+
+    fn of_customer(name: &str) -> AccountId {
+        AccountId::of_customer(&CustomerName::new(name).expect("a name"))
+    }
+
+    #[test]
+    fn ids_of_customers_accounts_are_stable() {
+        assert_eq!(of_customer("alice").to_string(), "35fc34d5-e637-8b0c-beb5-36e41e2575cb");
+        assert_eq!(of_customer("zoë.müller").to_string(), "1e15ac0e-ead9-8add-b27a-61966a1e7c77");
+    }
+
+    #[test]
+    fn no_customers_account_is_ever_the_banks_own() {
+        for number in 0..1_000 {
+            let id = of_customer(&format!("customer-{number}")).get();
+            assert_eq!((id >> 76 & 0xf, id >> 60 & 0xf), (8, 0xb), "{id:032x}");
+            // Not even with a hash that has zeros wherever the bank's own ids have them.
+            let unlucky = AccountId::new(id & (u128::MAX >> 32)).expect("not nil");
+            assert_eq!(unlucky.internal(), None);
         }
     }
 

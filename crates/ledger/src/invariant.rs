@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use crate::account::{Balances, Standing};
 use crate::currency::Currency;
+use crate::customer_name::CustomerName;
+use crate::day::Day;
 use crate::ids::{AccountId, TransferId};
 use crate::ledger::Ledger;
 
@@ -29,11 +31,18 @@ pub enum Broken {
     Index { account: AccountId },
     #[error("{currency} has {kept} pledged, its accounts say {found}")]
     Pledged { currency: Currency, kept: u128, found: u128 },
+    #[error("account {account} is a customer's without a secret, or another's with one")]
+    Secret { account: AccountId },
+    #[error("account {account} is a customer's, and does not follow from the name {owner}")]
+    CustomersName { account: AccountId, owner: Box<str> },
+    #[error("account {account} was debited on a day that has not come, or has a day and is no customer's")]
+    Day { account: AccountId },
 }
 
 /// Every relation, the cheap ones first.
 pub fn check(ledger: &Ledger) -> Result<(), Broken> {
     index_leads_to_accounts(ledger)?;
+    names_lead_to_customers(ledger)?;
     totals_are_sound(ledger)?;
     check_restored(ledger)
 }
@@ -42,6 +51,8 @@ pub fn check(ledger: &Ledger) -> Result<(), Broken> {
 /// a start with a million accounts waits for this.
 pub(crate) fn check_restored(ledger: &Ledger) -> Result<(), Broken> {
     accounts_are_sound(ledger)?;
+    customers_have_secrets(ledger)?;
+    days_have_come(ledger)?;
     held_is_what_open_holds_say(ledger)?;
     pledged_is_what_accounts_say(ledger)
 }
@@ -50,6 +61,16 @@ fn index_leads_to_accounts(ledger: &Ledger) -> Result<(), Broken> {
     for (seat, account) in ledger.state.accounts.iter().enumerate() {
         if ledger.state.seat(account.id) != Some(seat) {
             return Err(Broken::Index { account: account.id });
+        }
+    }
+    Ok(())
+}
+
+fn names_lead_to_customers(ledger: &Ledger) -> Result<(), Broken> {
+    for account in ledger.accounts(0).filter(|account| account.customer.is_some()) {
+        let of_name = CustomerName::new(account.owner).map(|name| AccountId::of_customer(&name));
+        if of_name != Ok(account.id) {
+            return Err(Broken::CustomersName { account: account.id, owner: account.owner.into() });
         }
     }
     Ok(())
@@ -100,6 +121,25 @@ fn add(sum: &Balances, balances: &Balances) -> Option<Balances> {
         held_debits: sum.held_debits.checked_add(balances.held_debits)?,
         held_credits: sum.held_credits.checked_add(balances.held_credits)?,
     })
+}
+
+fn customers_have_secrets(ledger: &Ledger) -> Result<(), Broken> {
+    for (account, facts) in ledger.state.accounts.iter().zip(&ledger.state.facts) {
+        if account.customer.is_some() != facts.secret.is_some() {
+            return Err(Broken::Secret { account: account.id });
+        }
+    }
+    Ok(())
+}
+
+fn days_have_come(ledger: &Ledger) -> Result<(), Broken> {
+    for (account, day) in ledger.state.accounts.iter().zip(&ledger.state.days) {
+        let is_no_customers = account.customer.is_none() && *day != Day::default();
+        if is_no_customers || day.is_after(ledger.state.time_ms) {
+            return Err(Broken::Day { account: account.id });
+        }
+    }
+    Ok(())
 }
 
 fn held_is_what_open_holds_say(ledger: &Ledger) -> Result<(), Broken> {

@@ -7,6 +7,8 @@ use std::ops::Bound;
 use crate::account::{Account, Balances, Place, Standing};
 use crate::command::{Command, Request};
 use crate::currency::Currency;
+use crate::customer::{Customer, Lock};
+use crate::customer_name::CustomerName;
 use crate::hold::{self, Hold};
 use crate::ids::{AccountId, Internal, TransferId};
 use crate::journal::JournalPort;
@@ -43,6 +45,8 @@ pub struct AccountView<'a> {
     pub closed_ms: Option<u64>,
     /// What it is for, if it is one of the bank's own.
     pub internal: Option<Internal>,
+    /// Of a customer's account, whether it may be debited; the owner is the customer's name then.
+    pub customer: Option<Lock>,
     /// Place of the newest record of its statement.
     pub last_place: Option<u64>,
 }
@@ -96,13 +100,16 @@ impl Ledger {
 
     fn ids_of(command: &Command, out: &mut Vec<u128>) {
         match command {
-            Command::Transfer { id, .. } | Command::CloseAccount { id, .. } => out.push(id.get()),
+            Command::Transfer { id, .. }
+            | Command::CloseAccount { id, .. }
+            | Command::SetSecret { id, .. }
+            | Command::LockCustomer { id, .. } => out.push(id.get()),
             // The answer tells what became of the hold, so its end is looked up too.
             Command::PlaceHold { id, .. }
             | Command::PostHold { id, .. }
             | Command::VoidHold { id, .. }
             | Command::VoidTransfer { id } => out.extend([id.get(), hold::end_id(*id)]),
-            Command::OpenAccount { .. } | Command::ChangeSetting { .. } => {}
+            Command::OpenAccount { .. } | Command::ChangeSetting { .. } | Command::AddCustomer { .. } => {}
         }
     }
 
@@ -133,6 +140,15 @@ impl Ledger {
 
     pub fn account(&self, id: AccountId) -> Option<AccountView<'_>> {
         Some(self.view(self.state.seat(id)?))
+    }
+
+    /// The customer of that name.
+    pub fn customer(&self, name: &CustomerName) -> Option<Customer> {
+        let account = AccountId::of_customer(name);
+        let seat = self.state.seat(account)?;
+        let locked = self.state.accounts[seat].customer? == Lock::Locked;
+        let secret = *self.state.facts[seat].secret.as_deref().expect("every customer has a secret");
+        Some(Customer { account, secret, locked })
     }
 
     pub fn account_count(&self) -> u64 {
@@ -213,6 +229,7 @@ impl Ledger {
             opened_ms: facts.opened_ms,
             closed_ms: facts.closed_ms,
             internal: account.id.internal().map(|(kind, _)| kind),
+            customer: account.customer,
             last_place: account.last_place.map(Place::get),
         }
     }

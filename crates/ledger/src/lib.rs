@@ -1,4 +1,4 @@
-//! The ledger of a bank: money, accounts, transfers and holds, and the rules that keep them true.
+//! The ledger of a bank: money, accounts, customers, transfers and holds, and the rules that keep them true.
 //!
 //! One deterministic state machine. Requests come in as bytes, in the order of the log; every command of theirs gets one
 //! outcome, forever; every outcome is a record in the journal, from which the books can be made again.
@@ -13,7 +13,7 @@
 //! What is not here: no file, no clock, no randomness, no network, no thread, no float, and no order that comes from
 //! hashing. Nothing that arrives from outside can make it panic; a broken relation inside does, before money moves on.
 //!
-//! Reading order: [`money`], [`currency`], [`ids`], [`text`]: the values. [`command`], [`outcome`]: what goes in and
+//! Reading order: [`money`], [`currency`], [`ids`], [`text`], [`customer`], [`secret`], [`day`]: the values. [`command`], [`outcome`]: what goes in and
 //! comes out. [`rules`]: what decides, over [`books`]. [`request`], [`record`], [`checkpoint`]: the bytes. [`ledger`]:
 //! the whole. [`invariant`]: what must hold after every step.
 
@@ -22,6 +22,9 @@ pub mod books;
 pub mod checkpoint;
 pub mod command;
 pub mod currency;
+pub mod customer;
+pub mod customer_name;
+pub mod day;
 mod earlier;
 pub mod hold;
 pub mod ids;
@@ -35,6 +38,7 @@ pub mod outcome;
 pub mod record;
 pub mod request;
 pub mod rules;
+pub mod secret;
 pub mod settings;
 mod slice;
 pub mod statement;
@@ -44,6 +48,8 @@ pub use account::{Balances, BalancesAfter, Standing};
 pub use checkpoint::{RestoreError, fold_effects};
 pub use command::{Command, Request};
 pub use currency::Currency;
+pub use customer::{Customer, Lock};
+pub use customer_name::{CustomerName, NotACustomerName};
 pub use hold::{Hold, HoldState};
 pub use ids::{AccountId, IdError, Internal, Placer, TransferId};
 pub use journal::JournalPort;
@@ -56,6 +62,7 @@ pub use outcome::{Answer, Outcome, Rejected};
 pub use record::{Body, RECORD_BYTES, Record, RecordBytes, RecordError, record_id};
 pub use request::Malformed;
 pub use rules::Context;
+pub use secret::{Argon2Cost, Secret};
 pub use settings::{SettingChange, SettingEntry, Settings};
 pub use statement::{Direction, LineKind, StatementLine, TransferView};
 pub use text::{LineError, Owner, Reference};

@@ -1,7 +1,7 @@
 //! The books in memory.
 //!
 //! Accounts stand in a vector by number, and a hash index leads from id to number. What the rules touch for each transfer
-//! (id, totals, standing: 96 bytes) is kept apart from what only readers ask for. The index is used for lookups alone:
+//! (id, totals, standing, lock: 96 bytes) is kept apart from what only readers ask for. The index is used for lookups alone:
 //! whatever has an order that can be seen comes from the vector or from an ordered map, so the seed changes nothing.
 
 use std::collections::BTreeMap;
@@ -14,10 +14,13 @@ use crate::account::{Account, Standing};
 use crate::books::{Books, Opening};
 use crate::command::Command;
 use crate::currency::Currency;
+use crate::customer::Lock;
+use crate::day::Day;
 use crate::hold::Hold;
 use crate::ids::{AccountId, TransferId};
 use crate::journal::JournalPort;
 use crate::record::{Record, RecordBytes, record_id};
+use crate::secret::Secret;
 use crate::settings::{SettingEntry, Settings};
 use crate::text::Owner;
 
@@ -28,6 +31,8 @@ pub(crate) struct Facts {
     pub(crate) opened_ms: u64,
     pub(crate) opened_place: u64,
     pub(crate) closed_ms: Option<u64>,
+    /// Of a customer's account.
+    pub(crate) secret: Option<Box<Secret>>,
 }
 
 /// Leads to an account. The hash lies beside the number, so that a growing index need not look at every account.
@@ -42,6 +47,8 @@ struct Indexed {
 pub(crate) struct State {
     pub(crate) accounts: Vec<Account>,
     pub(crate) facts: Vec<Facts>,
+    /// Days of the customers' last debits, by number of the account, as far as there are any.
+    pub(crate) days: Vec<Day>,
     index: HashTable<Indexed>,
     hasher: FixedState,
     /// Numbers of the bank's own accounts, few.
@@ -62,6 +69,7 @@ impl State {
         State {
             accounts: Vec::new(),
             facts: Vec::new(),
+            days: Vec::new(),
             index: HashTable::new(),
             hasher: FixedState::with_seed(hash_seed),
             internals: Vec::new(),
@@ -118,6 +126,7 @@ impl State {
             opened_ms: opening.time_ms,
             opened_place: opening.place,
             closed_ms: None,
+            secret: None,
         });
         if opening.account.internal().is_some() {
             self.internals.push(number);
@@ -153,6 +162,23 @@ impl State {
         self.accounts[seat].standing = Standing::Closed;
         self.facts[seat].closed_ms = Some(time_ms);
     }
+
+    /// An account with a secret is a customer's.
+    pub(crate) fn set_secret(&mut self, seat: usize, secret: &Secret) {
+        self.accounts[seat].customer.get_or_insert(Lock::Unlocked);
+        self.facts[seat].secret = Some(Box::new(*secret));
+    }
+
+    pub(crate) fn day(&self, seat: usize) -> Day {
+        self.days.get(seat).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn set_day(&mut self, seat: usize, day: Day) {
+        if self.days.len() <= seat {
+            self.days.resize(seat + 1, Day::default());
+        }
+        self.days[seat] = day;
+    }
 }
 
 /// The state together with the journal of one request.
@@ -175,6 +201,8 @@ struct Linked {
 enum Undo {
     Open,
     Account { seat: usize, before: Account, closed_ms: Option<u64> },
+    Secret { seat: usize, before: Option<Box<Secret>> },
+    Day { seat: usize, before: Day },
     HoldPut(TransferId),
     HoldEnded(Hold),
     Setting,
@@ -207,6 +235,8 @@ impl<'a, J: JournalPort + ?Sized> MemoryBooks<'a, J> {
                 self.state.accounts[seat] = before;
                 self.state.facts[seat].closed_ms = closed_ms;
             }
+            Undo::Secret { seat, before } => self.state.facts[seat].secret = before,
+            Undo::Day { seat, before } => self.state.set_day(seat, before),
             Undo::HoldPut(id) => drop(self.state.holds.remove(&id)),
             Undo::HoldEnded(hold) => drop(self.state.holds.insert(hold.movement.id, hold)),
             Undo::Setting => self.state.settings.pop(),
@@ -230,11 +260,14 @@ impl<J: JournalPort + ?Sized> Books for MemoryBooks<'_, J> {
     /// Looks every account up once, for nothing but to have it in the cache: these loads do not wait for each other, those
     /// of the rules would.
     fn gather(&mut self, commands: &[Command]) {
-        let touch =
-            |id: AccountId| self.state.seat(id).map_or(0, |seat| self.state.accounts[seat].balances.held_credits);
+        let account = |id: AccountId| self.state.seat(id).map(|seat| &self.state.accounts[seat]);
+        let balances = |account: &Account| account.balances.held_credits;
+        let day = |account: &Account| account.customer.map_or(0, |_| self.state.day(account.number as usize).base());
         for command in commands {
             if let Command::Transfer { debit, credit, .. } | Command::PlaceHold { debit, credit, .. } = command {
-                std::hint::black_box(touch(*debit) ^ touch(*credit));
+                let debit = account(*debit).map_or(0, |debit| balances(debit) ^ day(debit));
+                let credit = account(*credit).map_or(0, balances);
+                std::hint::black_box(debit ^ credit);
             }
         }
     }
@@ -275,6 +308,34 @@ impl<J: JournalPort + ?Sized> Books for MemoryBooks<'_, J> {
         let seat = self.state.seat(id).expect("only an account that was read is closed");
         self.remember_account(seat);
         self.state.close(seat, time_ms);
+    }
+
+    fn set_secret(&mut self, id: AccountId, secret: &Secret) {
+        let seat = self.state.seat(id).expect("only an account that was read is a customer's");
+        self.remember_account(seat);
+        if self.linked.is_some() {
+            let before = self.state.facts[seat].secret.clone();
+            self.remember(Undo::Secret { seat, before });
+        }
+        self.state.set_secret(seat, secret);
+    }
+
+    fn set_lock(&mut self, id: AccountId, lock: Lock) {
+        let seat = self.state.seat(id).expect("only an account that was read is locked");
+        assert!(self.state.accounts[seat].customer.is_some(), "only a customer's account is locked");
+        self.remember_account(seat);
+        self.state.accounts[seat].customer = Some(lock);
+    }
+
+    fn day(&self, account: &Account) -> Day {
+        self.state.day(account.number as usize)
+    }
+
+    fn begin_day(&mut self, account: &Account, day: Day) {
+        assert!(account.customer.is_some(), "only customers' days are counted");
+        let seat = account.number as usize;
+        self.remember(Undo::Day { seat, before: self.state.day(seat) });
+        self.state.set_day(seat, day);
     }
 
     fn hold(&self, id: TransferId) -> Option<Hold> {

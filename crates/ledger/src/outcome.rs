@@ -59,6 +59,13 @@ pub enum Outcome {
         time_ms: u64,
         version: u64,
     },
+    SecretChanged {
+        time_ms: u64,
+    },
+    LockChanged {
+        time_ms: u64,
+        locked: bool,
+    },
     Rejected {
         time_ms: u64,
         rejection: Rejected,
@@ -76,7 +83,9 @@ impl Outcome {
             | Outcome::HoldPosted { .. }
             | Outcome::HoldVoided { .. }
             | Outcome::Voided { .. }
-            | Outcome::SettingChanged { .. } => None,
+            | Outcome::SettingChanged { .. }
+            | Outcome::SecretChanged { .. }
+            | Outcome::LockChanged { .. } => None,
         }
     }
 
@@ -91,6 +100,8 @@ impl Outcome {
             | Outcome::HoldVoided { time_ms, .. }
             | Outcome::Voided { time_ms }
             | Outcome::SettingChanged { time_ms, .. }
+            | Outcome::SecretChanged { time_ms }
+            | Outcome::LockChanged { time_ms, .. }
             | Outcome::Rejected { time_ms, .. } => time_ms,
         }
     }
@@ -141,6 +152,16 @@ pub enum Rejected {
     InternalAccount { account: AccountId },
     #[error("the settings are at version {actual}, not {expected}")]
     VersionMismatch { expected: u64, actual: u64 },
+    #[error("there is a customer of that name, with an account kept in {kept_in}")]
+    CustomerExists { kept_in: Currency },
+    #[error("the account that would be the customer's, {account}, was opened for something else")]
+    AccountExists { account: AccountId },
+    #[error("there is no customer of that name")]
+    UnknownCustomer,
+    #[error("the customer of account {account} is locked")]
+    CustomerLocked { account: AccountId },
+    #[error("more than the limit of one customer's debits in one day")]
+    DailyLimitExceeded { limit: Amount, spent: u128 },
 }
 
 /// A rejection in the journal: its number and up to two values.
@@ -180,6 +201,11 @@ impl Rejected {
             Rejected::AccountNotEmpty { balance } => (19, balance, 0),
             Rejected::InternalAccount { account } => (20, account.get(), 0),
             Rejected::VersionMismatch { expected, actual } => (21, u128::from(expected), u128::from(actual)),
+            Rejected::CustomerExists { kept_in } => (22, u128::from(kept_in.number()), 0),
+            Rejected::AccountExists { account } => (23, account.get(), 0),
+            Rejected::UnknownCustomer => (24, 0, 0),
+            Rejected::CustomerLocked { account } => (25, account.get(), 0),
+            Rejected::DailyLimitExceeded { limit, spent } => (26, limit.minor(), spent),
         };
         StoredRejection { code, first, second }
     }
@@ -188,14 +214,12 @@ impl Rejected {
     pub(crate) fn from_stored(stored: StoredRejection) -> Option<Rejected> {
         let StoredRejection { code, first, second } = stored;
         let account = || AccountId::new(first);
+        let currency = |value: u128| Currency::from_number(u16::try_from(value).ok()?);
         Some(match code {
             1 => Rejected::SameAccount,
             2 => Rejected::UnknownDebitAccount { account: account()? },
             3 => Rejected::UnknownCreditAccount { account: account()? },
-            4 => {
-                let kept_in = Currency::from_number(u16::try_from(second).ok()?)?;
-                Rejected::CurrencyMismatch { account: account()?, kept_in }
-            }
+            4 => Rejected::CurrencyMismatch { account: account()?, kept_in: currency(second)? },
             5 => Rejected::AccountClosed { account: account()? },
             6 => Rejected::LimitExceeded { limit: Amount::new(first)?, asked: Amount::new(second)? },
             7 => Rejected::InsufficientFunds { available: first, needed: Amount::new(second)? },
@@ -215,6 +239,11 @@ impl Rejected {
             21 => {
                 Rejected::VersionMismatch { expected: u64::try_from(first).ok()?, actual: u64::try_from(second).ok()? }
             }
+            22 => Rejected::CustomerExists { kept_in: currency(first)? },
+            23 => Rejected::AccountExists { account: account()? },
+            24 => Rejected::UnknownCustomer,
+            25 => Rejected::CustomerLocked { account: account()? },
+            26 => Rejected::DailyLimitExceeded { limit: Amount::new(first)?, spent: second },
             _ => return None,
         })
     }

@@ -4,24 +4,27 @@
 //! leads to the previous record of each of its accounts. Layout, little endian, zero where a kind has no such field:
 //!
 //! ```text
-//!   0 kind u16            2 rejection u16       4 time ms u48     10 slot u48      16 place u48   22 currency u16
+//!   0 kind u16            2 rejection u16, flags 4 time ms u48     10 slot u48      16 place u48   22 currency u16
 //!  24 id u128            40 debit u128         56 credit u128     72 amount u96    84 placer u64
 //!  92 length u8, reference 35 bytes
 //! 128 previous u48: record before this one of the debited account, 134 of the credited (all ones: none)
 //! 140 balances after of the debited account, 4 × u112; 196 of the credited
-//! 252 zero
+//! 252 zero: the journal's own
 //! ```
 //!
-//! Rejections have two values at 128 and 144 instead of previous places and balances. The records about accounts and
-//! settings put their few other fields into the same places, named where they are written.
+//! What was done has no rejection but flags in its place: 1 the first debit on its UTC day of a customer's account.
+//! Rejections have two values at 128 and 144 instead of previous places and balances. The records about accounts,
+//! customers and settings put their few other fields into the same places, named where they are written.
 
 use crate::account::{Balances, Place};
 use crate::currency::Currency;
+use crate::customer_name::CustomerName;
 use crate::hold;
 use crate::ids::{AccountId, Placer, TransferId};
 use crate::money::{Amount, TOTAL_MAX};
 use crate::movement::Movement;
 use crate::outcome::{Rejected, StoredRejection};
+use crate::secret::{SECRET_BYTES, Secret};
 use crate::settings::{CHANGE_BYTES, SettingChange};
 use crate::text::Line;
 use crate::text::Owner;
@@ -52,17 +55,22 @@ pub struct Side {
     pub previous: Option<Place>,
 }
 
-/// What happened. One variant per kind.
+/// What happened. One variant per kind. `begins_day`: the debited account is a customer's, and this its first debit on that
+/// day (see [`crate::day`]). A new customer's account follows from the name and has that number. A secret that was refused is
+/// kept nowhere.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Body {
     AccountOpened { account: AccountId, owner: Owner, currency: Currency, number: u64 },
     AccountClosed { id: TransferId, account: AccountId },
-    TransferPosted { movement: Movement, debit: Side, credit: Side },
-    HoldPlaced { placer: Placer, movement: Movement, debit: Side, credit: Side },
+    TransferPosted { movement: Movement, debit: Side, credit: Side, begins_day: bool },
+    HoldPlaced { placer: Placer, movement: Movement, debit: Side, credit: Side, begins_day: bool },
     HoldPosted { placer: Placer, movement: Movement, debit: Side, credit: Side },
     HoldVoided { placer: Placer, movement: Movement, debit: Side, credit: Side },
     Tombstone { id: TransferId },
     SettingChanged { replaced_version: u64, change: SettingChange },
+    CustomerAdded { name: CustomerName, currency: Currency, number: u64, secret: Secret },
+    SecretChanged { id: TransferId, name: CustomerName, secret: Secret },
+    LockChanged { id: TransferId, name: CustomerName, locked: bool },
     OpenRejected { account: AccountId, owner: Owner, currency: Currency, rejection: Rejected },
     CloseRejected { id: TransferId, account: AccountId, rejection: Rejected },
     TransferRejected { movement: Movement, rejection: Rejected },
@@ -71,6 +79,9 @@ pub enum Body {
     VoidHoldRejected { id: TransferId, placer: Placer, rejection: Rejected },
     VoidTransferRejected { id: TransferId, rejection: Rejected },
     SettingRejected { expected_version: u64, change: SettingChange, rejection: Rejected },
+    CustomerRejected { name: CustomerName, currency: Currency, rejection: Rejected },
+    SecretRejected { id: TransferId, name: CustomerName, rejection: Rejected },
+    LockRejected { id: TransferId, name: CustomerName, locked: bool, rejection: Rejected },
 }
 
 /// Numbers of the kinds. They are in journals: keep them stable.
@@ -83,6 +94,9 @@ pub mod kind {
     pub const HOLD_VOIDED: u16 = 6;
     pub const TOMBSTONE: u16 = 7;
     pub const SETTING_CHANGED: u16 = 8;
+    pub const CUSTOMER_ADDED: u16 = 9;
+    pub const SECRET_CHANGED: u16 = 10;
+    pub const LOCK_CHANGED: u16 = 11;
     pub const OPEN_REJECTED: u16 = 33;
     pub const CLOSE_REJECTED: u16 = 34;
     pub const TRANSFER_REJECTED: u16 = 35;
@@ -91,6 +105,9 @@ pub mod kind {
     pub const VOID_HOLD_REJECTED: u16 = 38;
     pub const VOID_TRANSFER_REJECTED: u16 = 39;
     pub const SETTING_REJECTED: u16 = 40;
+    pub const CUSTOMER_REJECTED: u16 = 41;
+    pub const SECRET_REJECTED: u16 = 42;
+    pub const LOCK_REJECTED: u16 = 43;
 }
 
 /// Why bytes are not a record of the ledger.
@@ -101,6 +118,9 @@ pub enum RecordError {
     #[error("a record of kind {kind} has a bad {field}")]
     Field { kind: u16, field: &'static str },
 }
+
+/// The flag of a first debit.
+const BEGINS_DAY: u8 = 1;
 
 mod at {
     pub(super) const KIND: usize = 0;
@@ -119,17 +139,26 @@ mod at {
     pub(super) const CREDIT_PREVIOUS: usize = 134;
     pub(super) const DEBIT_AFTER: usize = 140;
     pub(super) const CREDIT_AFTER: usize = 196;
+    /// Of a transfer and of a hold that was placed: nothing was rejected there.
+    pub(super) const FLAGS: usize = REJECTION;
     /// Of a rejection.
     pub(super) const FIRST_VALUE: usize = 128;
     pub(super) const SECOND_VALUE: usize = 144;
     /// Of a closing: the account, where a transfer has the debited one.
     pub(super) const ACCOUNT: usize = DEBIT;
-    /// Of an opening the account's number, of a setting the version, where a transfer has the debited account.
+    /// Of an opening and of a new customer the account's number, of a setting the version, where a transfer has the debited
+    /// account.
     pub(super) const NUMBER: usize = DEBIT;
     /// Of an opening, and of a rejected one.
     pub(super) const OWNER: usize = 160;
     /// Of a setting, and of a rejected one.
     pub(super) const CHANGE: usize = 160;
+    /// Of everything about a customer.
+    pub(super) const NAME: usize = 160;
+    /// Of a new customer and of a new secret, where a transfer has the reference.
+    pub(super) const SECRET: usize = REFERENCE;
+    /// Of a lock, and of a rejected one, one byte where a transfer has the debited account.
+    pub(super) const LOCKED: usize = DEBIT;
 }
 
 impl Record {
@@ -169,11 +198,17 @@ impl Record {
             | Body::CloseRejected { id, .. }
             | Body::PostHoldRejected { id, .. }
             | Body::VoidHoldRejected { id, .. }
-            | Body::VoidTransferRejected { id, .. } => Some(*id),
+            | Body::VoidTransferRejected { id, .. }
+            | Body::SecretChanged { id, .. }
+            | Body::LockChanged { id, .. }
+            | Body::SecretRejected { id, .. }
+            | Body::LockRejected { id, .. } => Some(*id),
             Body::AccountOpened { .. }
             | Body::SettingChanged { .. }
+            | Body::CustomerAdded { .. }
             | Body::OpenRejected { .. }
-            | Body::SettingRejected { .. } => None,
+            | Body::SettingRejected { .. }
+            | Body::CustomerRejected { .. } => None,
         }
     }
 }
@@ -188,7 +223,11 @@ pub fn record_id(bytes: &RecordBytes) -> Option<u128> {
         | kind::TOMBSTONE
         | kind::CLOSE_REJECTED
         | kind::TRANSFER_REJECTED
-        | kind::HOLD_REJECTED => Some(get_u128(bytes, at::ID)),
+        | kind::HOLD_REJECTED
+        | kind::SECRET_CHANGED
+        | kind::LOCK_CHANGED
+        | kind::SECRET_REJECTED
+        | kind::LOCK_REJECTED => Some(get_u128(bytes, at::ID)),
         kind::HOLD_POSTED | kind::HOLD_VOIDED => TransferId::new(get_u128(bytes, at::ID)).map(hold::end_id),
         _ => None,
     }
@@ -204,7 +243,10 @@ impl Body {
             | Body::PostHoldRejected { .. }
             | Body::VoidHoldRejected { .. }
             | Body::VoidTransferRejected { .. }
-            | Body::SettingRejected { .. } => true,
+            | Body::SettingRejected { .. }
+            | Body::CustomerRejected { .. }
+            | Body::SecretRejected { .. }
+            | Body::LockRejected { .. } => true,
             Body::AccountOpened { .. }
             | Body::AccountClosed { .. }
             | Body::TransferPosted { .. }
@@ -212,7 +254,10 @@ impl Body {
             | Body::HoldPosted { .. }
             | Body::HoldVoided { .. }
             | Body::Tombstone { .. }
-            | Body::SettingChanged { .. } => false,
+            | Body::SettingChanged { .. }
+            | Body::CustomerAdded { .. }
+            | Body::SecretChanged { .. }
+            | Body::LockChanged { .. } => false,
         }
     }
 
@@ -228,13 +273,15 @@ impl Body {
                 put_u128(out, at::ID, id.get());
                 put_u128(out, at::ACCOUNT, account.get());
             }
-            Body::TransferPosted { movement, debit, credit } => {
+            Body::TransferPosted { movement, debit, credit, begins_day } => {
                 put_u16(out, at::KIND, kind::TRANSFER_POSTED);
+                out[at::FLAGS] = flags(*begins_day);
                 put_movement(out, movement);
                 put_sides(out, debit, credit);
             }
-            Body::HoldPlaced { placer, movement, debit, credit } => {
+            Body::HoldPlaced { placer, movement, debit, credit, begins_day } => {
                 put_u16(out, at::KIND, kind::HOLD_PLACED);
+                out[at::FLAGS] = flags(*begins_day);
                 put_hold(out, *placer, movement, debit, credit);
             }
             Body::HoldPosted { placer, movement, debit, credit } => {
@@ -253,6 +300,23 @@ impl Body {
                 put_u16(out, at::KIND, kind::SETTING_CHANGED);
                 put_u64(out, at::NUMBER, *replaced_version);
                 put(out, at::CHANGE, change.to_bytes());
+            }
+            Body::CustomerAdded { name, currency, number, secret } => {
+                put_u16(out, at::KIND, kind::CUSTOMER_ADDED);
+                put_u16(out, at::CURRENCY, currency.number());
+                put_u64(out, at::NUMBER, *number);
+                put_line(out, at::NAME, name.line());
+                put(out, at::SECRET, secret.to_bytes());
+            }
+            Body::SecretChanged { id, name, secret } => {
+                put_u16(out, at::KIND, kind::SECRET_CHANGED);
+                put_u128(out, at::ID, id.get());
+                put_line(out, at::NAME, name.line());
+                put(out, at::SECRET, secret.to_bytes());
+            }
+            Body::LockChanged { id, name, locked } => {
+                put_u16(out, at::KIND, kind::LOCK_CHANGED);
+                put_lock(out, *id, name, *locked);
             }
             Body::OpenRejected { account, owner, currency, rejection } => {
                 put_u16(out, at::KIND, kind::OPEN_REJECTED);
@@ -297,6 +361,23 @@ impl Body {
                 put(out, at::CHANGE, change.to_bytes());
                 put_rejection(out, *rejection);
             }
+            Body::CustomerRejected { name, currency, rejection } => {
+                put_u16(out, at::KIND, kind::CUSTOMER_REJECTED);
+                put_u16(out, at::CURRENCY, currency.number());
+                put_line(out, at::NAME, name.line());
+                put_rejection(out, *rejection);
+            }
+            Body::SecretRejected { id, name, rejection } => {
+                put_u16(out, at::KIND, kind::SECRET_REJECTED);
+                put_u128(out, at::ID, id.get());
+                put_line(out, at::NAME, name.line());
+                put_rejection(out, *rejection);
+            }
+            Body::LockRejected { id, name, locked, rejection } => {
+                put_u16(out, at::KIND, kind::LOCK_REJECTED);
+                put_lock(out, *id, name, *locked);
+                put_rejection(out, *rejection);
+            }
         }
     }
 
@@ -313,12 +394,14 @@ impl Body {
                 Body::AccountClosed { id: from.id()?, account: from.account(at::ACCOUNT, "account")? }
             }
             kind::TRANSFER_POSTED => {
-                let (debit, credit) = from.sides();
-                Body::TransferPosted { movement: from.movement()?, debit, credit }
+                let (movement, (debit, credit)) = (from.movement()?, from.sides());
+                let begins_day = from.begins_day(&movement, &debit)?;
+                Body::TransferPosted { movement, debit, credit, begins_day }
             }
             kind::HOLD_PLACED => {
-                let (debit, credit) = from.sides();
-                Body::HoldPlaced { placer: from.placer()?, movement: from.movement()?, debit, credit }
+                let (movement, (debit, credit)) = (from.movement()?, from.sides());
+                let begins_day = from.begins_day(&movement, &debit)?;
+                Body::HoldPlaced { placer: from.placer()?, movement, debit, credit, begins_day }
             }
             kind::HOLD_POSTED => {
                 let (debit, credit) = from.sides();
@@ -332,6 +415,14 @@ impl Body {
             kind::SETTING_CHANGED => {
                 Body::SettingChanged { replaced_version: get_u64(bytes, at::NUMBER), change: from.change()? }
             }
+            kind::CUSTOMER_ADDED => Body::CustomerAdded {
+                name: from.name()?,
+                currency: from.currency()?,
+                number: get_u64(bytes, at::NUMBER),
+                secret: from.secret(),
+            },
+            kind::SECRET_CHANGED => Body::SecretChanged { id: from.id()?, name: from.name()?, secret: from.secret() },
+            kind::LOCK_CHANGED => Body::LockChanged { id: from.id()?, name: from.name()?, locked: from.locked()? },
             kind::OPEN_REJECTED => Body::OpenRejected {
                 account: from.account(at::ID, "account")?,
                 owner: from.line(at::OWNER, "owner")?,
@@ -361,6 +452,18 @@ impl Body {
                 change: from.change()?,
                 rejection: from.rejection()?,
             },
+            kind::CUSTOMER_REJECTED => {
+                Body::CustomerRejected { name: from.name()?, currency: from.currency()?, rejection: from.rejection()? }
+            }
+            kind::SECRET_REJECTED => {
+                Body::SecretRejected { id: from.id()?, name: from.name()?, rejection: from.rejection()? }
+            }
+            kind::LOCK_REJECTED => Body::LockRejected {
+                id: from.id()?,
+                name: from.name()?,
+                locked: from.locked()?,
+                rejection: from.rejection()?,
+            },
             kind => return Err(RecordError::Kind { kind }),
         })
     }
@@ -369,8 +472,7 @@ impl Body {
 fn put_opening(out: &mut RecordBytes, account: AccountId, owner: &Owner, currency: Currency) {
     put_u128(out, at::ID, account.get());
     put_u16(out, at::CURRENCY, currency.number());
-    out[at::OWNER] = owner.len_byte();
-    put(out, at::OWNER + 1, *owner.padded());
+    put_line(out, at::OWNER, owner);
 }
 
 fn put_movement(out: &mut RecordBytes, movement: &Movement) {
@@ -379,8 +481,7 @@ fn put_movement(out: &mut RecordBytes, movement: &Movement) {
     put_u128(out, at::CREDIT, movement.credit.get());
     put(out, at::AMOUNT, movement.amount.to_bytes());
     put_u16(out, at::CURRENCY, movement.currency.number());
-    out[at::REFERENCE] = movement.reference.len_byte();
-    put(out, at::REFERENCE + 1, *movement.reference.padded());
+    put_line(out, at::REFERENCE, &movement.reference);
 }
 
 fn put_hold(out: &mut RecordBytes, placer: Placer, movement: &Movement, debit: &Side, credit: &Side) {
@@ -394,11 +495,26 @@ fn put_ending(out: &mut RecordBytes, id: TransferId, placer: Placer) {
     put_u64(out, at::PLACER, placer.get());
 }
 
+fn put_lock(out: &mut RecordBytes, id: TransferId, name: &CustomerName, locked: bool) {
+    put_u128(out, at::ID, id.get());
+    put_line(out, at::NAME, name.line());
+    out[at::LOCKED] = u8::from(locked);
+}
+
+fn put_line<const MAX: usize>(out: &mut RecordBytes, at: usize, line: &Line<MAX>) {
+    out[at] = line.len_byte();
+    put(out, at + 1, *line.padded());
+}
+
 fn put_sides(out: &mut RecordBytes, debit: &Side, credit: &Side) {
     put_u48(out, at::DEBIT_PREVIOUS, debit.previous.map_or(U48_MAX, Place::get));
     put_u48(out, at::CREDIT_PREVIOUS, credit.previous.map_or(U48_MAX, Place::get));
     put_balances(out, at::DEBIT_AFTER, &debit.after);
     put_balances(out, at::CREDIT_AFTER, &credit.after);
+}
+
+fn flags(begins_day: bool) -> u8 {
+    if begins_day { BEGINS_DAY } else { 0 }
 }
 
 fn put_balances(out: &mut RecordBytes, at: usize, balances: &Balances) {
@@ -468,6 +584,15 @@ impl Fields<'_> {
         (side(at::DEBIT_PREVIOUS, at::DEBIT_AFTER), side(at::CREDIT_PREVIOUS, at::CREDIT_AFTER))
     }
 
+    /// With the flag, what was debited and held before must follow from what was after.
+    fn begins_day(&self, movement: &Movement, debit: &Side) -> Result<bool, RecordError> {
+        match self.bytes[at::FLAGS] {
+            0 => Ok(false),
+            BEGINS_DAY if debit.after.debited_and_held() >= movement.amount.minor() => Ok(true),
+            _ => Err(self.bad("flag")),
+        }
+    }
+
     fn id(&self) -> Result<TransferId, RecordError> {
         TransferId::new(get_u128(self.bytes, at::ID)).ok_or(self.bad("id"))
     }
@@ -487,6 +612,22 @@ impl Fields<'_> {
     fn line<const MAX: usize>(&self, at: usize, field: &'static str) -> Result<Line<MAX>, RecordError> {
         let text = self.bytes[at + 1..].get(..usize::from(self.bytes[at])).ok_or(self.bad(field))?;
         Line::from_utf8(text).map_err(|_| self.bad(field))
+    }
+
+    fn name(&self) -> Result<CustomerName, RecordError> {
+        CustomerName::from_line(self.line(at::NAME, "customer's name")?).map_err(|_| self.bad("customer's name"))
+    }
+
+    fn secret(&self) -> Secret {
+        Secret::from_bytes(&get::<SECRET_BYTES>(self.bytes, at::SECRET))
+    }
+
+    fn locked(&self) -> Result<bool, RecordError> {
+        match self.bytes[at::LOCKED] {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(self.bad("lock")),
+        }
     }
 
     fn change(&self) -> Result<SettingChange, RecordError> {

@@ -3,7 +3,8 @@
 //! ```text
 //! request   version u8 = 1 · flags u8 (1 = linked) · count u32 · commands
 //! command   kind u8 · fields in the order of `Command`, little endian
-//!           id, account u128 · amount u96 · currency u16 (ISO number) · placer u64 · text: length u8, bytes
+//!           id, account u128 · amount u96 · currency u16 (ISO number) · placer u64 · text, name: length u8, bytes
+//!           secret 60 bytes · locked u8 (1 = locked)
 //! ```
 //!
 //! Decoding checks everything that can be checked without the books: what comes out is a command that makes sense by
@@ -11,9 +12,11 @@
 
 use crate::command::{Command, Request};
 use crate::currency::Currency;
+use crate::customer_name::CustomerName;
 use crate::ids::{AccountId, Placer, TransferId};
 use crate::money::Amount;
 use crate::movement::Movement;
+use crate::secret::Secret;
 use crate::settings::{CHANGE_BYTES, SettingChange};
 use crate::text::{Line, LineError};
 
@@ -47,6 +50,10 @@ pub enum Malformed {
     Text { reason: LineError, at: usize },
     #[error("the setting before byte {at} is not known")]
     UnknownSetting { at: usize },
+    #[error("the text before byte {at} is not a customer's name")]
+    CustomerName { at: usize },
+    #[error("the lock before byte {at} is {value}, neither 0 nor 1")]
+    Lock { value: u8, at: usize },
 }
 
 /// Numbers of the kinds of command. They are in logs: keep them stable.
@@ -59,6 +66,9 @@ mod kind {
     pub(super) const VOID_HOLD: u8 = 6;
     pub(super) const VOID_TRANSFER: u8 = 7;
     pub(super) const CHANGE_SETTING: u8 = 8;
+    pub(super) const ADD_CUSTOMER: u8 = 9;
+    pub(super) const SET_SECRET: u8 = 10;
+    pub(super) const LOCK_CUSTOMER: u8 = 11;
 }
 
 impl Request {
@@ -130,6 +140,24 @@ fn encode_command(command: &Command, out: &mut Vec<u8>) {
             out.extend_from_slice(&expected_version.to_le_bytes());
             out.extend_from_slice(&change.to_bytes());
         }
+        Command::AddCustomer { name, currency, secret } => {
+            out.push(kind::ADD_CUSTOMER);
+            encode_line(name.line(), out);
+            out.extend_from_slice(&currency.number().to_le_bytes());
+            out.extend_from_slice(&secret.to_bytes());
+        }
+        Command::SetSecret { id, name, secret } => {
+            out.push(kind::SET_SECRET);
+            out.extend_from_slice(&id.get().to_le_bytes());
+            encode_line(name.line(), out);
+            out.extend_from_slice(&secret.to_bytes());
+        }
+        Command::LockCustomer { id, name, locked } => {
+            out.push(kind::LOCK_CUSTOMER);
+            out.extend_from_slice(&id.get().to_le_bytes());
+            encode_line(name.line(), out);
+            out.push(u8::from(locked));
+        }
     }
 }
 
@@ -193,6 +221,11 @@ impl<'a> Reader<'a> {
                 expected_version: u64::from_le_bytes(self.array()?),
                 change: self.setting_change()?,
             },
+            kind::ADD_CUSTOMER => {
+                Command::AddCustomer { name: self.name()?, currency: self.currency()?, secret: self.secret()? }
+            }
+            kind::SET_SECRET => Command::SetSecret { id: self.id()?, name: self.name()?, secret: self.secret()? },
+            kind::LOCK_CUSTOMER => Command::LockCustomer { id: self.id()?, name: self.name()?, locked: self.locked()? },
             kind => return Err(Malformed::Kind { kind, at: self.at }),
         })
     }
@@ -234,6 +267,22 @@ impl<'a> Reader<'a> {
     fn setting_change(&mut self) -> Result<SettingChange, Malformed> {
         let bytes: [u8; CHANGE_BYTES] = self.array()?;
         SettingChange::from_bytes(&bytes).ok_or(Malformed::UnknownSetting { at: self.at })
+    }
+
+    fn name(&mut self) -> Result<CustomerName, Malformed> {
+        CustomerName::from_line(self.line()?).map_err(|_| Malformed::CustomerName { at: self.at })
+    }
+
+    fn secret(&mut self) -> Result<Secret, Malformed> {
+        Ok(Secret::from_bytes(&self.array()?))
+    }
+
+    fn locked(&mut self) -> Result<bool, Malformed> {
+        match self.array()? {
+            [0] => Ok(false),
+            [1] => Ok(true),
+            [value] => Err(Malformed::Lock { value, at: self.at }),
+        }
     }
 
     fn array<const LEN: usize>(&mut self) -> Result<[u8; LEN], Malformed> {

@@ -8,11 +8,14 @@
 //! open       InternalAccount · BooksFull
 //! close      UnknownAccount · InternalAccount · AccountClosed · AccountHasHolds · AccountNotEmpty
 //! transfer   SameAccount · UnknownDebitAccount · UnknownCreditAccount · CurrencyMismatch (debit, credit)
-//!  and hold  · AccountClosed (debit, credit) · LimitExceeded · InsufficientFunds · BalanceOverflow (debit, credit)
-//!            · BooksFull
+//!  and hold  · AccountClosed (debit, credit) · CustomerLocked · LimitExceeded · DailyLimitExceeded
+//!            · InsufficientFunds · BalanceOverflow (debit, credit) · BooksFull
 //! post       HoldNotFound · NotYourHold · HoldAlreadyVoided
 //! void       HoldNotFound (the id is something else) · NotYourHold · HoldAlreadyPosted
 //! setting    VersionMismatch
+//! customer   CustomerExists · AccountExists · BooksFull
+//! secret     UnknownCustomer
+//!  and lock
 //! any        Voided, IdReused (before all others), LinkedFailed (instead of success)
 //! ```
 //!
@@ -24,6 +27,9 @@ use crate::account::{Account, Place, Standing};
 use crate::books::{Books, Opening};
 use crate::command::{Command, Request};
 use crate::currency::Currency;
+use crate::customer::Lock;
+use crate::customer_name::CustomerName;
+use crate::day::Day;
 use crate::earlier::{HoldStory, earlier, hold_story};
 use crate::hold::{Hold, HoldState};
 use crate::ids::{AccountId, Placer, TransferId};
@@ -31,6 +37,7 @@ use crate::money::{Amount, TOTAL_MAX};
 use crate::movement::Movement;
 use crate::outcome::{Answer, Rejected};
 use crate::record::{Body, Record, Side, U48_MAX};
+use crate::secret::Secret;
 use crate::settings::{SettingChange, SettingEntry};
 use crate::text::Owner;
 
@@ -120,6 +127,15 @@ fn carry_out<B: Books>(books: &mut B, now: Context, command: &Command) -> Result
         // An id that has an outcome never comes this far.
         Command::VoidTransfer { id } => Ok(Body::Tombstone { id: *id }),
         Command::ChangeSetting { expected_version, change } => change_setting(books, now, *expected_version, *change),
+        Command::AddCustomer { name, currency, secret } => add_customer(books, now, name, (*currency, secret)),
+        Command::SetSecret { id, name, secret } => {
+            books.set_secret(find_customer(books, name)?, secret);
+            Ok(Body::SecretChanged { id: *id, name: *name, secret: *secret })
+        }
+        Command::LockCustomer { id, name, locked } => {
+            books.set_lock(find_customer(books, name)?, Lock::new(*locked));
+            Ok(Body::LockChanged { id: *id, name: *name, locked: *locked })
+        }
     }
 }
 
@@ -167,26 +183,28 @@ fn close_account<B: Books>(books: &mut B, now: Context, id: TransferId, account:
 }
 
 fn transfer<B: Books>(books: &mut B, now: Context, movement: Movement) -> Result<Body, Rejected> {
-    let (debit, credit) = check_movement(books, &movement)?;
+    let (debit, credit) = check_movement(books, now, &movement)?;
     let mut debit = open_if_new(books, now, debit);
     let mut credit = open_if_new(books, now, credit);
     pledge(books, &movement);
+    let begins_day = begin_day(books, now, &debit);
     debit.balances.posted_debits += movement.amount.minor();
     credit.balances.posted_credits += movement.amount.minor();
     let (debit, credit) = put_sides(books, debit, credit);
-    Ok(Body::TransferPosted { movement, debit, credit })
+    Ok(Body::TransferPosted { movement, debit, credit, begins_day })
 }
 
 fn place_hold<B: Books>(books: &mut B, now: Context, placer: Placer, movement: Movement) -> Result<Body, Rejected> {
-    let (debit, credit) = check_movement(books, &movement)?;
+    let (debit, credit) = check_movement(books, now, &movement)?;
     let mut debit = open_if_new(books, now, debit);
     let mut credit = open_if_new(books, now, credit);
     pledge(books, &movement);
+    let begins_day = begin_day(books, now, &debit);
     debit.balances.held_debits += movement.amount.minor();
     credit.balances.held_credits += movement.amount.minor();
     books.put_hold(&Hold { placer, movement, time_ms: now.time_ms, place: books.next_place() });
     let (debit, credit) = put_sides(books, debit, credit);
-    Ok(Body::HoldPlaced { placer, movement, debit, credit })
+    Ok(Body::HoldPlaced { placer, movement, debit, credit, begins_day })
 }
 
 fn post_hold<B: Books>(books: &mut B, id: TransferId, placer: Placer) -> Result<Body, Rejected> {
@@ -239,9 +257,34 @@ fn change_setting<B: Books>(
     Ok(Body::SettingChanged { replaced_version: expected, change })
 }
 
+fn add_customer<B: Books>(
+    books: &mut B,
+    now: Context,
+    name: &CustomerName,
+    (currency, secret): (Currency, &Secret),
+) -> Result<Body, Rejected> {
+    let account = AccountId::of_customer(name);
+    if let Some(found) = books.account(account) {
+        // One of the same currency was answered as a repetition.
+        return Err(match found.customer {
+            Some(_) => Rejected::CustomerExists { kept_in: found.currency },
+            None => Rejected::AccountExists { account },
+        });
+    }
+    check_opening(books, account)?;
+    let number = open_account(books, now, account, name.owner(), currency).number.into();
+    books.set_secret(account, secret);
+    Ok(Body::CustomerAdded { name: *name, currency, number, secret: *secret })
+}
+
+fn find_customer<B: Books>(books: &B, name: &CustomerName) -> Result<AccountId, Rejected> {
+    let account = books.account(AccountId::of_customer(name)).filter(|account| account.customer.is_some());
+    account.map(|account| account.id).ok_or(Rejected::UnknownCustomer)
+}
+
 /// Everything that can refuse a transfer or the placing of a hold, in order. Both accounts as they are, the bank's own as
 /// they will be on first use.
-fn check_movement<B: Books>(books: &B, movement: &Movement) -> Result<(Account, Account), Rejected> {
+fn check_movement<B: Books>(books: &B, now: Context, movement: &Movement) -> Result<(Account, Account), Rejected> {
     let Movement { debit: debit_id, credit: credit_id, amount, currency, .. } = *movement;
     if debit_id == credit_id {
         return Err(Rejected::SameAccount);
@@ -258,9 +301,13 @@ fn check_movement<B: Books>(books: &B, movement: &Movement) -> Result<(Account, 
             return Err(Rejected::AccountClosed { account: account.id });
         }
     }
+    if debit.customer == Some(Lock::Locked) {
+        return Err(Rejected::CustomerLocked { account: debit_id });
+    }
     if let Some(limit) = books.settings().transfer_limit(currency).filter(|limit| amount > *limit) {
         return Err(Rejected::LimitExceeded { limit, asked: amount });
     }
+    check_daily_limit(books, now, &debit, amount)?;
     debit.can_spend(amount).map_err(|available| Rejected::InsufficientFunds { available, needed: amount })?;
     if !debit.balances.has_room_for_debit(amount) {
         return Err(Rejected::BalanceOverflow { account: debit_id });
@@ -270,6 +317,28 @@ fn check_movement<B: Books>(books: &B, movement: &Movement) -> Result<(Account, 
     }
     check_books_have_room(books, movement.currency, amount)?;
     Ok((debit, credit))
+}
+
+/// Only customers' accounts are bounded, and no other pays for more than the look at whether it is one.
+fn check_daily_limit<B: Books>(books: &B, now: Context, debit: &Account, amount: Amount) -> Result<(), Rejected> {
+    if debit.customer.is_none() {
+        return Ok(());
+    }
+    let Some(limit) = books.settings().daily_debit_limit(debit.currency) else { return Ok(()) };
+    let last = books.day(debit);
+    let today =
+        if last.is_at(now.time_ms) { last } else { Day::beginning(now.time_ms, debit.balances.debited_and_held()) };
+    let within = today.can_spend(amount, limit, &debit.balances);
+    within.map_err(|spent| Rejected::DailyLimitExceeded { limit, spent })
+}
+
+/// Marks the day of a customer's account that is about to be debited, unless that day is marked already.
+fn begin_day<B: Books>(books: &mut B, now: Context, debit: &Account) -> bool {
+    let begins = debit.customer.is_some() && !books.day(debit).is_at(now.time_ms);
+    if begins {
+        books.begin_day(debit, Day::beginning(now.time_ms, debit.balances.debited_and_held()));
+    }
+    begins
 }
 
 /// The sum over all accounts stays in bounds, and two internal accounts may have to be opened.
@@ -340,6 +409,9 @@ fn reject<B: Books>(books: &mut B, now: Context, command: &Command, rejection: R
         Command::ChangeSetting { expected_version, change } => {
             Body::SettingRejected { expected_version, change, rejection }
         }
+        Command::AddCustomer { name, currency, .. } => Body::CustomerRejected { name, currency, rejection },
+        Command::SetSecret { id, name, .. } => Body::SecretRejected { id, name, rejection },
+        Command::LockCustomer { id, name, locked } => Body::LockRejected { id, name, locked, rejection },
     };
     write(books, now, body)
 }

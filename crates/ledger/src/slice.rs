@@ -23,12 +23,12 @@ impl Ledger {
         let mut mix = Mix(MULTIPLIERS);
         for account in self.accounts(first).take(usize::try_from(end - first).unwrap_or(usize::MAX)) {
             mix.account(&account);
+            if account.customer.is_some() {
+                crate::checkpoint::put_customer(self, account.number as usize, &mut |key, value| mix.entry(key, value));
+            }
         }
         for hold in self.holds(None).filter(|hold| hold.movement.id.get() % u128::from(of) == u128::from(slice)) {
-            crate::checkpoint::put_hold(hold, &mut |key, value| {
-                mix.bytes(key);
-                mix.bytes(value.unwrap_or_default());
-            });
+            crate::checkpoint::put_hold(hold, &mut |key, value| mix.entry(key, value));
         }
         for entry in self.settings().entries() {
             mix.bytes(&entry.change.to_bytes());
@@ -62,6 +62,12 @@ impl Mix {
             whole[..piece.len()].copy_from_slice(piece);
             self.wide(u128::from_le_bytes(whole));
         }
+    }
+
+    /// An entry as it stands in the checkpoint.
+    fn entry(&mut self, key: &[u8], value: Option<&[u8]>) {
+        self.bytes(key);
+        self.bytes(value.unwrap_or_default());
     }
 
     fn account(&mut self, account: &AccountView<'_>) {

@@ -31,6 +31,9 @@ impl Record {
             Body::SettingChanged { replaced_version, .. } => {
                 Outcome::SettingChanged { time_ms, version: replaced_version + 1 }
             }
+            Body::CustomerAdded { number, .. } => Outcome::Opened { time_ms, number: *number },
+            Body::SecretChanged { .. } => Outcome::SecretChanged { time_ms },
+            Body::LockChanged { locked, .. } => Outcome::LockChanged { time_ms, locked: *locked },
             Body::OpenRejected { rejection, .. }
             | Body::CloseRejected { rejection, .. }
             | Body::TransferRejected { rejection, .. }
@@ -38,7 +41,10 @@ impl Record {
             | Body::PostHoldRejected { rejection, .. }
             | Body::VoidHoldRejected { rejection, .. }
             | Body::VoidTransferRejected { rejection, .. }
-            | Body::SettingRejected { rejection, .. } => Outcome::Rejected { time_ms, rejection: *rejection },
+            | Body::SettingRejected { rejection, .. }
+            | Body::CustomerRejected { rejection, .. }
+            | Body::SecretRejected { rejection, .. }
+            | Body::LockRejected { rejection, .. } => Outcome::Rejected { time_ms, rejection: *rejection },
         }
     }
 
@@ -60,7 +66,13 @@ impl Record {
             | Body::PostHoldRejected { .. }
             | Body::VoidHoldRejected { .. }
             | Body::VoidTransferRejected { .. }
-            | Body::SettingRejected { .. } => None,
+            | Body::SettingRejected { .. }
+            | Body::CustomerAdded { .. }
+            | Body::SecretChanged { .. }
+            | Body::LockChanged { .. }
+            | Body::CustomerRejected { .. }
+            | Body::SecretRejected { .. }
+            | Body::LockRejected { .. } => None,
         }
     }
 
@@ -88,7 +100,7 @@ impl Record {
 
     fn effect(&self) -> Option<(LineKind, &Movement, &Side, &Side)> {
         match &self.body {
-            Body::TransferPosted { movement, debit, credit } => Some((LineKind::Transfer, movement, debit, credit)),
+            Body::TransferPosted { movement, debit, credit, .. } => Some((LineKind::Transfer, movement, debit, credit)),
             Body::HoldPlaced { movement, debit, credit, .. } => Some((LineKind::HoldPlaced, movement, debit, credit)),
             Body::HoldPosted { movement, debit, credit, .. } => Some((LineKind::HoldPosted, movement, debit, credit)),
             Body::HoldVoided { movement, debit, credit, .. } => Some((LineKind::HoldVoided, movement, debit, credit)),
@@ -103,7 +115,13 @@ impl Record {
             | Body::PostHoldRejected { .. }
             | Body::VoidHoldRejected { .. }
             | Body::VoidTransferRejected { .. }
-            | Body::SettingRejected { .. } => None,
+            | Body::SettingRejected { .. }
+            | Body::CustomerAdded { .. }
+            | Body::SecretChanged { .. }
+            | Body::LockChanged { .. }
+            | Body::CustomerRejected { .. }
+            | Body::SecretRejected { .. }
+            | Body::LockRejected { .. } => None,
         }
     }
 }
@@ -153,7 +171,7 @@ pub struct StatementLine {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TransferView {
     pub id: TransferId,
-    /// `None` for a tombstone and for the closing of an account.
+    /// `None` for what moves nothing: a tombstone, the closing of an account, a customer's new secret or lock.
     pub movement: Option<Movement>,
     pub outcome: Outcome,
     pub time_ms: u64,

@@ -3,11 +3,16 @@
 //! ```text
 //!   rialto up       a network on this machine: node processes, a balancer per bank, a live table
 //!   rialto bank     one node by itself; `bank init` makes its identity
+//!   rialto gateway  the same of the gateway
+//!   rialto user     customers of a bank: add, import, passwd, lock
 //!   rialto status   what every node says of itself
 //!   rialto audit    every node counts its books again; what they found is compared
 //!   rialto members  who belongs to a bank: list, add, remove, replace
 //!   rialto mode     how a bank finds who proposes
+//!   rialto certs    a private CA and certificates: make, replace, show
 //!   rialto bench    how fast a running bank is, and whether it kept its money
+//!
+//!   rialto login, logout, balance, pay, history, payment, outbox, shell     what customers do: `cmd::client`
 //! ```
 //!
 //! In reading order: `cmd`, `network` (what a directory holds), `supervise` (processes and what is shown of them),
@@ -41,7 +46,9 @@ Examples:
   rialto status                how its nodes are
   rialto audit                 whether its books are in order
   rialto members replace 2     a new node for one whose disk is gone
-  rialto bank --help           to run nodes on machines of their own";
+  rialto bank --help           to run nodes on machines of their own
+  rialto shell alpha alice     a customer's prompt: pay, balance, history
+  rialto pay bob@beta 12.50    the same as one command";
 
 /// A payment network that you run yourself
 #[derive(Debug, Parser)]
@@ -55,22 +62,44 @@ struct Cli {
 enum Command {
     Up(cmd::up::UpArgs),
     Bank(Box<cmd::bank::BankArgs>),
+    Gateway(Box<cmd::gateway::GatewayArgs>),
+    User(cmd::user::UserArgs),
     Status(cmd::status::StatusArgs),
     Audit(cmd::audit::AuditArgs),
     Members(Box<cmd::members::MembersArgs>),
     Mode(cmd::mode::ModeArgs),
+    Certs(cmd::certs::CertsArgs),
     Bench(cmd::bench::BenchArgs),
+    Login(cmd::client::login::LoginArgs),
+    Logout(cmd::client::logout::LogoutArgs),
+    Balance(cmd::client::balance::BalanceArgs),
+    Pay(cmd::client::pay::PayArgs),
+    History(cmd::client::history::HistoryArgs),
+    Payment(cmd::client::payment::PaymentArgs),
+    Outbox(cmd::client::outbox::OutboxArgs),
+    Shell(cmd::client::shell::ShellArgs),
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Up(args) => with_runtime(cmd::up::run(args)),
         Command::Bank(args) => cmd::bank::run(*args),
+        Command::Gateway(args) => cmd::gateway::run(*args),
+        Command::User(args) => with_runtime(cmd::user::run(args)),
         Command::Status(args) => with_runtime(cmd::status::run(args)),
         Command::Audit(args) => with_runtime(cmd::audit::run(args)),
         Command::Members(args) => with_runtime(cmd::members::run(*args)),
         Command::Mode(args) => with_runtime(cmd::mode::run(args)),
+        Command::Certs(args) => cmd::certs::run(args),
         Command::Bench(args) => with_runtime(cmd::bench::run(args)),
+        Command::Login(args) => with_runtime(cmd::client::login::run(args)),
+        Command::Logout(args) => with_runtime(cmd::client::logout::run(args)),
+        Command::Balance(args) => with_runtime(cmd::client::balance::run(args)),
+        Command::Pay(args) => with_runtime(cmd::client::pay::run(args)),
+        Command::History(args) => with_runtime(cmd::client::history::run(args)),
+        Command::Payment(args) => with_runtime(cmd::client::payment::run(args)),
+        Command::Outbox(args) => with_runtime(cmd::client::outbox::run(args)),
+        Command::Shell(args) => with_runtime(cmd::client::shell::run(args)),
     };
     match done {
         Ok(code) => code.into(),

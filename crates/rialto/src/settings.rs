@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::failure::Failure;
 
 /// Names of all settings of a node, except `config` itself.
-pub(crate) const NAMES: [&str; 15] = [
+pub(crate) const NAMES: [&str; 19] = [
     "name",
     "node",
     "cluster",
@@ -21,14 +21,18 @@ pub(crate) const NAMES: [&str; 15] = [
     "peers",
     "members-http",
     "operator-token-file",
+    "tls-dir",
     "no-tls",
     "log-format",
     "log-file",
     "log-level",
     "exit-with-parent",
+    "banks",
+    "network-file",
+    "token-minutes",
 ];
 
-/// The variables that `rialto bank` reads: a node that `up` starts must not get those meant for another.
+/// The variables that a node reads: a node that `up` starts must not get those meant for another.
 pub(crate) fn environment_names() -> impl Iterator<Item = String> {
     NAMES.iter().copied().chain(["config"]).map(variable)
 }

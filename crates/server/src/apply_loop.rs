@@ -13,8 +13,8 @@ use crate::control::Control;
 use crate::gauges::{Books, Gauges};
 use crate::library;
 use crate::replica_loop::Inbox;
+use crate::service::Service;
 use crate::writeback::Writeback;
-use bank::{BankAnswer, BankView, Machine};
 use bytes::Bytes;
 use paxos::{Batch, Slot};
 use replica::{Applier, ApplyError, Input, Reply};
@@ -31,7 +31,7 @@ use tracing::{info, warn};
 const JOBS_MAX: usize = 16_384;
 
 /// A question to the books; told nothing when it cannot be answered in time.
-pub(crate) type Question<D> = Box<dyn FnOnce(Option<&BankView<'_, D>>) + Send>;
+pub(crate) type Question<S, D> = Box<dyn FnOnce(Option<&Applier<S, D>>) + Send>;
 
 /// What a background job ended with.
 type FoldResult<D> = Result<Folded<D>, StorageError>;
@@ -91,20 +91,20 @@ pub(crate) fn queue() -> (ApplyQueue, Receiver<ApplyJob>) {
 }
 
 /// Questions by number, until their turn.
-pub(crate) struct Questions<D: Disk>(Mutex<HashMap<u64, Question<D>>>);
+pub(crate) struct Questions<S, D: Disk>(Mutex<HashMap<u64, Question<S, D>>>);
 
-impl<D: Disk> Default for Questions<D> {
+impl<S, D: Disk> Default for Questions<S, D> {
     fn default() -> Self {
         Self(Mutex::default())
     }
 }
 
-impl<D: Disk> Questions<D> {
-    pub(crate) fn add(&self, seq: u64, question: Question<D>) {
+impl<S, D: Disk> Questions<S, D> {
+    pub(crate) fn add(&self, seq: u64, question: Question<S, D>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(seq, question);
     }
 
-    pub(crate) fn take(&self, seq: u64) -> Option<Question<D>> {
+    pub(crate) fn take(&self, seq: u64) -> Option<Question<S, D>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&seq)
     }
 
@@ -145,12 +145,12 @@ impl From<ApplyStopped> for NodeError {
 }
 
 /// Everything that the thread owns.
-pub(crate) struct ApplyLoop<D: Disk> {
-    pub(crate) applier: Applier<Machine, D>,
+pub(crate) struct ApplyLoop<S: Service, D: Disk> {
+    pub(crate) applier: Applier<S, D>,
     pub(crate) me: u16,
     pub(crate) boot: u64,
-    pub(crate) callers: Arc<Callers>,
-    pub(crate) questions: Arc<Questions<D>>,
+    pub(crate) callers: Arc<Callers<S::Answer>>,
+    pub(crate) questions: Arc<Questions<S, D>>,
     pub(crate) gauges: Arc<Gauges>,
     pub(crate) queue: ApplyQueue,
     pub(crate) writeback: Writeback,
@@ -179,7 +179,7 @@ pub(crate) enum Phase {
     Receiving,
 }
 
-impl<D: Disk> ApplyLoop<D> {
+impl<S: Service, D: Disk> ApplyLoop<S, D> {
     /// Runs until told to stop, or until the disk fails.
     pub(crate) fn run(mut self, jobs: &Receiver<ApplyJob>) -> Result<(), ApplyStopped> {
         // What the start applied anew may already be more than a checkpoint should leave out.
@@ -215,14 +215,14 @@ impl<D: Disk> ApplyLoop<D> {
         self.phase = Phase::Applying;
         let answers = self.applier.apply(slot, batch)?;
         self.writeback.written(self.applier.places());
-        let accounts = self.applier.machine().ledger().account_count();
+        let accounts = self.applier.machine().size();
         self.gauges.set_books(Books {
             mark: self.applier.mark(),
             accounts,
             group_version: self.applier.group().version,
         });
-        let posted_of = |reply: &Reply<BankAnswer>| match reply {
-            Reply::Answer(answer) => bank::posted(answer),
+        let posted_of = |reply: &Reply<S::Answer>| match reply {
+            Reply::Answer(answer) => S::posted(answer),
             Reply::Group(_) => 0,
         };
         let posted: u64 = answers.iter().map(|applied| posted_of(&applied.reply)).sum();
@@ -235,6 +235,7 @@ impl<D: Disk> ApplyLoop<D> {
             self.inbox.try_put(Input::Digest { slot, digest });
             self.control.look(&mut self.applier);
         }
+        self.gauges.on_applied.notify_one();
         while let Some(entry) = self.reads.first_entry().filter(|entry| *entry.key() <= slot) {
             for seq in entry.remove() {
                 self.ask(seq);
@@ -253,7 +254,7 @@ impl<D: Disk> ApplyLoop<D> {
 
     fn ask(&self, seq: u64) {
         if let Some(question) = self.questions.take(seq) {
-            question(Some(&BankView::new(&self.applier)));
+            question(Some(&self.applier));
         }
     }
 
@@ -323,7 +324,7 @@ impl<D: Disk> ApplyLoop<D> {
         let work = thread::scope(|scope| {
             let run = || {
                 library::give_way();
-                applier.install_received(Machine::new(hash_seed))
+                applier.install_received(S::fresh(hash_seed))
             };
             let started = thread::Builder::new().name("install".to_owned()).spawn_scoped(scope, run);
             started.map(std::thread::ScopedJoinHandle::join)
@@ -332,9 +333,9 @@ impl<D: Disk> ApplyLoop<D> {
             Ok(Ok(installed)) => installed?,
             Ok(Err(panic)) => std::panic::resume_unwind(panic),
             // No thread to be had: then here.
-            Err(_) => self.applier.install_received(Machine::new(hash_seed))?,
+            Err(_) => self.applier.install_received(S::fresh(hash_seed))?,
         };
-        let accounts = self.applier.machine().ledger().account_count();
+        let accounts = self.applier.machine().size();
         self.gauges.set_books(Books { mark, accounts, group_version: self.applier.group().version });
         self.gauges.checkpoint.store(mark.slot, Ordering::Release);
         info!(event = "received", slot = mark.slot, records = mark.places);

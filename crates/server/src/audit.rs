@@ -3,8 +3,8 @@
 //! The books in memory are copied at one slot; then the journal is read from its first record through that slot and compared
 //! with the copy, by a thread of its own. Chain digests at a named slot make two nodes comparable while money moves.
 
-use crate::bank::{Bank, hex};
-use crate::edge::port::BankPort;
+use crate::edge::port::NodePort;
+use crate::handle::{Bank, hex};
 use crate::library;
 use api::status::NodeStatus;
 use axum::Json;
@@ -97,15 +97,17 @@ async fn audit(State(auditor): State<Auditor>, Query(asked): Query<Asked>) -> Re
 
 async fn chain_only(bank: &Bank, slot: Option<u64>) -> Option<AuditReport> {
     let status = bank.status();
-    bank.look(move |view| report(view, &status, slot)).await
+    bank.look(move |books| report(&BankView::new(books), &status, slot)).await
 }
 
 /// The books are copied between two batches (a quarter of a second for a million accounts), and everything that takes
 /// long is done on the copy: payments do not wait for an audit.
 async fn count(bank: &Bank, slot: Option<u64>) -> Option<AuditReport> {
     let status = bank.status();
-    let copied =
-        bank.look(move |view| (report(view, &status, slot), view.ledger().clone(), view.reader(), view.mark()));
+    let copied = bank.look(move |books| {
+        let view = BankView::new(books);
+        (report(&view, &status, slot), view.ledger().clone(), view.reader(), view.mark())
+    });
     let (report, books, journal, end) = copied.await?;
     let (sender, receiver) = oneshot::channel();
     let run = move || {

@@ -3,7 +3,6 @@
 //! Numbers are given out here and never twice in one start of the process. A caller that stopped waiting costs its
 //! entry until its answer or its deadline comes, whichever is first: the replica reports both.
 
-use bank::BankAnswer;
 use replica::{Refusal, Reply};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,23 +10,29 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
 /// What a request's caller is told.
-pub(crate) type Told = Result<Reply<BankAnswer>, Refusal>;
+pub(crate) type Told<A> = Result<Reply<A>, Refusal>;
 
 /// Callers by the numbers of their requests.
-#[derive(Debug, Default)]
-pub(crate) struct Callers {
+#[derive(Debug)]
+pub(crate) struct Callers<A> {
     next: AtomicU64,
-    waiting: Mutex<HashMap<u64, oneshot::Sender<Told>>>,
+    waiting: Mutex<HashMap<u64, oneshot::Sender<Told<A>>>>,
 }
 
-impl Callers {
+impl<A> Default for Callers<A> {
+    fn default() -> Self {
+        Self { next: AtomicU64::default(), waiting: Mutex::default() }
+    }
+}
+
+impl<A> Callers<A> {
     /// A number that was never given out before.
     pub(crate) fn number(&self) -> u64 {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 
     /// A new request: its number, and where its answer will come.
-    pub(crate) fn add(&self) -> (u64, oneshot::Receiver<Told>) {
+    pub(crate) fn add(&self) -> (u64, oneshot::Receiver<Told<A>>) {
         let seq = self.number();
         let (sender, receiver) = oneshot::channel();
         self.lock().insert(seq, sender);
@@ -35,7 +40,7 @@ impl Callers {
     }
 
     /// Tells many callers at once. Those that stopped waiting are passed over.
-    pub(crate) fn tell(&self, told: impl IntoIterator<Item = (u64, Told)>) {
+    pub(crate) fn tell(&self, told: impl IntoIterator<Item = (u64, Told<A>)>) {
         let mut ready = Vec::new();
         {
             let mut waiting = self.lock();
@@ -61,7 +66,7 @@ impl Callers {
     }
 
     /// A panic while the lock was held leaves the map whole.
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, oneshot::Sender<Told>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, oneshot::Sender<Told<A>>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

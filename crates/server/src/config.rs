@@ -1,6 +1,7 @@
-//! What one bank node is told when it starts. Nothing in here may change the outcome of a command: that would be an entry
+//! What one node is told when it starts. Nothing in here may change the outcome of a command: that would be an entry
 //! in the log.
 
+use clearing::BankName;
 use replica::ApplyError;
 use replica::recover::RecoverError;
 use std::net::SocketAddr;
@@ -8,13 +9,28 @@ use std::path::PathBuf;
 use storage::{OpenError, Part, StorageError};
 
 /// One node of one bank.
+pub type BankNodeConfig = NodeConfig;
+
+/// One node of the gateway.
 #[derive(Clone, Debug)]
-pub struct BankNodeConfig {
-    /// The bank's name.
+pub struct GatewayNodeConfig {
+    pub node: NodeConfig,
+    /// The banks that this gateway knows from the beginning, and where their nodes serve gRPC.
+    pub banks: Vec<(BankName, Vec<String>)>,
+    /// The file in which `rialto up` names all nodes; looked at all the time, so that banks may come and move.
+    pub network_file: Option<PathBuf>,
+    /// How long tokens are good, in milliseconds.
+    pub token_ms: u64,
+}
+
+/// One node of one group.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    /// The bank's or gateway's name.
     pub group: String,
-    /// The network that the bank belongs to, as its identity says.
+    /// The network that the group belongs to, as its identity says.
     pub cluster: u128,
-    /// This node's number in the bank.
+    /// This node's number in the group.
     pub node: u16,
     /// Every member's number and the address where it listens for its peers, this node included.
     pub peers: Vec<(u16, SocketAddr)>,
@@ -30,6 +46,8 @@ pub struct BankNodeConfig {
     pub data: PathBuf,
     /// If set, every call but the page's files and the health checks needs this token.
     pub operator_token: Option<String>,
+    /// This node's certificate: with one, gRPC and the links between members are TLS 1.3 with certificates on both sides.
+    pub tls: Option<certs::Files>,
     /// Stop in order when standard input ends: the supervising process holds its other end.
     pub exit_with_parent: bool,
 }
@@ -95,6 +113,9 @@ pub enum NodeError {
     /// The configuration does not fit together.
     #[error("{0}")]
     Config(String),
+    /// Certificate, key and CA are not there, or do not belong together.
+    #[error(transparent)]
+    Certificate(#[from] certs::CertsError),
     /// An address cannot be listened on.
     #[error("cannot listen on {address} for {purpose}: {source}")]
     Listen { address: SocketAddr, purpose: &'static str, source: std::io::Error },
@@ -145,6 +166,7 @@ impl NodeError {
             | Self::NotThisNode { .. }
             | Self::Removed { .. }
             | Self::Config(_)
+            | Self::Certificate(_)
             | Self::Listen { .. }
             | Self::System { .. } => FailureKind::Other,
         }

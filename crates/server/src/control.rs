@@ -3,7 +3,7 @@
 //! With `RIALTO_CONTROLS=1` in its environment a node looks, at every check of the books, for a file `flip-a-balance` in
 //! its directory, and then changes one balance that the journal knows nothing of. In a release build nothing of this exists.
 
-use bank::Machine;
+use crate::service::Service;
 use replica::Applier;
 use std::path::{Path, PathBuf};
 use storage::Disk;
@@ -19,17 +19,17 @@ impl Control {
     }
 
     #[cfg(debug_assertions)]
-    pub(crate) fn look<D: Disk>(&self, applier: &mut Applier<Machine, D>) {
+    pub(crate) fn look<S: Service, D: Disk>(&self, applier: &mut Applier<S, D>) {
         if let Some(order) = &self.0
             && std::fs::remove_file(order).is_ok()
         {
-            let account = applier.machine_mut().flip_a_balance();
-            tracing::warn!(event = "control", what = "a balance was changed in memory", account = ?account);
+            let spoilt = applier.machine_mut().spoil();
+            tracing::warn!(event = "control", what = "something was changed in memory", spoilt = ?spoilt);
         }
     }
 
     #[cfg(not(debug_assertions))]
-    pub(crate) fn look<D: Disk>(&self, _applier: &mut Applier<Machine, D>) {
+    pub(crate) fn look<S: Service, D: Disk>(&self, _applier: &mut Applier<S, D>) {
         let _ = &self.0;
     }
 }

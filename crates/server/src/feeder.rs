@@ -1,7 +1,7 @@
 //! Keeps the page's picture of the bank fresh: looks at the node a few times a second, as long as somebody watches.
 
-use crate::bank::Bank;
-use crate::edge::port::BankPort;
+use crate::edge::port::NodePort;
+use crate::handle::Bank;
 use crate::page::{Changed, Health, LatestTransfer, Money, NodeCard, Party, Publisher, Role, Snapshot};
 use api::status::{self, MemberRole, MemberState, Mode, NodeStatus};
 use bank::BankView;
@@ -36,7 +36,7 @@ pub(crate) async fn run(bank: Bank, mut publisher: Publisher, addresses: BTreeMa
             continue;
         }
         let since = seen_places;
-        let books = match bank.look(move |view| Books::look(view, since)).await {
+        let books = match bank.look(move |books| Books::look(&BankView::new(books), since)).await {
             Some(books) => books,
             // While the books are made of what was received nobody can look at them; the page shows how far that is.
             None if status.role == status::Role::Receiving => Books::default(),

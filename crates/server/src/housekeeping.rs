@@ -21,7 +21,7 @@ const PIN_PERIOD_US: u64 = 250_000;
 const PIN_PATIENCE_US: u64 = 1_000_000;
 
 /// See the module.
-pub(crate) struct Housekeeping {
+pub(crate) struct Housekeeping<A> {
     me: NodeId,
     /// This node's own disk.
     disk: u64,
@@ -31,16 +31,16 @@ pub(crate) struct Housekeeping {
     looked_us: u64,
     pinned_us: u64,
     gauges: Arc<Gauges>,
-    callers: Arc<Callers>,
+    callers: Arc<Callers<A>>,
 }
 
-impl Housekeeping {
+impl<A> Housekeeping<A> {
     /// As of the roster that the transport was started with.
     pub(crate) fn new(
         (me, disk): (NodeId, u64),
         configured: BTreeMap<NodeId, SocketAddr>,
         roster: Roster,
-        (gauges, callers): (Arc<Gauges>, Arc<Callers>),
+        (gauges, callers): (Arc<Gauges>, Arc<Callers<A>>),
     ) -> Self {
         Self { me, disk, configured, roster, looked_us: 0, pinned_us: 0, gauges, callers }
     }

@@ -1,21 +1,24 @@
-//! The shell: one node of a bank as a process, with its threads, its peers, HTTP, gRPC and the web page.
+//! The shell: one node of a bank or of the gateway as a process, with its threads, its peers, HTTP, gRPC and the web page.
 //!
 //! In reading order: `node` (how the parts are put together), `replica_loop` and `apply_loop` (the two threads that
-//! own all state), `peers`, [`bank`] (the handle that the edges use), `edge` (HTTP and gRPC), `page`, `serve`.
+//! own all state), `peers`, `handle` (what the edges use), `edge` (HTTP and gRPC), `page`, `serve`.
 //!
 //! The protocol and the rules of money are not here: this crate gives them threads, sockets, files and the time.
 
 mod apply_loop;
 pub mod audit;
-pub mod bank;
+mod bank_edges;
 mod callers;
 mod chores;
 mod clock;
 mod config;
 mod control;
 pub mod edge;
+mod expiry;
 mod feeder;
+mod gateway_node;
 mod gauges;
+mod handle;
 mod housekeeping;
 mod joining;
 mod lending;
@@ -23,13 +26,15 @@ mod library;
 mod memory;
 mod node;
 pub mod page;
+mod passwords;
 mod peers;
 mod replica_loop;
 mod rot;
 mod scrub;
 mod serve;
+mod service;
 mod start;
 mod writeback;
 
-pub use config::{BankNodeConfig, Exit, FailureKind, NodeError};
-pub use node::run_bank_node;
+pub use config::{BankNodeConfig, Exit, FailureKind, GatewayNodeConfig, NodeConfig, NodeError};
+pub use node::{run_bank_node, run_gateway_node};

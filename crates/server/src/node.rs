@@ -1,7 +1,7 @@
-//! A whole bank node in this process: opens the files, starts the threads, serves, and stops in order.
+//! A whole node in this process: opens the files, starts the threads, serves, and stops in order.
 //!
 //! ```text
-//!   HTTP, gRPC (tokio) ──► Bank ──► replica thread ══ log        peers' readers and writers
+//!   HTTP, gRPC (tokio) ─► Handle ─► replica thread ══ log        peers' readers and writers
 //!                            ▲            │ chosen
 //!                            └── answers ─┴─► apply thread ══ journal ──► checkpoint thread, now and then
 //! ```
@@ -10,25 +10,27 @@
 //! A panic is a bug, and ends it too, before money moves on.
 
 use crate::apply_loop::{self, ApplyJob, ApplyLoop, Phase, Questions};
-use crate::bank::{Bank, Facts, Shared, StopReason};
+use crate::bank_edges;
 use crate::callers::Callers;
 use crate::chores::Chores;
 use crate::clock::Clock;
-use crate::config::{BankNodeConfig, Exit, FailureKind, NodeError};
+use crate::config::{BankNodeConfig, Exit, FailureKind, GatewayNodeConfig, NodeConfig, NodeError};
 use crate::control::Control;
 use crate::edge::metrics::Metrics;
+use crate::gateway_node;
 use crate::gauges::{Books, Gauges, Seen};
+use crate::handle::{Facts, Handle, Shared, StopReason};
 use crate::housekeeping::Housekeeping;
 use crate::joining::{self, Waited};
 use crate::library::Library;
-use crate::peers::{KnownDisks, Me, Peers, Roster, is_settled};
+use crate::peers::{KnownDisks, Me, Papers, Peers, Roster, is_settled};
 use crate::replica_loop::{self, Inbox, ReplicaLoop};
 use crate::rot::Rot;
 use crate::scrub::Scrub;
-use crate::serve;
+use crate::serve::{self, Edges};
+use crate::service::Service;
 use crate::start;
 use crate::writeback::Writeback;
-use bank::Machine;
 use paxos::NodeId;
 use replica::group::{Address, Group, Member, Mode, Role};
 use replica::recover::{self, Opened, RecoverError, Start};
@@ -57,14 +59,32 @@ const FOLD_RECORDS: u64 = 200_000;
 /// A node opens its files anew when it sees rot in them. A disk on which that does not end is not worth a node.
 const LIVES_MAX: usize = 3;
 
-/// Runs a node until it is told to stop, or until it cannot go on. `on_ready` is called when it listens everywhere.
+/// Runs a node of a bank until it is told to stop, or until it cannot go on. `on_ready` is called when it listens
+/// everywhere.
 ///
 /// # Errors
 /// When the node cannot start, or its disk fails.
 pub fn run_bank_node(config: &BankNodeConfig, on_ready: impl FnOnce()) -> Result<Exit, NodeError> {
+    run(config, |bank, metrics| bank_edges::edges(config, bank, metrics), on_ready)
+}
+
+/// The same of a node of the gateway.
+///
+/// # Errors
+/// When the node cannot start, or its disk fails.
+pub fn run_gateway_node(config: &GatewayNodeConfig, on_ready: impl FnOnce()) -> Result<Exit, NodeError> {
+    run(&config.node, |gateway, metrics| gateway_node::edges(config, gateway, metrics), on_ready)
+}
+
+/// Runs a node whose edges are made anew for each life of its files.
+fn run<S: Service>(
+    config: &NodeConfig,
+    edges: impl Fn(&Handle<S>, &Metrics) -> Result<Edges, NodeError>,
+    on_ready: impl FnOnce(),
+) -> Result<Exit, NodeError> {
     let _lock = DirLock::take(&config.data)?;
     let identity = identity::load(&RealDisk, &config.data)?;
-    let mut member = Membership::new(config, &identity)?;
+    let mut member = Membership::new(config, &identity, S::KIND)?;
     start::check(&config.data, config.node, &LogOptions::default())?;
     let listeners = Listeners::bind(config)?;
     if identity.nodes == 0 {
@@ -82,11 +102,12 @@ pub fn run_bank_node(config: &BankNodeConfig, on_ready: impl FnOnce()) -> Result
     let (metrics, rot) = (serve::metrics(), Arc::new(Rot::default()));
     let mut on_ready = Some(on_ready);
     for life in 1.. {
-        let (edges, peers) = listeners.again()?;
-        let mut node = Node::start(config, (&identity, &member), peers, (&metrics, Arc::clone(&rot)))?;
+        let (doors, peers) = listeners.again()?;
+        let mut node: Node<S> = Node::start(config, (&identity, &member), peers, (&metrics, Arc::clone(&rot)))?;
         let ready = || on_ready.take().into_iter().for_each(|on_ready| on_ready());
-        let edges = serve::serve(config, &node.bank, metrics.clone(), edges, &mut node.failures, ready);
-        let served = runtime.block_on(edges);
+        let open_edges = || edges(&node.handle, &metrics);
+        let served = serve::serve(config, &node.handle, &metrics, (doors, open_edges), &mut node.failures, ready);
+        let served = runtime.block_on(served);
         let chores = node.chores.clone();
         let stopped = node.stop();
         match stopped.and(served) {
@@ -110,7 +131,7 @@ struct Listeners {
 }
 
 impl Listeners {
-    fn bind(config: &BankNodeConfig) -> Result<Self, NodeError> {
+    fn bind(config: &NodeConfig) -> Result<Self, NodeError> {
         let http = bind(config.http, "HTTP")?;
         let grpc = bind(config.grpc, "gRPC")?;
         Ok(Self { http, grpc, peers: bind(config.peer_listen, "its peers")? })
@@ -123,8 +144,8 @@ impl Listeners {
 }
 
 /// The threads of a running node.
-struct Node {
-    bank: Bank,
+struct Node<S: Service> {
+    handle: Handle<S>,
     failures: mpsc::Receiver<NodeError>,
     inbox: Inbox,
     peers: Peers,
@@ -134,9 +155,9 @@ struct Node {
     _scrub: Scrub,
 }
 
-impl Node {
+impl<S: Service> Node<S> {
     fn start(
-        config: &BankNodeConfig,
+        config: &NodeConfig,
         (identity, member): (&Identity, &Membership),
         peer_listener: TcpListener,
         (metrics, rot): (&Metrics, Arc<Rot>),
@@ -144,16 +165,13 @@ impl Node {
         let clock = Clock::start();
         let boot = random_u64();
         let hash_seed = random_u64();
-        let opened = open(config, (identity, member), clock, (boot, hash_seed))?;
+        let opened = open::<S>(config, (identity, member), clock, (boot, hash_seed))?;
         let Opened { replica, log, applier, rot: mended, output, .. } = opened;
         for found in &mended {
             rot.note(found.part.name(), &found.what);
         }
-        let books = Books {
-            mark: applier.mark(),
-            accounts: applier.machine().ledger().account_count(),
-            group_version: applier.group().version,
-        };
+        let books =
+            Books { mark: applier.mark(), accounts: applier.machine().size(), group_version: applier.group().version };
         let seen = Seen { rot, votes_lost: !log.votes(), on_sync: serve::sync_observer(metrics) };
         if seen.votes_lost {
             let todo = format!("rialto members replace {}", config.node);
@@ -214,7 +232,7 @@ impl Node {
             spawn("replica", failed.clone(), move || replica_loop.run(&tasks, output))?,
             spawn("apply", failed, move || run_apply(apply_loop, &jobs))?,
         ];
-        let bank = Bank::new(Shared {
+        let handle = Handle::new(Shared {
             facts: Facts {
                 group: config.group.clone(),
                 cluster: config.cluster,
@@ -230,7 +248,7 @@ impl Node {
             stopping: AtomicBool::new(false),
             stop: watch::Sender::new(None),
         });
-        Ok(Self { bank, failures, inbox, peers, apply, threads, chores, _scrub: scrub })
+        Ok(Self { handle, failures, inbox, peers, apply, threads, chores, _scrub: scrub })
     }
 
     /// Ends the threads: what is at hand is written and synced.
@@ -247,7 +265,7 @@ impl Node {
     }
 }
 
-fn run_apply(apply_loop: ApplyLoop<RealDisk>, jobs: &Receiver<ApplyJob>) -> Result<(), NodeError> {
+fn run_apply<S: Service>(apply_loop: ApplyLoop<S, RealDisk>, jobs: &Receiver<ApplyJob>) -> Result<(), NodeError> {
     apply_loop.run(jobs).map_err(NodeError::from)
 }
 
@@ -274,12 +292,12 @@ fn spawn(
     thread::Builder::new().name(name.to_owned()).spawn(guarded).map_err(NodeError::system("starting a thread"))
 }
 
-fn open(
-    config: &BankNodeConfig,
+fn open<S: Service>(
+    config: &NodeConfig,
     (identity, member): (&Identity, &Membership),
     clock: Clock,
     (boot, hash_seed): (u64, u64),
-) -> Result<Opened<Machine, RealDisk>, NodeError> {
+) -> Result<Opened<S, RealDisk>, NodeError> {
     let founders = member.configured.members.keys().copied().collect();
     let me = member.me.node;
     let start = Start {
@@ -296,7 +314,7 @@ fn open(
         owner: identity.owner(),
         now: clock.now(),
     };
-    let machine = || Machine::new(hash_seed);
+    let machine = || S::fresh(hash_seed);
     let progress = |done, all| info!(event = "replaying", slots = done, of = all);
     let opened = recover::open(&RealDisk, &config.data, machine, start, progress).map_err(Box::<RecoverError>::new)?;
     start::note_started(&config.data)?;
@@ -321,21 +339,21 @@ struct Membership {
 
 impl Membership {
     /// Once the directory has proved to be this node's.
-    fn new(config: &BankNodeConfig, identity: &Identity) -> Result<Self, NodeError> {
-        let BankNodeConfig { group, cluster, node, peers, .. } = config;
+    fn new(config: &NodeConfig, identity: &Identity, kind: &str) -> Result<Self, NodeError> {
+        let NodeConfig { group, cluster, node, peers, .. } = config;
         if (&identity.group, identity.node, identity.cluster) != (group, *node, *cluster) {
             return Err(NodeError::NotThisNode {
                 found: format!(
-                    "this directory belongs to node {} of bank {} in cluster {:032x}",
+                    "this directory belongs to node {} of {kind} {} in cluster {:032x}",
                     identity.node, identity.group, identity.cluster
                 ),
-                wanted: format!("node {node} of bank {group} in cluster {cluster:032x}"),
+                wanted: format!("node {node} of {kind} {group} in cluster {cluster:032x}"),
             });
         }
         let founds = identity.nodes > 0;
         if founds && peers.len() != usize::from(identity.nodes) {
             return Err(NodeError::Config(format!(
-                "the configuration names {} members, but the bank was made with {}: it always names those, whoever \
+                "the configuration names {} members, but the {kind} was made with {}: it always names those, whoever \
                  joined or left since",
                 peers.len(),
                 identity.nodes
@@ -353,7 +371,8 @@ impl Membership {
             return Err(NodeError::Config("a node that joins must be told where the members are".to_owned()));
         }
         let configured = founders(config, &addresses, identity.first_mode);
-        let me = Me { cluster: *cluster, group: group.clone(), node: me, disk: identity.made_ms };
+        let papers = config.tls.as_ref().map(Papers::read).transpose()?.map(Arc::new);
+        let me = Me { cluster: *cluster, group: group.clone(), node: me, disk: identity.made_ms, papers };
         Ok(Self { me, addresses, configured })
     }
 
@@ -362,7 +381,7 @@ impl Membership {
     }
 }
 
-fn founders(config: &BankNodeConfig, addresses: &BTreeMap<NodeId, SocketAddr>, mode: FirstMode) -> Group {
+fn founders(config: &NodeConfig, addresses: &BTreeMap<NodeId, SocketAddr>, mode: FirstMode) -> Group {
     let http: BTreeMap<u16, SocketAddr> = config.http_of_members.iter().copied().collect();
     let address = |address: Option<&SocketAddr>| {
         let text = address.map(SocketAddr::to_string).unwrap_or_default();

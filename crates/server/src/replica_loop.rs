@@ -116,23 +116,23 @@ impl Tasks {
 }
 
 /// Everything that the thread owns.
-pub(crate) struct ReplicaLoop<D: Disk> {
+pub(crate) struct ReplicaLoop<A, D: Disk> {
     pub(crate) replica: Replica,
     pub(crate) log: Log<D>,
     pub(crate) peers: Peers,
     pub(crate) apply: ApplyQueue,
-    pub(crate) callers: Arc<Callers>,
+    pub(crate) callers: Arc<Callers<A>>,
     pub(crate) clock: Clock,
     pub(crate) gauges: Arc<Gauges>,
     pub(crate) inbox: Inbox,
     pub(crate) library: Library,
     pub(crate) chores: Chores,
-    pub(crate) housekeeping: Housekeeping,
+    pub(crate) housekeeping: Housekeeping<A>,
     /// The node's directory, for evidence.
     pub(crate) dir: PathBuf,
 }
 
-impl<D: Disk> ReplicaLoop<D> {
+impl<A, D: Disk> ReplicaLoop<A, D> {
     /// Runs until told to stop, or until the node cannot go on. `out` is what the opening left to be done.
     pub(crate) fn run(mut self, tasks: &Tasks, mut out: Output) -> Result<(), NodeError> {
         let mut flow = Flow { next_tick: Instant::now(), synced_at: Instant::now(), unsynced: false };
@@ -357,7 +357,7 @@ fn of_log(error: LogError) -> NodeError {
     NodeError::of_storage(&error)
 }
 
-fn tell(event: Event, housekeeping: &Housekeeping) -> Result<(), NodeError> {
+fn tell<A>(event: Event, housekeeping: &Housekeeping<A>) -> Result<(), NodeError> {
     match event {
         Event::PenTaken(ballot) => info!(event = "leads", ballot = %ballot),
         Event::PenLost { to } => info!(event = "leads_no_longer", ballot = %to),

@@ -3,23 +3,24 @@
 //! An orderly stop: nothing new is taken, the pen is handed over, callers that wait get their answers, open requests
 //! end, and only then do the node's threads.
 
-use crate::audit;
-use crate::bank::{Bank, StopReason};
-use crate::config::{BankNodeConfig, Exit, NodeError};
+use crate::config::{Exit, NodeConfig, NodeError};
 use crate::edge::connections::{self, Limits, Wire};
-use crate::edge::desk::Desk;
 use crate::edge::guard::{Guard, OperatorToken};
 use crate::edge::metrics::Metrics;
-use crate::edge::{grpc, router};
-use crate::feeder;
+use crate::expiry;
 use crate::gauges::SyncObserver;
-use crate::page;
+use crate::handle::{Handle, StopReason};
+use crate::service::Service;
+use axum::Router;
+use certs::{Expected, Protocol};
 use prometheus_client::metrics::histogram::Histogram;
 use std::io::Read;
 use std::net::TcpListener;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tracing::{error, info};
 
 /// How long callers that wait may still get their answers once a stop was asked for.
@@ -45,49 +46,58 @@ impl SyncObserver for Syncs {
     }
 }
 
-/// Serves until the node is told to stop, or until a thread of it fails.
-pub(crate) async fn serve(
-    config: &BankNodeConfig,
-    bank: &Bank,
-    metrics: Metrics,
-    listeners: (TcpListener, TcpListener),
-    failures: &mut mpsc::Receiver<NodeError>,
-    on_ready: impl FnOnce(),
-) -> Result<Exit, NodeError> {
+/// What a node serves, and what runs beside it as long as it does.
+#[derive(Debug)]
+pub(crate) struct Edges {
+    pub(crate) http: Router,
+    pub(crate) grpc: Router,
+    pub(crate) tasks: Vec<JoinHandle<()>>,
+}
+
+/// Who may call this node's own HTTP and gRPC.
+pub(crate) fn guard(config: &NodeConfig) -> Result<Guard, NodeError> {
     let token = config.operator_token.as_deref().map(|token| {
         OperatorToken::new(token).ok_or_else(|| NodeError::Config("the operator's token is empty".to_owned()))
     });
-    let desk = Desk { bank: bank.clone(), guard: Guard::new(token.transpose()?), metrics: metrics.clone() };
-    let (publisher, feed) = page::feed();
-    let addresses = config.http_of_members.iter().copied().collect();
-    let feeding = tokio::spawn(feeder::run(bank.clone(), publisher, addresses));
-    let measuring = tokio::spawn(measure_queues(bank.clone(), metrics));
+    Ok(Guard::new(token.transpose()?))
+}
 
+/// Serves until the node is told to stop, or until a thread of it fails.
+pub(crate) async fn serve<S: Service>(
+    config: &NodeConfig,
+    node: &Handle<S>,
+    metrics: &Metrics,
+    (doors, edges): ((TcpListener, TcpListener), impl FnOnce() -> Result<Edges, NodeError>),
+    failures: &mut mpsc::Receiver<NodeError>,
+    on_ready: impl FnOnce(),
+) -> Result<Exit, NodeError> {
+    let Edges { http, grpc, mut tasks } = edges()?;
+    tasks.push(tokio::spawn(measure_queues(node.clone(), metrics.clone())));
+    let tls =
+        config.tls.clone().map(|files| certs::Server::new(files, Expected::Anybody, Protocol::Grpc)).transpose()?;
+    tasks.extend(config.tls.clone().map(|files| tokio::spawn(expiry::warn_before(files))));
     let (stop, stopped) = watch::channel(false);
-    let extra = page::router(feed).merge(audit::router(bank.clone()));
-    let http = router::router(desk.clone(), extra);
-    let grpc = grpc::router(desk);
-    let (http_listener, grpc_listener) = (listen(listeners.0)?, listen(listeners.1)?);
+    let (http_listener, grpc_listener) = (listen(doors.0)?, listen(doors.1)?);
     let http = tokio::spawn(connections::serve(http_listener, http, Wire::Http, Limits::default(), stopped.clone()));
-    let grpc = tokio::spawn(connections::serve(grpc_listener, grpc, Wire::Grpc, Limits::default(), stopped));
-    watch_signals(bank.clone())?;
+    let grpc =
+        tokio::spawn(connections::serve_grpc(grpc_listener, grpc, tls.map(Arc::new), Limits::default(), stopped));
+    watch_signals(node.clone())?;
     if config.exit_with_parent {
-        watch_parent(bank.clone())?;
+        watch_parent(node.clone())?;
     }
-    info!(event = "serving", bank = %config.group, http = %config.http, grpc = %config.grpc);
+    info!(event = "serving", group = %config.group, http = %config.http, grpc = %config.grpc);
     on_ready();
 
-    let ended = wait(bank, failures).await;
-    feeding.abort();
-    measuring.abort();
+    let ended = wait(node, failures).await;
+    tasks.iter().for_each(JoinHandle::abort);
     if let Ok(reason) = &ended {
         info!(event = "stopping", why = ?reason);
-        bank.leave();
+        node.leave();
         if *reason == StopReason::Removed {
-            bank.give_up_waiting();
+            node.give_up_waiting();
         }
         let drained = async {
-            while bank.waiting() > 0 {
+            while node.waiting() > 0 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
@@ -104,8 +114,8 @@ pub(crate) async fn serve(
 }
 
 /// Waits for the word to stop, or for a failure.
-async fn wait(bank: &Bank, failures: &mut mpsc::Receiver<NodeError>) -> Result<StopReason, NodeError> {
-    let mut asked = bank.stop_asked();
+async fn wait<S: Service>(node: &Handle<S>, failures: &mut mpsc::Receiver<NodeError>) -> Result<StopReason, NodeError> {
+    let mut asked = node.stop_asked();
     tokio::select! {
         reason = asked.wait_for(Option::is_some) => {
             let reason = reason.ok().and_then(|reason| *reason);
@@ -127,7 +137,7 @@ fn listen(listener: TcpListener) -> Result<tokio::net::TcpListener, NodeError> {
     tokio::net::TcpListener::from_std(listener).map_err(NodeError::system(doing))
 }
 
-fn watch_signals(bank: Bank) -> Result<(), NodeError> {
+fn watch_signals<S: Service>(node: Handle<S>) -> Result<(), NodeError> {
     let doing = "watching for signals";
     let mut terminate = signal(SignalKind::terminate()).map_err(NodeError::system(doing))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(NodeError::system(doing))?;
@@ -136,17 +146,17 @@ fn watch_signals(bank: Bank) -> Result<(), NodeError> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        bank.stop(StopReason::Signal);
+        node.stop(StopReason::Signal);
     });
     Ok(())
 }
 
 /// Standard input is the parent's end of a pipe: when it closes, the parent is gone, however it ended.
-fn watch_parent(bank: Bank) -> Result<(), NodeError> {
+fn watch_parent<S: Service>(node: Handle<S>) -> Result<(), NodeError> {
     let watch = move || {
         let mut byte = [0];
         while matches!(std::io::stdin().read(&mut byte), Ok(read) if read > 0) {}
-        bank.stop(StopReason::ParentGone);
+        node.stop(StopReason::ParentGone);
     };
     std::thread::Builder::new()
         .name("parent".to_owned())
@@ -155,13 +165,13 @@ fn watch_parent(bank: Bank) -> Result<(), NodeError> {
         .map_err(NodeError::system("watching the parent"))
 }
 
-async fn measure_queues(bank: Bank, metrics: Metrics) {
+async fn measure_queues<S: Service>(node: Handle<S>, metrics: Metrics) {
     let pen = metrics.queue("pen");
     let callers = metrics.queue("callers");
     let mut ticks = tokio::time::interval(QUEUES_PERIOD);
     loop {
         ticks.tick().await;
-        let (waiting_for_pen, of_callers) = bank.queues();
+        let (waiting_for_pen, of_callers) = node.queues();
         pen.set(waiting_for_pen as u64);
         callers.set(of_callers as u64);
     }

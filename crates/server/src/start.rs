@@ -6,8 +6,8 @@
 //! started     the node has run: an empty log is a lost one from then on
 //! ```
 
-use crate::bank::hex;
 use crate::config::{FailureKind, NodeError};
+use crate::handle::hex;
 use paxos::NodeId;
 use replica::Divergence;
 use std::fs::{self, File};

@@ -73,7 +73,9 @@ fn outcome_in_short(answer: &Answer) -> String {
         | Outcome::HoldPosted { .. }
         | Outcome::HoldVoided { .. }
         | Outcome::Voided { .. }
-        | Outcome::SettingChanged { .. }) => {
+        | Outcome::SettingChanged { .. }
+        | Outcome::SecretChanged { .. }
+        | Outcome::LockChanged { .. }) => {
             let shown = format!("{other:?}");
             shown.split(' ').next().unwrap_or_default().to_lowercase()
         }
@@ -297,7 +299,9 @@ impl World {
                 | Outcome::Closed { .. }
                 | Outcome::HoldVoided { .. }
                 | Outcome::Voided { .. }
-                | Outcome::SettingChanged { .. } => {}
+                | Outcome::SettingChanged { .. }
+                | Outcome::SecretChanged { .. }
+                | Outcome::LockChanged { .. } => {}
             }
         }
         self.rest(client);

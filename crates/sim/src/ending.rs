@@ -232,7 +232,13 @@ fn outcome_id(body: &Body) -> Option<TransferId> {
         | Body::HoldPlaced { movement, .. }
         | Body::TransferRejected { movement, .. }
         | Body::HoldRejected { movement, .. } => Some(movement.id),
-        Body::AccountClosed { id, .. } | Body::CloseRejected { id, .. } | Body::Tombstone { id } => Some(*id),
+        Body::AccountClosed { id, .. }
+        | Body::CloseRejected { id, .. }
+        | Body::Tombstone { id }
+        | Body::SecretChanged { id, .. }
+        | Body::SecretRejected { id, .. }
+        | Body::LockChanged { id, .. }
+        | Body::LockRejected { id, .. } => Some(*id),
         Body::AccountOpened { .. }
         | Body::OpenRejected { .. }
         | Body::HoldPosted { .. }
@@ -241,6 +247,8 @@ fn outcome_id(body: &Body) -> Option<TransferId> {
         | Body::VoidHoldRejected { .. }
         | Body::VoidTransferRejected { .. }
         | Body::SettingChanged { .. }
-        | Body::SettingRejected { .. } => None,
+        | Body::SettingRejected { .. }
+        | Body::CustomerAdded { .. }
+        | Body::CustomerRejected { .. } => None,
     }
 }

@@ -135,14 +135,20 @@ impl Town {
             Command::PlaceHold { id, debit, credit, amount, currency, reference, .. } => {
                 Command::Transfer { id, debit, credit, amount, currency, reference }
             }
-            Command::CloseAccount { id, .. } | Command::VoidTransfer { id } => {
+            Command::CloseAccount { id, .. }
+            | Command::VoidTransfer { id }
+            | Command::SetSecret { id, .. }
+            | Command::LockCustomer { id, .. } => {
                 let ((debit, currency), (credit, _)) = (self.account(), self.account());
                 Command::Transfer { id, debit, credit, amount: other, currency, reference: Reference::EMPTY }
             }
             Command::OpenAccount { id, currency, .. } => {
                 Command::OpenAccount { id, owner: Owner::new("somebody else").expect("short words"), currency }
             }
-            other @ (Command::PostHold { .. } | Command::VoidHold { .. } | Command::ChangeSetting { .. }) => other,
+            other @ (Command::PostHold { .. }
+            | Command::VoidHold { .. }
+            | Command::ChangeSetting { .. }
+            | Command::AddCustomer { .. }) => other,
         }
     }
 
@@ -231,11 +237,14 @@ fn own_id(command: &Command) -> Option<TransferId> {
         Command::Transfer { id, .. }
         | Command::PlaceHold { id, .. }
         | Command::CloseAccount { id, .. }
-        | Command::VoidTransfer { id } => Some(*id),
+        | Command::VoidTransfer { id }
+        | Command::SetSecret { id, .. }
+        | Command::LockCustomer { id, .. } => Some(*id),
         Command::OpenAccount { .. }
         | Command::PostHold { .. }
         | Command::VoidHold { .. }
-        | Command::ChangeSetting { .. } => None,
+        | Command::ChangeSetting { .. }
+        | Command::AddCustomer { .. } => None,
     }
 }
 
@@ -268,6 +277,11 @@ fn in_short(command: &Command) -> String {
         Command::VoidHold { id, .. } => format!("void hold {}", head(id.get())),
         Command::VoidTransfer { id } => format!("void {}", head(id.get())),
         Command::ChangeSetting { expected_version, .. } => format!("change setting {expected_version}"),
+        Command::AddCustomer { name, currency, .. } => format!("add customer {name} in {currency}"),
+        Command::SetSecret { id, name, .. } => format!("set secret of {name} by {}", head(id.get())),
+        Command::LockCustomer { id, name, locked } => {
+            format!("{} {name} by {}", if *locked { "lock" } else { "unlock" }, head(id.get()))
+        }
     }
 }
 

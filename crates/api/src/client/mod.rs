@@ -26,16 +26,23 @@
 //!   waits for nobody, a thousand callers share a few calls.
 //!
 //! A rejection is no error: it is the outcome of its id, and stays.
+//!
+//! This is a bank's side. A bank's customers pay through the gateway: see [`gateway`].
 
 mod answer;
+mod connect;
 mod error;
+pub mod gateway;
 mod gatherer;
 mod nodes;
 mod retry;
+mod secret;
+mod secured;
 
 pub use answer::{Account, AccountPage, AfterTransfer, Answered, Opened, Outcome, StatementEntry, StatementPage};
 pub use error::{ClientError, Work};
 pub use gatherer::Gatherer;
+pub use secret::Secret;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +51,7 @@ use ledger::{AccountId, Amount, Currency, Movement, Owner, Reference, Request, T
 
 use crate::code::Code;
 use crate::grpc;
+use crate::payment;
 use crate::proto;
 use nodes::Nodes;
 use retry::Pursuit;
@@ -99,6 +107,9 @@ pub struct Options {
     pub attempt_timeout: Duration,
     /// The operator token, where the bank wants one.
     pub token: Option<String>,
+    /// Certificate and CA, and whom to expect, where the bank speaks TLS; one for all its nodes, for the protocol
+    /// [`certs::Protocol::Grpc`]. Certificates that are replaced are taken for new connections.
+    pub tls: Option<Arc<certs::Client>>,
     /// Which node to turn to while all are well.
     pub prefer: Prefer,
 }
@@ -119,6 +130,7 @@ impl Default for Options {
             deadline: Duration::from_secs(30),
             attempt_timeout: Duration::from_millis(2500),
             token: None,
+            tls: None,
             prefer: Prefer::default(),
         }
     }
@@ -135,7 +147,8 @@ impl Client {
     /// Most transfers of one batch.
     pub const BATCH_MAX: usize = Request::COMMANDS_MAX;
 
-    /// A client of the nodes at these addresses (`host:port` or `http://host:port`), all of one bank. Connects when the
+    /// A client of the nodes at these addresses (`host:port`, `http://host:port`, or with TLS
+    /// `https://host:port`), all of one bank. Connects when the
     /// first call needs it. Must be called within a tokio runtime.
     pub fn connect<A: AsRef<str>>(addresses: impl IntoIterator<Item = A>) -> Result<Client, ClientError> {
         Client::connect_with(addresses, Options::default())
@@ -145,7 +158,7 @@ impl Client {
         addresses: impl IntoIterator<Item = A>,
         options: Options,
     ) -> Result<Client, ClientError> {
-        let nodes = Nodes::new(addresses, options.token.as_deref(), options.prefer)?;
+        let nodes = Nodes::new(addresses, &options)?;
         Ok(Client { nodes, options })
     }
 
@@ -290,6 +303,59 @@ impl Client {
     /// The state of the node that the client talks to just now.
     pub async fn status(&self) -> Result<proto::StatusResponse, ClientError> {
         self.pursue(Pursuit::reading(), |mut bank| async move { bank.status(proto::StatusRequest {}).await }).await
+    }
+
+    /// The gateway's calls about payments, one answer for each; none where the bank's makes no sense.
+    pub async fn payment_calls(
+        &self,
+        calls: &[clearing::Call],
+    ) -> Result<Vec<Option<clearing::Reported>>, ClientError> {
+        let request = proto::PaymentCallBatch { calls: calls.iter().map(payment::call_message).collect() };
+        let response = self
+            .pursue(Pursuit::reading(), |mut bank| {
+                let request = request.clone();
+                async move { bank.payment_calls(request).await }
+            })
+            .await?;
+        if response.findings.len() != calls.len() {
+            return Err(ClientError::Nonsense { what: "another number of findings than of calls" });
+        }
+        Ok(response.findings.iter().map(payment::reported).collect())
+    }
+
+    /// Whether this is the customer's password: otherwise a refusal.
+    pub async fn authenticate(
+        &self,
+        username: &str,
+        password: &str,
+    ) -> Result<proto::AuthenticateResponse, ClientError> {
+        self.pursue(Pursuit::reading(), |mut bank| async move {
+            let (username, password) = (username.to_owned(), password.to_owned());
+            bank.authenticate(proto::AuthenticateRequest { username, password }).await
+        })
+        .await
+    }
+
+    /// What a customer has, linearizable.
+    pub async fn customer_balance(&self, customer: &str) -> Result<proto::ViewBalanceResponse, ClientError> {
+        self.pursue(Pursuit::reading(), |mut bank| async move {
+            bank.view_balance(proto::ViewBalanceRequest { customer: customer.to_owned() }).await
+        })
+        .await
+    }
+
+    /// What moved on a customer's account, newest first.
+    pub async fn customer_history(
+        &self,
+        customer: &str,
+        cursor: &str,
+        limit: u32,
+    ) -> Result<proto::TransactionHistoryResponse, ClientError> {
+        self.pursue(Pursuit::reading(), |mut bank| async move {
+            let (customer, cursor) = (customer.to_owned(), cursor.to_owned());
+            bank.transaction_history(proto::TransactionHistoryRequest { customer, cursor, limit }).await
+        })
+        .await
     }
 
     async fn pursue<T, F>(&self, pursuit: Pursuit, call: impl Fn(nodes::Bank) -> F) -> Result<T, ClientError>

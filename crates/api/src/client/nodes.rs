@@ -13,11 +13,12 @@ use tokio::sync::Notify;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Request, Status};
 
-use super::Prefer;
+use super::connect;
 use super::error::ClientError;
+use super::{Options, Prefer};
 use crate::proto;
 use crate::proto::bank_client::BankClient;
 
@@ -60,20 +61,19 @@ pub(super) struct Nodes {
 impl Nodes {
     pub(super) fn new<A: AsRef<str>>(
         addresses: impl IntoIterator<Item = A>,
-        token: Option<&str>,
-        prefer: Prefer,
+        options: &Options,
     ) -> Result<Arc<Nodes>, ClientError> {
-        let credentials = Credentials { bearer: token.map(bearer).transpose()? };
+        let credentials = Credentials { bearer: options.token.as_deref().map(bearer).transpose()? };
         let banks = addresses
             .into_iter()
-            .map(|address| bank(address.as_ref(), credentials.clone()))
+            .map(|address| bank(address.as_ref(), credentials.clone(), options.tls.as_ref()))
             .collect::<Result<Vec<Bank>, ClientError>>()?;
         if banks.is_empty() {
             return Err(ClientError::BadAddress { address: String::new(), reason: "none was given".to_owned() });
         }
         let nodes = Arc::new(Nodes { banks, current: AtomicUsize::new(0), doubt: Notify::new() });
         if nodes.banks.len() > 1 {
-            match prefer {
+            match options.prefer {
                 Prefer::Leader => tokio::spawn(follow(Arc::downgrade(&nodes))),
                 Prefer::First => tokio::spawn(come_home(Arc::downgrade(&nodes))),
             };
@@ -167,19 +167,8 @@ fn bearer(token: &str) -> Result<MetadataValue<Ascii>, ClientError> {
     })
 }
 
-fn bank(address: &str, credentials: Credentials) -> Result<Bank, ClientError> {
-    let uri = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
-    let endpoint = Endpoint::from_shared(uri)
-        .map_err(|error| ClientError::BadAddress { address: address.to_owned(), reason: error.to_string() })?;
-    let channel = endpoint
-        .connect_timeout(Duration::from_secs(1))
-        .tcp_nodelay(true)
-        // Two whole batches fit into the windows, so none waits for an update.
-        .initial_stream_window_size(2 << 20)
-        .initial_connection_window_size(8 << 20)
-        // A node that is cut off sends no reset; its silence shows after some seconds.
-        .http2_keep_alive_interval(Duration::from_secs(2))
-        .keep_alive_timeout(Duration::from_secs(2))
-        .connect_lazy();
+fn bank(address: &str, credentials: Credentials, tls: Option<&Arc<certs::Client>>) -> Result<Bank, ClientError> {
+    let channel = connect::channel(address, tls)
+        .map_err(|reason| ClientError::BadAddress { address: address.to_owned(), reason })?;
     Ok(BankClient::with_interceptor(channel, credentials).max_decoding_message_size(MESSAGE_BYTES_MAX))
 }

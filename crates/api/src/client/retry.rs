@@ -13,6 +13,7 @@ use tonic::{Code as Grpc, Response, Status};
 use super::Options;
 use super::error::{ClientError, Work};
 use super::nodes::{Bank, Nodes};
+use super::secured::not_believed;
 use crate::code::Code;
 use crate::problem::Problem;
 use ledger::{AccountId, TransferId};
@@ -106,6 +107,9 @@ fn verdict(status: &Status) -> Verdict {
             code => Verdict::Final(ClientError::refused(code, status.message().to_owned())),
         };
     }
+    if not_believed(status).is_some() {
+        return Verdict::ElseWhere;
+    }
     match status.code() {
         // Not from our code but from the connection: refused, reset in the middle, or silent.
         Grpc::Unavailable | Grpc::Cancelled | Grpc::Unknown | Grpc::DeadlineExceeded | Grpc::Internal => Verdict::Open,
@@ -127,7 +131,7 @@ fn verdict(status: &Status) -> Verdict {
 }
 
 fn given_up(pursuit: Pursuit, may_be_done: bool, status: &Status) -> ClientError {
-    let last = status.message().to_owned();
+    let last = not_believed(status).unwrap_or_else(|| status.message().to_owned());
     match pursuit.work {
         Some(work) if may_be_done => ClientError::OutcomeUnknown { work, last },
         Some(_) | None => ClientError::Unavailable { last },
@@ -135,7 +139,7 @@ fn given_up(pursuit: Pursuit, may_be_done: bool, status: &Status) -> ClientError
 }
 
 /// Between half of a pause and all of it, so that callers who failed together do not come back together.
-fn jittered(pause: Duration) -> Duration {
+pub(super) fn jittered(pause: Duration) -> Duration {
     let random = RandomState::new().build_hasher().finish() % 1024;
     pause / 2 + pause / 2 * u32::try_from(random).expect("below 1024") / 1024
 }

@@ -17,8 +17,8 @@ pub use first::{
 pub use group::{ChangeMembers, ChangeMode, GroupState, MemberChange, ModeState};
 pub use time::rfc3339;
 pub use v1::{
-    Account, AccountPage, AccountsQuery, BatchOutcome, CreateAccount, CreateTransfer, CreateTransfers, Elected, Item,
-    Statement, StatementEntry, StatementQuery, Transfer,
+    Account, AccountPage, AccountsQuery, AddCustomer, BatchOutcome, CreateAccount, CreateTransfer, CreateTransfers,
+    Customer, Elected, Item, LockCustomer, SetPassword, Statement, StatementEntry, StatementQuery, Transfer,
 };
 
 use serde::de::DeserializeOwned;

@@ -16,6 +16,59 @@ pub struct CreateAccount {
     pub currency: Option<String>,
 }
 
+/// `POST /v1/customers`.
+#[derive(Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "an object, such as {\"username\": \"alice\", \"password\": \"…\", \"opening_balance\": \"100.00\"}"
+)]
+pub struct AddCustomer {
+    pub username: String,
+    pub password: Option<String>,
+    /// `$argon2id$…` instead of a password.
+    pub password_hash: Option<String>,
+    pub opening_balance: Option<Digits>,
+    pub currency: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Customer {
+    pub username: String,
+    pub account_id: String,
+    pub currency: &'static str,
+    pub replayed: bool,
+}
+
+/// `POST /v1/customers/{name}/password`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object, such as {\"password\": \"…\"}")]
+pub struct SetPassword {
+    pub id: Option<String>,
+    pub password: Option<String>,
+    pub password_hash: Option<String>,
+}
+
+/// `POST /v1/customers/{name}/lock`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object: {\"locked\": true} or {\"locked\": false}")]
+pub struct LockCustomer {
+    pub id: Option<String>,
+    pub locked: bool,
+}
+
+/// What holds a password shows nothing of it.
+macro_rules! hidden {
+    ($($name:ident)*) => {$(
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(concat!(stringify!($name), "(hidden)"))
+            }
+        }
+    )*};
+}
+
+hidden!(AddCustomer SetPassword);
+
 #[derive(Debug, Serialize)]
 pub struct Account {
     pub id: String,

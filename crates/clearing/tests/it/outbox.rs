@@ -106,3 +106,22 @@ fn two_clients_on_one_outbox_do_not_double() {
     assert_eq!(sent.lease(2, 5_000, 5_000).map(|item| item.lease.holder), Ok(Some(2)));
     assert_eq!(Lease::NONE.version, 0);
 }
+
+#[test]
+fn a_hurried_item_is_tried_at_once_unless_nobody_is_signed_in() {
+    let backing_off = item(1, "alice").sending(0).heard(Attempt::NoAnswer);
+    assert_eq!(ids(&ready(&[backing_off], 1, 100)), []);
+    assert_eq!(ids(&ready(&[backing_off.hurried(100)], 1, 100)), [1]);
+    let waiting = item(1, "alice").heard(told(Told::NotTaken(Refusal::NoSession)));
+    assert_eq!(waiting.state, ItemState::WaitingForSignIn(Paused::Queued));
+    assert_eq!(ids(&ready(&[waiting.hurried(100)], 1, 100)), []);
+}
+
+#[test]
+fn only_its_holder_gives_a_lease_back() {
+    let mine = item(1, "alice").lease(1, 0, 5_000).expect("nobody has it");
+    assert_eq!(ready(&[mine.released(2)], 2, 10), []);
+    let free = mine.released(1);
+    assert_eq!(ids(&ready(&[free], 2, 10)), [1]);
+    assert!(free.lease.version > mine.lease.version);
+}

@@ -2,7 +2,8 @@
 
 use expect_test::expect;
 use ledger::{
-    AccountId, Amount, Command, Currency, Malformed, Owner, Placer, Reference, Request, SettingChange, TransferId,
+    AccountId, Amount, Command, Currency, CustomerName, Malformed, Owner, Placer, Reference, Request, SettingChange,
+    TransferId,
 };
 use proptest::prelude::*;
 
@@ -20,6 +21,9 @@ fn one_of_each() -> Vec<Command> {
         void(8),
         Command::VoidTransfer { id: id(9) },
         Command::ChangeSetting { expected_version: 10, change },
+        add("zoë"),
+        set_secret(11, "zoë", secret(2)),
+        lock(12, "zoë"),
     ]
 }
 
@@ -42,6 +46,9 @@ fn the_bytes_of_each_command_are_stable() {
         01010100000006080000000000000000000000000000000700000000000000
         0101010000000709000000000000000000000000000000
         010101000000080a0000000000000001d203f40100000000000000000000
+        01010100000009047a6fc3abd203004c0000020000000100000001010101010101010101010101010101abababababababababababababababababababababababababababababababab
+        0101010000000a0b000000000000000000000000000000047a6fc3ab004c0000020000000100000002020202020202020202020202020202abababababababababababababababababababababababababababababababab
+        0101010000000b0c000000000000000000000000000000047a6fc3ab01
     "#]].assert_eq(&text);
 }
 
@@ -86,6 +93,31 @@ fn each_fault_has_its_own_reason() {
 }
 
 #[test]
+fn a_customers_name_and_a_lock_are_looked_at() {
+    let of = |command| Request::single(command).encode();
+    let with = |mut bytes: Vec<u8>, at: usize, byte: u8| {
+        bytes[at] = byte;
+        bytes
+    };
+    let (added, locked) = (of(add("ann")), of(lock(1, "ann")));
+    let end = locked.len();
+    let control = Malformed::Text { reason: ledger::LineError::ControlCharacter { at: 0 }, at: 11 };
+    let rows = [
+        (with(added.clone(), 8, b'@'), Malformed::CustomerName { at: 11 }),
+        (with(added.clone(), 9, b' '), Malformed::CustomerName { at: 11 }),
+        (with(added.clone(), 8, b'\n'), control),
+        (with(added.clone(), 7, 0), Malformed::CustomerName { at: 8 }),
+        (with(added.clone(), 12, 0xff), Malformed::UnknownCurrency { number: 0xffd2, at: 13 }),
+        (added[..added.len() - 1].to_vec(), Malformed::CutOff { at: added.len() - 1 }),
+        (with(locked.clone(), end - 1, 2), Malformed::Lock { value: 2, at: end }),
+        (with(locked, end - 2, b'@'), Malformed::CustomerName { at: end - 1 }),
+    ];
+    for (bytes, reason) in rows {
+        assert_eq!(Request::decode(&bytes), Err(reason));
+    }
+}
+
+#[test]
 fn a_request_takes_8190_commands_and_no_more() {
     let fill = |count| Request { linked: false, commands: vec![post(1); count] }.encode();
     assert_eq!(Request::decode(&fill(8_190)).map(|request| request.commands.len()), Ok(8_190));
@@ -98,20 +130,22 @@ fn the_ids_to_look_up_are_those_that_the_rules_may_ask_for() {
     let request = Request { linked: false, commands: one_of_each() };
     ledger::Ledger::ids(&request.encode(), &mut ids).expect("well formed");
     let end = |number| ledger::hold::end_id(id(number));
-    assert_eq!(ids, [2, 3, 5, end(5), 7, end(7), 8, end(8), 9, end(9)]);
+    assert_eq!(ids, [2, 3, 5, end(5), 7, end(7), 8, end(8), 9, end(9), 11, 12]);
 }
 
 fn any_command() -> impl Strategy<Value = Command> {
     let number = || 1u128..;
     let text = || prop_oneof!["[ -~]{0,35}", "[äöü€]{0,11}"];
     let movement = (number(), number(), number(), 1..=Amount::MAX.minor(), 0usize..150, text());
-    (0u8..8, movement, 1u64.., any::<u64>()).prop_map(|(kind, movement, who, version)| {
+    (0u8..11, movement, 1u64.., any::<u64>()).prop_map(|(kind, movement, who, version)| {
         let (one, two, three, minor, currency, text) = movement;
         let currency = Currency::all().nth(currency).expect("there are more");
         let (id, debit, credit) = (TransferId::new(one), AccountId::new(two), AccountId::new(three));
         let (id, debit, credit) = (id.expect("≥ 1"), debit.expect("≥ 1"), credit.expect("≥ 1"));
         let (amount, placer) = (cents(minor), Placer::new(who).expect("≥ 1"));
         let reference = Reference::new(&text).expect("at most 35 bytes");
+        let name = CustomerName::new(&format!("n{}", text.replace([' ', '@'], ""))).expect("at most 36 bytes");
+        let secret = secret(who.to_le_bytes()[0]);
         match kind {
             0 => Command::OpenAccount { id: debit, owner: Owner::new(&text).expect("short"), currency },
             1 => Command::CloseAccount { id, account: debit },
@@ -120,8 +154,15 @@ fn any_command() -> impl Strategy<Value = Command> {
             4 => Command::PostHold { id, placer },
             5 => Command::VoidHold { id, placer },
             6 => Command::VoidTransfer { id },
+            7 => Command::AddCustomer { name, currency, secret },
+            8 => Command::SetSecret { id, name, secret },
+            9 => Command::LockCustomer { id, name, locked: version > 9 },
             _ => {
-                let change = SettingChange::TransferLimit { currency, limit: Some(amount).filter(|_| version > 9) };
+                let limit = Some(amount).filter(|_| version > 9);
+                let change = match version % 2 {
+                    0 => SettingChange::TransferLimit { currency, limit },
+                    _ => SettingChange::DailyDebitLimit { currency, limit },
+                };
                 Command::ChangeSetting { expected_version: version, change }
             }
         }

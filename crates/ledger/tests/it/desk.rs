@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use ledger::{
-    AccountId, Amount, Answer, Command, Context, Currency, JournalPort, Ledger, Outcome, Owner, Placer, RecordBytes,
-    Reference, Rejected, Request, TransferId,
+    AccountId, Amount, Answer, Argon2Cost, Command, Context, Currency, CustomerName, JournalPort, Ledger, Outcome,
+    Owner, Placer, RecordBytes, Reference, Rejected, Request, Secret, TransferId,
 };
 
 #[derive(Clone, Default)]
@@ -92,6 +92,35 @@ pub(crate) const GATEWAY: u64 = 7;
 
 pub(crate) fn account(number: u128) -> AccountId {
     AccountId::new(0xacc0_0000_0000_7000_8000_0000_0000_0000 + number).expect("not nil")
+}
+
+pub(crate) fn name(text: &str) -> CustomerName {
+    CustomerName::new(text).expect("a name")
+}
+
+/// The account of the customer of that name.
+pub(crate) fn of(text: &str) -> AccountId {
+    AccountId::of_customer(&name(text))
+}
+
+pub(crate) fn secret(number: u8) -> Secret {
+    Secret::from_parts(Argon2Cost { memory_kib: 19_456, passes: 2, lanes: 1 }, [number; 16], [0xab; 32])
+}
+
+pub(crate) fn add(text: &str) -> Command {
+    Command::AddCustomer { name: name(text), currency: Currency::EUR, secret: secret(1) }
+}
+
+pub(crate) fn set_secret(number: u128, text: &str, secret: Secret) -> Command {
+    Command::SetSecret { id: id(number), name: name(text), secret }
+}
+
+pub(crate) fn lock(number: u128, text: &str) -> Command {
+    Command::LockCustomer { id: id(number), name: name(text), locked: true }
+}
+
+pub(crate) fn unlock(number: u128, text: &str) -> Command {
+    Command::LockCustomer { id: id(number), name: name(text), locked: false }
 }
 
 pub(crate) fn id(number: u128) -> TransferId {

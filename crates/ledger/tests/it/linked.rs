@@ -17,8 +17,17 @@ fn a_linked_request_does_all() {
 fn or_none_and_every_item_says_why() {
     let mut desk = Desk::with(&[(1, 100), (2, 0)]);
     desk.one(hold(50, account(1), interbank(), 10));
-    let untouched = (desk.ledger.totals(), desk.ledger.account_count(), desk.ledger.hold_count());
     let change = SettingChange::TransferLimit { currency: Currency::EUR, limit: Some(cents(1)) };
+    desk.send(false, &[add("ann"), transfer(60, vault(), of("ann"), 10), lock(61, "ann")]);
+    let (untouched, ann) = (desk.ledger.digest(), desk.ledger.customer(&name("ann")));
+    let customers = [
+        add("bob"),
+        lock(21, "bob"),
+        set_secret(22, "bob", secret(3)),
+        set_secret(23, "ann", secret(4)),
+        unlock(24, "ann"),
+        transfer(25, of("ann"), account(1), 5),
+    ];
     let commands = [
         open(7),
         transfer(1, account(1), account(2), 40),
@@ -31,20 +40,22 @@ fn or_none_and_every_item_says_why() {
         transfer(5, account(2), account(1), 41),
         transfer(6, account(2), account(1), 1),
     ];
+    let commands = [&customers[..], &commands].concat();
     let answers = desk.send(true, &commands);
     for (index, answer) in answers.iter().enumerate() {
         let reason = rejected(answer.outcome);
         match index {
-            8 => assert_eq!(reason, Some(Rejected::LimitExceeded { limit: cents(1), asked: cents(41) })),
-            _ => assert_eq!(reason, Some(Rejected::LinkedFailed { index: 8 }), "item {index}"),
+            14 => assert_eq!(reason, Some(Rejected::LimitExceeded { limit: cents(1), asked: cents(41) })),
+            _ => assert_eq!(reason, Some(Rejected::LinkedFailed { index: 14 }), "item {index}"),
         }
         assert!(!answer.replay);
     }
-    assert_eq!((desk.ledger.totals(), desk.ledger.account_count(), desk.ledger.hold_count()), untouched);
+    assert_eq!(desk.ledger.digest(), untouched, "the request came in the same millisecond");
+    assert_eq!((desk.ledger.customer(&name("bob")), desk.ledger.customer(&name("ann"))), (None, ann));
     assert_eq!(desk.ledger.settings().version(), 0);
     assert!(desk.ledger.account(account(7)).is_none());
     let again = desk.send(true, &commands);
-    for index in [1, 2, 3, 8, 9] {
+    for index in [1, 2, 3, 4, 5, 7, 8, 9, 14, 15] {
         assert_eq!((again[index].outcome, again[index].replay), (answers[index].outcome, true), "item {index}");
     }
 }

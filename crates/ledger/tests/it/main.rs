@@ -2,6 +2,8 @@
 //! against a naive model.
 
 mod codec;
+mod customers;
+mod daily_limit;
 mod desk;
 mod holds;
 mod linked;

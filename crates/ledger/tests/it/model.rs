@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use ledger::{
-    AccountId, Balances, Command, Currency, Hold, HoldState, Movement, Outcome, Owner, Placer, Rejected, SettingChange,
-    TransferId,
+    AccountId, Balances, Command, Currency, CustomerName, Hold, HoldState, Movement, Outcome, Owner, Placer, Rejected,
+    Secret, SettingChange, TransferId,
 };
 
 #[derive(Clone)]
@@ -17,16 +17,26 @@ pub(crate) struct Account {
     closed: bool,
 }
 
+#[derive(Clone)]
+pub(crate) struct Customer {
+    pub(crate) secret: Secret,
+    pub(crate) locked: bool,
+}
+
 #[derive(Clone, Default)]
 pub(crate) struct Model {
+    pub(crate) customers: BTreeMap<CustomerName, Customer>,
     pub(crate) accounts: BTreeMap<AccountId, Account>,
     outcomes: BTreeMap<TransferId, (Command, Outcome)>,
     ends: BTreeMap<TransferId, Outcome>,
     settings: Vec<(SettingChange, Outcome)>,
+    /// The day of a customer's last debit and what was spent on it, less what was given back.
+    spent: BTreeMap<AccountId, (u64, i128)>,
     pub(crate) time_ms: u64,
 }
 
 const TOTAL_MAX: u128 = (1 << 112) - 1;
+const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
 impl Model {
     /// The outcome of each command, and whether it is a replay.
@@ -66,6 +76,8 @@ impl Model {
             Command::Transfer { id, .. }
             | Command::PlaceHold { id, .. }
             | Command::CloseAccount { id, .. }
+            | Command::SetSecret { id, .. }
+            | Command::LockCustomer { id, .. }
             | Command::VoidTransfer { id } => {
                 // A void that is refused with its linked request leaves the id as it was.
                 let burns = !matches!(command, Command::VoidTransfer { .. }) || outcome.rejection().is_none();
@@ -78,7 +90,10 @@ impl Model {
                     self.outcomes.insert(id, (*command, outcome));
                 }
             }
-            Command::OpenAccount { .. } | Command::PostHold { .. } | Command::ChangeSetting { .. } => {}
+            Command::OpenAccount { .. }
+            | Command::AddCustomer { .. }
+            | Command::PostHold { .. }
+            | Command::ChangeSetting { .. } => {}
         }
         (outcome, false)
     }
@@ -87,16 +102,24 @@ impl Model {
         match *command {
             Command::OpenAccount { id, owner, currency } => {
                 let account = self.accounts.get(&id).filter(|_| id.internal().is_none())?;
-                let same = account.owner == owner && account.currency == currency;
+                let same = account.owner == owner && account.currency == currency && self.customer_of(id).is_none();
                 Some(if same { (account.opened, true) } else { reused(account.opened.time_ms()) })
             }
-            Command::Transfer { id, .. } | Command::PlaceHold { id, .. } | Command::CloseAccount { id, .. } => {
+            Command::AddCustomer { name, currency, .. } => {
+                let account = self.customers.get(&name).map(|_| &self.accounts[&AccountId::of_customer(&name)])?;
+                (account.currency == currency).then_some((account.opened, true))
+            }
+            Command::Transfer { id, .. }
+            | Command::PlaceHold { id, .. }
+            | Command::CloseAccount { id, .. }
+            | Command::SetSecret { id, .. }
+            | Command::LockCustomer { id, .. } => {
                 let (first, outcome) = self.outcomes.get(&id)?;
                 Some(match outcome {
                     Outcome::Voided { time_ms } => {
                         (Outcome::Rejected { time_ms: *time_ms, rejection: Rejected::Voided }, true)
                     }
-                    _ if first == command => (self.present(id), true),
+                    _ if is_same(first, command) => (self.present(id), true),
                     _ => reused(outcome.time_ms()),
                 })
             }
@@ -145,7 +168,8 @@ impl Model {
             }
             Command::CloseAccount { account, .. } => self.close(time_ms, account),
             Command::Transfer { .. } => {
-                let movement = self.check(command)?;
+                let movement = self.check(time_ms, command)?;
+                self.spend(time_ms, &movement);
                 let (debit, credit) = self.shift(time_ms, &movement, |debit, credit, amount| {
                     debit.posted_debits += amount;
                     credit.posted_credits += amount;
@@ -153,7 +177,8 @@ impl Model {
                 Ok(Outcome::Posted { time_ms, debit, credit })
             }
             Command::PlaceHold { .. } => {
-                let movement = self.check(command)?;
+                let movement = self.check(time_ms, command)?;
+                self.spend(time_ms, &movement);
                 let (debit, credit) = self.shift(time_ms, &movement, |debit, credit, amount| {
                     debit.held_debits += amount;
                     credit.held_credits += amount;
@@ -172,7 +197,37 @@ impl Model {
                 self.settings.push((change, outcome));
                 Ok(outcome)
             }
+            Command::AddCustomer { name, currency, secret } => self.add_customer(time_ms, name, currency, secret),
+            Command::SetSecret { name, secret, .. } => {
+                self.customers.get_mut(&name).ok_or(Rejected::UnknownCustomer)?.secret = secret;
+                Ok(Outcome::SecretChanged { time_ms })
+            }
+            Command::LockCustomer { name, locked, .. } => {
+                self.customers.get_mut(&name).ok_or(Rejected::UnknownCustomer)?.locked = locked;
+                Ok(Outcome::LockChanged { time_ms, locked })
+            }
         }
+    }
+
+    fn add_customer(
+        &mut self,
+        time_ms: u64,
+        name: CustomerName,
+        currency: Currency,
+        secret: Secret,
+    ) -> Result<Outcome, Rejected> {
+        let id = AccountId::of_customer(&name);
+        match (self.accounts.get(&id), self.customers.get(&name)) {
+            (Some(account), Some(_)) => return Err(Rejected::CustomerExists { kept_in: account.currency }),
+            (Some(_), None) => return Err(Rejected::AccountExists { account: id }),
+            (None, _) => {}
+        }
+        self.customers.insert(name, Customer { secret, locked: false });
+        Ok(self.open(time_ms, id, Owner::new(name.as_str()).expect("short"), currency))
+    }
+
+    fn customer_of(&self, account: AccountId) -> Option<&Customer> {
+        self.customers.iter().find(|(name, _)| AccountId::of_customer(name) == account).map(|(_, customer)| customer)
     }
 
     fn open(&mut self, time_ms: u64, id: AccountId, owner: Owner, currency: Currency) -> Outcome {
@@ -202,7 +257,7 @@ impl Model {
         Ok(Outcome::Closed { time_ms })
     }
 
-    fn check(&self, command: &Command) -> Result<Movement, Rejected> {
+    fn check(&self, time_ms: u64, command: &Command) -> Result<Movement, Rejected> {
         let movement = command.movement().expect("a transfer or hold");
         let Movement { debit, credit, amount, currency, .. } = movement;
         if debit == credit {
@@ -225,12 +280,30 @@ impl Model {
                 return Err(Rejected::AccountClosed { account });
             }
         }
-        let mut limit = None;
-        for (SettingChange::TransferLimit { currency: limited, limit: most }, _) in &self.settings {
-            limit = if *limited == currency { *most } else { limit };
+        if self.customer_of(debit).is_some_and(|customer| customer.locked) {
+            return Err(Rejected::CustomerLocked { account: debit });
+        }
+        let (mut limit, mut daily) = (None, None);
+        for (change, _) in &self.settings {
+            match change {
+                SettingChange::TransferLimit { currency: limited, limit: most } if *limited == currency => {
+                    limit = *most
+                }
+                SettingChange::DailyDebitLimit { currency: limited, limit: most } if *limited == currency => {
+                    daily = *most
+                }
+                SettingChange::TransferLimit { .. } | SettingChange::DailyDebitLimit { .. } => {}
+            }
         }
         if let Some(limit) = limit.filter(|limit| amount.minor() > limit.minor()) {
             return Err(Rejected::LimitExceeded { limit, asked: amount });
+        }
+        if let (Some(limit), Some(_)) = (daily, self.customer_of(debit)) {
+            let spent = self.spent_on(time_ms / DAY_MS, debit);
+            let signed = |minor| i128::try_from(minor).expect("small");
+            if spent + signed(amount.minor()) > signed(limit.minor()) {
+                return Err(Rejected::DailyLimitExceeded { limit, spent: u128::try_from(spent).unwrap_or(0) });
+            }
         }
         let Balances { posted_debits, posted_credits, held_debits, .. } = from.2;
         if debit.internal().is_none() {
@@ -246,6 +319,28 @@ impl Model {
             return Err(Rejected::BalanceOverflow { account: credit });
         }
         Ok(movement)
+    }
+
+    /// Nothing was spent on a day of which there is no debit.
+    fn spent_on(&self, day: u64, account: AccountId) -> i128 {
+        self.spent.get(&account).filter(|(last, _)| *last == day).map_or(0, |(_, spent)| *spent)
+    }
+
+    fn spend(&mut self, time_ms: u64, movement: &Movement) {
+        if self.customer_of(movement.debit).is_some() {
+            let day = time_ms / DAY_MS;
+            let spent = self.spent_on(day, movement.debit) + i128::try_from(movement.amount.minor()).expect("small");
+            self.spent.insert(movement.debit, (day, spent));
+        }
+    }
+
+    fn give_back(&mut self, time_ms: u64, movement: &Movement) {
+        match self.spent.get_mut(&movement.debit) {
+            Some((day, spent)) if *day == time_ms / DAY_MS => {
+                *spent -= i128::try_from(movement.amount.minor()).expect("small");
+            }
+            Some(_) | None => {}
+        }
     }
 
     fn shift(
@@ -309,6 +404,7 @@ impl Model {
             debit.held_debits -= amount;
             credit.held_credits -= amount;
         });
+        self.give_back(time_ms, &movement);
         let end = Outcome::HoldVoided { time_ms, debit, credit };
         self.ends.insert(id, end);
         Ok(end)
@@ -325,6 +421,14 @@ impl Model {
         for (id, account) in &mut self.accounts {
             account.balances = hold_free(*id).unwrap_or(account.balances);
         }
+    }
+}
+
+/// The same command, whatever secret it brings.
+fn is_same(first: &Command, command: &Command) -> bool {
+    match (first, command) {
+        (Command::SetSecret { name, .. }, Command::SetSecret { name: asked, .. }) => name == asked,
+        _ => first == command,
     }
 }
 

@@ -2,15 +2,22 @@
 
 use ledger::{AccountId, Amount, Command, Currency, Outcome, Owner, Rejected, SettingChange};
 
+use crate::daily_limit::daily_limit;
 use crate::desk::*;
 
 /// Customers 1 (100.00 EUR), 2 (empty), 3 (closed), 4 (yen, empty), 5 (10.00 EUR, 4.00 held); a limit of 500.00 EUR.
+/// By name: ann (95.00 EUR, 5.00 spent today) and bob (10.00 EUR, locked), who may spend 60.00 EUR a day; somebody else has
+/// the account that would be eve's.
 fn town() -> Desk {
     let mut desk = Desk::with(&[(1, 10_000), (2, 0), (3, 0), (5, 1_000)]);
     desk.one(Command::OpenAccount { id: account(4), owner: Owner::EMPTY, currency: yen() });
     desk.one(close(1_003, 3));
     desk.one(hold(1_005, account(5), interbank(), 400));
     desk.one(limit(0, Some(50_000)));
+    desk.send(false, &[add("ann"), add("bob")]);
+    desk.send(false, &[transfer(1_010, vault(), of("ann"), 10_000), transfer(1_011, vault(), of("bob"), 1_000)]);
+    desk.one(Command::OpenAccount { id: of("eve"), owner: Owner::EMPTY, currency: Currency::EUR });
+    desk.send(false, &[lock(1_012, "bob"), daily_limit(1, Some(6_000)), transfer(1_013, of("ann"), vault(), 500)]);
     desk
 }
 
@@ -62,8 +69,25 @@ fn each_rejection_comes_with_its_data() {
             Command::OpenAccount { id: vault(), owner: Owner::EMPTY, currency: Currency::EUR },
             Rejected::InternalAccount { account: vault() },
         ),
-        (limit(0, None), Rejected::VersionMismatch { expected: 0, actual: 1 }),
-        (limit(2, None), Rejected::VersionMismatch { expected: 2, actual: 1 }),
+        (limit(0, None), Rejected::VersionMismatch { expected: 0, actual: 2 }),
+        (limit(3, None), Rejected::VersionMismatch { expected: 3, actual: 2 }),
+        (
+            Command::AddCustomer { name: name("ann"), currency: yen(), secret: secret(1) },
+            Rejected::CustomerExists { kept_in: Currency::EUR },
+        ),
+        (add("eve"), Rejected::AccountExists { account: of("eve") }),
+        (set_secret(1, "nobody", secret(1)), Rejected::UnknownCustomer),
+        (set_secret(1, "eve", secret(1)), Rejected::UnknownCustomer),
+        (lock(1, "nobody"), Rejected::UnknownCustomer),
+        (unlock(1, "eve"), Rejected::UnknownCustomer),
+        (transfer(1, of("bob"), account(1), 1), Rejected::CustomerLocked { account: of("bob") }),
+        (hold(1, of("bob"), interbank(), 1), Rejected::CustomerLocked { account: of("bob") }),
+        (transfer(1, of("ann"), account(1), 5_501), Rejected::DailyLimitExceeded { limit: cents(6_000), spent: 500 }),
+        (hold(1, of("ann"), interbank(), 5_501), Rejected::DailyLimitExceeded { limit: cents(6_000), spent: 500 }),
+        (
+            Command::OpenAccount { id: of("ann"), owner: Owner::new("ann").expect("short"), currency: Currency::EUR },
+            Rejected::IdReused,
+        ),
     ];
     for (command, rejection) in rows {
         let mut desk = town();
@@ -86,6 +110,13 @@ fn the_first_check_in_the_table_names_the_rejection() {
             Rejected::CurrencyMismatch { account: account(3), kept_in: Currency::EUR },
         ),
         (transfer(1, account(3), account(2), 50_001), Rejected::AccountClosed { account: account(3) }),
+        (transfer(1, of("bob"), account(3), 1), Rejected::AccountClosed { account: account(3) }),
+        (transfer(1, of("bob"), account(2), 50_001), Rejected::CustomerLocked { account: of("bob") }),
+        (
+            transfer(1, of("ann"), account(2), 50_001),
+            Rejected::LimitExceeded { limit: cents(50_000), asked: cents(50_001) },
+        ),
+        (transfer(1, of("ann"), account(2), 9_501), Rejected::DailyLimitExceeded { limit: cents(6_000), spent: 500 }),
         (
             transfer(1, account(1), account(2), 50_001),
             Rejected::LimitExceeded { limit: cents(50_000), asked: cents(50_001) },
@@ -95,7 +126,7 @@ fn the_first_check_in_the_table_names_the_rejection() {
         assert_eq!(town().refusal(command), rejection, "{command:?}");
     }
     let mut desk = town();
-    desk.one(limit(1, None));
+    desk.one(limit(2, None));
     let max = Amount::MAX.minor();
     let refusal = desk.refusal(transfer(1, account(1), account(2), max));
     assert_eq!(refusal, Rejected::InsufficientFunds { available: 10_000, needed: Amount::MAX });
@@ -111,10 +142,15 @@ fn each_success_tells_what_the_books_are_after_it() {
         }
         other => panic!("not posted: {other:?}"),
     }
-    assert!(matches!(desk.one(open(6)).outcome, Outcome::Opened { time_ms: 5_000, number: 7 }));
+    assert!(matches!(desk.one(open(6)).outcome, Outcome::Opened { time_ms: 5_000, number: 10 }));
+    assert!(matches!(desk.one(add("cid")).outcome, Outcome::Opened { time_ms: 5_000, number: 11 }));
+    let changed = desk.one(set_secret(5, "ann", secret(9))).outcome;
+    assert_eq!(changed, Outcome::SecretChanged { time_ms: 5_000 });
+    assert_eq!(desk.one(unlock(6, "bob")).outcome, Outcome::LockChanged { time_ms: 5_000, locked: false });
+    assert_eq!(desk.one(lock(7, "bob")).outcome, Outcome::LockChanged { time_ms: 5_000, locked: true });
     assert!(matches!(desk.one(close(2, 6)).outcome, Outcome::Closed { time_ms: 5_000 }));
     assert!(matches!(desk.one(Command::VoidTransfer { id: id(3) }).outcome, Outcome::Voided { time_ms: 5_000 }));
-    assert!(matches!(desk.one(limit(1, None)).outcome, Outcome::SettingChanged { time_ms: 5_000, version: 2 }));
+    assert!(matches!(desk.one(limit(2, None)).outcome, Outcome::SettingChanged { time_ms: 5_000, version: 3 }));
     assert_eq!(desk.one(transfer(4, vault(), account(1), 50_001)).outcome.rejection(), None, "the limit is lifted");
 }
 

@@ -4,6 +4,7 @@
 use ledger::{AccountId, Amount, Balances, Command, Currency, Owner, Reference, SettingChange};
 use proptest::prelude::*;
 
+use crate::daily_limit::daily_limit;
 use crate::desk::*;
 use crate::model::{self, Model};
 use crate::restore::{folded, restored, statement_is_unbroken};
@@ -17,7 +18,13 @@ fn any_account() -> impl Strategy<Value = AccountId> {
         1 => Just(AccountId::suspense(Currency::EUR)),
         1 => Just(AccountId::vault(yen())),
         1 => Just(account(9)),
+        4 => any_name().prop_map(of),
     ]
+}
+
+/// The last is seldom added as a customer before somebody has opened the account.
+fn any_name() -> impl Strategy<Value = &'static str> {
+    prop_oneof![3 => Just("ann"), 2 => Just("bob"), 1 => Just("zoë")]
 }
 
 fn any_amount() -> impl Strategy<Value = Amount> {
@@ -53,8 +60,19 @@ fn any_command() -> impl Strategy<Value = Command> {
         3 => (number(), who()).prop_map(|(id, placer)| Command::PostHold { id, placer }),
         3 => (number(), who()).prop_map(|(id, placer)| Command::VoidHold { id, placer }),
         1 => number().prop_map(|id| Command::VoidTransfer { id }),
-        1 => (0u64..3, any_currency(), limit).prop_map(|(expected_version, currency, limit)| {
-            Command::ChangeSetting { expected_version, change: SettingChange::TransferLimit { currency, limit } }
+        2 => (any_name(), any_currency(), any::<u8>()).prop_map(|(text, currency, salt)| {
+            Command::AddCustomer { name: name(text), currency, secret: secret(salt) }
+        }),
+        1 => (number(), any_name(), any::<u8>())
+            .prop_map(|(id, text, salt)| Command::SetSecret { id, name: name(text), secret: secret(salt) }),
+        1 => (number(), any_name(), any::<bool>())
+            .prop_map(|(id, text, locked)| Command::LockCustomer { id, name: name(text), locked }),
+        2 => (0u64..4, any_currency(), limit, any::<bool>()).prop_map(|(expected_version, currency, limit, daily)| {
+            let change = match daily {
+                true => SettingChange::DailyDebitLimit { currency, limit },
+                false => SettingChange::TransferLimit { currency, limit },
+            };
+            Command::ChangeSetting { expected_version, change }
         }),
     ]
 }
@@ -68,10 +86,29 @@ struct Step {
     repeat: Option<usize>,
 }
 
+/// What customers who have money do with it, under more ids than others, so that most of it is done.
+fn any_spending() -> impl Strategy<Value = Command> {
+    let number = || (20u128..90).prop_map(id);
+    let movement = || (number(), prop_oneof!["ann", "bob"], 1u128..40);
+    prop_oneof![
+        4 => movement().prop_map(|(id, text, minor)| transfer(id.get(), of(&text), vault(), minor)),
+        4 => movement().prop_map(|(id, text, minor)| hold(id.get(), of(&text), interbank(), minor)),
+        1 => number().prop_map(|id| post(id.get())),
+        3 => number().prop_map(|id| void(id.get())),
+        2 => any_command(),
+    ]
+}
+
 fn any_step() -> impl Strategy<Value = Step> {
-    let commands = prop::collection::vec(any_command(), 1..6);
+    step_of(any_command())
+}
+
+fn step_of(command: impl Strategy<Value = Command>) -> impl Strategy<Value = Step> {
+    let commands = prop::collection::vec(command, 1..6);
     let repeat = prop_oneof![4 => Just(None), 1 => (0usize..40).prop_map(Some)];
-    (0u64..5_000, any::<bool>(), commands, repeat).prop_map(|(clock_ms, linked, commands, repeat)| Step {
+    // The first day, and both sides of some midnights.
+    let clock = prop_oneof![6 => 0u64..5_000, 1 => (1u64..12, 0u64..4).prop_map(|(day, ms)| day * 86_400_000 + ms - 2)];
+    (clock, any::<bool>(), commands, repeat).prop_map(|(clock_ms, linked, commands, repeat)| Step {
         clock_ms,
         linked,
         commands,
@@ -106,6 +143,16 @@ fn nearly_full() -> (Desk, Model) {
     (desk, model)
 }
 
+/// Ann and Bob have money, and may spend a little of it on each day.
+fn bounded() -> (Desk, Model) {
+    let (mut desk, mut model) = (Desk::new(), Model::default());
+    let paid_in = [("ann", 1_001), ("bob", 1_002)].map(|(text, number)| transfer(number, vault(), of(text), 5_000));
+    let start = [&[add("ann"), add("bob"), daily_limit(0, Some(60))][..], &paid_in].concat();
+    desk.send(false, &start);
+    model.send(desk.clock_ms, false, &start);
+    (desk, model)
+}
+
 fn run(mut desk: Desk, mut model: Model, steps: &[Step]) -> Desk {
     for step in steps {
         let commands = step.repeat.and_then(|at| steps.get(at)).map_or(&step.commands, |earlier| &earlier.commands);
@@ -118,6 +165,11 @@ fn run(mut desk: Desk, mut model: Model, steps: &[Step]) -> Desk {
     assert_eq!(desk.ledger.account_count(), model.accounts.len() as u64);
     for (id, account) in &model.accounts {
         assert_eq!(desk.ledger.account(*id).expect("the model has it").balances, account.balances);
+    }
+    for text in ["ann", "bob", "zoë"] {
+        let found = desk.ledger.customer(&name(text));
+        let found = found.map(|customer| (customer.secret, customer.locked));
+        assert_eq!(found, model.customers.get(&name(text)).map(|customer| (customer.secret, customer.locked)));
     }
     assert_eq!(model::ids_of(desk.ledger.holds(None)), model.open_holds());
     desk
@@ -147,5 +199,12 @@ proptest! {
     fn and_so_it_does_at_the_edge_of_its_bounds(steps in prop::collection::vec(any_step(), 1..30)) {
         let (desk, model) = nearly_full();
         run(desk, model, &steps);
+    }
+
+    #[test]
+    fn and_so_it_does_where_a_day_is_bounded(steps in prop::collection::vec(step_of(any_spending()), 1..40)) {
+        let (desk, model) = bounded();
+        let desk = run(desk, model, &steps);
+        prop_assert_eq!(restored(&folded(&desk.journal.records)).digest(), desk.ledger.digest());
     }
 }

@@ -26,15 +26,19 @@ fn bodies() -> Vec<(u16, Body)> {
     let change = SettingChange::TransferLimit { currency: Currency::EUR, limit: Amount::new(7) };
     let (owner, currency) = (Owner::new(&"o".repeat(64)).expect("it fits"), Currency::EUR);
     let rejection = Rejected::InsufficientFunds { available: 3, needed: cents(4) };
+    let (name, secret) = (name(&"n".repeat(48)), secret(0xcd));
     vec![
         (1, Body::AccountOpened { account: account(1), owner, currency, number: 9 }),
         (2, Body::AccountClosed { id: id(5), account: account(1) }),
-        (3, Body::TransferPosted { movement, debit, credit }),
-        (4, Body::HoldPlaced { placer, movement, debit, credit }),
+        (3, Body::TransferPosted { movement, debit, credit, begins_day: false }),
+        (4, Body::HoldPlaced { placer, movement, debit, credit, begins_day: false }),
         (5, Body::HoldPosted { placer, movement, debit, credit }),
         (6, Body::HoldVoided { placer, movement, debit, credit }),
         (7, Body::Tombstone { id: id(5) }),
         (8, Body::SettingChanged { replaced_version: 3, change }),
+        (9, Body::CustomerAdded { name, currency, number: 9, secret }),
+        (10, Body::SecretChanged { id: id(5), name, secret }),
+        (11, Body::LockChanged { id: id(5), name, locked: true }),
         (33, Body::OpenRejected { account: account(1), owner, currency, rejection }),
         (34, Body::CloseRejected { id: id(5), account: account(1), rejection }),
         (35, Body::TransferRejected { movement, rejection }),
@@ -43,6 +47,9 @@ fn bodies() -> Vec<(u16, Body)> {
         (38, Body::VoidHoldRejected { id: id(5), placer, rejection }),
         (39, Body::VoidTransferRejected { id: id(5), rejection }),
         (40, Body::SettingRejected { expected_version: 3, change, rejection }),
+        (41, Body::CustomerRejected { name, currency, rejection }),
+        (42, Body::SecretRejected { id: id(5), name, rejection }),
+        (43, Body::LockRejected { id: id(5), name, locked: true, rejection }),
     ]
 }
 
@@ -66,7 +73,7 @@ fn only_what_a_retry_looks_for_has_an_id_in_the_index() {
     for (number, body) in bodies() {
         let expected = match number {
             kind::HOLD_POSTED | kind::HOLD_VOIDED => Some(end),
-            2 | 3 | 4 | 7 | 34 | 35 | 36 => Some(5),
+            2 | 3 | 4 | 7 | 10 | 11 | 34 | 35 | 36 | 42 | 43 => Some(5),
             _ => None,
         };
         assert_eq!(ledger::record_id(&record(body).encode()), expected, "{body:?}");
@@ -77,16 +84,87 @@ fn only_what_a_retry_looks_for_has_an_id_in_the_index() {
     assert_eq!(Record::decode(&header), Err(RecordError::Kind { kind: 0xffff }));
 }
 
-#[test]
-fn the_bytes_of_a_transfer_are_stable() {
-    let (_, body) = bodies()[2];
+fn in_rows(bytes: &[u8]) -> String {
     let mut text = String::new();
-    for row in record(body).encode().chunks(16) {
+    for row in bytes.chunks(16) {
         for byte in row {
             text.push_str(&format!("{byte:02x}"));
         }
         text.push('\n');
     }
+    text
+}
+
+#[test]
+fn the_bytes_about_a_customer_are_stable() {
+    let (name, currency, number) = (name("zoë"), Currency::EUR, 9);
+    let added = record(Body::CustomerAdded { name, currency, number, secret: secret(0xcd) });
+    expect![[r#"
+        090000000068e5cf8b014d0000000000
+        580000000000d2030000000000000000
+        00000000000000000900000000000000
+        00000000000000000000000000000000
+        00000000000000000000000000000000
+        000000000000000000000000004c0000
+        0200000001000000cdcdcdcdcdcdcdcd
+        cdcdcdcdcdcdcdcdabababababababab
+        abababababababababababababababab
+        abababababababab0000000000000000
+        047a6fc3ab0000000000000000000000
+        00000000000000000000000000000000
+        00000000000000000000000000000000
+        00000000000000000000000000000000
+        00000000000000000000000000000000
+        00000000000000000000000000000000
+    "#]]
+    .assert_eq(&in_rows(&added.encode()));
+    let changed = record(Body::SecretChanged { id: id(5), name, secret: secret(0xcd) });
+    expect![[r#"
+        0a0000000068e5cf8b014d0000000000
+        58000000000000000500000000000000
+        00000000000000000000000000000000
+        00000000000000000000000000000000
+        00000000000000000000000000000000
+        000000000000000000000000004c0000
+        0200000001000000cdcdcdcdcdcdcdcd
+        cdcdcdcdcdcdcdcdabababababababab
+        abababababababababababababababab
+        abababababababab0000000000000000
+        047a6fc3ab0000000000000000000000
+        00000000000000000000000000000000
+        00000000000000000000000000000000
+        00000000000000000000000000000000
+        00000000000000000000000000000000
+        00000000000000000000000000000000
+    "#]]
+    .assert_eq(&in_rows(&changed.encode()));
+    let rejection = Rejected::UnknownCustomer;
+    let refused = record(Body::LockRejected { id: id(5), name, locked: true, rejection });
+    expect![[r#"
+        2b0018000068e5cf8b014d0000000000
+        58000000000000000500000000000000
+        00000000000000000100000000000000
+        00000000000000000000000000000000
+        00000000000000000000000000000000
+        00000000000000000000000000000000
+        00000000000000000000000000000000
+        00000000000000000000000000000000
+        00000000000000000000000000000000
+        00000000000000000000000000000000
+        047a6fc3ab0000000000000000000000
+        00000000000000000000000000000000
+        00000000000000000000000000000000
+        00000000000000000000000000000000
+        00000000000000000000000000000000
+        00000000000000000000000000000000
+    "#]]
+    .assert_eq(&in_rows(&refused.encode()));
+}
+
+#[test]
+fn the_bytes_of_a_transfer_are_stable() {
+    let (_, body) = bodies()[2];
+    let text = in_rows(&record(body).encode());
     expect![[r#"
         030000000068e5cf8b014d0000000000
         580000000000d2030500000000000000
@@ -134,6 +212,11 @@ fn each_rejection_has_its_number_and_reads_back_with_its_data() {
         (19, Rejected::AccountNotEmpty { balance: 12 }),
         (20, Rejected::InternalAccount { account }),
         (21, Rejected::VersionMismatch { expected: u64::MAX, actual: 0 }),
+        (22, Rejected::CustomerExists { kept_in: yen() }),
+        (23, Rejected::AccountExists { account }),
+        (24, Rejected::UnknownCustomer),
+        (25, Rejected::CustomerLocked { account }),
+        (26, Rejected::DailyLimitExceeded { limit: Amount::MAX, spent: ledger::money::TOTAL_MAX }),
     ];
     for (number, rejection) in rejections {
         assert_eq!(rejection.code(), number);
@@ -144,6 +227,37 @@ fn each_rejection_has_its_number_and_reads_back_with_its_data() {
     let mut unknown = record(Body::TransferRejected { movement: movement(), rejection: Rejected::Voided }).encode();
     unknown[2] = 99;
     assert_eq!(Record::decode(&unknown), Err(RecordError::Field { kind: 35, field: "rejection" }));
+}
+
+#[test]
+fn the_first_debit_of_a_day_is_one_bit_at_the_end() {
+    let movement = movement();
+    let after = Balances { posted_debits: 1_000, held_debits: 250, ..Balances::default() };
+    let (debit, credit) = (Side { after, previous: None }, Side { after: Balances::default(), previous: None });
+    let placer = placer(GATEWAY);
+    let bodies = [false, true].map(|begins_day| {
+        let transfer = Body::TransferPosted { movement, debit, credit, begins_day };
+        (begins_day, [transfer, Body::HoldPlaced { placer, movement, debit, credit, begins_day }])
+    });
+    for (begins_day, bodies) in bodies {
+        for body in bodies {
+            let mut bytes = record(body).encode();
+            assert_eq!(
+                (bytes[2], &bytes[252..]),
+                (u8::from(begins_day), &[0; 4][..]),
+                "the last four are the journal's"
+            );
+            assert_eq!(Record::decode(&bytes), Ok(record(body)));
+            bytes[2] = 2;
+            let number = u16::from_le_bytes([bytes[0], bytes[1]]);
+            let bad = Err(RecordError::Field { kind: number, field: "flag" });
+            assert_eq!(Record::decode(&bytes), bad);
+            // Less debited and held than the amount: nothing can have been there before.
+            bytes[2] = 1;
+            bytes[140] -= 1;
+            assert_eq!(Record::decode(&bytes), bad);
+        }
+    }
 }
 
 #[test]
@@ -200,7 +314,7 @@ proptest! {
     }
 
     #[test]
-    fn no_damage_panics(which in 0usize..16, hits in prop::collection::vec((2..RECORD_BYTES, any::<u8>()), 1..5)) {
+    fn no_damage_panics(which in 0..bodies().len(), hits in prop::collection::vec((2..RECORD_BYTES, any::<u8>()), 1..5)) {
         let (_, body) = bodies()[which];
         let mut bytes = record(body).encode();
         for (at, byte) in hits {

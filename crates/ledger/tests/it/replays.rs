@@ -19,6 +19,12 @@ fn a_repeated_command_gets_its_first_answer_and_changes_nothing() {
         close(6, 1),
         Command::VoidTransfer { id: id(7) },
         Command::ChangeSetting { expected_version: 0, change },
+        add("ann"),
+        set_secret(9, "ann", secret(2)),
+        set_secret(10, "nobody", secret(2)),
+        lock(11, "ann"),
+        unlock(12, "ann"),
+        lock(13, "nobody"),
     ];
     let mut desk = Desk::new();
     let first = desk.send(false, &commands);
@@ -56,6 +62,8 @@ fn an_id_serves_one_content_only() {
         Command::Transfer { id, debit, credit, amount, currency, reference },
         hold(1, account(1), account(2), 10),
         close(1, 1),
+        set_secret(1, "ann", secret(1)),
+        lock(1, "ann"),
     ];
     let places = desk.journal.next_place();
     for other in others {
@@ -92,6 +100,41 @@ fn an_account_opens_once() {
 }
 
 #[test]
+fn a_customer_is_added_once_whatever_the_secret() {
+    let mut desk = Desk::new();
+    let first = desk.one(add("ann"));
+    let salted_anew = Command::AddCustomer { name: name("ann"), currency: Currency::EUR, secret: secret(2) };
+    let again = desk.one(salted_anew);
+    assert_eq!((again.outcome, again.replay, again.place), (first.outcome, true, first.place));
+    assert_eq!(desk.ledger.customer(&name("ann")).expect("added").secret, secret(1), "the first one stays");
+    desk.one(Command::CloseAccount { id: id(1), account: of("ann") });
+    assert!(desk.one(add("ann")).replay, "a closed account does not open again");
+}
+
+#[test]
+fn a_change_of_a_customer_serves_one_content_only() {
+    let mut desk = Desk::new();
+    desk.send(false, &[add("ann"), add("bob")]);
+    let set = desk.one(set_secret(1, "ann", secret(2)));
+    let locked = desk.one(lock(2, "ann"));
+    let salted_anew = desk.one(set_secret(1, "ann", secret(3)));
+    assert_eq!((salted_anew.outcome, salted_anew.replay, salted_anew.place), (set.outcome, true, set.place));
+    assert_eq!(desk.ledger.customer(&name("ann")).expect("added").secret, secret(2), "the first one stays");
+    let rows = [
+        (set_secret(1, "bob", secret(2)), set),
+        (lock(1, "ann"), set),
+        (lock(2, "bob"), locked),
+        (unlock(2, "ann"), locked),
+        (set_secret(2, "ann", secret(2)), locked),
+    ];
+    for (other, first) in rows {
+        let answer = desk.one(other);
+        assert_eq!((rejected(answer.outcome), answer.replay), (Some(Rejected::IdReused), false), "{other:?}");
+        assert_eq!(answer.place, first.place);
+    }
+}
+
+#[test]
 fn a_void_settles_what_became_of_an_id() {
     let mut desk = Desk::with(&[(1, 1_000), (2, 0)]);
     let posted = desk.one(transfer(1, account(1), account(2), 10));
@@ -102,7 +145,8 @@ fn a_void_settles_what_became_of_an_id() {
     }
     let tombstone = desk.one(Command::VoidTransfer { id: id(3) });
     assert!(matches!(tombstone.outcome, Outcome::Voided { .. }));
-    for late in [transfer(3, account(1), account(2), 10), hold(3, account(1), interbank(), 10), close(3, 2)] {
+    let (paid, held) = (transfer(3, account(1), account(2), 10), hold(3, account(1), interbank(), 10));
+    for late in [paid, held, close(3, 2), set_secret(3, "ann", secret(1)), lock(3, "ann")] {
         let answer = desk.one(late);
         assert_eq!(rejected(answer.outcome), Some(Rejected::Voided), "{late:?}");
         assert_eq!((answer.replay, answer.place), (true, tombstone.place));

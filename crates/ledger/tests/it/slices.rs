@@ -58,6 +58,35 @@ fn a_hold_shows_in_the_slice_of_its_id_and_in_those_of_its_accounts() {
 }
 
 #[test]
+fn a_customers_secret_and_lock_show_in_the_slice_of_the_account() {
+    let mut desk = desk();
+    desk.one(add("ann"));
+    let slice = 7;
+    for change in [set_secret(1, "ann", secret(2)), lock(2, "ann"), unlock(3, "ann"), set_secret(4, "ann", secret(3))] {
+        assert_eq!(changed_by(&mut desk, &[change]), [slice], "{change:?}");
+    }
+    assert_eq!(changed_by(&mut desk, &[set_secret(5, "ann", secret(3))]), [], "the same secret again");
+}
+
+#[test]
+fn the_day_of_a_customers_last_debit_shows_in_the_slice_of_the_account() {
+    let mut desk = desk();
+    desk.send(false, &[add("ann"), transfer(1, vault(), of("ann"), 10), hold(2, of("ann"), vault(), 1)]);
+    desk.clock_ms += 86_400_000;
+    let (mut begun_before, mut begun_after) = (desk.clone(), desk);
+    begun_before.send(false, &[transfer(3, of("ann"), vault(), 1), void(2)]);
+    begun_after.send(false, &[void(2), transfer(3, of("ann"), vault(), 1)]);
+    assert!(
+        begun_before.ledger.accounts(0).eq(begun_after.ledger.accounts(0)),
+        "only what today has given back differs"
+    );
+    let (before, after) = (slices(&begun_before), slices(&begun_after));
+    let differ: Vec<usize> = (0..before.len()).filter(|slice| before[*slice] != after[*slice]).collect();
+    assert_eq!(differ, [7]);
+    assert_ne!(begun_before.ledger.digest(), begun_after.ledger.digest());
+}
+
+#[test]
 fn time_belongs_to_every_slice() {
     let mut desk = desk();
     desk.clock_ms += 1;
@@ -68,6 +97,7 @@ fn time_belongs_to_every_slice() {
 fn restored_books_have_the_same_slices_whatever_the_seed() {
     let mut desk = desk();
     desk.send(false, &[hold(1, account(1), account(2), 7), transfer(2, account(1), account(3), 8), close(3, 9)]);
+    desk.send(false, &[add("ann"), set_secret(4, "ann", secret(2)), lock(5, "ann")]);
     let again = restored(&folded(&desk.journal.records));
     let of_again: Vec<[u8; 32]> = (0..OF).map(|slice| again.slice_digest(slice, OF)).collect();
     assert_eq!(of_again, slices(&desk));

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep};
 use super::status;
 use super::targets::{Target, TargetArgs};
 use crate::failure::{Code, Failure};
+use crate::network::name::{GATEWAY_NAME, group_text};
 use crate::supervise::screen::grouped;
 
 /// A count reads a whole journal: years of it take minutes.
@@ -98,7 +99,7 @@ fn show(verdict: &Verdict, json: bool) {
 
 /// What a node's own count found, and whether its sums are those of double entry.
 fn own_findings(report: &AuditReport) -> Vec<String> {
-    let who = format!("node {} of bank {}", report.node, report.group);
+    let who = format!("node {} of {}", report.node, group_text(&report.group));
     let broken = report.broken.iter().map(|what| format!("{who} found its books broken: {what}"));
     let unbalanced = report.totals.iter().filter(|totals| totals.debits != totals.credits).map(|totals| {
         format!(
@@ -149,29 +150,34 @@ async fn compare(group: &str, members: Vec<(Target, AuditReport)>, verdict: &mut
         slot = lowest;
     }
     verdict.findings.push(format!(
-        "bank {group}: no slot was found that all its nodes could still speak of; one of them is far behind, ask again later"
+        "{}: no slot was found that all its nodes could still speak of; one of them is far behind, ask again later",
+        group_text(group)
     ));
 }
 
 fn disagreement(group: &str, one: u16, other: u16, slot: u64) -> String {
     format!(
-        "bank {group}: nodes {one} and {other} hold different books after slot {slot}; stop the bank and keep both directories"
+        "{}: nodes {one} and {other} hold different books after slot {slot}; stop it and keep both directories",
+        group_text(group)
     )
 }
 
 fn agreement(group: &str, nodes: usize, slot: u64, accounts: u64, outcomes: u64) -> String {
     let journals = if nodes == 1 { "1 journal was".to_owned() } else { format!("{nodes} equal journals were") };
+    let (name, slot) = (group_text(group), grouped(slot));
+    let (accounts, outcomes) = (grouped(accounts), grouped(outcomes));
+    if group == GATEWAY_NAME {
+        return format!("{name}: {journals} compared through slot {slot}; {accounts} payments on their way");
+    }
     format!(
-        "bank {group}: {journals} compared through slot {}; {} accounts, {} outcomes counted again, debits = credits",
-        grouped(slot),
-        grouped(accounts),
-        grouped(outcomes)
+        "{name}: {journals} compared through slot {slot}; {accounts} accounts, {outcomes} outcomes counted again, debits = \
+         credits"
     )
 }
 
 fn name_of(target: &Target) -> String {
     match &target.known {
-        Some(known) => format!("node {} of bank {} ({})", known.node, known.group, target.address),
+        Some(known) => format!("node {} of {} ({})", known.node, group_text(&known.group), target.address),
         None => format!("the node at {}", target.address),
     }
 }

@@ -3,8 +3,9 @@
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
+use certs::{Files, Subject};
 use clap::{ArgAction, Args, Subcommand};
-use server::{BankNodeConfig, Exit};
+use server::{Exit, NodeConfig};
 
 use super::bank_failure::explain;
 use super::init;
@@ -12,6 +13,7 @@ use crate::failure::{CODES_HELP, Code, Failure};
 use crate::logging::{self, Format, Target};
 use crate::network::cluster::Cluster;
 use crate::network::name::BankName;
+use crate::network::network_file::Kind;
 use crate::settings::{Given, Settings};
 use crate::{file_handles, token};
 
@@ -20,7 +22,8 @@ Examples:
   rialto bank init --name alpha --node 1 --nodes 3 --data /srv/alpha
   rialto bank --name alpha --node 1 --data /srv/alpha \\
       --peers 1=10.0.0.1:7121,2=10.0.0.2:7122,3=10.0.0.3:7123 --peer-listen 10.0.0.1:7121 \\
-      --operator-token-file /etc/rialto/token --no-tls
+      --operator-token-file /etc/rialto/token --tls-dir /etc/rialto/tls
+      with /etc/rialto/tls holding ca.crt, bank-alpha-1.crt and bank-alpha-1.key of `rialto certs issue bank/alpha/1`
   rialto bank --config /etc/rialto/bank.toml
 
 Every flag can also be given in the environment (--peer-listen: RIALTO_PEER_LISTEN) or in the file of --config
@@ -33,7 +36,7 @@ pub(crate) struct BankArgs {
     #[command(subcommand)]
     command: Option<BankCommand>,
     #[command(flatten)]
-    flags: BankFlags,
+    flags: NodeFlags,
 }
 
 #[derive(Debug, Subcommand)]
@@ -42,14 +45,14 @@ enum BankCommand {
 }
 
 #[derive(Debug, Args)]
-struct BankFlags {
-    /// The bank's name
+pub(super) struct NodeFlags {
+    /// The name of the bank, or of the gateway
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// This node's number in the bank, from 1
+    /// This node's number, from 1
     #[arg(long, value_name = "N")]
     node: Option<String>,
-    /// The node's own directory, made by `rialto bank init`
+    /// The node's own directory, made by `init`
     #[arg(long, value_name = "DIR")]
     data: Option<String>,
     /// The cluster this node must belong to; what the directory says if not given
@@ -73,7 +76,11 @@ struct BankFlags {
     /// File with the token that every caller must show; needed on any address but loopback
     #[arg(long, value_name = "FILE")]
     operator_token_file: Option<String>,
-    /// Accept that traffic is not encrypted; needed on any address but loopback
+    /// Directory with ca.crt and this node's certificate and key: gRPC and the other nodes are spoken to over TLS 1.3 with
+    /// certificates on both sides
+    #[arg(long, value_name = "DIR")]
+    tls_dir: Option<String>,
+    /// Accept that traffic is not encrypted; needed on any address but loopback that is not covered by --tls-dir
     #[arg(long, num_args = 0, default_missing_value = "true", action = ArgAction::Set)]
     no_tls: Option<String>,
     /// text or json [default: text]
@@ -93,8 +100,13 @@ struct BankFlags {
     config: Option<PathBuf>,
 }
 
-impl BankFlags {
-    fn given(self) -> impl Iterator<Item = (&'static str, String)> {
+impl NodeFlags {
+    /// The file of `--config`, or of its variable.
+    pub(super) fn config_file(&mut self) -> Option<PathBuf> {
+        self.config.take().or_else(|| std::env::var_os("RIALTO_CONFIG").map(PathBuf::from))
+    }
+
+    pub(super) fn given(self) -> impl Iterator<Item = (&'static str, String)> {
         [
             ("name", self.name),
             ("node", self.node),
@@ -106,6 +118,7 @@ impl BankFlags {
             ("peers", self.peers),
             ("members-http", self.members_http),
             ("operator-token-file", self.operator_token_file),
+            ("tls-dir", self.tls_dir),
             ("no-tls", self.no_tls),
             ("log-format", self.log_format),
             ("log-file", self.log_file),
@@ -124,11 +137,19 @@ pub(crate) fn run(args: BankArgs) -> Result<Code, Failure> {
     }
 }
 
-fn run_node(mut flags: BankFlags) -> Result<Code, Failure> {
-    let file = flags.config.take().or_else(|| std::env::var_os("RIALTO_CONFIG").map(PathBuf::from));
+fn run_node(mut flags: NodeFlags) -> Result<Code, Failure> {
+    let file = flags.config_file();
     let settings = Settings::gather(flags.given(), |name| std::env::var(name).ok(), file.as_deref())?;
-    let node = understand(&settings)?;
-    logging::start(format!("{}/{}", node.config.group, node.config.node), node.format, &node.log, node.levels)?;
+    let node = understand(&settings, Kind::Bank)?;
+    run_understood(&node, |listening| server::run_bank_node(&node.config, listening))
+}
+
+/// Runs a node whose settings are understood, and tells how it ended.
+pub(super) fn run_understood(
+    node: &Node,
+    run: impl FnOnce(Box<dyn FnOnce()>) -> Result<Exit, server::NodeError>,
+) -> Result<Code, Failure> {
+    logging::start(format!("{}/{}", node.config.group, node.config.node), node.format, &node.log, node.levels.clone())?;
     for warning in &node.warnings {
         tracing::warn!(event = "warning", what = warning);
     }
@@ -136,8 +157,7 @@ fn run_node(mut flags: BankFlags) -> Result<Code, Failure> {
     let (http, grpc) = (node.config.http, node.config.grpc);
     let version = env!("CARGO_PKG_VERSION");
     tracing::info!(event = "starting", version, pid = std::process::id(), data = %node.config.data.display());
-    let ended = server::run_bank_node(&node.config, move || tracing::info!(event = "listening", %http, %grpc));
-    match ended {
+    match run(Box::new(move || tracing::info!(event = "listening", %http, %grpc))) {
         Ok(exit) => {
             tracing::info!(event = "stopped", why = why(exit));
             Ok(match exit {
@@ -165,18 +185,17 @@ fn why(exit: Exit) -> &'static str {
 
 /// A node's settings, understood and checked against each other.
 #[derive(Debug)]
-struct Node {
-    config: BankNodeConfig,
+pub(super) struct Node {
+    pub(super) config: NodeConfig,
     format: Format,
     log: Target,
     levels: tracing_subscriber::filter::Targets,
     warnings: Vec<String>,
 }
 
-fn understand(settings: &Settings) -> Result<Node, Failure> {
-    let name = settings
-        .demand("name", "the bank's name")?
-        .parse(|text| text.parse::<BankName>().map_err(|e| e.to_string()))?;
+pub(super) fn understand(settings: &Settings, kind: Kind) -> Result<Node, Failure> {
+    let name =
+        settings.demand("name", "the name")?.parse(|text| text.parse::<BankName>().map_err(|e| e.to_string()))?;
     let node = settings.demand("node", "this node's number")?.parse(node_number)?;
     let data = PathBuf::from(&settings.demand("data", "the node's directory")?.text);
     let identity = init::load_identity(&data)?;
@@ -193,7 +212,8 @@ fn understand(settings: &Settings) -> Result<Node, Failure> {
         None if identity.nodes == 1 => vec![(node, peer_listen)],
         None => {
             return Err(Failure::usage(format!(
-                "bank {name} has {} nodes: say where they listen for each other",
+                "{} {name} has {} nodes: say where they listen for each other",
+                kind.text(),
                 identity.nodes
             ))
             .line("give --peers 1=HOST:PORT,2=HOST:PORT,… with this node among them"));
@@ -207,12 +227,19 @@ fn understand(settings: &Settings) -> Result<Node, Failure> {
         Some(given) => token::read(given.text.as_ref()).map(|read| (Some(read.token), read.warnings))?,
         None => (None, Vec::new()),
     };
-    let exposed = [http, grpc, peer_listen].into_iter().find(|address| !address.ip().is_loopback());
-    if let Some(address) = exposed {
-        demand_protection(address, operator_token.is_some(), settings.switch("no-tls")?)?;
-        warnings.push(format!("{address} is not on loopback and nothing that passes there is encrypted (--no-tls)"));
+    let tls = settings.get("tls-dir").map(|given| given.parse(|dir| files(dir, &name, node))).transpose()?;
+    let no_tls = settings.switch("no-tls")?;
+    for (address, encrypted) in [(http, false), (grpc, tls.is_some()), (peer_listen, tls.is_some())] {
+        if address.ip().is_loopback() {
+            continue;
+        }
+        demand_protection(address, operator_token.is_some(), encrypted || no_tls)?;
+        if !encrypted {
+            warnings
+                .push(format!("{address} is not on loopback and nothing that passes there is encrypted (--no-tls)"));
+        }
     }
-    let config = BankNodeConfig {
+    let config = NodeConfig {
         group: name.to_string(),
         cluster: cluster.number(),
         node,
@@ -223,6 +250,7 @@ fn understand(settings: &Settings) -> Result<Node, Failure> {
         peer_listen,
         data,
         operator_token,
+        tls,
         exit_with_parent: settings.switch("exit-with-parent")?,
     };
     let format = settings.get("log-format").map_or(Ok(Format::Text), |given| given.parse(log_format))?;
@@ -234,19 +262,25 @@ fn understand(settings: &Settings) -> Result<Node, Failure> {
     Ok(Node { config, format, log, levels, warnings })
 }
 
-/// Until there is sign-in and certificates, only loopback is open without a token and in plain text.
-fn demand_protection(address: SocketAddr, has_token: bool, no_tls: bool) -> Result<(), Failure> {
+/// Where this node's certificate has to be.
+fn files(dir: &str, name: &BankName, node: u16) -> Result<Files, String> {
+    Subject::bank(name.as_str(), node).map(|subject| Files::new(dir, subject)).map_err(|error| error.to_string())
+}
+
+/// Until there is sign-in, only loopback is open without a token; and only loopback is open in plain text.
+fn demand_protection(address: SocketAddr, has_token: bool, may_speak: bool) -> Result<(), Failure> {
     if !has_token {
         return Err(Failure::usage(format!(
             "{address} can be reached from other machines, so callers must show a token"
         ))
         .line("give --operator-token-file FILE, or listen on 127.0.0.1"));
     }
-    if !no_tls {
+    if !may_speak {
         return Err(Failure::usage(format!(
             "{address} can be reached from other machines, and traffic would not be encrypted"
         ))
-        .line("there are no certificates yet: accept that with --no-tls, or listen on 127.0.0.1"));
+        .line("give --tls-dir DIR with certificates (`rialto certs --help`) for gRPC and the other nodes")
+        .line("HTTP has none yet: listen on 127.0.0.1, or accept that with --no-tls"));
     }
     Ok(())
 }

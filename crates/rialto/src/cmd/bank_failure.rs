@@ -1,11 +1,11 @@
 //! Why a node ended, as its operator needs it: the node's own sentence, what to do, and the exit code.
 
-use server::{BankNodeConfig, FailureKind, NodeError};
+use server::{FailureKind, NodeConfig, NodeError};
 
 use crate::failure::{Code, Failure};
 
 /// The node's own sentence, and what to do.
-pub(super) fn explain(error: &NodeError, config: &BankNodeConfig) -> Failure {
+pub(super) fn explain(error: &NodeError, config: &NodeConfig) -> Failure {
     let node = config.node;
     match error {
         NodeError::Listen { address, purpose, source } if source.kind() == std::io::ErrorKind::AddrInUse => {
@@ -27,6 +27,7 @@ pub(super) fn explain(error: &NodeError, config: &BankNodeConfig) -> Failure {
         | NodeError::Diverged { .. }
         | NodeError::Rotten { .. }
         | NodeError::Config(_)
+        | NodeError::Certificate(_)
         | NodeError::Listen { .. }
         | NodeError::System { .. } => match error.kind() {
             FailureKind::Damaged => damaged(error, config),
@@ -37,14 +38,14 @@ pub(super) fn explain(error: &NodeError, config: &BankNodeConfig) -> Failure {
     }
 }
 
-fn damaged(error: &NodeError, config: &BankNodeConfig) -> Failure {
+fn damaged(error: &NodeError, config: &NodeConfig) -> Failure {
     Failure::new(error.to_string())
         .with_code(Code::Damaged)
         .line(format!("node {} stays down so that it cannot spread what is wrong; the other nodes go on", config.node))
         .line(format!("keep {} as it is for examination", config.data.display()))
 }
 
-fn disk(error: &NodeError, config: &BankNodeConfig) -> Failure {
+fn disk(error: &NodeError, config: &NodeConfig) -> Failure {
     let failure = Failure::new(format!("node {} stops: {error}", config.node)).with_code(Code::Disk);
     if error.kind() == FailureKind::DiskFull {
         failure.line("nothing is lost; free at least 128 MiB and start it again")

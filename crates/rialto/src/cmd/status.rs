@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use super::targets::{Target, TargetArgs};
 use crate::failure::{Code, Failure};
 use crate::lookout::status_of;
+use crate::network::name::group_text;
 use crate::network::network_file::State;
 use crate::supervise::portrait;
 use crate::supervise::screen::grouped;
@@ -78,14 +79,16 @@ pub(super) async fn remarks_of(targets: Vec<Target>) -> Vec<String> {
     for group in groups(&asked) {
         let Some(name) = group else { continue };
         let members: Vec<&Asked> = asked.iter().filter(|a| a.group.as_deref() == group).collect();
-        lines.push(format!("bank {name}: {}", in_short(&members).replace("   ", ", ")));
+        lines.push(format!("{}: {}", group_text(name), in_short(&members).replace("   ", ", ")));
         for member in members {
             if let Answer::Status(status) = &member.answer {
                 let out_of_the_ordinary = portrait::remarks(status);
                 if !out_of_the_ordinary.is_empty() {
-                    lines.push(format!("node {} of bank {name}: {out_of_the_ordinary}", status.node));
+                    lines.push(format!("node {} of {}: {out_of_the_ordinary}", status.node, group_text(name)));
                 }
-                lines.extend(status.rot.iter().map(|what| format!("node {} of bank {name}: {what}", status.node)));
+                lines.extend(
+                    status.rot.iter().map(|what| format!("node {} of {}: {what}", status.node, group_text(name))),
+                );
             }
         }
     }
@@ -150,7 +153,7 @@ fn table(asked: &[Asked]) -> Vec<String> {
         let members: Vec<&Asked> = asked.iter().filter(|a| a.group.as_deref() == group).collect();
         let led = in_short(&members);
         lines.push(match group {
-            Some(group) => format!("bank {group}   {led}"),
+            Some(group) => format!("{}   {led}", group_text(group)),
             None => "unknown".to_owned(),
         });
         lines.push(format!(

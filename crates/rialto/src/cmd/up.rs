@@ -9,17 +9,18 @@ use super::init::{mode, nodes_number};
 use crate::failure::{Code, Failure};
 use crate::network::name::BankName;
 use crate::supervise::fleet::Restart;
-use crate::supervise::prepare::{Fresh, Wishes, prepare};
+use crate::supervise::prepare::{Fresh, Gateway, Wishes, prepare};
 use crate::supervise::running;
 use crate::supervise::screen::Screen;
 
 const EXAMPLES: &str = "\
 Examples:
-  rialto up                               one bank, alpha, of three nodes; data in ./rialto-data
+  rialto up                               banks alpha and beta and the gateway between them; data in ./rialto-data
   rialto up --nodes 5 --dir /tmp/five
   rialto up --nodes 5                     on a directory with 3 nodes: it grows while it serves; --nodes 3 shrinks it back
   rialto up --mode leaderless             a new bank in which every node proposes what it is asked
-  rialto up --bank alpha --bank beta      two banks
+  rialto up --bank alpha --bank gamma     these banks; on a directory that runs others, one more
+  rialto up --bank alpha --no-gateway     one bank by itself
   rialto up --json --base-port 9000       for scripts: one JSON line when ready
   rialto up --fresh                       delete what is there and begin anew (asks first)
 
@@ -33,10 +34,13 @@ pub(crate) struct UpArgs {
     /// Where everything is kept
     #[arg(long, value_name = "DIR", default_value = "./rialto-data")]
     dir: PathBuf,
-    /// A bank to run; may be given more than once [default: those of the directory, or alpha]
+    /// A bank to run; may be given more than once [default: those of the directory, or alpha and beta]
     #[arg(long = "bank", value_name = "NAME", value_parser = |text: &str| text.parse::<BankName>())]
     banks: Vec<BankName>,
-    /// Nodes of each bank: 1, 3, 5 or 7; one that is there grows or shrinks to it [default: 3 for a new one]
+    /// Run banks only, without the gateway between them
+    #[arg(long)]
+    no_gateway: bool,
+    /// Nodes of each bank and of the gateway: 1, 3, 5 or 7; one that is there grows or shrinks to it [default: 3 for a new one]
     #[arg(long, value_name = "N", value_parser = nodes_number)]
     nodes: Option<u16>,
     /// How a new bank finds who proposes, leader or leaderless; later: rialto mode [default: leader]
@@ -69,7 +73,8 @@ pub(crate) async fn run(args: UpArgs) -> Result<Code, Failure> {
         (true, true) => Fresh::Delete,
     };
     let UpArgs { dir, banks, nodes, mode, base_port, .. } = args;
-    let wishes = Wishes { dir, banks, nodes, mode, base_port, fresh };
+    let gateway = if args.no_gateway { Gateway::Not } else { Gateway::Runs };
+    let wishes = Wishes { dir, banks, gateway, nodes, mode, base_port, fresh };
     let prepared = prepare(&wishes, &program)?;
     let restart = if args.no_restart { Restart::Never } else { Restart::After5s };
     running::run(wishes.dir, prepared, restart, Screen::choose(args.json), &program).await

@@ -73,11 +73,11 @@ impl Bank {
             Nodes::At(addresses) => Ok(addresses.clone()),
             Nodes::Of { dir, bank } => {
                 let network = NetworkFile::load(dir)?;
-                let Some(_) = network.banks.get(bank) else {
+                if network.nodes.iter().all(|node| node.group != *bank) {
                     let banks: Vec<&str> = network.banks.keys().map(String::as_str).collect();
                     return Err(Failure::usage(format!("there is no bank {bank} in {}", dir.display()))
                         .line(format!("banks there: {}", banks.join(", "))));
-                };
+                }
                 let running = network.nodes.iter().filter(|node| node.group == *bank && node.state == State::Running);
                 running
                     .map(|node| Address::parse(&node.http).map_err(|error| Failure::new(error.to_string())))
@@ -108,6 +108,12 @@ impl Bank {
     pub(crate) async fn set_mode(&self, mode: Mode) -> Result<ModeState, Failure> {
         let body = serde_json::to_string(&ChangeMode { mode, expected_version: None }).expect("plain data");
         self.call(Method::POST, "/v1/mode", Some(body)).await?.map_err(|problem| refusal(&problem))
+    }
+
+    /// Asks for something that may be asked for twice; what is answered is for the caller to read.
+    pub(crate) async fn post(&self, path: &str, body: &serde_json::Value) -> Result<serde_json::Value, Failure> {
+        let answer = self.call(Method::POST, path, Some(body.to_string())).await?;
+        answer.map_err(|problem| refusal(&problem))
     }
 
     /// What each node says of itself, of those that answer.

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::atomic_file;
 use super::cluster::Cluster;
 use super::name::BankName;
+use super::network_file::Kind;
 use super::ports::PLACES;
 use crate::failure::Failure;
 
@@ -28,12 +29,17 @@ pub(crate) struct Layout {
 #[serde(deny_unknown_fields)]
 pub(crate) struct BankLayout {
     pub(crate) name: BankName,
+    #[serde(default, skip_serializing_if = "is_bank")]
+    pub(crate) kind: Kind,
     /// The founders: nodes 1 to this.
     pub(crate) nodes: u16,
     pub(crate) cluster: Cluster,
     pub(crate) base_port: u16,
     pub(crate) port_choice: PortChoice,
     pub(crate) made: bool,
+    /// Its demo customers are still to be made.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) wants_demo: bool,
     /// The mode that the bank was last seen in; of a new one, the first.
     #[serde(default)]
     pub(crate) mode: Mode,
@@ -43,6 +49,11 @@ pub(crate) struct BankLayout {
     /// Nodes that were removed from the bank. Their directories are left where they are; they are not started any more.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) left: Vec<u16>,
+}
+
+/// Directories of before there was a gateway say nothing of it.
+fn is_bank(kind: &Kind) -> bool {
+    *kind == Kind::Bank
 }
 
 /// A node whose process runs here, and which of the bank's places for ports it has.

@@ -10,7 +10,15 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "String", into = "String")]
 pub(crate) struct BankName(String);
 
+/// What the gateway of a network that `up` runs is called; no bank may be.
+pub(crate) const GATEWAY_NAME: &str = "gateway";
+
 const CHARACTERS_MAX: usize = 32;
+
+/// What sentences call a group: "bank alpha", or "gateway".
+pub(crate) fn group_text(group: &str) -> String {
+    if group == GATEWAY_NAME { group.to_owned() } else { format!("bank {group}") }
+}
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(

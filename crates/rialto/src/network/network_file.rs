@@ -17,6 +17,9 @@ pub(crate) struct NetworkFile {
     pub(crate) up: Option<u32>,
     pub(crate) nodes: Vec<NodeEntry>,
     pub(crate) banks: BTreeMap<String, BankEntry>,
+    /// Where customers sign in and pay, if there is a gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) gateway: Option<BankEntry>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,10 +35,22 @@ pub(crate) struct NodeEntry {
     pub(crate) data: PathBuf,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Kind {
+    #[default]
     Bank,
+    Gateway,
+}
+
+impl Kind {
+    /// As sentences call a group of this kind, and the subcommand that runs a node of it.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Kind::Bank => "bank",
+            Kind::Gateway => "gateway",
+        }
+    }
 }
 
 /// What `up` knows about a process; what the node itself says is in its status.
@@ -51,7 +66,7 @@ pub(crate) enum State {
     Stopped,
 }
 
-/// The address under which a bank is always found: a balancer that follows the leader.
+/// The address under which a group is always found: a balancer that follows the leader.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct BankEntry {
     pub(crate) http: String,
@@ -107,6 +122,7 @@ mod tests {
                 "alpha".to_owned(),
                 BankEntry { http: "http://127.0.0.1:7100".to_owned(), grpc: "http://127.0.0.1:7110".to_owned() },
             )]),
+            gateway: None,
         };
         assert_eq!(
             file.to_json(),

@@ -158,6 +158,7 @@ async fn keep_last_lines(stderr: impl AsyncRead + Unpin) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network::network_file::Kind;
     use std::path::PathBuf;
 
     /// A node that is only a line of shell.
@@ -165,6 +166,7 @@ mod tests {
         let nowhere = "127.0.0.1:1".parse().expect("an address");
         NodePlan {
             bank: "alpha".parse().expect("a name"),
+            kind: Kind::Bank,
             node: 1,
             http: nowhere,
             grpc: nowhere,

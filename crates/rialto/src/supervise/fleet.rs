@@ -270,12 +270,14 @@ fn reason_in(last_words: &[String]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network::network_file::Kind;
     use std::path::PathBuf;
 
     fn plan(node: u16, script: &str) -> NodePlan {
         let nowhere = "127.0.0.1:1".parse().expect("an address");
         NodePlan {
             bank: "alpha".parse().expect("a name"),
+            kind: Kind::Bank,
             node,
             http: nowhere,
             grpc: nowhere,

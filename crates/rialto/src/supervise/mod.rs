@@ -9,6 +9,7 @@
 //!   bank_run    one bank of it: who watches its nodes, where its balancers send callers
 //!   noted       what runs, in network.json
 //!   requests    what other commands ask of it, over a socket
+//!   demo        customers of a new network
 //!   changing    nodes that come and go meanwhile
 //!   portrait    what is to be seen of it
 //!   story       sentences about what happened
@@ -18,6 +19,7 @@
 mod bank_run;
 mod changing;
 pub(crate) mod child;
+mod demo;
 pub(crate) mod fleet;
 mod noted;
 pub(crate) mod plan;

@@ -23,7 +23,7 @@ impl Running {
             };
             NodeEntry {
                 group: plan.bank.to_string(),
-                kind: Kind::Bank,
+                kind: plan.kind,
                 node: plan.node,
                 pid,
                 state,
@@ -33,11 +33,14 @@ impl Running {
                 data: std::path::absolute(&plan.data).unwrap_or_else(|_| plan.data.clone()),
             }
         });
-        let bank = |bank: &BankRun| {
+        let entry = |bank: &BankRun| {
             let (http, grpc) = (bank.plan.ports.balancer_http(), bank.plan.ports.balancer_grpc());
-            (bank.plan.name.to_string(), BankEntry { http: format!("http://{http}"), grpc: format!("http://{grpc}") })
+            BankEntry { http: format!("http://{http}"), grpc: format!("http://{grpc}") }
         };
-        NetworkFile { up, nodes: nodes.collect(), banks: self.banks.iter().map(bank).collect::<BTreeMap<_, _>>() }
+        let of_kind = |kind| self.banks.iter().filter(move |bank| bank.plan.kind == kind);
+        let banks = of_kind(Kind::Bank).map(|bank| (bank.plan.name.to_string(), entry(bank)));
+        let (banks, gateway) = (banks.collect::<BTreeMap<_, _>>(), of_kind(Kind::Gateway).map(entry).next());
+        NetworkFile { up, nodes: nodes.collect(), banks, gateway }
     }
 
     /// Keeps `network.json` current.

@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 
 use crate::network::layout::{BankLayout, Seat, founders, node_dir};
 use crate::network::name::BankName;
+use crate::network::network_file::{Kind, NetworkFile};
 use crate::network::ports::Ports;
 
-/// One bank.
+/// One bank, or the gateway.
 #[derive(Debug, Clone)]
 pub(crate) struct BankPlan {
     pub(crate) name: BankName,
+    pub(crate) kind: Kind,
     pub(crate) ports: Ports,
     pub(crate) nodes: Vec<NodePlan>,
 }
@@ -20,6 +22,7 @@ pub(crate) struct BankPlan {
 #[derive(Debug, Clone)]
 pub(crate) struct NodePlan {
     pub(crate) bank: BankName,
+    pub(crate) kind: Kind,
     pub(crate) node: u16,
     pub(crate) http: SocketAddr,
     pub(crate) grpc: SocketAddr,
@@ -30,10 +33,10 @@ pub(crate) struct NodePlan {
 }
 
 impl BankPlan {
-    /// `program` is this executable: a node is `rialto bank …`.
+    /// `program` is this executable: a node is `rialto bank …` or `rialto gateway …`.
     pub(crate) fn new(dir: &Path, layout: &BankLayout, ports: Ports, program: &Path) -> BankPlan {
         let nodes = layout.seats().into_iter().map(|seat| NodePlan::new(dir, layout, ports, program, seat));
-        BankPlan { name: layout.name.clone(), ports, nodes: nodes.collect() }
+        BankPlan { name: layout.name.clone(), kind: layout.kind, ports, nodes: nodes.collect() }
     }
 }
 
@@ -41,6 +44,7 @@ impl NodePlan {
     pub(crate) fn new(dir: &Path, layout: &BankLayout, ports: Ports, program: &Path, seat: Seat) -> NodePlan {
         let mut plan = NodePlan {
             bank: layout.name.clone(),
+            kind: layout.kind,
             node: seat.node,
             http: ports.http(seat.place),
             grpc: ports.grpc(seat.place),
@@ -49,7 +53,7 @@ impl NodePlan {
             program: program.to_owned(),
             arguments: Vec::new(),
         };
-        plan.arguments = arguments(&plan, layout, ports);
+        plan.arguments = arguments(dir, &plan, layout, ports);
         plan
     }
 }
@@ -59,14 +63,14 @@ fn peers_of(node: u16, layout: &BankLayout) -> Vec<Seat> {
     if node <= layout.nodes { founders(layout.nodes) } else { layout.seats() }
 }
 
-fn arguments(plan: &NodePlan, layout: &BankLayout, ports: Ports) -> Vec<OsString> {
+fn arguments(dir: &Path, plan: &NodePlan, layout: &BankLayout, ports: Ports) -> Vec<OsString> {
     let list = |address: fn(Ports, u16) -> SocketAddr| {
         let seats = peers_of(plan.node, layout);
         let each: Vec<String> =
             seats.iter().map(|seat| format!("{}={}", seat.node, address(ports, seat.place))).collect();
         each.join(",")
     };
-    let mut arguments: Vec<OsString> = ["bank", "--name", plan.bank.as_str()].map(OsString::from).to_vec();
+    let mut arguments: Vec<OsString> = [plan.kind.text(), "--name", plan.bank.as_str()].map(OsString::from).to_vec();
     let mut give = |flag: &str, value: OsString| arguments.extend([OsString::from(flag), value]);
     give("--node", plan.node.to_string().into());
     give("--cluster", layout.cluster.to_string().into());
@@ -77,6 +81,11 @@ fn arguments(plan: &NodePlan, layout: &BankLayout, ports: Ports) -> Vec<OsString
     give("--peers", list(Ports::peer).into());
     give("--members-http", list(Ports::http).into());
     give("--log-file", plan.data.join("node.log").into());
+    match plan.kind {
+        Kind::Bank => {}
+        // The banks that there are, and those that come later.
+        Kind::Gateway => give("--network-file", NetworkFile::path(dir).into()),
+    }
     arguments.push("--exit-with-parent".into());
     arguments
 }

@@ -10,6 +10,7 @@ use super::plan::NodePlan;
 use super::running::Running;
 use super::screen::{BankPart, Health, Invitation, Picture, Row, grouped};
 use crate::lookout::View;
+use crate::network::network_file::Kind;
 use api::status::{Mode, NodeStatus, Role};
 
 /// A node that has just started has not heard of the others yet: nothing to worry about.
@@ -26,6 +27,7 @@ impl Running {
             };
             BankPart {
                 name: bank.plan.name.to_string(),
+                kind: bank.plan.kind,
                 mode: view
                     .mode()
                     .or_else(|| self.layout.bank(&bank.plan.name).map(|bank| bank.mode))
@@ -40,8 +42,33 @@ impl Running {
         }
     }
 
-    /// The first bank's page, and three commands that work as they stand.
+    /// The first bank's page, and commands that work as they stand: of a network with a gateway those of a customer.
     fn invitation(&self) -> Invitation {
+        match self.banks.iter().find(|bank| bank.plan.kind == Kind::Gateway) {
+            Some(gateway) => self.invitation_to_pay(gateway),
+            None => self.invitation_to_a_bank(),
+        }
+    }
+
+    fn invitation_to_pay(&self, gateway: &BankRun) -> Invitation {
+        let banks: Vec<&BankRun> = self.banks.iter().filter(|bank| bank.plan.kind == Kind::Bank).collect();
+        let (program, dir) = (&self.program, self.dir_flag());
+        let (first, last) = (&banks[0].plan, &banks[banks.len() - 1].plan);
+        let mut commands = vec![
+            (format!("{program} login {} alice alice-demo{dir}", first.name), "a demo customer".to_owned()),
+            (format!("{program} pay bob@{} 12.50{dir}", last.name), String::new()),
+            (format!("{program} balance{dir}"), String::new()),
+            (format!("{program} history{dir}"), String::new()),
+        ];
+        let leader = gateway.leader.and_then(|node| gateway.place(node)).map(|place| &self.fleet.members[place].life);
+        if let Some(Life::Running { child }) = leader {
+            commands.push((format!("kill -9 {}", child.pid), "who leads the gateway; then pay again".to_owned()));
+        }
+        Invitation { page: format!("http://{}/", first.ports.balancer_http()), commands }
+    }
+
+    /// The page, and three commands.
+    fn invitation_to_a_bank(&self) -> Invitation {
         let bank = &self.banks[0];
         let url = format!("http://{}", bank.plan.ports.balancer_http());
         // The one that `bench` takes if none is named.

@@ -12,8 +12,8 @@ use crate::cmd::init::{NewNode, identity_path, make_identity};
 use crate::failure::Failure;
 use crate::network::cluster::Cluster;
 use crate::network::layout::{BankLayout, Layout, PortChoice, Seat, founders, node_dir};
-use crate::network::name::BankName;
-use crate::network::network_file::NetworkFile;
+use crate::network::name::{BankName, GATEWAY_NAME};
+use crate::network::network_file::{Kind, NetworkFile};
 use crate::network::ports::{BASE_DEFAULT, BLOCK, Ports, Taken};
 
 const NODES_DEFAULT: u16 = 3;
@@ -27,11 +27,20 @@ const PORTS_PATIENCE: Duration = Duration::from_secs(2);
 pub(crate) struct Wishes {
     pub(crate) dir: PathBuf,
     pub(crate) banks: Vec<BankName>,
+    pub(crate) gateway: Gateway,
     pub(crate) nodes: Option<u16>,
     /// The first mode of a new bank; an error for one that is in another.
     pub(crate) mode: Option<Mode>,
     pub(crate) base_port: Option<u16>,
     pub(crate) fresh: Fresh,
+}
+
+/// Whether the network has a gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Gateway {
+    Runs,
+    /// Banks by themselves, each with its own API.
+    Not,
 }
 
 /// Whether what is there is to be deleted first.
@@ -76,7 +85,7 @@ pub(crate) fn prepare(wishes: &Wishes, program: &Path) -> Result<Prepared, Failu
         layout = Layout::default();
         notes.push("everything that was there is deleted".to_owned());
     }
-    let names = which_banks(&wishes.banks, &layout);
+    let names = which_groups(wishes, &layout)?;
     for name in &names {
         check_mode(&layout, name, wishes)?;
     }
@@ -93,12 +102,23 @@ pub(crate) fn prepare(wishes: &Wishes, program: &Path) -> Result<Prepared, Failu
     Ok(Prepared { banks, layout, resize, mode: wishes.mode, notes, lock })
 }
 
-/// Those named, or all that are there, or the first one.
-fn which_banks(named: &[BankName], layout: &Layout) -> Vec<BankName> {
-    let mut names: Vec<BankName> =
-        if named.is_empty() { layout.banks.iter().map(|bank| bank.name.clone()).collect() } else { named.to_vec() };
+/// The banks that were named, or all that are there, or the first two (without a gateway the first one); and the gateway.
+fn which_groups(wishes: &Wishes, layout: &Layout) -> Result<Vec<BankName>, Failure> {
+    let named = |text: &str| text.parse::<BankName>().expect("it is a name");
+    let gateway = named(GATEWAY_NAME);
+    if wishes.banks.contains(&gateway) {
+        return Err(Failure::usage(format!("no bank may be called {GATEWAY_NAME}")).line("choose another name"));
+    }
+    let mut names: Vec<BankName> = if wishes.banks.is_empty() {
+        layout.banks.iter().filter(|bank| bank.kind == Kind::Bank).map(|bank| bank.name.clone()).collect()
+    } else {
+        wishes.banks.clone()
+    };
     if names.is_empty() {
-        names.push("alpha".parse().expect("alpha is a name"));
+        names.push(named("alpha"));
+        if wishes.gateway == Gateway::Runs {
+            names.push(named("beta"));
+        }
     }
     let mut seen = Vec::new();
     names.retain(|name| {
@@ -107,7 +127,10 @@ fn which_banks(named: &[BankName], layout: &Layout) -> Vec<BankName> {
             true
         }
     });
-    names
+    if wishes.gateway == Gateway::Runs {
+        names.push(gateway);
+    }
+    Ok(names)
 }
 
 /// The mode of a bank that is there is an entry in its log: no flag changes it.
@@ -236,11 +259,13 @@ fn choose_ports(
             Some(bank) => BankLayout { base_port: ports.base(), port_choice: choice, ..bank },
             None => BankLayout {
                 name: name.clone(),
+                kind: if name.as_str() == GATEWAY_NAME { Kind::Gateway } else { Kind::Bank },
                 nodes: wishes.nodes.unwrap_or(NODES_DEFAULT),
                 cluster: Cluster::make(),
                 base_port: ports.base(),
                 port_choice: choice,
                 made: false,
+                wants_demo: wishes.gateway == Gateway::Runs && name.as_str() != GATEWAY_NAME,
                 mode: wishes.mode.unwrap_or_default(),
                 joined: Vec::new(),
                 left: Vec::new(),
@@ -311,6 +336,7 @@ mod tests {
         Wishes {
             dir: dir.path().to_owned(),
             banks: Vec::new(),
+            gateway: Gateway::Not,
             nodes: None,
             mode: None,
             base_port: None,

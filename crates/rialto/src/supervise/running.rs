@@ -52,10 +52,12 @@ pub(super) struct Running {
     pub(super) program: String,
     /// Banks that are to have another number of members, and what comes of it.
     resize: Vec<(BankName, u16)>,
-    resizing: JoinSet<()>,
+    pub(super) resizing: JoinSet<()>,
     /// The mode that `--mode` names, until the logs have said that it is theirs.
     mode: Option<Mode>,
-    news: (mpsc::Sender<String>, mpsc::Receiver<String>),
+    pub(super) news: (mpsc::Sender<String>, mpsc::Receiver<String>),
+    pub(super) customers_made: (mpsc::Sender<BankName>, mpsc::Receiver<BankName>),
+    pub(super) is_making_customers: bool,
     pub(super) banks: Vec<BankRun>,
     pub(super) fleet: Fleet,
     pub(super) screen: Screen,
@@ -124,6 +126,8 @@ pub(crate) async fn run(
         resizing: JoinSet::new(),
         mode,
         news: mpsc::channel(16),
+        customers_made: mpsc::channel(16),
+        is_making_customers: false,
         banks: runs,
         fleet,
         screen,
@@ -176,6 +180,7 @@ impl Running {
                 let _ = answer.send(reply);
             }
             Some(line) = self.news.1.recv() => self.screen.event(&line),
+            Some(bank) = self.customers_made.1.recv() => self.on_customers_made(&bank)?,
             () = signals.next() => return Ok(false),
             () = tokio::time::sleep(if expecting { BEAT_EXPECTING } else { BEAT_CALM }) => {}
         }
@@ -188,6 +193,7 @@ impl Running {
         }
         self.announce();
         self.start_resizing();
+        self.make_customers();
         let picture = self.picture();
         self.screen.draw(&picture);
         Ok(true)

@@ -7,6 +7,7 @@ use std::io::{IsTerminal, Write};
 use std::time::SystemTime;
 
 use super::story;
+use crate::network::network_file::Kind;
 use api::status::Mode;
 
 /// Events that stay visible below the table.
@@ -39,6 +40,7 @@ pub(crate) enum Health {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BankPart {
     pub(crate) name: String,
+    pub(crate) kind: Kind,
     pub(crate) mode: Mode,
     pub(crate) url: String,
     pub(crate) rows: Vec<Row>,
@@ -221,7 +223,11 @@ fn render(picture: &Picture, colours: Colours) -> Vec<String> {
     for bank in &picture.banks {
         lines.push(String::new());
         let mode = bank.mode.text();
-        lines.push(format!("  bank {}   {mode} mode   {}", paint(&bank.name, "1", colours), bank.url));
+        let title = match bank.kind {
+            Kind::Bank => format!("bank {}", paint(&bank.name, "1", colours)),
+            Kind::Gateway => paint(&bank.name, "1", colours),
+        };
+        lines.push(format!("  {title}   {mode} mode   {}", bank.url));
         let header = format!(
             "    {:<5}  {:<9}  {:<16}  {:>11}  {:>7}  {:>8}",
             "node", "role", "address", "slots", "lag", "memory"
@@ -312,6 +318,7 @@ mod tests {
         Picture {
             banks: vec![BankPart {
                 name: "alpha".to_owned(),
+                kind: Kind::Bank,
                 mode: Mode::Leader,
                 url: "http://127.0.0.1:7100".to_owned(),
                 rows: vec![row(1, "leader", Health::Leads), row(2, "follower", Health::Fine), down],

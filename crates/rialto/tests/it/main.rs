@@ -6,7 +6,9 @@
 mod apart;
 mod bank;
 mod by_hand;
+mod certs;
 mod checkpoint;
+mod customers;
 mod cuts;
 mod damage;
 mod http;
@@ -15,8 +17,11 @@ mod members;
 mod network;
 mod outage;
 mod payer;
+mod payments;
 mod rot;
 mod strangers;
 mod survival;
+#[path = "../../../api/tests/it/gateway.rs"]
+mod test_gateway;
 mod truth;
 mod up;

@@ -239,7 +239,7 @@ fn up_refuses_a_mode_that_the_banks_log_does_not_have() {
 fn refuses_leader_mode(dir: &TestDir) {
     let path = dir.path().to_str().expect("UTF-8");
     let mut up = rialto()
-        .args(["up", "--json", "--mode", "leader", "--dir", path])
+        .args(["up", "--no-gateway", "--json", "--mode", "leader", "--dir", path])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

@@ -44,20 +44,31 @@ impl Drop for TestDir {
 ///
 /// All blocks end below the ports that the system gives to outgoing connections, which may be any of its own.
 pub(crate) fn free_base() -> u16 {
+    free_bases(1)
+}
+
+/// The first of so many blocks beside each other: a group has one each.
+pub(crate) fn free_bases(blocks: u16) -> u16 {
     let claims = std::env::temp_dir().join("rialto-test-ports");
     std::fs::create_dir_all(&claims).expect("the temporary directory takes directories");
-    let bases: Vec<u16> = (10_000..32_700).step_by(100).collect();
+    let bases: Vec<u16> = (10_000..32_700 - 100 * (blocks - 1)).step_by(100).collect();
     // Runs at the same time begin at different places, and seldom meet.
     let start = usize::try_from(std::process::id()).expect("it is below 2^22") * 37 % bases.len();
     for base in bases[start..].iter().chain(&bases[..start]).copied() {
-        let Some(claim) = claim(&claims, base) else { continue };
-        let used = [0, 1, 2, 3, 4, 5, 10, 11, 12, 13, 14, 15, 21, 22, 23, 24, 25];
-        if used.iter().all(|port| TcpListener::bind(("127.0.0.1", base + port)).is_ok()) {
-            CLAIMED.lock().expect("nobody panics with it").push(claim);
-            return base;
-        }
+        let each = (0..blocks).map(|block| base + 100 * block);
+        let Some(mine) = each.map(|base| claim(&claims, base).filter(|_| is_free(base))).collect::<Option<Vec<_>>>()
+        else {
+            continue;
+        };
+        CLAIMED.lock().expect("nobody panics with it").extend(mine);
+        return base;
     }
     panic!("no block of ports is free");
+}
+
+fn is_free(base: u16) -> bool {
+    let used = [0, 1, 2, 3, 4, 5, 10, 11, 12, 13, 14, 15, 21, 22, 23, 24, 25];
+    used.iter().all(|port| TcpListener::bind(("127.0.0.1", base + port)).is_ok())
 }
 
 /// The block is this process's as long as the file is open: the system gives it back however the process ends.
@@ -119,8 +130,13 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    /// `rialto up --json` with these flags, once it says that it is ready.
+    /// A bank by itself: `rialto up --json --no-gateway` with these flags, once it says that it is ready.
     pub(crate) fn up(dir: &Path, flags: &[&str]) -> Network {
+        Network::run(dir, &[&["--no-gateway"], flags].concat())
+    }
+
+    /// `rialto up --json` with these flags, once it says that it is ready: banks, and the gateway between them.
+    pub(crate) fn run(dir: &Path, flags: &[&str]) -> Network {
         let mut up = rialto()
             .args(["up", "--json", "--dir"])
             .arg(dir)
@@ -175,6 +191,14 @@ impl Network {
         let file = network_json(&self.dir);
         let nodes = file["nodes"].as_array().expect("a list of nodes");
         nodes.iter().find(|entry| entry["node"] == node).expect("every node is listed").clone()
+    }
+
+    /// The same of any group.
+    pub(crate) fn node_of(&self, group: &str, node: u64) -> Value {
+        let file = network_json(&self.dir);
+        let nodes = file["nodes"].as_array().expect("a list of nodes");
+        let found = nodes.iter().find(|entry| entry["group"] == group && entry["node"] == node);
+        found.expect("every node is listed").clone()
     }
 
     pub(crate) fn status(&self, node: u64) -> Option<Value> {

@@ -78,7 +78,7 @@ fn without_a_terminal_there_is_a_line_an_event_and_no_escape_sequence() {
     let base = free_base();
     let file = std::fs::File::create(dir.path().join("out")).expect("there is room");
     let mut up = rialto()
-        .args(["up", "--nodes", "1", "--base-port", &base.to_string(), "--dir"])
+        .args(["up", "--no-gateway", "--nodes", "1", "--base-port", &base.to_string(), "--dir"])
         .arg(dir.path().join("data"))
         .stdout(Stdio::from(file))
         .spawn()
@@ -99,6 +99,8 @@ fn every_command_explains_itself_with_examples() {
         &["up"][..],
         &["bank"],
         &["bank", "init"],
+        &["gateway"],
+        &["user"],
         &["status"],
         &["audit"],
         &["members"],

@@ -21,6 +21,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
+use certs::Subject;
 use futures_util::FutureExt;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -36,6 +37,7 @@ use api::code::Code;
 use api::problem::Problem;
 
 use super::answer;
+use super::tls::Door;
 
 /// How the two wires bound their callers.
 #[derive(Debug, Clone, Copy)]
@@ -93,8 +95,35 @@ const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Refused callers that are told so at the same time; more are simply closed.
 const REFUSALS_AT_ONCE_MAX: usize = 64;
 
-/// Serves until `stop` turns true, then lets open requests end within [`Limits::drain_timeout`].
-pub async fn serve(listener: TcpListener, router: Router, wire: Wire, limits: Limits, mut stop: watch::Receiver<bool>) {
+/// Serves in plain text until `stop` turns true, then lets open requests end within [`Limits::drain_timeout`].
+pub async fn serve(listener: TcpListener, router: Router, wire: Wire, limits: Limits, stop: watch::Receiver<bool>) {
+    accept(listener, Served { router, wire, door: None, limits }, stop).await;
+}
+
+/// The same for gRPC over TLS, as far as there are certificates. Each request then carries its caller, a verified
+/// [`certs::Subject`], in its extensions.
+pub async fn serve_grpc(
+    listener: TcpListener,
+    router: Router,
+    tls: Option<Arc<certs::Server>>,
+    limits: Limits,
+    stop: watch::Receiver<bool>,
+) {
+    accept(listener, Served { router, wire: Wire::Grpc, door: tls.map(Door::new), limits }, stop).await;
+}
+
+/// What is behind a listener.
+#[derive(Clone)]
+struct Served {
+    router: Router,
+    wire: Wire,
+    /// With one, only callers with a good certificate get in.
+    door: Option<Door>,
+    limits: Limits,
+}
+
+async fn accept(listener: TcpListener, served: Served, mut stop: watch::Receiver<bool>) {
+    let limits = served.limits;
     let seats = Arc::new(Seats::new(limits.connections_max));
     let refusals = Arc::new(Semaphore::new(REFUSALS_AT_ONCE_MAX));
     let mut tasks = JoinSet::new();
@@ -107,9 +136,9 @@ pub async fn serve(listener: TcpListener, router: Router, wire: Wire, limits: Li
         match accepted {
             Ok((stream, _)) => match seats.take() {
                 Some(seat) => {
-                    tasks.spawn(serve_one(stream, seat, router.clone(), wire, limits, stop.clone()));
+                    tasks.spawn(serve_one(stream, seat, served.clone(), stop.clone()));
                 }
-                None => refuse(stream, wire, &refusals),
+                None => refuse(stream, served.wire, &refusals),
             },
             Err(error) => recover_from_accept(&error, &seats).await,
         }
@@ -138,21 +167,39 @@ async fn recover_from_accept(error: &io::Error, seats: &Seats) {
     }
 }
 
-async fn serve_one(
-    stream: TcpStream,
-    seat: SeatGuard,
-    router: Router,
-    wire: Wire,
-    limits: Limits,
-    mut stop: watch::Receiver<bool>,
-) {
+async fn serve_one(stream: TcpStream, seat: SeatGuard, served: Served, mut stop: watch::Receiver<bool>) {
     // An answer is one small write: waiting to fill a packet only adds latency. Failing means the peer is gone already.
     let _ = stream.set_nodelay(true);
     let state = seat.seat.clone();
-    let io = TokioIo::new(Watched { stream, seat: state.clone() });
+    let address = stream.peer_addr().ok();
+    let stream = Watched { stream, seat: state.clone() };
+    let Some(door) = &served.door else { return speak(stream, state, None, &served, stop).await };
+    let opened = tokio::select! {
+        opened = door.open(stream, address, served.limits.header_timeout) => opened,
+        () = state.evicted.notified() => return,
+        () = stopped(&mut stop) => return,
+    };
+    if let Some((stream, caller)) = opened {
+        speak(stream, state, Some(caller), &served, stop).await;
+    }
+}
+
+/// Answers the requests of one connection until it ends.
+async fn speak(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    state: Arc<Seat>,
+    caller: Option<Subject>,
+    served: &Served,
+    mut stop: watch::Receiver<bool>,
+) {
+    let Served { router, wire, limits, .. } = served.clone();
+    let io = TokioIo::new(stream);
     let asked = state.clone();
-    let service = service_fn(move |request: Request<Incoming>| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
         let (router, seat) = (router.clone(), asked.clone());
+        if let Some(caller) = &caller {
+            request.extensions_mut().insert(caller.clone());
+        }
         async move { answer_one(router, &seat, wire, request).await }
     });
     match wire {

@@ -65,7 +65,9 @@ pub async fn open<B: BankPort>(
         | Outcome::HoldPosted { .. }
         | Outcome::HoldVoided { .. }
         | Outcome::Voided { .. }
-        | Outcome::SettingChanged { .. } => rejection::of_other(&Rejected::IdReused),
+        | Outcome::SettingChanged { .. }
+        | Outcome::SecretChanged { .. }
+        | Outcome::LockChanged { .. } => rejection::of_other(&Rejected::IdReused),
     };
     let problem = outcome::keyed(problem.with("account_id", id.to_string()), identity);
     Err(outcome::told_once(problem, &answer))

@@ -13,8 +13,8 @@ use replica::group::{Address, Change, ChangeRefused, Group, Member, Mode, Op, Ro
 use super::answer::{self, Freshness, Refusal};
 use super::body::Call;
 use super::desk::Desk;
-use super::port::{BankPort, ChangeError, SubmitError};
-use crate::bank::{members, mode};
+use super::port::{ChangeError, NodePort, SubmitError};
+use crate::handle::{members, mode};
 
 /// What a change of members that is not in force yet asks its caller to wait, in milliseconds.
 const IN_FLIGHT_MS: u64 = 100;
@@ -24,36 +24,36 @@ const MODE_ATTEMPTS: usize = 4;
 const NODE_MAX: u16 = 99;
 
 /// `GET /v1/members`.
-pub async fn list<B: BankPort>(State(desk): State<Desk<B>>) -> Result<Response, Refusal> {
+pub async fn list<B: NodePort>(State(desk): State<Desk<B>>) -> Result<Response, Refusal> {
     Ok(answer::ok(&state(&desk, &read(&desk).await?, false), Freshness::First))
 }
 
 /// `POST /v1/members`.
-pub async fn change<B: BankPort>(State(desk): State<Desk<B>>, call: Call) -> Result<Response, Refusal> {
+pub async fn change<B: NodePort>(State(desk): State<Desk<B>>, call: Call) -> Result<Response, Refusal> {
     let ChangeMembers { expected_version, change } = call.json()?;
     let (group, already) = change_members(&desk, expected_version, change).await?;
     Ok(answer::ok(&state(&desk, &group, already), Freshness::of(already)))
 }
 
 /// `GET /v1/mode`.
-pub async fn read_mode<B: BankPort>(State(desk): State<Desk<B>>) -> Result<Response, Refusal> {
+pub async fn read_mode<B: NodePort>(State(desk): State<Desk<B>>) -> Result<Response, Refusal> {
     Ok(answer::ok(&mode_state(&desk, &read(&desk).await?, false), Freshness::First))
 }
 
 /// `POST /v1/mode`.
-pub async fn change_mode<B: BankPort>(State(desk): State<Desk<B>>, call: Call) -> Result<Response, Refusal> {
+pub async fn change_mode<B: NodePort>(State(desk): State<Desk<B>>, call: Call) -> Result<Response, Refusal> {
     let ChangeMode { mode, expected_version } = call.json()?;
     let (group, already) = set_mode(&desk, mode, expected_version).await?;
     Ok(answer::ok(&mode_state(&desk, &group, already), Freshness::of(already)))
 }
 
 /// The group as of now.
-pub(super) async fn read<B: BankPort>(desk: &Desk<B>) -> Result<Group, Problem> {
+pub(super) async fn read<B: NodePort>(desk: &Desk<B>) -> Result<Group, Problem> {
     desk.bank.group().await.map_err(|error| error.problem())
 }
 
 /// Makes one step. True if it had been made before.
-pub(super) async fn change_members<B: BankPort>(
+pub(super) async fn change_members<B: NodePort>(
     desk: &Desk<B>,
     expected_version: u64,
     change: MemberChange,
@@ -63,7 +63,7 @@ pub(super) async fn change_members<B: BankPort>(
 }
 
 /// Sets the mode. True if it was so.
-pub(super) async fn set_mode<B: BankPort>(
+pub(super) async fn set_mode<B: NodePort>(
     desk: &Desk<B>,
     wanted: api::status::Mode,
     expected_version: Option<u64>,
@@ -87,7 +87,7 @@ pub(super) async fn set_mode<B: BankPort>(
     }
 }
 
-async fn attempt<B: BankPort>(desk: &Desk<B>, change: Change) -> Result<(Group, bool), Problem> {
+async fn attempt<B: NodePort>(desk: &Desk<B>, change: Change) -> Result<(Group, bool), Problem> {
     match desk.bank.change(change).await {
         Ok(group) => Ok((group, false)),
         Err(ChangeError::Refused(ChangeRefused::Already { .. })) => Ok((read(desk).await?, true)),
@@ -178,7 +178,7 @@ fn not_made(error: &SubmitError) -> Problem {
 }
 
 /// The group for whoever asked over HTTP.
-pub(super) fn state<B: BankPort>(desk: &Desk<B>, group: &Group, already: bool) -> GroupState {
+pub(super) fn state<B: NodePort>(desk: &Desk<B>, group: &Group, already: bool) -> GroupState {
     let status = desk.bank.status();
     GroupState {
         bank: status.group,
@@ -192,6 +192,6 @@ pub(super) fn state<B: BankPort>(desk: &Desk<B>, group: &Group, already: bool) -
     }
 }
 
-fn mode_state<B: BankPort>(desk: &Desk<B>, group: &Group, already: bool) -> ModeState {
+fn mode_state<B: NodePort>(desk: &Desk<B>, group: &Group, already: bool) -> ModeState {
     ModeState { mode: mode(group.mode), pen: desk.bank.status().pen, version: group.version, already }
 }

@@ -21,15 +21,19 @@ use ledger::{
     AccountView, Answer, Command, Movement, Outcome, Rejected, Request as LedgerRequest, StatementLine, TransferId,
 };
 
+use super::customers;
 use super::desk::{Desk, unknown_account};
 use super::group;
 use super::guard;
 use super::health::NodeHealth;
 use super::identity;
 use super::listing::{self, Listing};
+use super::payments;
 use super::port::{BankPort, SubmitError};
 use super::statement;
 use super::transfers::{check_count, find, unknown_transfer};
+use crate::passwords::Passwords;
+use clearing::{CallKind, Side};
 
 /// Largest message that is taken: 8,190 transfers with full references are about 1 MiB.
 const MESSAGE_BYTES_MAX: usize = 4 << 20;
@@ -38,7 +42,7 @@ const MESSAGE_BYTES_MAX: usize = 4 << 20;
 pub fn router<B: BankPort>(desk: Desk<B>) -> Router {
     let guard = desk.guard.clone();
     let health = HealthServer::new(NodeHealth::new(desk.bank.clone()));
-    let bank = BankServer::new(Service { desk })
+    let bank = BankServer::new(Service { desk, passwords: Passwords::default() })
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(usize::MAX);
     let routes = Routes::new(bank).add_service(health).prepare();
@@ -49,6 +53,7 @@ pub fn router<B: BankPort>(desk: Desk<B>) -> Router {
 #[derive(Debug)]
 pub struct Service<B> {
     desk: Desk<B>,
+    passwords: Passwords,
 }
 
 #[tonic::async_trait]
@@ -133,6 +138,71 @@ impl<B: BankPort> Bank for Service<B> {
 
     async fn status(&self, _request: Request<proto::StatusRequest>) -> Result<Response<proto::StatusResponse>, Status> {
         self.counted("Status", async { Ok(self.node_status()) }).await
+    }
+    async fn authenticate(
+        &self,
+        request: Request<proto::AuthenticateRequest>,
+    ) -> Result<Response<proto::AuthenticateResponse>, Status> {
+        let work = customers::authenticate(&self.desk, &self.passwords, request.into_inner());
+        self.counted("Authenticate", work).await
+    }
+
+    async fn view_balance(
+        &self,
+        request: Request<proto::ViewBalanceRequest>,
+    ) -> Result<Response<proto::ViewBalanceResponse>, Status> {
+        self.counted("ViewBalance", customers::balance(&self.desk, request.get_ref())).await
+    }
+
+    async fn transaction_history(
+        &self,
+        request: Request<proto::TransactionHistoryRequest>,
+    ) -> Result<Response<proto::TransactionHistoryResponse>, Status> {
+        self.counted("TransactionHistory", customers::history(&self.desk, request.get_ref())).await
+    }
+
+    async fn payment_calls(
+        &self,
+        request: Request<proto::PaymentCallBatch>,
+    ) -> Result<Response<proto::FindingBatch>, Status> {
+        self.counted("PaymentCalls", payments::calls(&self.desk, request.get_ref())).await
+    }
+
+    async fn hold_status(&self, request: Request<proto::PaymentCall>) -> Result<Response<proto::Finding>, Status> {
+        // Which side is this bank's follows from the payment.
+        let ours = self.desk.bank.status().group;
+        let is_payer =
+            request.get_ref().payment.as_ref().and_then(|it| it.payer.as_ref()).is_some_and(|it| it.bank == ours);
+        let side = if is_payer { Side::Debit } else { Side::Credit };
+        self.counted("HoldStatus", payments::call(&self.desk, request.get_ref(), CallKind::HoldStatus(side))).await
+    }
+
+    async fn transfer_payment(&self, request: Request<proto::PaymentCall>) -> Result<Response<proto::Finding>, Status> {
+        self.counted("TransferPayment", payments::call(&self.desk, request.get_ref(), CallKind::Transfer)).await
+    }
+
+    async fn prepare_debit(&self, request: Request<proto::PaymentCall>) -> Result<Response<proto::Finding>, Status> {
+        self.counted("PrepareDebit", payments::call(&self.desk, request.get_ref(), CallKind::PrepareDebit)).await
+    }
+
+    async fn prepare_credit(&self, request: Request<proto::PaymentCall>) -> Result<Response<proto::Finding>, Status> {
+        self.counted("PrepareCredit", payments::call(&self.desk, request.get_ref(), CallKind::PrepareCredit)).await
+    }
+
+    async fn commit_debit(&self, request: Request<proto::PaymentCall>) -> Result<Response<proto::Finding>, Status> {
+        self.counted("CommitDebit", payments::call(&self.desk, request.get_ref(), CallKind::CommitDebit)).await
+    }
+
+    async fn commit_credit(&self, request: Request<proto::PaymentCall>) -> Result<Response<proto::Finding>, Status> {
+        self.counted("CommitCredit", payments::call(&self.desk, request.get_ref(), CallKind::CommitCredit)).await
+    }
+
+    async fn abort_debit(&self, request: Request<proto::PaymentCall>) -> Result<Response<proto::Finding>, Status> {
+        self.counted("AbortDebit", payments::call(&self.desk, request.get_ref(), CallKind::AbortDebit)).await
+    }
+
+    async fn abort_credit(&self, request: Request<proto::PaymentCall>) -> Result<Response<proto::Finding>, Status> {
+        self.counted("AbortCredit", payments::call(&self.desk, request.get_ref(), CallKind::AbortCredit)).await
     }
 }
 
@@ -295,6 +365,7 @@ impl<B: BankPort> Service<B> {
             transfer_done: status.transfer.map_or(0, |transfer| transfer.done),
             transfer_total: status.transfer.map_or(0, |transfer| transfer.total),
             rot_repaired: status.rot_repaired,
+            cluster: uuid::Uuid::parse_str(&status.cluster).ok().map(|id| grpc::uuid(id.as_u128())),
         }
     }
 

@@ -10,7 +10,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_server::Health;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
-use super::port::BankPort;
+use super::port::NodePort;
 
 /// How often a watched node is looked at.
 const WATCH_PERIOD: Duration = Duration::from_millis(100);
@@ -21,14 +21,14 @@ pub struct NodeHealth<B> {
     bank: B,
 }
 
-impl<B: BankPort> NodeHealth<B> {
+impl<B: NodePort> NodeHealth<B> {
     pub fn new(bank: B) -> NodeHealth<B> {
         NodeHealth { bank }
     }
 }
 
 #[tonic::async_trait]
-impl<B: BankPort> Health for NodeHealth<B> {
+impl<B: NodePort> Health for NodeHealth<B> {
     type WatchStream = Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send>>;
 
     async fn check(&self, request: Request<HealthCheckRequest>) -> Result<Response<HealthCheckResponse>, Status> {
@@ -54,12 +54,12 @@ impl<B: BankPort> Health for NodeHealth<B> {
 /// The empty name stands for the whole node.
 fn check_name(service: &str) -> Result<(), Status> {
     match service {
-        "" | "rialto.v1.Bank" => Ok(()),
+        "" | "rialto.v1.Bank" | "rialto.v1.Gateway" => Ok(()),
         other => Err(Status::not_found(format!("this node has no service {other:?}"))),
     }
 }
 
-fn serving<B: BankPort>(bank: &B) -> ServingStatus {
+fn serving<B: NodePort>(bank: &B) -> ServingStatus {
     if bank.status().ready { ServingStatus::Serving } else { ServingStatus::NotServing }
 }
 

@@ -13,24 +13,24 @@ use super::answer::{self, Freshness, Refusal};
 use super::body::Call;
 use super::desk::Desk;
 use super::metrics;
-use super::port::BankPort;
+use super::port::NodePort;
 
 const PLAIN: &str = "text/plain; charset=utf-8";
 
 /// `GET /v1/status`.
-pub async fn status<B: BankPort>(State(desk): State<Desk<B>>) -> Response {
+pub async fn status<B: NodePort>(State(desk): State<Desk<B>>) -> Response {
     answer::ok(&desk.bank.status(), Freshness::First)
 }
 
 /// `POST /v1/election`.
-pub async fn elect<B: BankPort>(State(desk): State<Desk<B>>, call: Call) -> Result<Response, Refusal> {
+pub async fn elect<B: NodePort>(State(desk): State<Desk<B>>, call: Call) -> Result<Response, Refusal> {
     call.nothing()?;
     desk.bank.elect().await;
     Ok(answer::ok(&Elected { result: "the group elects again; see /v1/status for who leads" }, Freshness::First))
 }
 
 /// `POST /shutdown`. The answer leaves first: the listener lets open requests end before the process does.
-pub async fn shut_down<B: BankPort>(State(desk): State<Desk<B>>, call: Call) -> Result<Response, Refusal> {
+pub async fn shut_down<B: NodePort>(State(desk): State<Desk<B>>, call: Call) -> Result<Response, Refusal> {
     call.nothing()?;
     tokio::spawn(async move { desk.bank.shut_down().await });
     Ok(answer::text(StatusCode::OK, PLAIN, "Server shut down..."))
@@ -42,7 +42,7 @@ pub async fn live() -> Response {
 }
 
 /// `GET /readyz`: a majority answers this node, and it has caught up.
-pub async fn ready<B: BankPort>(State(desk): State<Desk<B>>) -> Result<Response, Refusal> {
+pub async fn ready<B: NodePort>(State(desk): State<Desk<B>>) -> Result<Response, Refusal> {
     let status = desk.bank.status();
     if status.ready {
         return Ok(answer::text(StatusCode::OK, PLAIN, "ok\n"));
@@ -62,7 +62,7 @@ pub async fn ready<B: BankPort>(State(desk): State<Desk<B>>) -> Result<Response,
 }
 
 /// `GET /metrics`.
-pub async fn figures<B: BankPort>(State(desk): State<Desk<B>>) -> Response {
+pub async fn figures<B: NodePort>(State(desk): State<Desk<B>>) -> Response {
     let page = desk.metrics.page(&desk.bank.status());
     answer::text(StatusCode::OK, metrics::MEDIA_TYPE, page)
 }

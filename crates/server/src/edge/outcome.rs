@@ -30,7 +30,9 @@ pub fn posted(answer: &Answer, movement: &Movement, identity: &Identity) -> Resu
         | Outcome::Held { .. }
         | Outcome::HoldPosted { .. }
         | Outcome::HoldVoided { .. }
-        | Outcome::SettingChanged { .. } => {
+        | Outcome::SettingChanged { .. }
+        | Outcome::SecretChanged { .. }
+        | Outcome::LockChanged { .. } => {
             Err(Problem::new(Code::IdReused, format!("the id {} stands for something else", movement.id)))
         }
     }
@@ -83,7 +85,11 @@ pub fn transfer(id: TransferId, movement: Option<&Movement>, outcome: &Outcome) 
             shape.detail = Some(problem.detail);
         }
         // These end nothing that the id of a transfer can name.
-        Outcome::Opened { .. } | Outcome::Closed { .. } | Outcome::SettingChanged { .. } => {
+        Outcome::Opened { .. }
+        | Outcome::Closed { .. }
+        | Outcome::SettingChanged { .. }
+        | Outcome::SecretChanged { .. }
+        | Outcome::LockChanged { .. } => {
             shape.code = Some(Code::IdReused.text());
         }
     }
@@ -101,6 +107,8 @@ pub fn label(outcome: &Outcome) -> &'static str {
         Outcome::HoldVoided { .. } => "hold_voided",
         Outcome::Voided { .. } => "voided",
         Outcome::SettingChanged { .. } => "setting_changed",
+        Outcome::SecretChanged { .. } => "secret_changed",
+        Outcome::LockChanged { .. } => "lock_changed",
         Outcome::Rejected { rejection, .. } => rejection::code(rejection).text(),
     }
 }

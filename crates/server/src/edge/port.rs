@@ -12,8 +12,25 @@ use ledger::record::RecordBytes;
 use ledger::{Answer, Ledger, Request};
 use replica::group::{Change, ChangeRefused, Group};
 
-/// A running bank node, as its edges see it. A clone is another handle of the same node.
-pub trait BankPort: Clone + Send + Sync + 'static {
+/// A running node of whatever kind, as its edges see it. A clone is another handle of the same node.
+pub trait NodePort: Clone + Send + Sync + 'static {
+    /// Who belongs to the group, and its mode: linearizable, as a read.
+    fn group(&self) -> impl Future<Output = Result<Group, ReadError>> + Send;
+
+    /// Has the change chosen and applied; the group after it. Safe to repeat: a change names the version that it replaces.
+    fn change(&self, change: Change) -> impl Future<Output = Result<Group, ChangeError>> + Send;
+
+    fn status(&self) -> NodeStatus;
+
+    /// Has the group elect again. Safe at any time.
+    fn elect(&self) -> impl Future<Output = ()> + Send;
+
+    /// Hands the work over and stops the node; returns when that has begun.
+    fn shut_down(&self) -> impl Future<Output = ()> + Send;
+}
+
+/// A running bank node.
+pub trait BankPort: NodePort {
     /// Has the request chosen and applied; one answer for each command. Waits up to 1.8 seconds.
     fn submit(&self, request: Request) -> impl Future<Output = Result<Vec<Answer>, SubmitError>> + Send;
 
@@ -28,20 +45,6 @@ pub trait BankPort: Clone + Send + Sync + 'static {
     where
         T: Send + 'static,
         F: FnOnce(&dyn View) -> T + Send + 'static;
-
-    /// Who belongs to the group, and its mode: linearizable, as a read.
-    fn group(&self) -> impl Future<Output = Result<Group, ReadError>> + Send;
-
-    /// Has the change chosen and applied; the group after it. Safe to repeat: a change names the version that it replaces.
-    fn change(&self, change: Change) -> impl Future<Output = Result<Group, ChangeError>> + Send;
-
-    fn status(&self) -> NodeStatus;
-
-    /// Has the group elect again. Safe at any time.
-    fn elect(&self) -> impl Future<Output = ()> + Send;
-
-    /// Hands the work over and stops the node; returns when that has begun.
-    fn shut_down(&self) -> impl Future<Output = ()> + Send;
 }
 
 /// The books of a node at one applied slot.

@@ -12,10 +12,12 @@ use api::code::Code;
 use api::problem::Problem;
 
 use super::answer::Refusal;
+use super::customer_calls::{self, Registrar};
 use super::desk::Desk;
 use super::metrics::Metrics;
 use super::port::BankPort;
 use super::{accounts, first_calls, group, guard, node_calls, transfers};
+use crate::passwords::Passwords;
 
 /// Every route with its methods, for the test that compares them with the OpenAPI document.
 pub const ROUTES: &[(&str, &[&str])] = &[
@@ -32,6 +34,9 @@ pub const ROUTES: &[(&str, &[&str])] = &[
     ("/v1/transfers/batch", &["post"]),
     ("/v1/transfers/{id}", &["get"]),
     ("/v1/transfers/{id}/void", &["post"]),
+    ("/v1/customers", &["post"]),
+    ("/v1/customers/{name}/password", &["post"]),
+    ("/v1/customers/{name}/lock", &["post"]),
     ("/v1/members", &["get", "post"]),
     ("/v1/mode", &["get", "post"]),
     ("/v1/election", &["post"]),
@@ -67,6 +72,7 @@ pub fn router<B: BankPort>(desk: Desk<B>, page: Router) -> Router {
         .route("/errors/{code}", get(node_calls::explain))
         .route("/metrics", get(node_calls::figures::<B>))
         .with_state(desk.clone())
+        .merge(customers(&desk))
         .merge(page)
         .fallback(no_such_path)
         .method_not_allowed_fallback(method_not_allowed)
@@ -78,6 +84,14 @@ pub fn router<B: BankPort>(desk: Desk<B>, page: Router) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(desk.clone());
     guarded.merge(open).layer(from_fn_with_state(desk.metrics, count))
+}
+
+fn customers<B: BankPort>(desk: &Desk<B>) -> Router {
+    Router::new()
+        .route("/v1/customers", post(customer_calls::add::<B>))
+        .route("/v1/customers/{name}/password", post(customer_calls::set_password::<B>))
+        .route("/v1/customers/{name}/lock", post(customer_calls::lock::<B>))
+        .with_state(Registrar { desk: desk.clone(), passwords: Passwords::default() })
 }
 
 async fn no_such_path(request: Request) -> Refusal {

@@ -97,6 +97,8 @@ pub async fn void<B: BankPort>(
         | Outcome::HoldPosted { .. }
         | Outcome::HoldVoided { .. }
         | Outcome::SettingChanged { .. }
+        | Outcome::SecretChanged { .. }
+        | Outcome::LockChanged { .. }
         | Outcome::Rejected { .. } => desk.read(move |view| find(view, id)).await??.and_then(|found| found.movement),
     };
     let mut shape = outcome::transfer(id, movement.as_ref(), &answer.outcome);

@@ -17,11 +17,14 @@
 //! its disk, and was given a new one under the old number, would have forgotten its promises and votes. Its peers refuse
 //! it, and it stops.
 //!
+//! With certificates a connection is TLS 1.3, and whoever is on its other end has proved to be that member (`link`).
+//!
 //! Invariants: nothing is believed before the greeting named this cluster, this group, this node, and a member; every
 //! queue is bounded; strangers cost one thread for two seconds, and only so many at a time.
 
 mod frame;
 mod known;
+mod link;
 mod outbox;
 mod reader;
 mod roster;
@@ -33,6 +36,7 @@ use crate::replica_loop::Inbox;
 use frame::Reply;
 pub(crate) use known::KnownDisks;
 use known::Recognized;
+pub(crate) use link::Papers;
 use outbox::Outbox;
 use paxos::NodeId;
 use replica::group::Group;
@@ -166,6 +170,7 @@ pub(crate) fn introduce(me: &Me, to: NodeId, address: SocketAddr) -> Introduced 
         Ok((_, Reply::Refused(why))) => Introduced::Refused(why),
         Ok((_, Reply::OtherDisk(why))) => Introduced::OtherDisk(why),
         Ok((_, Reply::Removed(why))) => Introduced::Removed(why),
+        Err(error) if writer::is_told(&error) => Introduced::Refused(certs::why(&error)),
         Err(_) => Introduced::Away,
     }
 }

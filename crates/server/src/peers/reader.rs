@@ -2,12 +2,13 @@
 
 use super::frame::{self, FRAME_BYTES_MAX, Greeting, Reply};
 use super::known::Recognized;
+use super::link::Link;
 use super::roster::Standing;
 use super::{Me, Peer, Peers, Roster, SILENCE_MAX};
 use paxos::NodeId;
 use replica::{Input, wire};
-use std::io::{self, BufReader, Read};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::io::{self, BufReader};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -54,17 +55,17 @@ pub(super) fn listen(listener: TcpListener, peers: Peers) -> io::Result<()> {
 }
 
 /// One caller, from greeting to end.
-fn serve(mut stream: TcpStream, peers: &Peers, strangers: &AtomicUsize) {
+fn serve(stream: TcpStream, peers: &Peers, strangers: &AtomicUsize) {
     let address = stream.peer_addr().ok();
-    let greeted = greet(&mut stream, peers);
+    let greeted = greet(stream, peers);
     strangers.fetch_sub(1, Ordering::Relaxed);
-    let (from, peer) = match greeted {
+    let (mut link, from, peer) = match greeted {
         Ok(greeted) => greeted,
         Err(why) => return refuse(address, &why),
     };
     peer.comes_in(from, &peers.shared.inbox);
-    let why = read_until_broken(&stream, from, &peer, peers);
-    let _ = stream.shutdown(Shutdown::Both);
+    let why = read_until_broken(&mut link, from, &peer, peers);
+    link.close();
     peer.went_out(from, &peers.shared.inbox);
     if let Err(error) = why {
         warn!(event = "peer_closed", peer = from.get(), why = %error);
@@ -77,14 +78,8 @@ fn refuse(address: Option<SocketAddr>, why: &str) {
     warn!(event = "stranger_refused", from = %from, why = %why, todo = "nothing was lost; find out who calls the peer port");
 }
 
-fn greet(stream: &mut TcpStream, peers: &Peers) -> Result<(NodeId, Arc<Peer>), String> {
-    let limits = || {
-        stream.set_nodelay(true)?;
-        stream.set_write_timeout(Some(GREETING_TIMEOUT))
-    };
-    limits().map_err(|error| error.to_string())?;
-    let greeting = Greeting::read(&mut Hurried { stream, until: Instant::now() + GREETING_TIMEOUT })
-        .map_err(|error| error.to_string())?;
+fn greet(stream: TcpStream, peers: &Peers) -> Result<(Link, NodeId, Arc<Peer>), String> {
+    let (mut link, greeting) = hear(stream, &peers.shared.me).map_err(|error| certs::why(&error))?;
     let checked = check(&greeting, &peers.shared.me, &peers.circle().roster);
     let (reply, welcome) = match checked {
         Ok(from) => recognize(from, greeting.disk, peers),
@@ -96,32 +91,18 @@ fn greet(stream: &mut TcpStream, peers: &Peers) -> Result<(NodeId, Arc<Peer>), S
             (reply, Err(why))
         }
     };
-    reply.write(stream).map_err(|error| error.to_string())?;
-    welcome
+    reply.write(&mut link).map_err(|error| error.to_string())?;
+    welcome.map(|(from, peer)| (link, from, peer))
 }
 
-/// Reads until a moment in time, however little comes at once: a stranger that drips holds no thread for longer.
-struct Hurried<'a> {
-    stream: &'a TcpStream,
-    until: Instant,
-}
-
-impl Read for Hurried<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let late = || {
-            let what = format!("it did not say who it is within {} s", GREETING_TIMEOUT.as_secs());
-            io::Error::new(io::ErrorKind::TimedOut, what)
-        };
-        let left = self.until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(late());
-        }
-        self.stream.set_read_timeout(Some(left))?;
-        self.stream.read(buffer).map_err(|error| match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => late(),
-            _ => error,
-        })
-    }
+/// Who the caller says it is, and by its certificate may say.
+fn hear(stream: TcpStream, me: &Me) -> io::Result<(Link, Greeting)> {
+    stream.set_nodelay(true)?;
+    stream.set_write_timeout(Some(GREETING_TIMEOUT))?;
+    let mut link = Link::accept(stream, me.papers.as_deref(), Instant::now() + GREETING_TIMEOUT)?;
+    let greeting = Greeting::read(&mut link)?;
+    link.check_number(greeting.from)?;
+    Ok((link, greeting))
 }
 
 /// Is it the disk that this member is known by?
@@ -181,9 +162,9 @@ fn check(greeting: &Greeting, me: &Me, roster: &Roster) -> Result<NodeId, Reply>
     }
 }
 
-fn read_until_broken(stream: &TcpStream, from: NodeId, peer: &Peer, peers: &Peers) -> io::Result<()> {
-    stream.set_read_timeout(Some(SILENCE_MAX))?;
-    let mut reader = BufReader::with_capacity(READ_BUFFER, stream);
+fn read_until_broken(link: &mut Link, from: NodeId, peer: &Peer, peers: &Peers) -> io::Result<()> {
+    link.settle(SILENCE_MAX)?;
+    let mut reader = BufReader::with_capacity(READ_BUFFER, link);
     while let Some(body) = frame::read_frame(&mut reader, FRAME_BYTES_MAX)? {
         // Its outbox is closed when it leaves the group, and when this node stops.
         if peer.outbox.is_closed() {
@@ -209,7 +190,7 @@ mod tests {
     }
 
     fn check_of(cluster: u128, group: &str, (from, to): (u16, u16), settled: bool) -> Result<u16, Reply> {
-        let me = Me { cluster: 7, group: "alpha".to_owned(), node: node(1), disk: 1 };
+        let me = Me { cluster: 7, group: "alpha".to_owned(), node: node(1), disk: 1, papers: None };
         let contact = Contact { address: "127.0.0.1:1".to_owned(), pin: None };
         let present = Group { version: 9, next_number: 4, ..Group::unknown() };
         let roster = Roster { group: Arc::new(present), others: [(node(3), contact)].into(), settled };

@@ -3,6 +3,7 @@
 //! A member that was removed is still spoken to until the others have all that it had: only then it may go. After that
 //! its number is remembered, and whoever comes under it is told that it was removed.
 
+use super::link::Papers;
 use paxos::{NodeId, Slot, Status};
 use replica::group::Group;
 use std::collections::BTreeMap;
@@ -17,6 +18,8 @@ pub(crate) struct Me {
     pub(crate) node: NodeId,
     /// Tells this node's disk from any other that was made for the same node.
     pub(crate) disk: u64,
+    /// Its certificate; without one peers are spoken to in plain text.
+    pub(crate) papers: Option<Arc<Papers>>,
 }
 
 /// One of the others.

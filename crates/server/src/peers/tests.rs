@@ -1,5 +1,6 @@
 //! Two nodes over real sockets: members come, go, and are told why.
 
+use super::link::tests::Issued;
 use super::*;
 use crate::replica_loop::{self, Tasks};
 use paxos::Slot;
@@ -26,13 +27,18 @@ struct Place {
 
 impl Place {
     fn start(number: u16, disk: u64, test: &str) -> Place {
+        Place::start_with(None, number, disk, test)
+    }
+
+    fn start_with(papers: Option<Papers>, number: u16, disk: u64, test: &str) -> Place {
+        let papers = papers.map(Arc::new);
         let dir = std::env::temp_dir().join(format!("rialto-peers-{test}-{number}-{disk}-{}", std::process::id()));
         std::fs::create_dir_all(&dir).expect("a temporary directory");
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("bound");
         let (inbox, tasks) = replica_loop::inbox();
         let (failed, failures) = mpsc::channel(4);
-        let me = Me { cluster: 7, group: "alpha".to_owned(), node: node(number), disk };
+        let me = Me { cluster: 7, group: "alpha".to_owned(), node: node(number), disk, papers };
         let known = KnownDisks::load(&dir).expect("nothing is noted yet");
         let peers = Peers::start((me, Roster::default()), listener, &inbox, known, failed).expect("threads");
         Place { peers, inbox, tasks, failures, address, dir }
@@ -173,4 +179,24 @@ fn the_disk_that_the_log_pins_is_the_only_one() {
     let error = two.failure();
     assert!(matches!(error, NodeError::OtherDisk { .. }), "{error}");
     assert!(error.to_string().contains("rialto members replace 2"), "{error}");
+}
+
+#[test]
+fn members_with_certificates_speak_and_a_node_under_anothers_number_does_not() {
+    let issued = Issued::new("members");
+    let place = |number: u16, papers| Place::start_with(Some(papers), number, u64::from(number), "papers");
+    let (one, two) = (place(1, issued.papers("bank/alpha/1")), place(2, issued.papers("bank/alpha/2")));
+    one.know(&[(2, &two, None)], false);
+    two.know(&[(1, &one, None)], false);
+    one.wait("a connection to node 2", |input| matches!(input, Input::Connected(to) if *to == node(2)));
+    say_until_heard((&one, &two), 2, 1);
+    say_until_heard((&two, &one), 1, 2);
+    // A good certificate of a third member, and the number and disk of the second.
+    let posing = Me { papers: Some(Arc::new(issued.papers("bank/alpha/3"))), ..two.peers.shared.me.clone() };
+    assert!(writer::greet(&posing, node(1), one.address).is_err(), "it speaks under another's number");
+    // And one that answers where another is looked for.
+    let error = writer::greet(&one.peers.shared.me, node(3), two.address).expect_err("that is node 2");
+    assert_eq!(error.to_string(), "it should be node 3, and its certificate is that of bank/alpha/2");
+    let plain = Me { papers: None, ..two.peers.shared.me.clone() };
+    assert!(writer::greet(&plain, node(1), one.address).is_err(), "it speaks in plain text");
 }

@@ -2,6 +2,7 @@
 
 use super::frame::{self, Greeting, Reply};
 use super::known::Recognized;
+use super::link::Link;
 use super::outbox::Taken;
 use super::{Contact, Me, Peer, Peers, SILENCE_MAX};
 use crate::config::NodeError;
@@ -46,11 +47,11 @@ fn run(to: NodeId, peer: &Peer, peers: &Peers) {
     while !outbox.is_closed() {
         let Some(Contact { address, .. }) = peers.contact(to) else { return };
         match dial(&address, to, peers) {
-            Ok(stream) => {
+            Ok(link) => {
                 info!(event = "peer_connected", peer = to.get(), address = %address);
                 (pause, last_refusal) = (REDIAL_MIN, None);
                 peer.set_out(true, to, inbox);
-                let why = write_until_broken(stream, peer);
+                let why = write_until_broken(link, peer);
                 peer.set_out(false, to, inbox);
                 if let Some(why) = why {
                     warn!(event = "peer_lost", peer = to.get(), address = %address, why = %why, todo = "dialled again by itself");
@@ -75,15 +76,18 @@ fn run(to: NodeId, peer: &Peer, peers: &Peers) {
     }
 }
 
-fn dial(address: &str, to: NodeId, peers: &Peers) -> Result<TcpStream, NoConnection> {
-    let unreachable = |error: io::Error| NoConnection::Unreachable(error.kind());
+fn dial(address: &str, to: NodeId, peers: &Peers) -> Result<Link, NoConnection> {
+    let unreachable = |error: io::Error| match is_told(&error) {
+        true => NoConnection::Unwelcome(certs::why(&error)),
+        false => NoConnection::Unreachable(error.kind()),
+    };
     // A name is looked up each time: the member may have moved.
     let address = address.to_socket_addrs().map_err(unreachable)?.next();
     let address = address.ok_or(NoConnection::Unreachable(io::ErrorKind::AddrNotAvailable))?;
-    let (stream, reply) = greet(&peers.shared.me, to, address).map_err(unreachable)?;
+    let (link, reply) = greet(&peers.shared.me, to, address).map_err(unreachable)?;
     match reply {
         Reply::Welcome { disk, group: _ } => match peers.recognize(to, disk).map_err(unreachable)? {
-            Recognized::Yes => Ok(stream),
+            Recognized::Yes => Ok(link),
             Recognized::Other { known } => Err(NoConnection::Unwelcome(format!(
                 "node {to} answers with another disk ({disk}) than the one it is known by ({known})"
             ))),
@@ -94,25 +98,32 @@ fn dial(address: &str, to: NodeId, peers: &Peers) -> Result<TcpStream, NoConnect
     }
 }
 
+/// Silence heals by itself; who is there and not believed, or does not believe, is the operator's to know.
+pub(super) fn is_told(error: &io::Error) -> bool {
+    certs::is_of_tls(error) || error.kind() == io::ErrorKind::PermissionDenied
+}
+
 /// Says who this node is, and hears what the other makes of that.
-pub(super) fn greet(me: &Me, to: NodeId, address: SocketAddr) -> io::Result<(TcpStream, Reply)> {
-    let mut stream = TcpStream::connect_timeout(&address, DIAL_TIMEOUT)?;
+pub(super) fn greet(me: &Me, to: NodeId, address: SocketAddr) -> io::Result<(Link, Reply)> {
+    let stream = TcpStream::connect_timeout(&address, DIAL_TIMEOUT)?;
     stream.set_nodelay(true)?;
     stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
     stream.set_read_timeout(Some(REPLY_TIMEOUT))?;
+    let mut link = Link::dial(stream, me.papers.as_deref())?;
+    link.check_number(to.get())?;
     let (cluster, group) = (me.cluster, me.group.clone());
-    Greeting { cluster, group, from: me.node.get(), to: to.get(), disk: me.disk }.write(&mut stream)?;
-    let reply = Reply::read(&mut stream)?;
-    Ok((stream, reply))
+    Greeting { cluster, group, from: me.node.get(), to: to.get(), disk: me.disk }.write(&mut link)?;
+    let reply = Reply::read(&mut link)?;
+    Ok((link, reply))
 }
 
 /// Writes until the connection breaks (why), or the node stops (none).
-fn write_until_broken(mut stream: TcpStream, peer: &Peer) -> Option<String> {
+fn write_until_broken(mut link: Link, peer: &Peer) -> Option<String> {
     let since = Instant::now();
     loop {
         match peer.outbox.take(LOOK) {
             Taken::Frames(frames) => {
-                if let Err(error) = frame::write_frames(&mut stream, &frames) {
+                if let Err(error) = frame::write_frames(&mut link, &frames) {
                     return Some(error.to_string());
                 }
             }

@@ -6,7 +6,9 @@
 //! each slot are what the movements add up to, and no customer ever owes.
 
 use super::{Violation, must};
-use ledger::{AccountId, Answer, Balances, Command, HoldState, Ledger, Outcome, Placer, Rejected, Request, TransferId};
+use ledger::{
+    AccountId, Answer, Balances, Command, Currency, HoldState, Ledger, Outcome, Placer, Rejected, Request, TransferId,
+};
 use std::collections::BTreeMap;
 
 /// The first outcome of an id.
@@ -97,9 +99,15 @@ impl Books {
     pub fn first_of(&self, command: &Command) -> Option<First> {
         match command {
             Command::OpenAccount { id, .. } => self.openings.get(id).copied(),
-            Command::Transfer { id, .. } | Command::PlaceHold { id, .. } | Command::CloseAccount { id, .. } => {
-                self.outcomes.get(id).copied()
+            Command::AddCustomer { name, currency, .. } => {
+                let opening = self.openings.get(&AccountId::of_customer(name)).copied();
+                opening.filter(|first| is_customer_in(&first.command, *currency))
             }
+            Command::Transfer { id, .. }
+            | Command::PlaceHold { id, .. }
+            | Command::CloseAccount { id, .. }
+            | Command::SetSecret { id, .. }
+            | Command::LockCustomer { id, .. } => self.outcomes.get(id).copied(),
             Command::VoidTransfer { id } => self.outcomes.get(id).copied(),
             Command::PostHold { .. } | Command::VoidHold { .. } | Command::ChangeSetting { .. } => None,
         }
@@ -145,7 +153,14 @@ impl Books {
         let unbound = matches!(first.outcome, Outcome::Rejected { .. });
         match first.command {
             Command::OpenAccount { id, .. } if !unbound => drop(self.openings.insert(id, first)),
-            Command::Transfer { id, .. } | Command::PlaceHold { id, .. } | Command::CloseAccount { id, .. } => {
+            Command::AddCustomer { name, .. } if !unbound => {
+                self.openings.insert(AccountId::of_customer(&name), first);
+            }
+            Command::Transfer { id, .. }
+            | Command::PlaceHold { id, .. }
+            | Command::CloseAccount { id, .. }
+            | Command::SetSecret { id, .. }
+            | Command::LockCustomer { id, .. } => {
                 self.outcomes.insert(id, first);
             }
             Command::VoidTransfer { id } | Command::VoidHold { id, .. }
@@ -154,6 +169,7 @@ impl Books {
                 self.outcomes.insert(id, first);
             }
             Command::OpenAccount { .. }
+            | Command::AddCustomer { .. }
             | Command::VoidTransfer { .. }
             | Command::VoidHold { .. }
             | Command::PostHold { .. }
@@ -171,6 +187,9 @@ impl Books {
             }
             Command::ChangeSetting { .. } => true,
             Command::OpenAccount { .. }
+            | Command::AddCustomer { .. }
+            | Command::SetSecret { .. }
+            | Command::LockCustomer { .. }
             | Command::CloseAccount { .. }
             | Command::Transfer { .. }
             | Command::PlaceHold { .. }
@@ -208,7 +227,9 @@ impl Books {
             }
             (_, Outcome::Rejected { .. }) => Ok(()),
             (Command::VoidTransfer { .. } | Command::VoidHold { .. }, Outcome::Voided { .. }) => Ok(()),
-            (Command::OpenAccount { .. }, Outcome::Opened { .. }) => Ok(()),
+            (Command::OpenAccount { .. } | Command::AddCustomer { .. }, Outcome::Opened { .. }) => Ok(()),
+            (Command::SetSecret { .. }, Outcome::SecretChanged { .. }) => Ok(()),
+            (Command::LockCustomer { .. }, Outcome::LockChanged { .. }) => Ok(()),
             (Command::CloseAccount { .. }, Outcome::Closed { .. }) => Ok(()),
             (Command::ChangeSetting { .. }, Outcome::SettingChanged { .. }) => Ok(()),
             (command, outcome) => {
@@ -273,8 +294,12 @@ impl Books {
 /// Whether this outcome of this command is the one that its id has for ever.
 fn binds(command: &Command, outcome: &Outcome) -> bool {
     match command {
-        Command::Transfer { .. } | Command::PlaceHold { .. } | Command::CloseAccount { .. } => true,
-        Command::OpenAccount { .. } => matches!(outcome, Outcome::Opened { .. }),
+        Command::Transfer { .. }
+        | Command::PlaceHold { .. }
+        | Command::CloseAccount { .. }
+        | Command::SetSecret { .. }
+        | Command::LockCustomer { .. } => true,
+        Command::OpenAccount { .. } | Command::AddCustomer { .. } => matches!(outcome, Outcome::Opened { .. }),
         Command::VoidTransfer { .. } => matches!(outcome, Outcome::Voided { .. }),
         Command::PostHold { .. } | Command::VoidHold { .. } | Command::ChangeSetting { .. } => false,
     }
@@ -300,6 +325,10 @@ fn same_outcome(first: &First, answer: &Answer) -> bool {
     }
 }
 
+fn is_customer_in(first: &Command, asked: Currency) -> bool {
+    matches!(first, Command::AddCustomer { currency, .. } if *currency == asked)
+}
+
 fn same_content(first: &Command, command: &Command) -> bool {
     first == command
 }
@@ -307,7 +336,7 @@ fn same_content(first: &Command, command: &Command) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ledger::{Amount, Currency, Reference};
+    use ledger::{Amount, Reference};
 
     fn account(number: u128) -> AccountId {
         AccountId::new(1 << 127 | number).expect("not nil")

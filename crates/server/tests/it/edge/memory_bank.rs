@@ -8,7 +8,7 @@ use ledger::record::RecordBytes;
 use ledger::{Answer, Context, JournalPort, Ledger, Request};
 use paxos::{NodeId, Slot};
 use replica::group::{Address, Change, Group, Member, Mode, Op, Role as MemberRole, Rules};
-use server::edge::port::{BankPort, ChangeError, ReadError, SubmitError, Unreadable, View};
+use server::edge::port::{BankPort, ChangeError, NodePort, ReadError, SubmitError, Unreadable, View};
 
 /// What the bank does with the next requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -169,7 +169,9 @@ impl BankPort for MemoryBank {
     {
         Ok(look(&*self.lock()))
     }
+}
 
+impl NodePort for MemoryBank {
     async fn group(&self) -> Result<Group, ReadError> {
         let state = self.lock();
         match state.mood {

@@ -13,4 +13,5 @@ mod raw_http;
 mod safety;
 mod sdk;
 mod served;
+mod tls;
 mod v1;

@@ -1,4 +1,4 @@
-//! The handle of a running bank node: what HTTP, gRPC and the page talk to.
+//! The handle of a running node: what HTTP, gRPC and the page talk to.
 //!
 //! A request is answered by the node's own books when its slot is applied here, whoever proposed it. A read is answered
 //! after this node has applied whatever was chosen before the read began.
@@ -6,22 +6,23 @@
 use crate::apply_loop::{ApplyJob, ApplyQueue, Questions};
 use crate::callers::Callers;
 use crate::clock::Clock;
-use crate::edge::port::{BankPort, ChangeError, ReadError, SubmitError, Unreadable, View};
+use crate::edge::port::{BankPort, ChangeError, NodePort, ReadError, SubmitError, Unreadable, View};
 use crate::gauges::Gauges;
 use crate::memory;
 use crate::replica_loop::Inbox;
+use crate::service::Service;
 use api::status::{BallotStatus, MemberRole, MemberState, Mode, NodeStatus, PeerStatus, Role, SlotStatus};
-use bank::{BankAnswer, BankView};
+use bank::BankView;
 use bytes::Bytes;
 use ledger::record::RecordBytes;
 use ledger::{Answer, Ledger, Request};
 use replica::group::{self, Change, Group};
-use replica::{Input, Refusal, Reply};
+use replica::{Applier, Input, Refusal, Reply};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use storage::{RealDisk, StorageError};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
 /// How long a request or a read waits for its slot; callers have their answer within two seconds.
 const PATIENCE: Duration = Duration::from_millis(1_700);
@@ -56,46 +57,53 @@ pub(crate) struct Facts {
 }
 
 /// See the module.
-#[derive(Clone)]
-pub struct Bank {
-    shared: Arc<Shared>,
+pub(crate) struct Handle<S: Service> {
+    shared: Arc<Shared<S>>,
 }
 
-impl std::fmt::Debug for Bank {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Bank").field("facts", &self.shared.facts).finish_non_exhaustive()
+/// The handle of a bank's node.
+pub(crate) type Bank = Handle<bank::Machine>;
+
+impl<S: Service> Clone for Handle<S> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
     }
 }
 
-pub(crate) struct Shared {
+impl<S: Service> std::fmt::Debug for Handle<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handle").field("facts", &self.shared.facts).finish_non_exhaustive()
+    }
+}
+
+pub(crate) struct Shared<S: Service> {
     pub(crate) facts: Facts,
     pub(crate) clock: Clock,
     pub(crate) inbox: Inbox,
     pub(crate) apply: ApplyQueue,
-    pub(crate) callers: Arc<Callers>,
-    pub(crate) questions: Arc<Questions<RealDisk>>,
+    pub(crate) callers: Arc<Callers<S::Answer>>,
+    pub(crate) questions: Arc<Questions<S, RealDisk>>,
     pub(crate) gauges: Arc<Gauges>,
     pub(crate) stopping: AtomicBool,
     pub(crate) stop: watch::Sender<Option<StopReason>>,
 }
 
-impl Bank {
-    pub(crate) fn new(shared: Shared) -> Self {
+impl<S: Service> Handle<S> {
+    pub(crate) fn new(shared: Shared<S>) -> Self {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Has the group carry out an encoded request, and waits for its outcomes: one answer for each command.
-    async fn submit_encoded(&self, request: Bytes) -> Result<Vec<Answer>, SubmitError> {
+    /// Has the group carry out an encoded request, and waits for its answer.
+    pub(crate) async fn submit_encoded(&self, request: Bytes) -> Result<S::Answer, SubmitError> {
         let reply = self.told(|seq, deadline_us| Input::Submit { seq, request, deadline_us }).await?;
         match reply {
-            Reply::Answer(Ok(answers)) => Ok(answers),
-            // Requests are encoded here, so they can be read; unless members of other versions disagree about it.
-            Reply::Answer(Err(_)) | Reply::Group(_) => Err(SubmitError::OutcomeUnknown),
+            Reply::Answer(answer) => Ok(answer),
+            Reply::Group(_) => Err(SubmitError::OutcomeUnknown),
         }
     }
 
     /// Gives the replica something with a number of its own, and waits for what becomes of it.
-    async fn told(&self, input: impl FnOnce(u64, u64) -> Input) -> Result<Reply<BankAnswer>, SubmitError> {
+    async fn told(&self, input: impl FnOnce(u64, u64) -> Input) -> Result<Reply<S::Answer>, SubmitError> {
         let shared = &self.shared;
         if shared.stopping.load(Ordering::Relaxed) {
             return Err(SubmitError::ShuttingDown);
@@ -116,7 +124,7 @@ impl Bank {
     fn refused(&self, refusal: Refusal) -> SubmitError {
         match refusal {
             Refusal::NotProposed => SubmitError::NotProposed {
-                reason: "nothing was proposed: no majority of the bank's nodes could be reached".to_owned(),
+                reason: format!("nothing was proposed: no majority of the {}'s nodes could be reached", S::KIND),
                 retry_after_ms: 500,
             },
             Refusal::Receiving => SubmitError::NotProposed {
@@ -145,7 +153,7 @@ impl Bank {
     /// Puts a question where the apply thread finds it, has `send` say when its turn is, and waits for the answer.
     async fn ask<T: Send + 'static>(
         &self,
-        question: impl FnOnce(&BankView<'_, RealDisk>) -> T + Send + 'static,
+        question: impl FnOnce(&Applier<S, RealDisk>) -> T + Send + 'static,
         send: impl FnOnce(u64) -> bool + Send,
     ) -> Result<T, ReadError> {
         let shared = &self.shared;
@@ -161,8 +169,8 @@ impl Bank {
         }
         let seq = shared.callers.number();
         let (sender, receiver) = oneshot::channel();
-        let answer = move |view: Option<&BankView<'_, RealDisk>>| {
-            let _ = sender.send(view.map(question));
+        let answer = move |books: Option<&Applier<S, RealDisk>>| {
+            let _ = sender.send(books.map(question));
         };
         shared.questions.add(seq, Box::new(answer));
         if !send(seq) {
@@ -180,24 +188,32 @@ impl Bank {
         }
     }
 
-    /// As [`Bank::ask`], after this node has applied whatever was chosen before.
-    async fn ask_group<T: Send + 'static>(
+    /// As [`Handle::ask`], after this node has applied whatever was chosen before.
+    pub(crate) async fn ask_group<T: Send + 'static>(
         &self,
-        question: impl FnOnce(&BankView<'_, RealDisk>) -> T + Send + 'static,
+        question: impl FnOnce(&Applier<S, RealDisk>) -> T + Send + 'static,
     ) -> Result<T, ReadError> {
         let deadline_us = self.shared.clock.mono_us() + micros(PATIENCE);
         self.ask(question, |seq| self.shared.inbox.try_put(Input::Read { seq, deadline_us })).await
     }
 
-    /// Asks this node's own books, with the whole view: for the page and the audit.
+    /// As [`Handle::ask`], of this node's own books, which may be a moment behind.
+    pub(crate) async fn ask_own<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Applier<S, RealDisk>) -> T + Send + 'static,
+    ) -> Result<T, ReadError> {
+        self.ask(question, |seq| self.shared.apply.try_put(ApplyJob::Peek { seq })).await
+    }
+
+    /// Asks this node's own books whatever its state: for the page and the audit.
     pub(crate) async fn look<T: Send + 'static>(
         &self,
-        question: impl FnOnce(&BankView<'_, RealDisk>) -> T + Send + 'static,
+        question: impl FnOnce(&Applier<S, RealDisk>) -> T + Send + 'static,
     ) -> Option<T> {
         let seq = self.shared.callers.number();
         let (sender, receiver) = oneshot::channel();
-        let answer = move |view: Option<&BankView<'_, RealDisk>>| {
-            let _ = sender.send(view.map(question));
+        let answer = move |books: Option<&Applier<S, RealDisk>>| {
+            let _ = sender.send(books.map(question));
         };
         self.shared.questions.add(seq, Box::new(answer));
         self.shared.apply.try_put(ApplyJob::Peek { seq });
@@ -206,8 +222,13 @@ impl Bank {
         answered.ok()?.ok()?
     }
 
+    /// Rings after each slot that is applied here. One task may wait for it.
+    pub(crate) fn applied(&self) -> Arc<Notify> {
+        Arc::clone(&self.shared.gauges.on_applied)
+    }
+
     /// Stops the node in order: it hands the pen over, finishes what it has, and ends.
-    pub fn stop(&self, reason: StopReason) {
+    pub(crate) fn stop(&self, reason: StopReason) {
         self.shared.stop.send_if_modified(|asked| asked.is_none() && asked.replace(reason).is_none());
     }
 
@@ -225,27 +246,27 @@ impl Bank {
     }
 
     /// Tells when a stop was asked for.
-    pub fn stop_asked(&self) -> watch::Receiver<Option<StopReason>> {
+    pub(crate) fn stop_asked(&self) -> watch::Receiver<Option<StopReason>> {
         self.shared.stop.subscribe()
     }
 
     /// Requests and questions whose callers wait.
-    pub fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.shared.callers.len() + self.shared.questions.len()
     }
 
     /// Transfers posted since the node's start.
-    pub fn posted(&self) -> u64 {
+    pub(crate) fn posted(&self) -> u64 {
         self.shared.gauges.posted.load(Ordering::Relaxed)
     }
 
     /// How long the last sync took, in microseconds; 0 before the first.
-    pub fn last_sync_us(&self) -> u64 {
+    pub(crate) fn last_sync_us(&self) -> u64 {
         self.shared.gauges.last_sync_us.load(Ordering::Relaxed)
     }
 
     /// Requests that wait for the pen, and requests of this node's callers on their way.
-    pub fn queues(&self) -> (usize, usize) {
+    pub(crate) fn queues(&self) -> (usize, usize) {
         let gauges = &self.shared.gauges;
         (gauges.queue_len.load(Ordering::Relaxed), gauges.requests_waiting.load(Ordering::Relaxed))
     }
@@ -350,29 +371,9 @@ pub(crate) fn members(group: &Group) -> Vec<MemberState> {
     group.members.iter().map(member).collect()
 }
 
-impl BankPort for Bank {
-    async fn submit(&self, request: Request) -> Result<Vec<Answer>, SubmitError> {
-        self.submit_encoded(request.encode().into()).await
-    }
-
-    async fn read<T, F>(&self, look: F) -> Result<T, ReadError>
-    where
-        T: Send + 'static,
-        F: FnOnce(&dyn View) -> T + Send + 'static,
-    {
-        self.ask_group(|view| look(view)).await
-    }
-
-    async fn peek<T, F>(&self, look: F) -> Result<T, ReadError>
-    where
-        T: Send + 'static,
-        F: FnOnce(&dyn View) -> T + Send + 'static,
-    {
-        self.ask(|view| look(view), |seq| self.shared.apply.try_put(ApplyJob::Peek { seq })).await
-    }
-
+impl<S: Service> NodePort for Handle<S> {
     async fn group(&self) -> Result<Group, ReadError> {
-        self.ask_group(|view| view.group().clone()).await
+        self.ask_group(|books| books.group().clone()).await
     }
 
     async fn change(&self, change: Change) -> Result<Group, ChangeError> {
@@ -392,6 +393,29 @@ impl BankPort for Bank {
 
     async fn shut_down(&self) {
         self.stop(StopReason::Asked);
+    }
+}
+
+impl BankPort for Bank {
+    async fn submit(&self, request: Request) -> Result<Vec<Answer>, SubmitError> {
+        // Requests are encoded here, so they can be read; unless members of other versions disagree about it.
+        self.submit_encoded(request.encode().into()).await?.map_err(|_| SubmitError::OutcomeUnknown)
+    }
+
+    async fn read<T, F>(&self, look: F) -> Result<T, ReadError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&dyn View) -> T + Send + 'static,
+    {
+        self.ask_group(|books| look(&BankView::new(books))).await
+    }
+
+    async fn peek<T, F>(&self, look: F) -> Result<T, ReadError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&dyn View) -> T + Send + 'static,
+    {
+        self.ask_own(|books| look(&BankView::new(books))).await
     }
 }
 

@@ -1,0 +1,243 @@
+//! The SDK for customers: the gateway between banks over gRPC, from Rust.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use api::client::gateway::{GatewayClient, Standing, new_payment_id};
+//! use api::client::Secret;
+//! use clearing::{NamedParty, Terms};
+//! use ledger::{Amount, Currency, Reference};
+//!
+//! let gateway = GatewayClient::connect(["127.0.0.1:7311", "127.0.0.1:7312", "127.0.0.1:7313"])?;
+//! let alice: NamedParty = "alice@alpha".parse()?;
+//! let signed_in = gateway.login(&alice, &Secret::new("correct horse")).await?;
+//! let customer = gateway.customer(&signed_in.token)?;
+//! let payment = Terms {
+//!     id: new_payment_id(), // keep it: a retry must repeat it
+//!     payer: alice,
+//!     payee: "bob@beta".parse()?,
+//!     amount: Amount::new(12_50).expect("in range"),
+//!     currency: Currency::EUR,
+//!     reference: Reference::new("rent")?,
+//! };
+//! match customer.pay(&payment).await?.standing {
+//!     Standing::Paid { .. } => println!("paid"),
+//!     other => println!("{other:?}"),
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A call is repeated, over all nodes and with the same ids, until it has an answer or its deadline has passed. The
+//! error then tells whether a byte can have arrived: [`GatewayError::Unreachable`] and [`GatewayError::Overloaded`] say
+//! that nothing happened, [`GatewayError::OutcomeUnknown`] that it may have. A payment that was refused is no error: it
+//! is the outcome of its id, and stays. Who must not lose a payment when the process dies keeps it on disk before it is
+//! sent; that is what the crate `wallet` does with this client.
+
+mod answer;
+mod error;
+mod walk;
+
+pub use answer::{Balance, HistoryEntry, HistoryPage, PaymentAnswer, SignedIn, Standing};
+pub use error::{GatewayError, NotSignedIn};
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clearing::{Holder, NamedParty, PaymentId, Terms};
+use tonic::Request;
+use tonic::metadata::{Ascii, MetadataValue};
+
+use super::Secret;
+use crate::code::Code;
+use crate::grpc::uuid;
+use crate::payment;
+use crate::proto;
+use walk::{Node, Nodes};
+
+/// A new id for a payment: UUIDv7.
+pub fn new_payment_id() -> PaymentId {
+    super::new_transfer_id()
+}
+
+/// How a client of the gateway behaves.
+#[derive(Debug, Clone, Copy)]
+pub struct GatewayOptions {
+    /// How long a call is repeated until it has an answer.
+    pub deadline: Duration,
+    /// How long one node may take. More than the second that a connection may take, or a node that is gone looks like
+    /// one that is silent.
+    pub attempt_timeout: Duration,
+    /// How long the walk goes on, round after round, while no node at all can be connected to. Whoever keeps what it
+    /// sends and comes back by itself needs one round.
+    pub connect_patience: Duration,
+}
+
+impl Default for GatewayOptions {
+    fn default() -> GatewayOptions {
+        let deadline = Duration::from_secs(10);
+        GatewayOptions { deadline, attempt_timeout: Duration::from_millis(2500), connect_patience: deadline }
+    }
+}
+
+impl GatewayOptions {
+    /// How long a node is asked to wait for a decision: a little less than its attempt, so that its answer that the
+    /// payment is undecided still arrives.
+    fn wait_ms(&self) -> u32 {
+        let wait = self.attempt_timeout.min(self.deadline) * 4 / 5;
+        u32::try_from(wait.as_millis()).unwrap_or(u32::MAX).clamp(50, 60_000)
+    }
+}
+
+/// The gateway. A clone shares its connections.
+#[derive(Debug, Clone)]
+pub struct GatewayClient {
+    nodes: Arc<Nodes>,
+    options: GatewayOptions,
+}
+
+impl GatewayClient {
+    /// A client of the gateway's nodes at these addresses (`host:port` or `http://host:port`). Connects when the first
+    /// call needs it. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// When there is no address, or one that cannot be used.
+    pub fn connect<A: AsRef<str>>(addresses: impl IntoIterator<Item = A>) -> Result<GatewayClient, GatewayError> {
+        Ok(GatewayClient { nodes: Arc::new(Nodes::new(addresses)?), options: GatewayOptions::default() })
+    }
+
+    /// The same connections, used otherwise.
+    #[must_use]
+    pub fn with_options(&self, options: GatewayOptions) -> GatewayClient {
+        GatewayClient { nodes: self.nodes.clone(), options }
+    }
+
+    /// Signs a customer in.
+    ///
+    /// # Errors
+    /// Among others [`NotSignedIn::WrongCredentials`], which does not tell what of them is wrong.
+    pub async fn login(&self, customer: &NamedParty, password: &Secret) -> Result<SignedIn, GatewayError> {
+        let Holder::Customer(name) = &customer.holder else {
+            let detail = format!("{customer} is a bank; customers sign in, as name@{customer}");
+            return Err(GatewayError::Refused { code: Code::InvalidName, detail });
+        };
+        let response = self
+            .walk(&[], |mut node| async move {
+                let request = proto::LoginRequest {
+                    username: name.as_str().to_owned(),
+                    bank_name: customer.bank.as_str().to_owned(),
+                    password: password.expose().to_owned(),
+                };
+                node.login(request).await
+            })
+            .await?;
+        answer::signed_in(response)
+    }
+
+    /// Acts in the name of whoever the token was given to.
+    ///
+    /// # Errors
+    /// When no token looks like that.
+    pub fn customer(&self, token: &Secret) -> Result<Customer, GatewayError> {
+        let mut bearer: MetadataValue<Ascii> = format!("Bearer {}", token.expose().trim())
+            .parse()
+            .map_err(|_| GatewayError::NotSignedIn(NotSignedIn::Invalid))?;
+        bearer.set_sensitive(true);
+        Ok(Customer { gateway: self.clone(), bearer })
+    }
+
+    async fn walk<T, F>(&self, stake: &[PaymentId], call: impl Fn(Node) -> F) -> Result<T, GatewayError>
+    where
+        F: Future<Output = Result<tonic::Response<T>, tonic::Status>>,
+    {
+        walk::walk(&self.nodes, &self.options, stake, call).await
+    }
+}
+
+/// The gateway, in the name of one customer.
+#[derive(Debug, Clone)]
+pub struct Customer {
+    gateway: GatewayClient,
+    bearer: MetadataValue<Ascii>,
+}
+
+impl Customer {
+    /// Most payments of one call.
+    pub const PAYMENTS_MAX: usize = 1_000;
+
+    /// Ends the sign-in at once, on every node.
+    pub async fn logout(&self) -> Result<(), GatewayError> {
+        self.call(&[], proto::LogoutRequest {}, |mut node, request| async move { node.logout(request).await }).await?;
+        Ok(())
+    }
+
+    /// The customer's own money, linearizable.
+    pub async fn balance(&self) -> Result<Balance, GatewayError> {
+        let request = proto::ViewBalanceRequest::default();
+        let view = |mut node: Node, request| async move { node.view_balance(request).await };
+        answer::balance(&self.call(&[], request, view).await?)
+    }
+
+    /// Pays, and says how the payment stands.
+    pub async fn pay(&self, terms: &Terms) -> Result<PaymentAnswer, GatewayError> {
+        let mut answers = self.pay_many(std::slice::from_ref(terms)).await?;
+        answers.pop().ok_or(GatewayError::Nonsense { what: "no outcome" })
+    }
+
+    /// Makes at most [`Customer::PAYMENTS_MAX`] payments, each with its own outcome; one answer for each, in their order.
+    pub async fn pay_many(&self, terms: &[Terms]) -> Result<Vec<PaymentAnswer>, GatewayError> {
+        let ids: Vec<PaymentId> = terms.iter().map(|terms| terms.id).collect();
+        let request = proto::TransferMoneyRequest {
+            payments: terms.iter().map(payment::message).collect(),
+            timeout_ms: self.gateway.options.wait_ms(),
+        };
+        let pay = |mut node: Node, request| async move { node.transfer_money(request).await };
+        answer::payments(self.call(&ids, request, pay).await?.payments, &ids)
+    }
+
+    /// What moved on the customer's account, newest first. `cursor` is that of the page before, empty for the newest.
+    pub async fn history(&self, cursor: &str, limit: u32) -> Result<HistoryPage, GatewayError> {
+        let request = proto::TransactionHistoryRequest { customer: String::new(), cursor: cursor.to_owned(), limit };
+        let look = |mut node: Node, request| async move { node.transaction_history(request).await };
+        answer::history(self.call(&[], request, look).await?)
+    }
+
+    /// How one of the customer's payments stands; `None` is no outcome, it may still be on its way.
+    pub async fn payment(&self, id: PaymentId) -> Result<Option<PaymentAnswer>, GatewayError> {
+        let request = proto::GetPaymentRequest { id: Some(uuid(id.get())) };
+        let look = |mut node: Node, request| async move { node.get_payment(request).await };
+        match self.call(&[], request, look).await {
+            Ok(status) => answer::payment(status, id).map(Some),
+            Err(GatewayError::Refused { code: Code::UnknownPayment, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Asks for a payment to be void unless it is decided otherwise, and says what was decided. Of a payment that the
+    /// gateway never saw it makes one that never will be paid.
+    pub async fn cancel(&self, terms: &Terms) -> Result<PaymentAnswer, GatewayError> {
+        let request = proto::CancelPaymentRequest {
+            payment: Some(payment::message(terms)),
+            timeout_ms: self.gateway.options.wait_ms(),
+        };
+        let cancel = |mut node: Node, request| async move { node.cancel_payment(request).await };
+        answer::payment(self.call(&[terms.id], request, cancel).await?, terms.id)
+    }
+
+    async fn call<M, T, F>(
+        &self,
+        stake: &[PaymentId],
+        message: M,
+        call: impl Fn(Node, Request<M>) -> F,
+    ) -> Result<T, GatewayError>
+    where
+        M: Clone,
+        F: Future<Output = Result<tonic::Response<T>, tonic::Status>>,
+    {
+        let with_token = |node| {
+            let mut request = Request::new(message.clone());
+            request.metadata_mut().insert("authorization", self.bearer.clone());
+            call(node, request)
+        };
+        self.gateway.walk(stake, with_token).await
+    }
+}

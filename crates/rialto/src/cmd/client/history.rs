@@ -1,0 +1,136 @@
+//! `rialto history`: what moved on the customer's account, newest first.
+
+use api::client::gateway::{HistoryEntry, HistoryPage};
+use api::json::rfc3339;
+use clap::Args;
+use ledger::{Currency, money};
+use serde::Serialize;
+
+use super::{ClientArgs, Desk, of_gateway, print_json};
+use crate::failure::{Code, Failure};
+
+const EXAMPLES: &str = "\
+Examples:
+  rialto history
+  rialto history --limit 20
+  rialto history --json --cursor CURSOR     the next page: next_cursor of the page before
+
+Exit codes: 0 shown; 1 nobody is signed in, or the gateway cannot be reached; 2 wrong flags";
+
+/// Show what moved on your account
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct HistoryArgs {
+    /// How many entries, 1 to 1000
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    limit: u32,
+    /// Where the page before ended
+    #[arg(long, value_name = "CURSOR", default_value = "", hide_default_value = true)]
+    cursor: String,
+    #[command(flatten)]
+    client: ClientArgs,
+    /// One JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Page {
+    entries: Vec<Line>,
+    currency: &'static str,
+    next_cursor: String,
+}
+
+#[derive(Serialize)]
+struct Line {
+    id: String,
+    time: String,
+    change: String,
+    balance: String,
+    counterparty: String,
+    reference: String,
+}
+
+pub(crate) async fn run(args: HistoryArgs) -> Result<Code, Failure> {
+    let desk = args.client.open()?;
+    let page = look(&desk, &args.cursor, args.limit).await?;
+    if args.json {
+        print_json(&page);
+    } else {
+        println!("{}", table(&page));
+    }
+    Ok(Code::Done)
+}
+
+/// The newest entries as a table, for the shell too.
+pub(super) async fn text(desk: &Desk) -> Result<String, Failure> {
+    Ok(table(&look(desk, "", 20).await?))
+}
+
+async fn look(desk: &Desk, cursor: &str, limit: u32) -> Result<Page, Failure> {
+    let (_, customer) = desk.customer()?;
+    let HistoryPage { entries, currency, next_cursor } = customer.history(cursor, limit).await.map_err(of_gateway)?;
+    let entries = entries.into_iter().map(|entry| line(entry, currency)).collect();
+    Ok(Page { entries, currency: currency.code(), next_cursor })
+}
+
+fn line(entry: HistoryEntry, currency: Currency) -> Line {
+    let sign = if entry.change > 0 { "+" } else { "" };
+    Line {
+        id: entry.id.to_string(),
+        time: rfc3339(entry.time_ms),
+        change: format!("{sign}{}", money::format_signed(entry.change, currency)),
+        balance: money::format_signed(entry.balance, currency),
+        counterparty: entry.counterparty,
+        reference: entry.reference,
+    }
+}
+
+fn table(page: &Page) -> String {
+    if page.entries.is_empty() {
+        return "nothing has moved yet".to_owned();
+    }
+    let head = ["time (UTC)", "change", "balance", "with", "reference"].map(str::to_owned);
+    let row = |line: &Line| {
+        let time = line.time.get(..19).unwrap_or(&line.time).to_owned();
+        [time, line.change.clone(), line.balance.clone(), line.counterparty.clone(), line.reference.clone()]
+    };
+    let rows: Vec<[String; 5]> = std::iter::once(head).chain(page.entries.iter().map(row)).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let (time, change, balance, with) = (width(0), width(1), width(2), width(3));
+    let lines = rows.iter().map(|[a, b, c, d, e]| {
+        format!("{a:<time$}  {b:>change$}  {c:>balance$}  {d:<with$}  {e}").trim_end().to_owned()
+    });
+    let mut text = lines.collect::<Vec<_>>().join("\n");
+    if !page.next_cursor.is_empty() {
+        text += &format!("\nthere is more: --cursor {}", page.next_cursor);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::expect;
+    use ledger::TransferId;
+
+    #[test]
+    fn amounts_are_aligned_and_money_that_came_has_a_plus() {
+        let entry = |change, balance, counterparty: &str, reference: &str| HistoryEntry {
+            id: TransferId::new(7).expect("not nil"),
+            change,
+            balance,
+            time_ms: 1_795_217_070_042,
+            reference: reference.to_owned(),
+            counterparty: counterparty.to_owned(),
+        };
+        let entries = [entry(-12_50, 87_50, "bob@beta", "rent"), entry(10_000, 10_000, "cash", "")];
+        let entries = entries.into_iter().map(|entry| line(entry, Currency::EUR)).collect();
+        let page = Page { entries, currency: "EUR", next_cursor: String::new() };
+        expect![[r#"
+            time (UTC)            change  balance  with      reference
+            2026-11-20T23:24:30   -12.50    87.50  bob@beta  rent
+            2026-11-20T23:24:30  +100.00   100.00  cash"#]]
+        .assert_eq(&table(&page));
+    }
+}

@@ -1,0 +1,90 @@
+//! `rialto login`: signs a customer in, and lets go on what waited for that.
+
+use api::client::Secret;
+use api::client::gateway::{GatewayClient, GatewayError};
+use api::json::rfc3339;
+use clap::Args;
+use clearing::NamedParty;
+use serde::Serialize;
+use wallet::{SignIn, now_ms};
+
+use super::password::{PasswordArgs, password};
+use super::{ClientArgs, Desk, customer_of, of_gateway, of_outbox, of_profile, print_json};
+use crate::failure::{Code, Failure};
+
+const EXAMPLES: &str = "\
+Examples:
+  rialto login alpha alice                                 asks for the password, without showing it
+  rialto login alpha alice --password-file ~/.alice
+  RIALTO_PASSWORD=… rialto login alpha alice --profile alice
+  rialto login beta bob --profile bob                      a second person on the same machine
+
+The token is kept in the profile, in a file that only its owner can read. A second customer may sign in beside the first;
+commands then act for the second, and what the first has ordered still goes out.
+Exit codes: 0 signed in; 1 not; 2 wrong flags";
+
+/// Sign in at a bank
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct LoginArgs {
+    /// The bank
+    #[arg(value_name = "BANK")]
+    bank: String,
+    /// The customer's name there
+    #[arg(value_name = "USER")]
+    user: String,
+    /// Better in --password-file or RIALTO_PASSWORD: others on this machine see a command line
+    #[arg(value_name = "PASSWORD")]
+    password: Option<String>,
+    #[command(flatten)]
+    from: PasswordArgs,
+    #[command(flatten)]
+    client: ClientArgs,
+    /// One JSON object instead of a sentence
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Done {
+    customer: String,
+    expires: String,
+    live_sessions: u32,
+    resumed: usize,
+}
+
+pub(crate) async fn run(args: LoginArgs) -> Result<Code, Failure> {
+    let customer = customer_of(&args.bank, &args.user)?;
+    let desk = args.client.open()?;
+    let gateway = desk.gateway()?;
+    let secret = password(&args.from, args.password.as_deref(), &customer.to_string()).await?;
+    let (sign_in, live_sessions) = sign_in(&gateway, &customer, &secret).await.map_err(of_gateway)?;
+    let resumed = keep(&desk, &sign_in)?;
+    let expires = rfc3339(sign_in.expires_ms);
+    if args.json {
+        print_json(&Done { customer: customer.to_string(), expires, live_sessions, resumed });
+    } else {
+        println!("signed in as {customer} until {expires}");
+        if resumed > 0 {
+            println!("payments that waited for it: {resumed}; they go out by `rialto outbox run` or `rialto shell`");
+        }
+    }
+    Ok(Code::Done)
+}
+
+/// Asks the gateway. The number says how many sign-ins of the customer are good now.
+pub(super) async fn sign_in(
+    gateway: &GatewayClient,
+    customer: &NamedParty,
+    secret: &Secret,
+) -> Result<(SignIn, u32), GatewayError> {
+    let signed_in = gateway.login(customer, secret).await?;
+    let sign_in = SignIn { customer: *customer, expires_ms: signed_in.expires_ms, token: signed_in.token };
+    Ok((sign_in, signed_in.live_sessions))
+}
+
+/// Keeps the token, and says how many payments that waited for it go on.
+pub(super) fn keep(desk: &Desk, sign_in: &SignIn) -> Result<usize, Failure> {
+    desk.profile.keep(sign_in).map_err(of_profile)?;
+    desk.outbox()?.signed_in(&sign_in.customer, now_ms()).map_err(of_outbox)
+}

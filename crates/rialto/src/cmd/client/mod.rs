@@ -1,0 +1,233 @@
+//! What customers do: sign in, pay, look. One file per command; here is what they share.
+//!
+//! ```text
+//!   ClientArgs ─► Desk: whose profile, where the gateway is ─► outbox first, gateway then
+//! ```
+//!
+//! A command that pays writes to the outbox of the crate `wallet` before anything is sent; what it then says is what the
+//! outbox knows.
+
+pub(crate) mod balance;
+mod gateway_file;
+pub(crate) mod history;
+pub(crate) mod login;
+pub(crate) mod logout;
+pub(crate) mod outbox;
+mod password;
+pub(crate) mod pay;
+pub(crate) mod payment;
+mod say;
+pub(crate) mod shell;
+mod waiting;
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use api::client::gateway::{Customer, GatewayClient, GatewayError, GatewayOptions, NotSignedIn};
+use clap::Args;
+use clearing::{Holder, NamedParty};
+use wallet::{Outbox, OutboxError, Profile, ProfileError, ProfileName, Running, SignIn, Worker, WorkerOptions};
+
+use crate::failure::Failure;
+
+/// Whose profile, and where the gateway is.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ClientArgs {
+    /// Keeps several people on one machine apart [default: RIALTO_PROFILE, or default]
+    #[arg(long, value_name = "NAME", value_parser = |text: &str| text.parse::<ProfileName>())]
+    profile: Option<ProfileName>,
+    /// A node of the gateway, more than once for several [default: RIALTO_GATEWAY, or those of DIR/network.json]
+    #[arg(long = "gateway", value_name = "ADDR")]
+    gateways: Vec<String>,
+    /// The network's directory; profiles are then kept in DIR/clients [default: RIALTO_DIR, or ./rialto-data]
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+}
+
+/// The default directory of a network.
+const DIR: &str = "./rialto-data";
+/// How long a look at the gateway may take.
+const LOOK: GatewayOptions = GatewayOptions {
+    deadline: Duration::from_secs(5),
+    attempt_timeout: Duration::from_millis(2_500),
+    connect_patience: Duration::from_secs(1),
+};
+
+/// A profile that is open, and the way to the gateway.
+#[derive(Debug, Clone)]
+pub(crate) struct Desk {
+    profile: Profile,
+    gateways: Vec<String>,
+    dir: PathBuf,
+    look_every: Duration,
+}
+
+/// Whether what is printed is coloured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Colours {
+    On,
+    Off,
+}
+
+impl Colours {
+    /// Only on a terminal that understands them, and only where nobody has asked for none (<https://no-color.org>).
+    fn of_stdout() -> Colours {
+        let unwanted = variable("NO_COLOR").is_some() || variable("TERM").as_deref() == Some("dumb");
+        if std::io::stdout().is_terminal() && !unwanted { Colours::On } else { Colours::Off }
+    }
+
+    fn paint(self, code: &str, text: &str) -> String {
+        match self {
+            Colours::On => format!("\x1b[{code}m{text}\x1b[0m"),
+            Colours::Off => text.to_owned(),
+        }
+    }
+}
+
+impl ClientArgs {
+    /// Opens the profile. Nothing is asked of the gateway yet, which may be away.
+    fn open(&self) -> Result<Desk, Failure> {
+        let name = match (&self.profile, variable("RIALTO_PROFILE")) {
+            (Some(name), _) => name.clone(),
+            (None, Some(text)) => text
+                .parse()
+                .map_err(|why: String| Failure::usage(why).line("given by RIALTO_PROFILE in the environment"))?,
+            (None, None) => "default".parse().expect("a plain word"),
+        };
+        let given = self.dir.clone().or_else(|| variable("RIALTO_DIR").map(PathBuf::from));
+        let home = match &given {
+            Some(dir) => dir.join("clients"),
+            None => wallet::profile::home(variable).ok_or_else(|| {
+                Failure::usage("there is no home directory to keep a profile in")
+                    .line("set HOME or XDG_DATA_HOME, or give --dir DIR")
+            })?,
+        };
+        let profile = Profile::open(home.join(name.to_string())).map_err(of_profile)?;
+        let gateways = match (self.gateways.as_slice(), variable("RIALTO_GATEWAY")) {
+            ([], Some(text)) => text.split(',').map(|address| address.trim().to_owned()).collect(),
+            (given, _) => given.to_vec(),
+        };
+        let dir = given.unwrap_or_else(|| PathBuf::from(DIR));
+        Ok(Desk { profile, gateways, dir, look_every: look_every()? })
+    }
+}
+
+impl Desk {
+    fn outbox(&self) -> Result<Outbox, Failure> {
+        self.profile.outbox().map_err(of_outbox)
+    }
+
+    /// The gateway, which is not asked anything yet.
+    fn gateway(&self) -> Result<GatewayClient, Failure> {
+        let addresses = match self.gateways.as_slice() {
+            [] => gateway_file::addresses(&self.dir)?,
+            given => given.to_vec(),
+        };
+        GatewayClient::connect(addresses).map(|gateway| gateway.with_options(LOOK)).map_err(of_gateway)
+    }
+
+    /// In whose name to act.
+    fn signed_in(&self) -> Result<SignIn, Failure> {
+        let nobody = || {
+            Failure::new(format!("nobody is signed in (profile {})", self.profile.dir().display()))
+                .line("sign in: rialto login BANK USER")
+        };
+        self.profile.current().map_err(of_profile)?.ok_or_else(nobody)
+    }
+
+    fn customer(&self) -> Result<(SignIn, Customer), Failure> {
+        let sign_in = self.signed_in()?;
+        let customer = self.gateway()?.customer(&sign_in.token).map_err(of_gateway)?;
+        Ok((sign_in, customer))
+    }
+
+    fn worker(&self, gateway: &GatewayClient) -> Result<Running, Failure> {
+        let options = WorkerOptions { look_every: self.look_every, ..WorkerOptions::default() };
+        Ok(Worker::new(&self.profile, gateway, options).map_err(of_outbox)?.start())
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|text| !text.is_empty())
+}
+
+/// How often a worker looks, in milliseconds.
+fn look_every() -> Result<Duration, Failure> {
+    const NAME: &str = "RIALTO_OUTBOX_EVERY_MS";
+    let Some(text) = variable(NAME) else { return Ok(WorkerOptions::default().look_every) };
+    match text.parse() {
+        Ok(ms @ 10..=60_000) => Ok(Duration::from_millis(ms)),
+        Ok(_) | Err(_) => Err(Failure::usage(format!("{NAME} is {text:?}, not a number of 10 to 60000 milliseconds"))),
+    }
+}
+
+/// A customer by bank and name, as people give them.
+fn customer_of(bank: &str, name: &str) -> Result<NamedParty, Failure> {
+    party(&format!("{name}@{bank}"))
+}
+
+/// `bob@beta`.
+fn party(text: &str) -> Result<NamedParty, Failure> {
+    let party: NamedParty =
+        text.parse().map_err(|why| Failure::usage(format!("{text:?} is no customer: {why}")).line("like bob@beta"))?;
+    match party.holder {
+        Holder::Customer(_) => Ok(party),
+        Holder::House => Err(Failure::usage(format!("{text:?} names no bank")).line(format!("like {text}@beta"))),
+    }
+}
+
+fn of_profile(error: ProfileError) -> Failure {
+    Failure::new(error.to_string())
+}
+
+fn of_outbox(error: OutboxError) -> Failure {
+    Failure::new(error.to_string())
+}
+
+fn of_gateway(error: GatewayError) -> Failure {
+    let failure = Failure::new(error.to_string());
+    match error {
+        GatewayError::NotSignedIn(NotSignedIn::WrongCredentials) => failure,
+        GatewayError::NotSignedIn(_) => failure.line("rialto login BANK USER"),
+        GatewayError::Unreachable { .. } | GatewayError::Overloaded { .. } => {
+            failure.line("where it is: --gateway ADDR, RIALTO_GATEWAY, or the network.json of --dir DIR")
+        }
+        GatewayError::OutcomeUnknown { .. }
+        | GatewayError::Refused { .. }
+        | GatewayError::BadAddress { .. }
+        | GatewayError::Nonsense { .. } => failure,
+    }
+}
+
+/// One JSON object on a line.
+fn print_json(value: &impl serde::Serialize) {
+    println!("{}", serde_json::to_string(value).expect("texts, numbers and lists of them"));
+}
+
+/// For failures that name the directory.
+fn shown(dir: &Path) -> String {
+    dir.display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_customer_is_named_with_their_bank() {
+        assert_eq!(party("bob@beta").map(|party| party.to_string()), Ok("bob@beta".to_owned()));
+        assert_eq!(customer_of("beta", "bob").map(|party| party.to_string()), Ok("bob@beta".to_owned()));
+        for bad in ["bob", "bob@", "@beta", "b b@beta", "bob@Beta", ""] {
+            assert!(party(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn colours_are_left_out_where_nobody_sees_them() {
+        assert_eq!(
+            (Colours::Off.paint("31", "x"), Colours::On.paint("31", "x")),
+            ("x".into(), "\x1b[31mx\x1b[0m".into())
+        );
+    }
+}

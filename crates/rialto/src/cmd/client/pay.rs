@@ -1,0 +1,178 @@
+//! `rialto pay`: on disk first, then sent; and what is known within a few seconds.
+
+use std::time::Duration;
+
+use api::client::gateway::new_payment_id;
+use api::field;
+use api::json::Digits;
+use clap::Args;
+use clearing::outbox::ItemState;
+use clearing::{NamedParty, Terms};
+use ledger::{Currency, Reference};
+use wallet::{Entry, now_ms};
+
+use super::waiting::{Until, wait_for};
+use super::{ClientArgs, Colours, Desk, of_outbox, party, print_json, say};
+use crate::failure::{Code, Failure};
+
+const EXAMPLES: &str = "\
+Examples:
+  rialto pay bob@beta 12.50
+  rialto pay bob@beta 12.50 --reference 'rent, March' --json
+  rialto pay bob@beta 12.50 --offline          only into the outbox
+  rialto pay bob@beta 12.50 --wait             until it is paid or refused, however long that takes
+
+The payment gets its id and is on disk before it is sent, so it is made once whatever dies. If the gateway cannot be reached
+it stays queued and goes out by itself from `rialto shell` or `rialto outbox run`.
+Exit codes: 0 paid, or kept in the outbox and on its way; 1 refused, or it waits for a new sign-in; 2 wrong flags";
+
+/// How long a command waits for an outcome: an attempt has its end within four seconds.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Pay somebody, at any bank
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct PayArgs {
+    /// Who is paid, like bob@beta
+    #[arg(value_name = "PAYEE")]
+    payee: String,
+    /// How much, like 12.50
+    #[arg(value_name = "AMOUNT", allow_negative_numbers = true)]
+    amount: String,
+    /// What it is for, at most 35 bytes
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    reference: String,
+    /// The currency of both accounts
+    #[arg(long, value_name = "CODE", default_value = "EUR")]
+    currency: String,
+    /// After so many hours it is not wanted any more: then it is dropped, or the gateway is asked to cancel it
+    #[arg(long, value_name = "HOURS", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=8760))]
+    within_hours: u32,
+    /// Only write it to the outbox
+    #[arg(long, conflicts_with = "wait")]
+    offline: bool,
+    /// Wait until it is paid or refused, however long that takes
+    #[arg(long)]
+    wait: bool,
+    #[command(flatten)]
+    client: ClientArgs,
+    /// One JSON object instead of a sentence
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is ordered, as it was written.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wish<'a> {
+    pub(super) payee: &'a str,
+    pub(super) amount: &'a str,
+    pub(super) currency: &'a str,
+    pub(super) reference: &'a str,
+    pub(super) within_hours: u32,
+}
+
+pub(crate) async fn run(args: PayArgs) -> Result<Code, Failure> {
+    let wish = Wish {
+        payee: &args.payee,
+        amount: &args.amount,
+        currency: &args.currency,
+        reference: &args.reference,
+        within_hours: args.within_hours,
+    };
+    let desk = args.client.open()?;
+    let entry = order(&desk, desk.signed_in()?.customer, wish)?;
+    let entry = if args.offline { entry } else { send(&desk, entry, args.wait).await? };
+    if args.json {
+        print_json(&say::json(&entry));
+    } else {
+        println!("{}", say::sentence(&entry, Colours::of_stdout()));
+    }
+    Ok(code(&entry))
+}
+
+/// Understands what was written, and writes it to the outbox.
+pub(super) fn order(desk: &Desk, payer: NamedParty, wish: Wish<'_>) -> Result<Entry, Failure> {
+    let terms = terms(payer, wish)?;
+    let now = now_ms();
+    let deadline_ms = now.saturating_add(u64::from(wish.within_hours) * 3_600_000);
+    desk.outbox()?.add(&terms, now, deadline_ms).map_err(of_outbox)
+}
+
+fn terms(payer: NamedParty, wish: Wish<'_>) -> Result<Terms, Failure> {
+    let malformed = |problem: api::problem::Problem| Failure::usage(problem.detail);
+    let currency: Currency = field::currency("currency", wish.currency).map_err(malformed)?;
+    let reference = match wish.reference {
+        "" => Reference::EMPTY,
+        text => field::reference("reference", text).map_err(malformed)?,
+    };
+    let payee = party(wish.payee)?;
+    if payee == payer {
+        return Err(Failure::usage(format!("{payer} would pay themselves")));
+    }
+    Ok(Terms {
+        id: new_payment_id(),
+        payer,
+        payee,
+        amount: field::amount("amount", &Digits(wish.amount.into()), currency).map_err(malformed)?,
+        currency,
+        reference,
+    })
+}
+
+async fn send(desk: &Desk, entry: Entry, wait: bool) -> Result<Entry, Failure> {
+    let mut outbox = desk.outbox()?;
+    let gateway = match desk.gateway() {
+        Ok(gateway) => gateway,
+        // It is ordered, and that is what was asked for: where the gateway is may be known later.
+        Err(failure) => {
+            eprintln!("warning: {failure}");
+            return Ok(entry);
+        }
+    };
+    let running = desk.worker(&gateway)?;
+    let until = if wait { Until::Over } else { Until::KnownWithin(PATIENCE) };
+    wait_for(&running, &outbox, entry.terms.id, until).await?;
+    running.stop().await;
+    // What was on its way when the patience ended has its answer now.
+    let entry = outbox.entry(entry.terms.id).map_err(of_outbox)?;
+    outbox.mark_seen(&entry).map_err(of_outbox)?;
+    Ok(entry)
+}
+
+/// What a script needs to know.
+pub(super) fn code(entry: &Entry) -> Code {
+    match entry.item.state {
+        ItemState::Done
+        | ItemState::Queued(_)
+        | ItemState::Trying(_)
+        | ItemState::Sent(_)
+        | ItemState::Cancelling(_) => Code::Done,
+        ItemState::Refused(_) | ItemState::Dropped | ItemState::WaitingForSignIn(_) => Code::Failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_paid_is_said_before_anything_is_kept() {
+        let payer: NamedParty = "alice@alpha".parse().expect("well formed");
+        let good = Wish { payee: "bob@beta", amount: "12.50", currency: "EUR", reference: "rent", within_hours: 1 };
+        assert_eq!(terms(payer, good).map(|terms| terms.amount.minor()), Ok(12_50));
+        let bad = [
+            (Wish { amount: "12,50", ..good }, "comma"),
+            (Wish { amount: "-1", ..good }, "negative"),
+            (Wish { amount: "0.001", ..good }, "at most 2"),
+            (Wish { currency: "eur", ..good }, "ISO 4217"),
+            (Wish { payee: "bob", ..good }, "names no bank"),
+            (Wish { payee: "alice@alpha", ..good }, "themselves"),
+            (Wish { reference: "a reference that is longer than 35 bytes", ..good }, "at most 35"),
+        ];
+        for (wish, part) in bad {
+            let failure = terms(payer, wish).expect_err(part);
+            assert!(failure.to_string().contains(part), "{failure}");
+            assert_eq!(failure.code(), Code::Usage);
+        }
+    }
+}

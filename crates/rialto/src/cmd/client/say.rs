@@ -1,0 +1,134 @@
+//! A payment of the outbox in words, as a row, and as JSON.
+
+use api::json::rfc3339;
+use clearing::outbox::{ItemState, Paused};
+use ledger::money;
+use serde::Serialize;
+use wallet::Entry;
+
+use super::Colours;
+
+/// The public shape of a payment in `--json`.
+#[derive(Debug, Serialize)]
+pub(super) struct PaymentJson {
+    id: String,
+    state: &'static str,
+    payer: String,
+    payee: String,
+    amount: String,
+    currency: &'static str,
+    reference: String,
+    created: String,
+    deadline: String,
+    attempts: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_sent: Option<String>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    code: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    detail: String,
+}
+
+pub(super) fn json(entry: &Entry) -> PaymentJson {
+    let terms = &entry.terms;
+    PaymentJson {
+        id: terms.id.to_string(),
+        state: state(&entry.item.state),
+        payer: terms.payer.to_string(),
+        payee: terms.payee.to_string(),
+        amount: money::format(terms.amount.minor(), terms.currency),
+        currency: terms.currency.code(),
+        reference: terms.reference.as_str().to_owned(),
+        created: rfc3339(entry.created_ms),
+        deadline: rfc3339(entry.item.deadline_ms),
+        attempts: entry.attempts(),
+        first_sent: entry.first_sent_ms.map(rfc3339),
+        code: entry.word.code.clone(),
+        detail: entry.word.detail.clone(),
+    }
+}
+
+/// The stable word of a state.
+pub(super) fn state(state: &ItemState) -> &'static str {
+    match state {
+        ItemState::Queued(_) => "queued",
+        ItemState::Trying(_) => "sending",
+        ItemState::Sent(_) => "sent",
+        ItemState::Cancelling(_) => "cancelling",
+        ItemState::WaitingForSignIn(_) => "waiting_for_sign_in",
+        ItemState::Done => "paid",
+        ItemState::Refused(_) => "refused",
+        ItemState::Dropped => "dropped",
+    }
+}
+
+/// `12.50 EUR to bob@beta`.
+pub(super) fn what(entry: &Entry) -> String {
+    let terms = &entry.terms;
+    format!("{} {} to {}", money::format(terms.amount.minor(), terms.currency), terms.currency.code(), terms.payee)
+}
+
+/// How a payment stands, and what to do about it if anything.
+pub(super) fn sentence(entry: &Entry, colours: Colours) -> String {
+    let (what, detail) = (what(entry), &entry.word.detail);
+    let because = if detail.is_empty() { String::new() } else { format!(": {detail}") };
+    let id = entry.terms.id;
+    match entry.item.state {
+        ItemState::Done => format!("{} {what}", colours.paint("32", "paid")),
+        ItemState::Refused(_) if entry.word.code == "voided" => {
+            format!("{} {what}: it is void and will never be paid", colours.paint("33", "cancelled"))
+        }
+        ItemState::Refused(_) => format!("{} {what}{because}", colours.paint("31", "refused")),
+        ItemState::Dropped => format!("{} {what}{because}; nothing was sent", colours.paint("33", "dropped")),
+        ItemState::WaitingForSignIn(_) => {
+            let bank = entry.terms.payer.bank;
+            format!(
+                "{} {what} waits until {} signs in again{because}\n  rialto login {bank} {}; it goes on with the same id {id}",
+                colours.paint("33", "waiting"),
+                entry.terms.payer,
+                entry.terms.payer.to_string().trim_end_matches(&format!("@{bank}")),
+            )
+        }
+        ItemState::Queued(_) => format!(
+            "{} {what}{because}\n  payment {id} is kept; it goes out by itself from `rialto shell` or `rialto outbox run`",
+            colours.paint("33", "queued"),
+        ),
+        ItemState::Trying(_) | ItemState::Sent(_) => format!(
+            "{} {what}, and its outcome is not known yet{because}\n  payment {id} is kept, and asked about by itself from `rialto shell` or `rialto outbox run`",
+            colours.paint("33", "sent"),
+        ),
+        ItemState::Cancelling(_) => format!(
+            "{} {what}: it may have arrived, so the gateway is asked to decide{because}\n  `rialto outbox list` shows what it decided",
+            colours.paint("33", "cancelling"),
+        ),
+    }
+}
+
+/// One line of `rialto outbox list`.
+pub(super) fn row(entry: &Entry) -> String {
+    let terms = &entry.terms;
+    let amount = format!("{} {}", money::format(terms.amount.minor(), terms.currency), terms.currency.code());
+    let note = match entry.item.state {
+        ItemState::Done => String::new(),
+        ItemState::WaitingForSignIn(Paused::Cancelling) => "to be cancelled".to_owned(),
+        ItemState::Queued(_)
+        | ItemState::Trying(_)
+        | ItemState::Sent(_)
+        | ItemState::Cancelling(_)
+        | ItemState::WaitingForSignIn(Paused::Queued | Paused::Sent)
+        | ItemState::Refused(_)
+        | ItemState::Dropped => entry.word.detail.clone(),
+    };
+    let created = rfc3339(entry.created_ms);
+    let line = format!(
+        "{}  {:<19}  {:>16}  {:<20}  {:<19}  {note}",
+        terms.id,
+        state(&entry.item.state),
+        amount,
+        terms.payee.to_string(),
+        created.get(..19).unwrap_or(&created),
+    );
+    line.trim_end().to_owned()
+}
+
+pub(super) const HEADER: &str = "payment                               state                          amount  to                    ordered (UTC)        last word";

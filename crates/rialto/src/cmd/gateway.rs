@@ -1,0 +1,119 @@
+//! `rialto gateway`: one node of the gateway, by itself.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use clearing::BankName;
+use server::GatewayNodeConfig;
+
+use super::bank::{Node, NodeFlags, run_understood, understand};
+use super::init;
+use crate::failure::{CODES_HELP, Code, Failure};
+use crate::network::network_file::Kind;
+use crate::settings::Settings;
+
+const TOKEN_MINUTES: u64 = 60;
+/// A token that is good for longer than a day is a mistake: it is a password by then.
+const TOKEN_MINUTES_MAX: u64 = 24 * 60;
+
+const EXAMPLES: &str = "\
+Examples:
+  rialto gateway init --name gateway --node 1 --nodes 3 --data /srv/gateway
+  rialto gateway --name gateway --node 1 --data /srv/gateway \\
+      --peers 1=10.0.0.1:7321,2=10.0.0.2:7322,3=10.0.0.3:7323 --peer-listen 10.0.0.1:7321 \\
+      --banks alpha=10.0.1.1:7111+10.0.1.2:7112+10.0.1.3:7113,beta=10.0.2.1:7111 --no-tls --operator-token-file token
+  rialto gateway --config /etc/rialto/gateway.toml
+
+Every flag can also be given in the environment (--network-file: RIALTO_NETWORK_FILE) or in the file of --config
+(network_file = \"…\"); flags win over the environment, the environment wins over the file.";
+
+/// Run one node of the gateway by itself
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{CODES_HELP}"))]
+pub(crate) struct GatewayArgs {
+    #[command(subcommand)]
+    command: Option<GatewayCommand>,
+    #[command(flatten)]
+    flags: NodeFlags,
+    /// Banks and where their nodes serve gRPC: NAME=HOST:PORT+HOST:PORT,NAME=…
+    #[arg(long, value_name = "LIST")]
+    banks: Option<String>,
+    /// The network.json of a `rialto up`, which names all banks, also those that come later
+    #[arg(long, value_name = "FILE")]
+    network_file: Option<String>,
+    /// How long a sign-in is good, in minutes [default: 60]
+    #[arg(long, value_name = "MINUTES")]
+    token_minutes: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum GatewayCommand {
+    Init(init::InitArgs),
+}
+
+pub(crate) fn run(args: GatewayArgs) -> Result<Code, Failure> {
+    let GatewayArgs { command, mut flags, banks, network_file, token_minutes } = args;
+    if let Some(GatewayCommand::Init(init)) = command {
+        return init::run(init);
+    }
+    let file = flags.config_file();
+    let own = [("banks", banks), ("network-file", network_file), ("token-minutes", token_minutes)];
+    let own = own.into_iter().filter_map(|(name, value)| value.map(|value| (name, value)));
+    let settings = Settings::gather(flags.given().chain(own), |name| std::env::var(name).ok(), file.as_deref())?;
+    let node = understand(&settings, Kind::Gateway)?;
+    let config = gateway(&settings, &node)?;
+    run_understood(&node, |listening| server::run_gateway_node(&config, listening))
+}
+
+fn gateway(settings: &Settings, node: &Node) -> Result<GatewayNodeConfig, Failure> {
+    let minutes = match settings.get("token-minutes") {
+        Some(given) => given.parse(minutes)?,
+        None => TOKEN_MINUTES,
+    };
+    Ok(GatewayNodeConfig {
+        node: node.config.clone(),
+        banks: settings.get("banks").map_or(Ok(Vec::new()), |given| given.parse(bank_list))?,
+        network_file: settings.get("network-file").map(|given| PathBuf::from(&given.text)),
+        token_ms: minutes * 60_000,
+    })
+}
+
+fn minutes(text: &str) -> Result<u64, String> {
+    match text.parse::<u64>() {
+        Ok(minutes) if (1..=TOKEN_MINUTES_MAX).contains(&minutes) => Ok(minutes),
+        Ok(_) | Err(_) => Err(format!("`{text}` is no time for a sign-in: give 1 to {TOKEN_MINUTES_MAX} minutes")),
+    }
+}
+
+fn bank_list(text: &str) -> Result<Vec<(BankName, Vec<String>)>, String> {
+    let bank = |item: &str| {
+        let (name, addresses) = item
+            .split_once('=')
+            .ok_or_else(|| format!("`{item}` is no bank: write NAME=HOST:PORT+HOST:PORT, separated by commas"))?;
+        let name = BankName::new(name.trim()).map_err(|error| error.to_string())?;
+        Ok((name, addresses.split('+').map(|address| address.trim().to_owned()).collect()))
+    };
+    text.split(',').map(bank).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_banks_says_what_is_wrong_with_it() {
+        let banks = bank_list("alpha=a:1+b:2, beta=c:3").expect("it is well formed");
+        let shown: Vec<(&str, usize)> = banks.iter().map(|(name, nodes)| (name.as_str(), nodes.len())).collect();
+        assert_eq!(shown, [("alpha", 2), ("beta", 1)]);
+        assert!(bank_list("alpha").expect_err("no address").contains("NAME=HOST:PORT"));
+        assert!(bank_list("Alpha=a:1").is_err());
+    }
+
+    #[test]
+    fn a_sign_in_is_good_for_a_day_at_most() {
+        assert_eq!(minutes("60"), Ok(60));
+        for wrong in ["0", "1441", "x", "-5"] {
+            assert!(minutes(wrong).is_err(), "{wrong}");
+        }
+    }
+}

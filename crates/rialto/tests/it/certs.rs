@@ -1,0 +1,171 @@
+//! Certificates as people make them, and a bank whose nodes speak TLS to each other and to their callers.
+
+use std::fs::File;
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+
+use api::client::{Client, Options, Transfer, new_account_id};
+use certs::{Expected, Files, Protocol, Subject};
+use ledger::{AccountId, Amount, Currency};
+use serde_json::Value;
+
+use crate::by_hand::{Node, Place, init};
+use crate::network::{TestDir, free_base, rialto, run, stderr, stdout, until};
+
+fn certs(ca: &Path, arguments: &[&str]) -> std::process::Output {
+    let dir = ca.to_str().expect("UTF-8");
+    run(&[&["certs"], arguments, &["--dir", dir]].concat())
+}
+
+fn made(ca: &Path, arguments: &[&str]) -> String {
+    let done = certs(ca, arguments);
+    assert!(done.status.success(), "{}", stderr(&done));
+    stdout(&done)
+}
+
+/// What a node is given: the CA, its certificate and its key.
+fn hand_over(ca: &Path, subject: &str, to: &Path) {
+    std::fs::create_dir_all(to).expect("there is room");
+    let files = Files::new(ca, subject.parse().expect("a subject"));
+    for path in [files.authority(), files.key(), files.certificate()] {
+        let name = path.file_name().expect("it has a name");
+        // As an operator would: beside the old one, then in its place.
+        let new = to.join("handed-over");
+        std::fs::copy(&path, &new).expect("it was made");
+        std::fs::rename(new, to.join(name)).expect("there is room");
+    }
+}
+
+fn start(place: &Place, dir: &Path) -> Node {
+    let (local, node) = (|port: u16| format!("127.0.0.1:{port}"), place.node);
+    let peers: Vec<String> = place.peers.iter().map(|(node, port)| format!("{node}={}", local(*port))).collect();
+    let said = dir.join(format!("said-{node}"));
+    let process = rialto()
+        .args(["bank", "--name", place.bank, "--node", &node.to_string(), "--peers", &peers.join(",")])
+        .args(["--http", &local(place.base + node), "--grpc", &local(place.base + 10 + node)])
+        .args(["--peer-listen", &local(place.base + 20 + node), "--data"])
+        .arg(dir.join(format!("node-{node}")))
+        .arg("--tls-dir")
+        .arg(dir.join(format!("tls-{node}")))
+        .stderr(File::create(&said).expect("there is room"))
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("the binary was built");
+    Node::adopt(process, place.url(), &said)
+}
+
+#[test]
+fn certificates_are_made_shown_and_replaced() {
+    let dir = TestDir::new("certs");
+    let ca = dir.path().join("ca");
+    let without = certs(&ca, &["issue", "bank/alpha/1"]);
+    assert_eq!(without.status.code(), Some(1));
+    assert!(stderr(&without).contains("rialto certs init"), "{}", stderr(&without));
+    made(&ca, &["init"]);
+    let said = made(&ca, &["issue", "bank/alpha/1", "client", "--host", "bank1.example"]);
+    assert!(said.starts_with("bank/alpha/1: bank-alpha-1.crt and bank-alpha-1.key in "), "{said}");
+    let again = certs(&ca, &["issue", "client"]);
+    assert!(stderr(&again).contains("rialto certs rotate client"), "{}", stderr(&again));
+    let nobody = certs(&ca, &["issue", "bank/alpha"]);
+    assert_eq!(nobody.status.code(), Some(2));
+    assert!(stderr(&nobody).contains("names nobody: write bank/NAME/NODE"), "{}", stderr(&nobody));
+
+    let shown = || -> Value { serde_json::from_str(&made(&ca, &["show", "--json"])).expect("it is JSON") };
+    let before = shown();
+    let certificates = before["certificates"].as_array().expect("a list");
+    let subjects: Vec<_> = certificates.iter().map(|it| it["subject"].as_str().expect("a text")).collect();
+    assert_eq!(subjects, ["bank/alpha/1", "ca", "client"]);
+    assert_eq!(certificates[0]["days_left"], 364);
+    made(&ca, &["rotate", "bank/alpha/1"]);
+    let after = shown();
+    assert_ne!(after["certificates"][0]["sha256"], before["certificates"][0]["sha256"]);
+    assert_eq!(after["certificates"][0]["hosts"], before["certificates"][0]["hosts"]);
+    assert_eq!(after["certificates"][1], before["certificates"][1]);
+}
+
+#[test]
+fn a_bank_over_tls_pays_while_its_certificates_are_replaced_and_strangers_are_kept_out() {
+    let dir = TestDir::new("secured");
+    let (dir, ca, base) = (dir.path(), dir.path().join("ca"), free_base());
+    made(&ca, &["init"]);
+    made(&ca, &["issue", "bank/alpha/1", "bank/alpha/2", "bank/alpha/3", "client"]);
+    let places: Vec<Place> = (1..=3).map(|node| Place::of_alpha(base, node, 3)).collect();
+    let mut cluster = None;
+    for place in &places {
+        let made = init(place, &dir.join(format!("node-{}", place.node)), 3, cluster.as_deref());
+        cluster = cluster.or(Some(made));
+        hand_over(&ca, &format!("bank/alpha/{}", place.node), &dir.join(format!("tls-{}", place.node)));
+    }
+    let mut nodes: Vec<Node> = places.iter().map(|place| start(place, dir)).collect();
+    nodes.iter_mut().for_each(Node::ready);
+
+    let expected = Expected::NodeOfBank("alpha".parse().expect("a name"));
+    let tls = certs::Client::new(Files::new(&ca, Subject::Client), expected, Protocol::Grpc).expect("it was issued");
+    let options = Options { tls: Some(Arc::new(tls)), ..Options::default() };
+    let runtime = tokio::runtime::Runtime::new().expect("threads");
+    let _entered = runtime.enter();
+    let addresses = || (1..=3).map(|node| format!("127.0.0.1:{}", base + 10 + node));
+    let bank = Client::connect_with(addresses(), options).expect("addresses");
+    let alice = new_account_id();
+    runtime.block_on(bank.open_account(alice, "Alice", Currency::EUR)).expect("opened");
+    let mut paid = 0;
+    let mut pay = || {
+        let deposit = Transfer::new(AccountId::vault(Currency::EUR), alice, Amount::new(1).expect("in range"));
+        runtime.block_on(bank.transfer(&deposit)).expect("paid");
+        paid += 1;
+    };
+    pay();
+    for place in &places {
+        made(&ca, &["rotate", &format!("bank/alpha/{}", place.node)]);
+        hand_over(&ca, &format!("bank/alpha/{}", place.node), &dir.join(format!("tls-{}", place.node)));
+        pay();
+    }
+    // A node takes its new certificate when somebody connects: a restart of one shows that they still believe each other.
+    nodes.remove(0).stop();
+    pay();
+    let mut first = start(&places[0], dir);
+    first.ready();
+    for node in [&first, &nodes[0], &nodes[1]] {
+        until("the peers are connected again", || node.said().contains("peer_connected").then_some(()));
+    }
+    pay();
+
+    // Without a certificate nobody gets in, neither to gRPC nor to the peers.
+    let plain = Client::connect_with(
+        [format!("127.0.0.1:{}", base + 11)],
+        Options { deadline: std::time::Duration::from_millis(500), ..Options::default() },
+    );
+    let refused = runtime.block_on(plain.expect("an address").balance(alice));
+    assert!(refused.is_err(), "{refused:?}");
+    first.says(&["caller_refused", "it does not speak TLS"]);
+    let mut stranger = std::net::TcpStream::connect(("127.0.0.1", base + 21)).expect("it listens");
+    std::io::Write::write_all(&mut stranger, b"rialto-peer, or so it says").expect("written");
+    first.says(&["stranger_refused", "it does not speak TLS"]);
+    assert_eq!(runtime.block_on(bank.balance(alice)).expect("found"), paid);
+    // No secret is in what they said.
+    for node in [&first, &nodes[0], &nodes[1]] {
+        assert!(!node.said().contains("PRIVATE"));
+    }
+}
+
+#[test]
+fn a_node_does_not_start_with_the_certificate_of_another() {
+    let dir = TestDir::new("anothers-certificate");
+    let (dir, ca, base) = (dir.path(), dir.path().join("ca"), free_base());
+    made(&ca, &["init"]);
+    made(&ca, &["issue", "bank/alpha/2"]);
+    let place = Place::of_alpha(base, 1, 1);
+    init(&place, &dir.join("node-1"), 1, None);
+    std::fs::create_dir_all(dir.join("tls-1")).expect("there is room");
+    let (code, said) = start(&place, dir).end();
+    assert_eq!(code, Some(4), "{said}");
+    assert!(said.contains("rialto certs"), "{said}");
+    hand_over(&ca, "bank/alpha/2", &dir.join("tls-1"));
+    for (from, to) in [("bank-alpha-2.crt", "bank-alpha-1.crt"), ("bank-alpha-2.key", "bank-alpha-1.key")] {
+        std::fs::rename(dir.join("tls-1").join(from), dir.join("tls-1").join(to)).expect("it is there");
+    }
+    let (code, said) = start(&place, dir).end();
+    assert_eq!(code, Some(4), "{said}");
+    assert!(said.contains("is for bank/alpha/2, not for bank/alpha/1"), "{said}");
+}

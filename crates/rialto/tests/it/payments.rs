@@ -1,0 +1,274 @@
+//! Two banks and the gateway between them, as real processes: customers sign in and pay each other, and whatever is killed
+//! meanwhile, every acknowledged payment is there once, on both sides.
+
+use std::time::{Duration, Instant};
+
+use api::client::Secret;
+use api::client::gateway::{
+    Customer, GatewayClient, GatewayError, GatewayOptions, NotSignedIn, Standing, new_payment_id,
+};
+use clearing::{NamedParty, PaymentId, Terms};
+use ledger::{Amount, Currency, Reference};
+use tokio::runtime::Runtime;
+
+use crate::network::{Network, TestDir, free_bases, network_json, run, signal, stdout, until};
+
+const OPENING: i128 = 1000_00;
+
+struct Town {
+    network: Network,
+    runtime: Runtime,
+    gateway: GatewayClient,
+    _dir: TestDir,
+}
+
+impl Town {
+    fn new(name: &str) -> Town {
+        let dir = TestDir::new(name);
+        let network = Network::run(dir.path(), &["--base-port", &free_bases(3).to_string()]);
+        for bank in ["alpha", "beta"] {
+            network.event(&[&format!("bank {bank} has customers")]);
+        }
+        let runtime = Runtime::new().expect("threads are to be had");
+        let gateway = runtime.block_on(async { connect(&network) });
+        Town { network, runtime, gateway, _dir: dir }
+    }
+
+    fn sign_in(&self, who: &str) -> Customer {
+        let party: NamedParty = who.parse().expect("well formed");
+        let name = who.split('@').next().expect("a name");
+        let password = Secret::new(format!("{name}-demo"));
+        let signed_in = self.runtime.block_on(self.gateway.login(&party, &password)).expect("the demo's password");
+        self.gateway.customer(&signed_in.token).expect("a token")
+    }
+
+    fn balance(&self, customer: &Customer) -> i128 {
+        self.runtime.block_on(customer.balance()).expect("the bank answers").balance
+    }
+
+    fn pay(&self, customer: &Customer, terms: &Terms) -> Standing {
+        self.runtime.block_on(customer.pay(terms)).expect("the gateway answers").standing
+    }
+
+    fn pid(&self, group: &str, node: u64) -> Option<u32> {
+        u32::try_from(self.network.node_of(group, node)["pid"].as_u64()?).ok()
+    }
+
+    /// SIGKILL to the node of a group that leads now.
+    fn kill_leader(&self, group: &str) {
+        let pid = until("a leader that runs", || {
+            let leads = |node: &u64| {
+                let url = self.network.node_of(group, *node)["http"].as_str()?.to_owned();
+                let (_, body) = crate::http::call("GET", &format!("{url}/v1/status"), None).ok()?;
+                let status: serde_json::Value = serde_json::from_str(&body).ok()?;
+                (status["role"] == "leader").then_some(())
+            };
+            (1..=3).find(|node| leads(node).is_some()).and_then(|node| self.pid(group, node))
+        });
+        signal("KILL", pid);
+    }
+}
+
+fn connect(network: &Network) -> GatewayClient {
+    let file = network_json(network.dir().as_ref());
+    let nodes = file["nodes"].as_array().expect("a list of nodes");
+    let addresses = nodes.iter().filter(|node| node["kind"] == "gateway").filter_map(|node| node["grpc"].as_str());
+    GatewayClient::connect(addresses)
+        .expect("addresses")
+        .with_options(GatewayOptions { deadline: Duration::from_secs(60), ..GatewayOptions::default() })
+}
+
+fn order(id: PaymentId, payer: &str, payee: &str, minor: u128) -> Terms {
+    Terms {
+        id,
+        payer: payer.parse().expect("well formed"),
+        payee: payee.parse().expect("well formed"),
+        amount: Amount::new(minor).expect("not zero"),
+        currency: Currency::EUR,
+        reference: Reference::EMPTY,
+    }
+}
+
+fn paid(standing: &Standing) -> bool {
+    matches!(standing, Standing::Paid { .. })
+}
+
+fn refused_for(standing: &Standing) -> &str {
+    match standing {
+        Standing::Refused { code, .. } | Standing::NotTaken { code, .. } => code,
+        Standing::Paid { .. } | Standing::Undecided { .. } => panic!("it was not refused: {standing:?}"),
+    }
+}
+
+#[test]
+fn customers_of_two_banks_pay_each_other_and_every_refusal_has_its_code() {
+    let town = Town::new("payments");
+    let (alice, bob) = (town.sign_in("alice@alpha"), town.sign_in("bob@beta"));
+    let id = new_payment_id();
+    let first = order(id, "alice@alpha", "bob@beta", 12_50);
+    assert!(paid(&town.pay(&alice, &first)));
+    assert_eq!((town.balance(&alice), town.balance(&bob)), (OPENING - 12_50, OPENING + 12_50));
+
+    // The same again is the same payment; something else under its id is none.
+    let again = town.runtime.block_on(alice.pay(&first)).expect("the gateway answers");
+    assert!(paid(&again.standing) && again.duplicate, "{again:?}");
+    assert_eq!(refused_for(&town.pay(&alice, &order(id, "alice@alpha", "bob@beta", 12_51))), "id_reused");
+
+    assert!(paid(&town.pay(&alice, &order(new_payment_id(), "alice@alpha", "carol@alpha", 7_50))), "within one bank");
+    let rows = [
+        ("bob@beta", 5_000_00, "insufficient_funds"),
+        ("bob@alpha", 5_000_00, "insufficient_funds"),
+        ("nobody@beta", 1, "unknown_payee"),
+        ("nobody@alpha", 1, "unknown_payee"),
+        ("bob@nowhere", 1, "unknown_bank"),
+        ("alice@alpha", 1, "own_account"),
+    ];
+    for (payee, minor, code) in rows {
+        let terms = order(new_payment_id(), "alice@alpha", payee, minor);
+        assert_eq!(refused_for(&town.pay(&alice, &terms)), code, "{payee} {minor}");
+        assert_eq!(refused_for(&town.pay(&alice, &terms)), code, "a refusal stays: {payee} {minor}");
+    }
+    let other_currency = Terms {
+        currency: Currency::from_code("USD").expect("in the table"),
+        ..order(new_payment_id(), "alice@alpha", "bob@beta", 1)
+    };
+    assert_eq!(refused_for(&town.pay(&alice, &other_currency)), "currency_mismatch");
+    assert_eq!((town.balance(&alice), town.balance(&bob)), (OPENING - 20_00, OPENING + 12_50));
+
+    let history = town.runtime.block_on(alice.history("", 10)).expect("the bank answers");
+    let seen: Vec<(i128, &str)> =
+        history.entries.iter().map(|entry| (entry.change, entry.counterparty.as_str())).collect();
+    assert_eq!(seen, [(-7_50, "carol@alpha"), (-12_50, "bob@beta"), (OPENING, "cash")]);
+
+    // Nobody pays from another's account.
+    let theft = order(new_payment_id(), "bob@beta", "alice@alpha", 1);
+    assert!(town.runtime.block_on(alice.pay(&theft)).is_err());
+    let audit = run(&["audit", "--dir", town.network.dir()]);
+    assert!(audit.status.success(), "{}", stdout(&audit));
+}
+
+#[test]
+fn signing_out_ends_a_session_on_every_node_and_wrong_passwords_slow_down() {
+    let town = Town::new("sessions");
+    let party: NamedParty = "alice@alpha".parse().expect("well formed");
+    let login = |password: &str| town.runtime.block_on(town.gateway.login(&party, &Secret::new(password.to_owned())));
+    let one = login("alice-demo").expect("her password");
+    let two = login("alice-demo").expect("a second sign-in is allowed");
+    assert_eq!((one.live_sessions, two.live_sessions), (1, 2));
+
+    let file = network_json(town.network.dir().as_ref());
+    let nodes = file["nodes"].as_array().expect("a list of nodes");
+    let nodes: Vec<&str> =
+        nodes.iter().filter(|node| node["kind"] == "gateway").filter_map(|node| node["grpc"].as_str()).collect();
+    let at = |node: &str, token: &Secret| {
+        let gateway = town.runtime.block_on(async { GatewayClient::connect([node]) }).expect("an address");
+        gateway.customer(token).expect("a token")
+    };
+    for node in &nodes {
+        assert!(town.runtime.block_on(at(node, &one.token).balance()).is_ok(), "any node knows any token");
+    }
+    town.runtime.block_on(at(nodes[0], &one.token).logout()).expect("it ends");
+    for node in &nodes {
+        let refused = town.runtime.block_on(at(node, &one.token).balance());
+        assert_eq!(refused.err(), Some(GatewayError::NotSignedIn(NotSignedIn::Revoked)));
+        let terms = order(new_payment_id(), "alice@alpha", "bob@beta", 1);
+        let refused = town.runtime.block_on(at(node, &one.token).pay(&terms));
+        assert_eq!(refused.err(), Some(GatewayError::NotSignedIn(NotSignedIn::Revoked)));
+        assert!(town.runtime.block_on(at(node, &two.token).balance()).is_ok(), "the other one goes on");
+    }
+    let forged = town.runtime.block_on(at(nodes[0], &Secret::new("a.b.c".to_owned())).balance());
+    assert_eq!(forged.err(), Some(GatewayError::NotSignedIn(NotSignedIn::Invalid)));
+
+    let one_node = town.runtime.block_on(async { GatewayClient::connect([nodes[0]]) }).expect("an address");
+    let wrong = |who: &str| {
+        let party: NamedParty = who.parse().expect("well formed");
+        town.runtime.block_on(one_node.login(&party, &Secret::new("wrong".to_owned()))).err()
+    };
+    let (user, nobody) = (wrong("bob@beta"), wrong("nobody@beta"));
+    assert_eq!(user, Some(GatewayError::NotSignedIn(NotSignedIn::WrongCredentials)));
+    assert_eq!(user, nobody, "strangers do not learn who banks here");
+    let code = |error: Option<GatewayError>| error.and_then(|error| error.code()).map(|code| code.text());
+    assert_eq!(code(wrong("bob@gamma")), Some("unknown_bank"));
+    wrong("bob@beta");
+    wrong("bob@beta");
+    let short =
+        one_node.with_options(GatewayOptions { deadline: Duration::from_millis(100), ..GatewayOptions::default() });
+    let bob: NamedParty = "bob@beta".parse().expect("well formed");
+    let slowed = town.runtime.block_on(short.login(&bob, &Secret::new("bob-demo".to_owned())));
+    assert!(slowed.is_err(), "after three failures even the right password waits: {slowed:?}");
+    until("the wait is over", || town.runtime.block_on(one_node.login(&bob, &Secret::new("bob-demo".to_owned()))).ok());
+}
+
+#[test]
+fn killing_any_process_in_a_stream_of_payments_loses_and_doubles_nothing() {
+    let town = Town::new("killed");
+    let (alice, bob) = (town.sign_in("alice@alpha"), town.sign_in("bob@beta"));
+    let victims = ["gateway", "alpha", "beta"];
+    let mut acknowledged = 0;
+    for round in 0..6 {
+        town.kill_leader(victims[round % victims.len()]);
+        let begun = Instant::now();
+        // Payments go both ways while the group elects, and until the dead process is back.
+        while begun.elapsed() < Duration::from_secs(3) {
+            let out = order(new_payment_id(), "alice@alpha", "bob@beta", 3);
+            let back = order(new_payment_id(), "bob@beta", "alice@alpha", 2);
+            for (customer, terms) in [(&alice, &out), (&bob, &back)] {
+                let standing = until("it is decided", || match town.runtime.block_on(customer.pay(terms)) {
+                    Ok(answer) => match answer.standing {
+                        Standing::Undecided { .. } | Standing::NotTaken { .. } => None,
+                        decided => Some(decided),
+                    },
+                    // Nobody could take it just then: the same payment again.
+                    Err(_) => None,
+                });
+                // One that was taken while its bank elected may be void; it moved nothing then.
+                acknowledged += match (paid(&standing), terms.id == out.id) {
+                    (true, true) => 3,
+                    (true, false) => -2,
+                    (false, _) => 0,
+                };
+            }
+        }
+        for node in 1..=3 {
+            for group in victims {
+                until("it runs again", || town.pid(group, node));
+            }
+        }
+    }
+    assert!(acknowledged > 0, "payments went through");
+    assert_eq!(town.balance(&alice), OPENING - acknowledged);
+    assert_eq!(town.balance(&bob), OPENING + acknowledged);
+    until("the books agree", || run(&["audit", "--dir", town.network.dir()]).status.success().then_some(()));
+}
+
+#[test]
+fn a_bank_that_is_away_burns_no_id_and_the_payment_goes_through_when_it_is_back() {
+    let town = Town::new("away");
+    let alice = town.sign_in("alice@alpha");
+    let mut pids = Vec::new();
+    for node in 1..=3 {
+        pids.push(town.pid("beta", node).expect("it runs"));
+    }
+    pids.iter().for_each(|pid| signal("STOP", *pid));
+    let terms = order(new_payment_id(), "alice@alpha", "bob@beta", 5);
+    let away = until("the gateway sees that beta is away", || {
+        let probe = order(new_payment_id(), "alice@alpha", "bob@beta", 1);
+        let standing = town.runtime.block_on(alice.pay(&probe)).ok()?.standing;
+        match standing {
+            Standing::NotTaken { code, .. } => Some(code),
+            // Taken before it was seen: void, because a vote was missing in time.
+            Standing::Refused { code, .. } => (code == "bank_timed_out").then_some(None).flatten(),
+            Standing::Paid { .. } | Standing::Undecided { .. } => None,
+        }
+    });
+    assert_eq!(away, "bank_unavailable");
+    let carol = order(new_payment_id(), "alice@alpha", "carol@alpha", 4);
+    assert!(paid(&town.pay(&alice, &carol)), "others go on");
+    assert_eq!(refused_for(&town.pay(&alice, &terms)), "bank_unavailable");
+    pids.iter().for_each(|pid| signal("CONT", *pid));
+    until("the same payment goes through", || {
+        let answer = town.runtime.block_on(alice.pay(&terms)).ok()?;
+        paid(&answer.standing).then_some(())
+    });
+    assert_eq!(town.balance(&alice), OPENING - 5 - 4);
+}

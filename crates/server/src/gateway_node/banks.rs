@@ -1,0 +1,145 @@
+//! The banks that this node reaches: one queue of calls for each, gathered into batches.
+//!
+//! A call that has no answer is no answer: its driver makes it again. So nothing here waits, repeats or keeps; what finds a
+//! queue full, or a bank away, is dropped.
+
+use api::client::{Client, Options, Prefer};
+use clearing::{BankName, Call, PaymentId, Reply};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+use tokio::sync::{Semaphore, mpsc};
+use tracing::{info, warn};
+
+/// Calls that wait for one bank, at most.
+const QUEUE_MAX: usize = 16_384;
+/// Calls in one message.
+const BATCH_MAX: usize = 2_048;
+/// Messages on their way to one bank at once.
+const IN_FLIGHT_MAX: usize = 8;
+/// A bank's nodes answer within two seconds by themselves; whoever does not is asked again.
+const PATIENCE: Duration = Duration::from_millis(1_900);
+
+/// What a bank said to a call about a payment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Heard {
+    pub(super) id: PaymentId,
+    pub(super) reply: Reply,
+}
+
+/// One bank, as far as it can be reached.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) name: BankName,
+    addresses: Vec<String>,
+    client: Client,
+    calls: mpsc::Sender<Call>,
+    reachable: Arc<AtomicBool>,
+}
+
+impl Link {
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub(super) fn is_reachable(&self) -> bool {
+        self.reachable.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_reachable(&self, reachable: bool) {
+        if self.reachable.swap(reachable, Ordering::Relaxed) != reachable {
+            match reachable {
+                true => info!(event = "bank_reached", bank = %self.name),
+                false => warn!(event = "bank_away", bank = %self.name, effect = "its payments wait; others go on"),
+            }
+        }
+    }
+}
+
+/// All banks that are known to be somewhere.
+#[derive(Debug)]
+pub(super) struct Banks {
+    links: RwLock<BTreeMap<BankName, Arc<Link>>>,
+    replies: mpsc::Sender<Heard>,
+}
+
+impl Banks {
+    pub(super) fn new(replies: mpsc::Sender<Heard>) -> Banks {
+        Banks { links: RwLock::default(), replies }
+    }
+
+    /// Where banks are. Known ones that have moved are connected to anew; none is forgotten.
+    pub(super) fn know(&self, banks: &[(BankName, Vec<String>)]) {
+        for (name, addresses) in banks {
+            let is_known = self.link(name).is_some_and(|link| link.addresses == *addresses);
+            if is_known || addresses.is_empty() {
+                continue;
+            }
+            match self.connect(*name, addresses.clone()) {
+                Ok(link) => {
+                    self.links.write().unwrap_or_else(PoisonError::into_inner).insert(*name, Arc::new(link));
+                }
+                Err(why) => warn!(event = "bank_address", bank = %name, why = %why),
+            }
+        }
+    }
+
+    pub(super) fn link(&self, name: &BankName) -> Option<Arc<Link>> {
+        self.links.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    pub(super) fn links(&self) -> Vec<Arc<Link>> {
+        self.links.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Sends a call on its way.
+    pub(super) fn call(&self, call: Call) {
+        // The call itself names its bank: the side that it is about.
+        let name = call.terms.party(call.kind.side()).bank;
+        if let Some(link) = self.link(&name) {
+            let _ = link.calls.try_send(call);
+        }
+    }
+
+    fn connect(&self, name: BankName, addresses: Vec<String>) -> Result<Link, String> {
+        let options =
+            Options { deadline: PATIENCE, attempt_timeout: PATIENCE, token: None, tls: None, prefer: Prefer::Leader };
+        let client = Client::connect_with(&addresses, options).map_err(|error| error.to_string())?;
+        let (calls, queue) = mpsc::channel(QUEUE_MAX);
+        let reachable = Arc::new(AtomicBool::new(false));
+        tokio::spawn(send(client.clone(), queue, self.replies.clone()));
+        Ok(Link { name, addresses, client, calls, reachable })
+    }
+}
+
+/// Gathers what waits, and sends it. Ends when the link is dropped.
+async fn send(client: Client, mut queue: mpsc::Receiver<Call>, replies: mpsc::Sender<Heard>) {
+    let places = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
+    loop {
+        let mut calls = Vec::new();
+        if queue.recv_many(&mut calls, BATCH_MAX).await == 0 {
+            return;
+        }
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        // While the place was waited for more may have come.
+        while calls.len() < BATCH_MAX
+            && let Ok(more) = queue.try_recv()
+        {
+            calls.push(more);
+        }
+        let (client, replies) = (client.clone(), replies.clone());
+        tokio::spawn(async move {
+            let answered = client.payment_calls(&calls).await;
+            drop(place);
+            let Ok(found) = answered else { return };
+            for (call, said) in calls.iter().zip(found) {
+                let Some(said) = said else { continue };
+                let reply = Reply { kind: call.kind, gateway: call.gateway, said };
+                if replies.send(Heard { id: call.terms.id, reply }).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+}

@@ -1,0 +1,162 @@
+//! Drives payments to their end: asks the banks, reports what they say, delivers what is decided.
+//!
+//! A round looks at the state between two batches, hands each driver what its banks have said, and takes from it what is to
+//! be done. Rounds follow each other whenever something has happened: a slot was applied, a bank has answered, some time has
+//! gone by. Nothing here is remembered that matters: a node that starts reads all of it off the state.
+
+use super::banks::Heard;
+use super::desk::{Desk, now_ms};
+use clearing::{Action, Answer, Command, Driver, Outcome, PaymentId, Phase, agenda};
+use gateway::GatewayView;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use storage::RealDisk;
+use tokio::sync::mpsc::Receiver;
+use tokio::time::Instant;
+use tracing::error;
+
+/// Every payment is looked at so often, whatever happens: for what is to be tried again.
+const LOOK_PERIOD: Duration = Duration::from_millis(50);
+/// Callers that wait for what another node decides are looked after so often.
+const WAITING_PERIOD: Duration = Duration::from_millis(100);
+/// Replies taken in one round, at most.
+const HEARD_MAX: usize = 8_192;
+/// Commands of one proposal.
+const PROPOSED_MAX: usize = clearing::Request::COMMANDS_MAX as usize;
+
+/// What goes into a round, and comes back from it.
+#[derive(Default)]
+struct Drivers {
+    by_payment: BTreeMap<PaymentId, Driven>,
+}
+
+struct Driven {
+    driver: Driver,
+    /// What it was when its driver was asked last: a change is a reason to ask again.
+    seen: Option<Phase>,
+}
+
+/// What a round is told.
+struct Told {
+    heard: Vec<Heard>,
+    /// All drivers are asked, not only those about whose payments something is new.
+    all: bool,
+    /// Payments whose callers wait, looked up now and then.
+    waiting: Vec<PaymentId>,
+}
+
+/// What a round comes to.
+#[derive(Default)]
+struct Round {
+    actions: Vec<Action>,
+    decided: Vec<(PaymentId, clearing::Status)>,
+}
+
+/// Runs as long as the node serves.
+pub(super) async fn run(desk: Desk, mut heard: Receiver<Heard>) {
+    let mut drivers = Drivers::default();
+    let (mut look_at, mut waiting_at) = (Instant::now(), Instant::now());
+    let applied = desk.gateway.applied();
+    loop {
+        let mut news = Vec::new();
+        tokio::select! {
+            () = applied.notified() => {}
+            first = heard.recv() => news.extend(first),
+            () = tokio::time::sleep_until(look_at) => {}
+        }
+        while news.len() < HEARD_MAX
+            && let Ok(more) = heard.try_recv()
+        {
+            news.push(more);
+        }
+        let now = Instant::now();
+        let all = now >= look_at;
+        if all {
+            look_at = now + LOOK_PERIOD;
+        }
+        let mut waiting = Vec::new();
+        if now >= waiting_at {
+            waiting_at = now + WAITING_PERIOD;
+            waiting = desk.waiting.ids();
+        }
+        let (node, told) = (desk.node, Told { heard: news, all, waiting });
+        let asked = desk.gateway.look(move |applier| {
+            let view = GatewayView::new(applier);
+            let round = drivers.round(&view, node, told);
+            (drivers, round)
+        });
+        let Some((kept, round)) = asked.await else {
+            // The node stops, or is too busy to be looked at: all that the drivers knew can be asked again.
+            drivers = Drivers::default();
+            tokio::time::sleep(LOOK_PERIOD).await;
+            continue;
+        };
+        drivers = kept;
+        act(&desk, round);
+    }
+}
+
+impl Drivers {
+    fn round(&mut self, view: &GatewayView<'_, RealDisk>, node: clearing::NodeNumber, told: Told) -> Round {
+        let clearing = view.clearing();
+        let now_ms = now_ms(clearing);
+        let mut round = Round::default();
+        let mut touched = BTreeSet::new();
+        for heard in told.heard {
+            if let Some(driven) = self.by_payment.get_mut(&heard.id) {
+                round.actions.extend(driven.driver.on_reply(&heard.reply));
+                touched.insert(heard.id);
+            }
+        }
+        for id in agenda::due(clearing, node, now_ms) {
+            let Some(payment) = clearing.payment(id) else { continue };
+            let driven = self.by_payment.entry(id).or_insert_with(|| Driven { driver: Driver::new(id), seen: None });
+            if told.all || driven.seen != Some(payment.phase) || touched.contains(&id) {
+                driven.seen = Some(payment.phase);
+                round.actions.extend(driven.driver.poll(clearing, now_ms));
+            }
+        }
+        self.by_payment.retain(|id, _| clearing.payment(*id).is_some());
+        for id in told.waiting {
+            // A journal that cannot be read stops the node elsewhere; whoever waits then asks again.
+            if let Ok(Some(known)) = view.payment(id) {
+                round.decided.push((id, known.status));
+            }
+        }
+        round
+    }
+}
+
+fn act(desk: &Desk, round: Round) {
+    for (id, status) in round.decided {
+        desk.waiting.tell(id, status);
+    }
+    let mut proposals = Vec::new();
+    for action in round.actions {
+        match action {
+            Action::Call(call) => desk.banks.call(call),
+            Action::Propose(command) => proposals.push(command),
+            Action::Alarm { id, side, finding } => error!(
+                event = "contradiction",
+                payment = %id,
+                side = ?side,
+                bank_says = ?finding,
+                todo = "a bank contradicts a decision, which nothing that the protocol allows leads to: keep all logs, and report it"
+            ),
+        }
+    }
+    while !proposals.is_empty() {
+        let rest = proposals.split_off(proposals.len().min(PROPOSED_MAX));
+        tokio::spawn(propose(desk.clone(), std::mem::replace(&mut proposals, rest)));
+    }
+}
+
+/// What is refused or lost is proposed again by its driver, if it is still wanted.
+async fn propose(desk: Desk, commands: Vec<Command>) {
+    let Ok(answers) = desk.submit(commands.clone()).await else { return };
+    for (command, answer) in commands.iter().zip(answers) {
+        if let (Some(id), Answer::Done { outcome: Outcome::Payment(status), .. }) = (command.payment(), answer) {
+            desk.waiting.tell(id, status);
+        }
+    }
+}

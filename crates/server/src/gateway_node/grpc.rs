@@ -1,0 +1,147 @@
+//! The gateway's service of `rialto.v1`: messages in, handlers, messages out.
+
+use super::desk::Desk;
+use super::tokens::Caller;
+use super::{operators, payments, permits, sign_in};
+use crate::edge::health::NodeHealth;
+use api::code::Code;
+use api::problem::Problem;
+use api::proto;
+use api::proto::gateway_server::{Gateway, GatewayServer};
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use std::time::Instant;
+use tonic::service::Routes;
+use tonic::{Request, Response, Status};
+use tonic_health::pb::health_server::HealthServer;
+
+/// Largest message that is taken: a thousand payments are about 150 KiB.
+const MESSAGE_BYTES_MAX: usize = 1 << 20;
+
+pub(super) fn router(desk: &Desk) -> Router {
+    let health = HealthServer::new(NodeHealth::new(desk.gateway.clone()));
+    let gateway = GatewayServer::new(Service { desk: desk.clone() }).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let routes = Routes::new(gateway).add_service(health).prepare();
+    routes.into_axum_router().layer(from_fn_with_state(desk.clone(), permits::admit))
+}
+
+/// The gateway's calls.
+#[derive(Debug)]
+struct Service {
+    desk: Desk,
+}
+
+impl Service {
+    async fn counted<T>(
+        &self,
+        call: &'static str,
+        work: impl Future<Output = Result<T, Problem>>,
+    ) -> Result<Response<T>, Status> {
+        let began = Instant::now();
+        let done = work.await;
+        let code = done.as_ref().map_or_else(|problem| problem.code.text(), |_| "ok");
+        self.desk.metrics.count_request("grpc", call, code, began.elapsed());
+        done.map(Response::new).map_err(|problem| problem.to_status())
+    }
+}
+
+/// Whom the layer has found to be calling.
+fn caller<T>(request: &Request<T>) -> Result<Caller, Status> {
+    let found = request.extensions().get::<Caller>().copied();
+    found.ok_or_else(|| Problem::new(Code::TokenMissing, "sign in first").to_status())
+}
+
+#[tonic::async_trait]
+impl Gateway for Service {
+    async fn login(&self, request: Request<proto::LoginRequest>) -> Result<Response<proto::LoginResponse>, Status> {
+        self.counted("Login", sign_in::login(&self.desk, request.into_inner())).await
+    }
+
+    async fn logout(&self, request: Request<proto::LogoutRequest>) -> Result<Response<proto::LogoutResponse>, Status> {
+        let caller = caller(&request)?;
+        self.counted("Logout", sign_in::logout(&self.desk, &caller)).await
+    }
+
+    async fn view_balance(
+        &self,
+        request: Request<proto::ViewBalanceRequest>,
+    ) -> Result<Response<proto::ViewBalanceResponse>, Status> {
+        let caller = caller(&request)?;
+        self.counted("ViewBalance", payments::balance(&self.desk, &caller)).await
+    }
+
+    async fn transfer_money(
+        &self,
+        request: Request<proto::TransferMoneyRequest>,
+    ) -> Result<Response<proto::TransferMoneyResponse>, Status> {
+        let caller = caller(&request)?;
+        self.counted("TransferMoney", payments::pay(&self.desk, &caller, request.into_inner())).await
+    }
+
+    async fn transaction_history(
+        &self,
+        request: Request<proto::TransactionHistoryRequest>,
+    ) -> Result<Response<proto::TransactionHistoryResponse>, Status> {
+        let caller = caller(&request)?;
+        self.counted("TransactionHistory", payments::history(&self.desk, &caller, request.get_ref())).await
+    }
+
+    async fn get_payment(
+        &self,
+        request: Request<proto::GetPaymentRequest>,
+    ) -> Result<Response<proto::PaymentStatus>, Status> {
+        let caller = caller(&request)?;
+        self.counted("GetPayment", payments::status(&self.desk, &caller, request.get_ref())).await
+    }
+
+    async fn cancel_payment(
+        &self,
+        request: Request<proto::CancelPaymentRequest>,
+    ) -> Result<Response<proto::PaymentStatus>, Status> {
+        let caller = caller(&request)?;
+        self.counted("CancelPayment", payments::cancel(&self.desk, &caller, request.into_inner())).await
+    }
+
+    async fn register_bank(
+        &self,
+        request: Request<proto::RegisterBankRequest>,
+    ) -> Result<Response<proto::RegisterBankResponse>, Status> {
+        self.counted("RegisterBank", operators::register(&self.desk, request.get_ref())).await
+    }
+
+    async fn resolve_payment(
+        &self,
+        request: Request<proto::ResolvePaymentRequest>,
+    ) -> Result<Response<proto::PaymentStatus>, Status> {
+        self.counted("ResolvePayment", operators::resolve(&self.desk, request.get_ref())).await
+    }
+
+    async fn banks(&self, _request: Request<proto::BanksRequest>) -> Result<Response<proto::BanksResponse>, Status> {
+        self.counted("Banks", operators::banks(&self.desk)).await
+    }
+
+    async fn payments(
+        &self,
+        request: Request<proto::PaymentsRequest>,
+    ) -> Result<Response<proto::PaymentsResponse>, Status> {
+        self.counted("Payments", operators::payments(&self.desk, request.get_ref())).await
+    }
+
+    async fn void_payment(
+        &self,
+        request: Request<proto::VoidPaymentRequest>,
+    ) -> Result<Response<proto::PaymentStatus>, Status> {
+        self.counted("VoidPayment", operators::void(&self.desk, request.get_ref())).await
+    }
+
+    async fn positions(
+        &self,
+        _request: Request<proto::PositionsRequest>,
+    ) -> Result<Response<proto::PositionsResponse>, Status> {
+        self.counted("Positions", operators::positions(&self.desk)).await
+    }
+
+    async fn settle(&self, request: Request<proto::SettleRequest>) -> Result<Response<proto::PaymentStatus>, Status> {
+        self.counted("Settle", operators::settle(&self.desk, request.get_ref())).await
+    }
+}

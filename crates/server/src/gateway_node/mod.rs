@@ -1,0 +1,74 @@
+//! A node of the gateway: signs customers in, takes their payments, and drives them to their end.
+//!
+//! ```text
+//! client ─ grpc, http ─ permits ─► sign_in ─► tokens, banks            the bank says whether it is the password
+//!                                  payments ─► log (Take) ─► waiting ◄──┐ decided
+//!                                                 │ chosen              │
+//!          banks ◄── calls ◄── drive ◄────────────┴── log (Report, Delivered)
+//!            └──── replies ──────┘
+//! ```
+//!
+//! What is decided, is decided in the log, by [`clearing`]; here it is asked for, waited for and carried about. All of this
+//! can end at any moment: what is under way is in the replicated state, and any node takes it up.
+
+mod audit;
+mod banks;
+mod desk;
+mod discovery;
+mod drive;
+mod grpc;
+mod http;
+mod operators;
+mod payments;
+mod permits;
+mod registry;
+mod sign_in;
+mod tokens;
+mod waiting;
+
+use crate::config::{GatewayNodeConfig, NodeError};
+use crate::edge::metrics::Metrics;
+use crate::handle::Handle;
+use crate::serve::{self, Edges};
+use banks::Banks;
+use clearing::NodeNumber;
+use desk::Desk;
+use sign_in::Failures;
+use std::sync::Arc;
+use tokens::Tokens;
+use tokio::sync::mpsc;
+use waiting::Waiting;
+
+/// The handle of a gateway's node.
+pub(crate) type Gateway = Handle<gateway::Machine>;
+
+/// Replies of banks that wait for the driver, at most: beyond it their senders wait.
+const REPLIES_MAX: usize = 16_384;
+
+pub(crate) fn edges(config: &GatewayNodeConfig, gateway: &Gateway, metrics: &Metrics) -> Result<Edges, NodeError> {
+    let node =
+        NodeNumber::new(config.node.node).ok_or_else(|| NodeError::Config("members are numbered from 1".to_owned()))?;
+    let (replies, heard) = mpsc::channel(REPLIES_MAX);
+    let tokens = Tokens::new(&config.node.group, config.token_ms)
+        .map_err(|why| NodeError::Config(format!("the key that signs tokens cannot be made: {why}")))?;
+    let desk = Desk {
+        gateway: gateway.clone(),
+        node,
+        banks: Arc::new(Banks::new(replies)),
+        tokens: Arc::new(tokens),
+        waiting: Arc::new(Waiting::default()),
+        failures: Arc::new(Failures::default()),
+        guard: serve::guard(&config.node)?,
+        metrics: metrics.clone(),
+    };
+    desk.banks.know(&config.banks);
+    let mut tasks = vec![
+        tokio::spawn(drive::run(desk.clone(), heard)),
+        tokio::spawn(registry::run(desk.clone())),
+        tokio::spawn(tokens::run(desk.clone())),
+    ];
+    if let Some(file) = &config.network_file {
+        tasks.push(tokio::spawn(discovery::run(desk.clone(), file.clone())));
+    }
+    Ok(Edges { http: http::router(&desk), grpc: grpc::router(&desk), tasks })
+}

@@ -1,0 +1,307 @@
+//! A customer's payments: taken, waited for, told; and what is known of one later.
+//!
+//! A payment enters the log whole, with its session checked there; from then on it goes to its end by itself. The caller is
+//! told what was decided, or that it is not known yet, and never "failed" where it may yet be paid.
+
+use super::desk::{Desk, unreadable};
+use super::sign_in::check_session;
+use super::tokens::Caller;
+use crate::clock::wall_ms;
+use crate::edge::port::SubmitError;
+use api::client::ClientError;
+use api::code::Code;
+use api::grpc::{id_bits, uuid};
+use api::payment::{Ordered, PAYMENTS_MAX, ordered, party, payment_id, status_message, told_of, told_of_status};
+use api::problem::Problem;
+use api::proto;
+use clearing::told::{Patience, Told};
+use clearing::{Answer, Command, Holder, PaymentId, PaymentRequest, Refusal, Status};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+/// How long a caller waits for a decision, if they do not say: a little longer than the votes may take.
+const PATIENCE_MS: u32 = 4_000;
+const PATIENCE_MS_MIN: u32 = 50;
+const PATIENCE_MS_MAX: u32 = 60_000;
+/// A payment that lingers for longer on its way into the log is not taken any more.
+const TAKEN_WITHIN_MS: u64 = 30_000;
+/// How long a look at one's balance waits for what is pending.
+const DELIVERY_PATIENCE: Duration = Duration::from_millis(1_500);
+
+pub(super) async fn pay(
+    desk: &Desk,
+    caller: &Caller,
+    request: proto::TransferMoneyRequest,
+) -> Result<proto::TransferMoneyResponse, Problem> {
+    let until = Instant::now() + patience(request.timeout_ms)?;
+    let orders = read_all(caller, &request.payments)?;
+    let mut told: BTreeMap<PaymentId, (Told, bool)> = BTreeMap::new();
+    let away = away(desk, caller, &orders).await?;
+    let sent: Vec<&Ordered> = orders.iter().filter(|order| !away.contains(&order.id)).collect();
+    // Whoever waits is there before anything can be decided.
+    let waits: Vec<(PaymentId, oneshot::Receiver<Status>)> =
+        sent.iter().map(|order| (order.id, desk.waiting.add(order.id))).collect();
+    let answers = take(desk, caller, &sent).await?;
+    for (order, answer) in sent.iter().zip(answers) {
+        let entry = match answer {
+            Some(answer) => told_of(&answer, Patience::Waiting),
+            None => (Told::OutcomeUnknown, false),
+        };
+        told.insert(order.id, entry);
+    }
+    if let Some(problem) = told.values().find_map(|(told, _)| no_session(told)) {
+        return Err(problem);
+    }
+    for (id, wait) in waits {
+        let Some((Told::NotYet, duplicate)) = told.get(&id).copied() else { continue };
+        let decided = match tokio::time::timeout_at(until, wait).await {
+            Ok(Ok(status)) => told_of_status(status),
+            Ok(Err(_)) | Err(_) => Told::OutcomeUnknown,
+        };
+        told.insert(id, (decided, duplicate));
+    }
+    let payments = orders.iter().map(|order| match told.get(&order.id) {
+        Some((told, duplicate)) => status_message(order.id, told, *duplicate),
+        None => bank_away(order),
+    });
+    Ok(proto::TransferMoneyResponse { payments: payments.collect() })
+}
+
+fn read_all(caller: &Caller, messages: &[proto::Payment]) -> Result<Vec<Ordered>, Problem> {
+    if messages.is_empty() || messages.len() > PAYMENTS_MAX {
+        let code = if messages.is_empty() { Code::BatchEmpty } else { Code::BatchTooLarge };
+        return Err(Problem::new(
+            code,
+            format!("a call has 1 to {PAYMENTS_MAX} payments, this one {}", messages.len()),
+        ));
+    }
+    let mut ids = BTreeSet::new();
+    let read = |(item, message): (usize, &proto::Payment)| {
+        let order = own(caller, message).and_then(|()| ordered(message)).map_err(|problem| problem.in_item(item))?;
+        if !ids.insert(order.id) {
+            let detail = format!("item {item}: the id {} is there twice", order.id);
+            return Err(Problem::new(Code::IdReused, detail).with("item", item));
+        }
+        Ok(order)
+    };
+    messages.iter().enumerate().map(read).collect()
+}
+
+/// A customer spends only their own money.
+fn own(caller: &Caller, message: &proto::Payment) -> Result<(), Problem> {
+    let Some(payer) = &message.payer else { return Ok(()) };
+    let payer = party("payer", Some(payer))?;
+    if payer == caller.party() {
+        return Ok(());
+    }
+    let detail = format!("the payer is {payer}, and you are {}", caller.party());
+    Err(Problem::new(Code::NotPermitted, detail).with("field", "payer"))
+}
+
+/// The payments that are not even sent, because one of their banks is known to be away. One whose id is known is no new
+/// payment: it has its answer.
+async fn away(desk: &Desk, caller: &Caller, orders: &[Ordered]) -> Result<BTreeSet<PaymentId>, Problem> {
+    let is_away = |bank: &clearing::BankName| desk.banks.link(bank).is_some_and(|link| !link.is_reachable());
+    let own_away = is_away(&caller.bank);
+    let suspects: Vec<PaymentId> =
+        orders.iter().filter(|order| own_away || is_away(&order.payee.bank)).map(|order| order.id).collect();
+    if suspects.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    check_session(desk, caller).await?;
+    let unknown = desk.read(move |view| {
+        let is_new = |id: &PaymentId| view.payment(*id).map(|known| known.is_none());
+        let new = |id| is_new(&id).map(|new| new.then_some(id)).transpose();
+        suspects.into_iter().filter_map(new).collect::<Result<BTreeSet<PaymentId>, gateway::PastError>>()
+    });
+    unknown.await?.map_err(|error| unreadable(&error))
+}
+
+fn bank_away(order: &Ordered) -> proto::PaymentStatus {
+    let mut message = proto::PaymentStatus { id: Some(uuid(order.id.get())), ..proto::PaymentStatus::default() };
+    message.set_state(proto::PaymentState::NotTaken);
+    message.code = Code::BankUnavailable.text().to_owned();
+    message.detail =
+        "a bank of this payment cannot be reached now; it was not taken, send it again as it is".to_owned();
+    message
+}
+
+/// Enters payments into the log. None where whether it was taken is not known.
+async fn take(desk: &Desk, caller: &Caller, orders: &[&Ordered]) -> Result<Vec<Option<Answer>>, Problem> {
+    if orders.is_empty() {
+        return Ok(Vec::new());
+    }
+    let deadline_ms = wall_ms() + TAKEN_WITHIN_MS;
+    let command = |order: &&Ordered| Command::Take { request: request(caller, order), deadline_ms, taker: desk.node };
+    match desk.submit(orders.iter().map(command).collect()).await {
+        Ok(answers) => Ok(answers.into_iter().map(Some).collect()),
+        Err(SubmitError::OutcomeUnknown) => Ok(vec![None; orders.len()]),
+        Err(error) => Err(super::desk::unanswered(&error)),
+    }
+}
+
+fn request(caller: &Caller, order: &Ordered) -> PaymentRequest {
+    let Ordered { id, payee, amount, currency, reference } = *order;
+    PaymentRequest { id, session: caller.session, payee, amount, currency, reference }
+}
+
+/// A token whose session is over is the whole call's problem.
+fn no_session(told: &Told) -> Option<Problem> {
+    match told {
+        Told::NotTaken(refusal @ (Refusal::NoSession | Refusal::SessionExpired | Refusal::SessionEnded)) => {
+            Some(api::payment::problem(refusal))
+        }
+        Told::NotTaken(_) | Told::Paid { .. } | Told::Refused(_) | Told::OutcomeUnknown | Told::NotYet => None,
+    }
+}
+
+/// Asks for void, and tells what was decided.
+pub(super) async fn cancel(
+    desk: &Desk,
+    caller: &Caller,
+    request_message: proto::CancelPaymentRequest,
+) -> Result<proto::PaymentStatus, Problem> {
+    let until = Instant::now() + patience(request_message.timeout_ms)?;
+    let message = request_message.payment.ok_or_else(|| Problem::new(Code::MissingField, "payment is missing"))?;
+    own(caller, &message)?;
+    let order = ordered(&message)?;
+    let command = Command::Cancel { request: request(caller, &order), taker: desk.node };
+    wait_for(desk, order.id, command, until).await
+}
+
+/// Has a command about a payment carried out, and waits for the decision.
+pub(super) async fn wait_for(
+    desk: &Desk,
+    id: PaymentId,
+    command: Command,
+    until: Instant,
+) -> Result<proto::PaymentStatus, Problem> {
+    let wait = desk.waiting.add(id);
+    let answer = match desk.submit(vec![command]).await {
+        Ok(answers) => answers.first().copied(),
+        Err(SubmitError::OutcomeUnknown) => None,
+        Err(error) => return Err(super::desk::unanswered(&error)),
+    };
+    let (told, duplicate) = match answer {
+        Some(Answer::Refused(refusal)) => return Err(api::payment::problem(&refusal)),
+        Some(answer) => told_of(&answer, Patience::Waiting),
+        None => (Told::NotYet, false),
+    };
+    let told = match told {
+        Told::NotYet => match tokio::time::timeout_at(until, wait).await {
+            Ok(Ok(status)) => told_of_status(status),
+            Ok(Err(_)) | Err(_) => Told::OutcomeUnknown,
+        },
+        told => told,
+    };
+    Ok(status_message(id, &told, duplicate))
+}
+
+/// What became of one of the caller's payments.
+pub(super) async fn status(
+    desk: &Desk,
+    caller: &Caller,
+    request: &proto::GetPaymentRequest,
+) -> Result<proto::PaymentStatus, Problem> {
+    let id = payment_id(request.id.as_ref())?;
+    check_session(desk, caller).await?;
+    let (bank, customer) = (caller.bank, caller.customer);
+    let found = desk.read(move |view| {
+        let known = view.payment(id)?;
+        let number = view.clearing().bank_named(&bank).map(|bank| bank.number);
+        // Another's payment is not told apart from none.
+        Ok(known.filter(|known| Some(known.payer.bank) == number && known.payer.holder == Holder::Customer(customer)))
+    });
+    match found.await?.map_err(|error: gateway::PastError| unreadable(&error))? {
+        Some(known) => Ok(status_message(id, &told_of_status(known.status), false)),
+        None => {
+            let detail =
+                format!("no payment {id} of yours so far; that is no outcome: send it again, or have it voided");
+            Err(Problem::new(Code::UnknownPayment, detail))
+        }
+    }
+}
+
+/// What the caller has: after what is pending for them at their bank has been delivered.
+pub(super) async fn balance(desk: &Desk, caller: &Caller) -> Result<proto::ViewBalanceResponse, Problem> {
+    check_session(desk, caller).await?;
+    let until = Instant::now() + DELIVERY_PATIENCE;
+    let mut left = pending(desk, caller).await?;
+    while left > 0 && Instant::now() < until {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        left = pending(desk, caller).await?;
+    }
+    let client = link(desk, caller)?;
+    let found = client.customer_balance(caller.customer.as_str()).await.map_err(|error| of_bank(caller, error))?;
+    Ok(proto::ViewBalanceResponse { undelivered: left, ..found })
+}
+
+/// Decided payments of the caller that their bank has not acknowledged.
+async fn pending(desk: &Desk, caller: &Caller) -> Result<u32, Problem> {
+    let (bank, holder) = (caller.bank, Holder::Customer(caller.customer));
+    let count = desk.read(move |view| {
+        let clearing = view.clearing();
+        let Some(number) = clearing.bank_named(&bank).map(|bank| bank.number) else { return 0 };
+        let party = clearing::Party { bank: number, holder };
+        clearing.payments().filter(|payment| payment.is_owed_to(&party)).count()
+    });
+    Ok(u32::try_from(count.await?).unwrap_or(u32::MAX))
+}
+
+/// What moved on the caller's account. The bank knows only the other bank of a payment; whose account it was there, is known
+/// here.
+pub(super) async fn history(
+    desk: &Desk,
+    caller: &Caller,
+    request: &proto::TransactionHistoryRequest,
+) -> Result<proto::TransactionHistoryResponse, Problem> {
+    check_session(desk, caller).await?;
+    let client = link(desk, caller)?;
+    let asked = client.customer_history(caller.customer.as_str(), &request.cursor, request.limit).await;
+    let mut page = asked.map_err(|error| of_bank(caller, error))?;
+    let ids: Vec<u128> = page.entries.iter().filter_map(|entry| entry.id.as_ref().map(id_bits)).collect();
+    let own = caller.party();
+    let names = desk.read(move |view| {
+        let clearing = view.clearing();
+        let name = |id: u128| {
+            let order = view.payment(PaymentId::new(id)?).ok().flatten()?.order?;
+            let terms = clearing.terms(&order);
+            let other = if terms.payer == own { terms.payee } else { terms.payer };
+            Some((id, other.to_string()))
+        };
+        ids.into_iter().filter_map(name).collect::<BTreeMap<u128, String>>()
+    });
+    let names = names.await?;
+    for entry in &mut page.entries {
+        if let Some(name) = entry.id.as_ref().and_then(|id| names.get(&id_bits(id))) {
+            entry.counterparty.clone_from(name);
+        }
+    }
+    Ok(page)
+}
+
+fn link(desk: &Desk, caller: &Caller) -> Result<api::client::Client, Problem> {
+    let link = desk.banks.link(&caller.bank).ok_or_else(|| super::sign_in::unknown_bank(&caller.bank))?;
+    Ok(link.client().clone())
+}
+
+fn of_bank(caller: &Caller, error: ClientError) -> Problem {
+    match error {
+        ClientError::Refused { code, detail } => Problem::new(code, detail),
+        error => {
+            let detail = format!("bank {} does not answer now: {error}", caller.bank);
+            Problem::new(Code::BankUnavailable, detail).retry_after_ms(1_000)
+        }
+    }
+}
+
+pub(super) fn patience(timeout_ms: u32) -> Result<Duration, Problem> {
+    let timeout_ms = if timeout_ms == 0 { PATIENCE_MS } else { timeout_ms };
+    if (PATIENCE_MS_MIN..=PATIENCE_MS_MAX).contains(&timeout_ms) {
+        return Ok(Duration::from_millis(u64::from(timeout_ms)));
+    }
+    let detail = format!("timeout_ms: {timeout_ms} is out of bounds; give {PATIENCE_MS_MIN} to {PATIENCE_MS_MAX}");
+    Err(Problem::new(Code::InvalidTimeout, detail).with("field", "timeout_ms"))
+}

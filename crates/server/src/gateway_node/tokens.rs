@@ -1,0 +1,288 @@
+//! Tokens: JWTs (RFC 7519) signed with EdDSA (RFC 8037), each the name of a session in the group's state.
+//!
+//! Every node signs with a key of its own that never leaves its memory; the public halves are in the replicated state, so
+//! any node checks any token. A key signs for a day and is then replaced. A checked token is remembered, for a core checks
+//! but nine thousand signatures a second. That a token is well signed says who calls; whether the session still is, the
+//! state says.
+
+use super::desk::Desk;
+use crate::clock::wall_ms;
+use api::code::Code;
+use api::problem::Problem;
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use clearing::{BankName, Command, CustomerName, Holder, KeyId, NamedParty, SessionId};
+use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tracing::{info, warn};
+
+/// How long a key signs.
+const SIGNS_MS: u64 = 24 * 3_600_000;
+/// Tokens that are remembered as checked, at most.
+const CHECKED_MAX: usize = 100_000;
+const PUBLISH_PAUSE: Duration = Duration::from_millis(200);
+const LOOK_PERIOD: Duration = Duration::from_secs(30);
+/// Longer tokens are none of ours.
+const TOKEN_BYTES_MAX: usize = 2_048;
+/// Whom tokens are for.
+const AUDIENCE: &str = "rialto";
+
+/// Who calls: a customer, in a session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Caller {
+    pub(super) session: SessionId,
+    pub(super) bank: BankName,
+    pub(super) customer: CustomerName,
+    expires_ms: u64,
+}
+
+impl Caller {
+    pub(super) fn party(&self) -> NamedParty {
+        NamedParty { bank: self.bank, holder: Holder::Customer(self.customer) }
+    }
+}
+
+/// Makes tokens and checks them.
+#[derive(Debug)]
+pub(super) struct Tokens {
+    issuer: String,
+    pub(super) token_ms: u64,
+    own: Mutex<SigningKey>,
+    /// By the hash of the token.
+    checked: Mutex<HashMap<[u8; 32], Caller>>,
+    /// Public keys seen in the state.
+    keys: Mutex<HashMap<KeyId, [u8; 32]>>,
+}
+
+/// This node's key.
+struct SigningKey {
+    id: KeyId,
+    private: EncodingKey,
+    public: [u8; 32],
+    signs_until_ms: u64,
+    is_published: bool,
+}
+
+impl std::fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SigningKey").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Claims {
+    iss: String,
+    aud: String,
+    sub: String,
+    bank: String,
+    /// Seconds since 1970, as RFC 7519 has it.
+    exp: u64,
+    iat: u64,
+    /// The session, as a UUID.
+    jti: String,
+}
+
+impl SigningKey {
+    fn make() -> Result<SigningKey, String> {
+        let why = |_| "no randomness was to be had".to_owned();
+        let pair = Ed25519KeyPair::generate().map_err(why)?;
+        let document = pair.to_pkcs8().map_err(why)?;
+        let public = pair.public_key().as_ref().try_into().map_err(|_| "a public key has 32 bytes".to_owned())?;
+        let (high, low) = uuid::Uuid::new_v4().as_u64_pair();
+        Ok(SigningKey {
+            id: KeyId::new((high ^ low.rotate_left(17)).max(1)).expect("not zero"),
+            private: EncodingKey::from_ed_der(document.as_ref()),
+            public,
+            signs_until_ms: wall_ms() + SIGNS_MS,
+            is_published: false,
+        })
+    }
+}
+
+impl Tokens {
+    pub(super) fn new(issuer: &str, token_ms: u64) -> Result<Tokens, String> {
+        Ok(Tokens {
+            issuer: issuer.to_owned(),
+            token_ms,
+            own: Mutex::new(SigningKey::make()?),
+            checked: Mutex::default(),
+            keys: Mutex::default(),
+        })
+    }
+
+    /// When a token that is made now ends.
+    pub(super) fn expires_ms(&self) -> u64 {
+        (wall_ms() + self.token_ms) / 1_000 * 1_000
+    }
+
+    /// The token of a session.
+    pub(super) fn sign(&self, session: SessionId, party: &NamedParty, expires_ms: u64) -> Result<String, Problem> {
+        let Holder::Customer(customer) = party.holder else {
+            return Err(Problem::new(Code::Internal, "the bank itself signs in nowhere"));
+        };
+        let own = lock(&self.own);
+        if !own.is_published {
+            let detail = "this node's key is not known to the others yet; try again in a moment";
+            return Err(Problem::new(Code::Unavailable, detail).retry_after_ms(300));
+        }
+        let claims = Claims {
+            iss: self.issuer.clone(),
+            aud: AUDIENCE.to_owned(),
+            sub: customer.as_str().to_owned(),
+            bank: party.bank.as_str().to_owned(),
+            exp: expires_ms / 1_000,
+            iat: wall_ms() / 1_000,
+            jti: uuid::Uuid::from_u128(session.get()).hyphenated().to_string(),
+        };
+        let header = Header { kid: Some(kid(own.id)), ..Header::new(Algorithm::EdDSA) };
+        encode(&header, &claims, &own.private)
+            .map_err(|error| Problem::new(Code::Internal, format!("the token could not be signed: {error}")))
+    }
+
+    /// Who a token says that is calling. Whether their session still is, is another question.
+    pub(super) async fn check(&self, desk: &Desk, token: Option<&str>) -> Result<Caller, Problem> {
+        let token = token.ok_or_else(|| {
+            Problem::new(Code::TokenMissing, "sign in first, and send the header Authorization: Bearer <token>")
+        })?;
+        let digest = *blake3::hash(token.as_bytes()).as_bytes();
+        let known = lock(&self.checked).get(&digest).copied();
+        let caller = match known {
+            Some(caller) => caller,
+            None => self.check_signature(desk, token).await?,
+        };
+        if caller.expires_ms <= wall_ms() {
+            return Err(expired());
+        }
+        if known.is_none() {
+            let mut checked = lock(&self.checked);
+            if checked.len() >= CHECKED_MAX {
+                checked.clear();
+            }
+            checked.insert(digest, caller);
+        }
+        Ok(caller)
+    }
+
+    async fn check_signature(&self, desk: &Desk, token: &str) -> Result<Caller, Problem> {
+        if token.len() > TOKEN_BYTES_MAX {
+            return Err(invalid("it is too long"));
+        }
+        let header = decode_header(token).map_err(|_| invalid("it is no JWT"))?;
+        let key = header.kid.as_deref().and_then(key_of).ok_or_else(|| invalid("it names no key"))?;
+        let public = self.public(desk, key).await?;
+        let public = DecodingKey::from_ed_components(&base64url(&public)).map_err(|_| invalid("its key is none"))?;
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        validation.leeway = 0;
+        validation.set_issuer(&[&self.issuer]);
+        validation.set_audience(&[AUDIENCE]);
+        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+        let claims = decode::<Claims>(token, &public, &validation).map_err(|error| match error.kind() {
+            ErrorKind::ExpiredSignature => expired(),
+            _ => invalid("its signature or its claims are wrong"),
+        })?;
+        let claims = claims.claims;
+        let bad = || invalid("its claims are wrong");
+        Ok(Caller {
+            session: uuid::Uuid::parse_str(&claims.jti)
+                .ok()
+                .and_then(|id| SessionId::new(id.as_u128()))
+                .ok_or_else(bad)?,
+            bank: BankName::new(&claims.bank).map_err(|_| bad())?,
+            customer: CustomerName::new(&claims.sub).map_err(|_| bad())?,
+            expires_ms: claims.exp.saturating_mul(1_000),
+        })
+    }
+
+    /// A key of the state: from memory, from this node's state, or, if it is newer than that, from the group's.
+    async fn public(&self, desk: &Desk, key: KeyId) -> Result<[u8; 32], Problem> {
+        if let Some(public) = lock(&self.keys).get(&key) {
+            return Ok(*public);
+        }
+        let of = move |clearing: &clearing::Clearing| {
+            clearing.keys(wall_ms()).find(|known| known.id == key).map(|known| known.public)
+        };
+        let found = match desk.peek(of).await? {
+            Some(public) => Some(public),
+            None => desk.read(move |view| of(view.clearing())).await?,
+        };
+        let public = found.ok_or_else(|| invalid("no node of this network has such a key, or its time is over"))?;
+        let mut keys = lock(&self.keys);
+        if keys.len() >= 1_024 {
+            keys.clear();
+        }
+        keys.insert(key, public);
+        Ok(public)
+    }
+}
+
+/// Makes this node's key known, and replaces it in time. Runs as long as the node serves.
+pub(super) async fn run(desk: Desk) {
+    loop {
+        let (is_published, command) = {
+            let own = lock(&desk.tokens.own);
+            let expires_ms = own.signs_until_ms + desk.tokens.token_ms;
+            (own.is_published, Command::AddKey { key: own.id, node: desk.node, public: own.public, expires_ms })
+        };
+        if !is_published {
+            match desk.order(command).await {
+                Ok(_) => {
+                    lock(&desk.tokens.own).is_published = true;
+                    info!(event = "key_published", node = desk.node.get());
+                }
+                Err(problem) if matches!(problem.code, Code::Unavailable | Code::OutcomeUnknown | Code::Overloaded) => {
+                }
+                Err(problem) => warn!(event = "key_refused", why = %problem.detail, todo = "tried again"),
+            }
+            tokio::time::sleep(PUBLISH_PAUSE).await;
+            continue;
+        }
+        tokio::time::sleep(LOOK_PERIOD).await;
+        if wall_ms() >= lock(&desk.tokens.own).signs_until_ms {
+            match SigningKey::make() {
+                Ok(key) => *lock(&desk.tokens.own) = key,
+                Err(why) => warn!(event = "no_key", why = %why, todo = "the old one signs until there is a new one"),
+            }
+        }
+    }
+}
+
+/// The public keys of the network as a JWK set (RFC 7517).
+pub(super) async fn jwks(desk: &Desk) -> Result<serde_json::Value, Problem> {
+    let keys = desk.read(|view| view.clearing().keys(wall_ms()).copied().collect::<Vec<_>>()).await?;
+    let jwk = |key: &clearing::bank::SigningKey| {
+        serde_json::json!({
+            "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig",
+            "kid": kid(key.id), "x": base64url(&key.public),
+        })
+    };
+    Ok(serde_json::json!({ "keys": keys.iter().map(jwk).collect::<Vec<_>>() }))
+}
+
+fn kid(key: KeyId) -> String {
+    format!("{:016x}", key.get())
+}
+
+fn key_of(kid: &str) -> Option<KeyId> {
+    (kid.len() == 16).then(|| u64::from_str_radix(kid, 16).ok()).flatten().and_then(KeyId::new)
+}
+
+fn base64url(bytes: &[u8]) -> String {
+    use base64ct::Encoding;
+    base64ct::Base64UrlUnpadded::encode_string(bytes)
+}
+
+fn expired() -> Problem {
+    Problem::new(Code::TokenExpired, "the token's time is over; sign in again")
+}
+
+fn invalid(why: &str) -> Problem {
+    Problem::new(Code::TokenInvalid, format!("the token is not good here: {why}; sign in again"))
+}
+
+/// A panic while a lock was held leaves these values whole: they are only replaced.
+fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    value.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,67 @@
+//! What a group of nodes replicates, as the shell sees it: the state machine, and the few things that the shell shows of it.
+//!
+//! A node's threads, files, peers and protocol are the same for a bank and for the gateway; what differs is in here and in
+//! the edges.
+
+use replica::StateMachine;
+
+/// A state machine with a name and a size.
+pub(crate) trait Service: StateMachine + std::fmt::Debug {
+    /// What a group of this kind is called: in sentences, and as `kind` in `network.json`.
+    const KIND: &'static str;
+
+    /// The empty state. The seed spreads hash tables and shows nowhere.
+    fn fresh(hash_seed: u64) -> Self;
+
+    /// How much there is in memory: accounts of a bank, payments on their way of a gateway.
+    fn size(&self) -> u64;
+
+    /// How many transfers or payments an answer tells of that moved money just now.
+    fn posted(answer: &Self::Answer) -> u64;
+
+    /// Changes something in memory that no record speaks of, for tests of a debug build. Says what.
+    #[cfg(debug_assertions)]
+    fn spoil(&mut self) -> Option<String>;
+}
+
+impl Service for gateway::Machine {
+    const KIND: &'static str = "gateway";
+
+    fn fresh(_hash_seed: u64) -> Self {
+        Self::new()
+    }
+
+    fn size(&self) -> u64 {
+        self.clearing().payment_count()
+    }
+
+    fn posted(answer: &Self::Answer) -> u64 {
+        gateway::paid(answer)
+    }
+
+    #[cfg(debug_assertions)]
+    fn spoil(&mut self) -> Option<String> {
+        None
+    }
+}
+
+impl Service for bank::Machine {
+    const KIND: &'static str = "bank";
+
+    fn fresh(hash_seed: u64) -> Self {
+        Self::new(hash_seed)
+    }
+
+    fn size(&self) -> u64 {
+        self.ledger().account_count()
+    }
+
+    fn posted(answer: &Self::Answer) -> u64 {
+        bank::posted(answer)
+    }
+
+    #[cfg(debug_assertions)]
+    fn spoil(&mut self) -> Option<String> {
+        self.flip_a_balance().map(|account| format!("the balance of {account}"))
+    }
+}
