@@ -62,7 +62,7 @@ async fn the_description_has_exactly_the_routes_that_are_served() {
     assert_eq!(described, listed);
     // And the list is what is served: each path answers to its methods and to no others.
     for (path, methods) in listed {
-        let path = path.replace("{id}", "x").replace("{code}", "not_json");
+        let path = path.replace("{id}", "x").replace("{name}", "x").replace("{code}", "not_json");
         for method in ["get", "post"] {
             let reply = super::raw_http::ask(served.http, &method.to_uppercase(), &path, &[], b"").await;
             let taken = methods.iter().any(|known| known == method);
