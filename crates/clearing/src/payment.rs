@@ -144,7 +144,7 @@ impl Payment {
         }
     }
 
-    /// Since when the taker has been the one to do what is to be done now.
+    /// Whether the decision is still to be delivered to that party's bank.
     pub fn is_owed_to(&self, party: &Party) -> bool {
         match self.phase {
             Phase::Delivering { owed, .. } => {
@@ -154,6 +154,7 @@ impl Payment {
         }
     }
 
+    /// Since when the taker has been the one to do what is to be done now.
     pub fn phase_since_ms(&self) -> u64 {
         match self.phase {
             Phase::Voting(_) | Phase::AtBank(_) | Phase::Asking { .. } => self.taken_ms,

@@ -36,6 +36,7 @@ pub mod money;
 pub mod movement;
 pub mod outcome;
 pub mod record;
+mod record_fields;
 pub mod request;
 pub mod rules;
 pub mod secret;

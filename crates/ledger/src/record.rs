@@ -21,9 +21,12 @@ use crate::currency::Currency;
 use crate::customer_name::CustomerName;
 use crate::hold;
 use crate::ids::{AccountId, Placer, TransferId};
-use crate::money::{Amount, TOTAL_MAX};
+use crate::money::Amount;
 use crate::movement::Movement;
 use crate::outcome::{Rejected, StoredRejection};
+use crate::record_fields::{
+    at, get, get_u16, get_u48, get_u64, get_u112, get_u128, put, put_u16, put_u48, put_u64, put_u112, put_u128,
+};
 use crate::secret::{SECRET_BYTES, Secret};
 use crate::settings::{CHANGE_BYTES, SettingChange};
 use crate::text::Line;
@@ -121,45 +124,6 @@ pub enum RecordError {
 
 /// The flag of a first debit.
 const BEGINS_DAY: u8 = 1;
-
-mod at {
-    pub(super) const KIND: usize = 0;
-    pub(super) const REJECTION: usize = 2;
-    pub(super) const TIME: usize = 4;
-    pub(super) const SLOT: usize = 10;
-    pub(super) const PLACE: usize = 16;
-    pub(super) const CURRENCY: usize = 22;
-    pub(super) const ID: usize = 24;
-    pub(super) const DEBIT: usize = 40;
-    pub(super) const CREDIT: usize = 56;
-    pub(super) const AMOUNT: usize = 72;
-    pub(super) const PLACER: usize = 84;
-    pub(super) const REFERENCE: usize = 92;
-    pub(super) const DEBIT_PREVIOUS: usize = 128;
-    pub(super) const CREDIT_PREVIOUS: usize = 134;
-    pub(super) const DEBIT_AFTER: usize = 140;
-    pub(super) const CREDIT_AFTER: usize = 196;
-    /// Of a transfer and of a hold that was placed: nothing was rejected there.
-    pub(super) const FLAGS: usize = REJECTION;
-    /// Of a rejection.
-    pub(super) const FIRST_VALUE: usize = 128;
-    pub(super) const SECOND_VALUE: usize = 144;
-    /// Of a closing: the account, where a transfer has the debited one.
-    pub(super) const ACCOUNT: usize = DEBIT;
-    /// Of an opening and of a new customer the account's number, of a setting the version, where a transfer has the debited
-    /// account.
-    pub(super) const NUMBER: usize = DEBIT;
-    /// Of an opening, and of a rejected one.
-    pub(super) const OWNER: usize = 160;
-    /// Of a setting, and of a rejected one.
-    pub(super) const CHANGE: usize = 160;
-    /// Of everything about a customer.
-    pub(super) const NAME: usize = 160;
-    /// Of a new customer and of a new secret, where a transfer has the reference.
-    pub(super) const SECRET: usize = REFERENCE;
-    /// Of a lock, and of a rejected one, one byte where a transfer has the debited account.
-    pub(super) const LOCKED: usize = DEBIT;
-}
 
 impl Record {
     /// Panics if slot, time or a total is past the bounds that the rules keep.
@@ -531,32 +495,6 @@ fn put_rejection(out: &mut RecordBytes, rejection: Rejected) {
     put_u128(out, at::SECOND_VALUE, second);
 }
 
-fn put<const LEN: usize>(out: &mut RecordBytes, at: usize, bytes: [u8; LEN]) {
-    out[at..at + LEN].copy_from_slice(&bytes);
-}
-
-fn put_u16(out: &mut RecordBytes, at: usize, value: u16) {
-    put(out, at, value.to_le_bytes());
-}
-
-fn put_u48(out: &mut RecordBytes, at: usize, value: u64) {
-    assert!(value <= U48_MAX, "slots, places and times of the ledger are below 2^48");
-    out[at..at + 6].copy_from_slice(&value.to_le_bytes()[..6]);
-}
-
-fn put_u64(out: &mut RecordBytes, at: usize, value: u64) {
-    put(out, at, value.to_le_bytes());
-}
-
-fn put_u112(out: &mut RecordBytes, at: usize, value: u128) {
-    assert!(value <= TOTAL_MAX, "the rules bound every total");
-    out[at..at + 14].copy_from_slice(&value.to_le_bytes()[..14]);
-}
-
-fn put_u128(out: &mut RecordBytes, at: usize, value: u128) {
-    put(out, at, value.to_le_bytes());
-}
-
 /// Reads fields that can be wrong, and says which one of which kind is.
 struct Fields<'a> {
     bytes: &'a RecordBytes,
@@ -655,32 +593,4 @@ fn get_balances(bytes: &RecordBytes, at: usize) -> Balances {
         held_debits: get_u112(bytes, at + 28),
         held_credits: get_u112(bytes, at + 42),
     }
-}
-
-fn get<const LEN: usize>(bytes: &RecordBytes, at: usize) -> [u8; LEN] {
-    bytes[at..at + LEN].try_into().expect("as many bytes as the field has")
-}
-
-fn get_u16(bytes: &RecordBytes, at: usize) -> u16 {
-    u16::from_le_bytes(get(bytes, at))
-}
-
-fn get_u48(bytes: &RecordBytes, at: usize) -> u64 {
-    let mut wide = [0; 8];
-    wide[..6].copy_from_slice(&bytes[at..at + 6]);
-    u64::from_le_bytes(wide)
-}
-
-fn get_u64(bytes: &RecordBytes, at: usize) -> u64 {
-    u64::from_le_bytes(get(bytes, at))
-}
-
-fn get_u112(bytes: &RecordBytes, at: usize) -> u128 {
-    let mut wide = [0; 16];
-    wide[..14].copy_from_slice(&bytes[at..at + 14]);
-    u128::from_le_bytes(wide)
-}
-
-fn get_u128(bytes: &RecordBytes, at: usize) -> u128 {
-    u128::from_le_bytes(get(bytes, at))
 }

@@ -57,7 +57,7 @@ struct DirArgs {
 
 /// Make a CA, once for a network; it counts for ten years
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  rialto certs init\n  rialto certs init --dir /root/rialto-ca")]
+#[command(after_help = "Examples:\n  rialto certs init\n  rialto certs init --dir /etc/rialto/ca")]
 struct InitArgs {
     #[command(flatten)]
     dir: DirArgs,
@@ -81,7 +81,7 @@ struct IssueArgs {
 /// Replace certificates by new ones of the same names, with new keys
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  rialto certs rotate bank/alpha/1\n  rialto certs rotate client --dir /root/rialto-ca\n\n\
+    after_help = "Examples:\n  rialto certs rotate bank/alpha/1\n  rialto certs rotate client --dir /etc/rialto/ca\n\n\
                         Copy the new files over the old ones where they are used, the key first; nothing is restarted."
 )]
 struct RotateArgs {
