@@ -1,12 +1,12 @@
 //! `rialto user`: the customers of a bank, for its operator.
 
-use std::io::{BufRead, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::client::password::{PasswordArgs, password};
 use super::targets::TargetArgs;
 use crate::failure::{Code, Failure};
 use crate::members::bank::Bank;
@@ -40,9 +40,8 @@ enum UserCommand {
     /// Make a customer with one account
     Add {
         username: String,
-        /// File whose first line is the password; asked for if not given
-        #[arg(long, value_name = "FILE")]
-        password_file: Option<PathBuf>,
+        #[command(flatten)]
+        password: PasswordArgs,
         /// What the account holds at first; comes out of the vault
         #[arg(long, value_name = "AMOUNT")]
         opening_balance: Option<String>,
@@ -55,8 +54,8 @@ enum UserCommand {
     /// Set a customer's password
     Passwd {
         username: String,
-        #[arg(long, value_name = "FILE")]
-        password_file: Option<PathBuf>,
+        #[command(flatten)]
+        password: PasswordArgs,
     },
     /// No new debits, and no sign-in
     Lock { username: String },
@@ -122,8 +121,8 @@ pub(crate) async fn run(args: UserArgs) -> Result<Code, Failure> {
     let UserArgs { command, targets, bank: name } = args;
     let bank = targets.bank(&name)?;
     match command {
-        UserCommand::Add { username, password_file, opening_balance, currency } => {
-            let password = Some(password(password_file.as_deref(), &username)?);
+        UserCommand::Add { username, password: given, opening_balance, currency } => {
+            let password = Some(password(&given, None, &username).await?.expose().to_owned());
             let opening_balance = opening_balance.map(Value::from);
             let user = NewUser { username, password, password_hash: None, opening_balance, currency };
             tell(&name, &user.username, add(&bank, &user).await?);
@@ -140,10 +139,13 @@ pub(crate) async fn run(args: UserArgs) -> Result<Code, Failure> {
                 tell(&name, &user.username, add(&bank, user).await?);
             }
         }
-        UserCommand::Passwd { username, password_file } => {
-            let password = password(password_file.as_deref(), &username)?;
-            bank.post(&format!("/v1/customers/{}/password", path_of(&username)), &json!({ "password": password }))
-                .await?;
+        UserCommand::Passwd { username, password: given } => {
+            let password = password(&given, None, &username).await?;
+            bank.post(
+                &format!("/v1/customers/{}/password", path_of(&username)),
+                &json!({ "password": password.expose() }),
+            )
+            .await?;
             println!("{username} of bank {name} has a new password; sessions that are open stay open until they end");
         }
         UserCommand::Lock { username } => {
@@ -163,29 +165,6 @@ fn tell(bank: &BankName, username: &str, is_new: bool) {
         true => println!("{username} is a customer of bank {bank} now"),
         false => println!("{username} was a customer of bank {bank} already; nothing was changed"),
     }
-}
-
-/// From the file, or from whoever sits there.
-fn password(file: Option<&Path>, username: &str) -> Result<String, Failure> {
-    let text = match file {
-        Some(file) => std::fs::read_to_string(file)
-            .map_err(|error| Failure::usage(format!("reading the password file {}: {error}", file.display())))?,
-        None => {
-            let stdin = std::io::stdin();
-            if stdin.is_terminal() {
-                eprint!("Password for {username} (shown as you type): ");
-            }
-            let mut line = String::new();
-            let read = stdin.lock().read_line(&mut line);
-            read.map_err(|error| Failure::usage(format!("reading the password: {error}")))?;
-            line
-        }
-    };
-    let password = text.lines().next().unwrap_or_default().to_owned();
-    if password.is_empty() {
-        return Err(Failure::usage("the password is empty").line("give one, or --password-file FILE"));
-    }
-    Ok(password)
 }
 
 /// A name as part of a path: whatever is not plain is percent-encoded.

@@ -124,7 +124,7 @@ impl Identity {
 pub fn not_done(error: &SubmitError) -> Problem {
     match error {
         SubmitError::NotProposed { reason, retry_after_ms } => {
-            let detail = format!("the bank cannot take this now: {reason}; nothing was changed, send it again shortly");
+            let detail = format!("this cannot be taken now: {reason}; nothing was changed, send it again shortly");
             Problem::new(Code::Unavailable, detail).retry_after_ms(*retry_after_ms)
         }
         SubmitError::Overloaded { retry_after_ms } => {

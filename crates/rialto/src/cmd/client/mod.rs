@@ -13,7 +13,7 @@ pub(crate) mod history;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod outbox;
-mod password;
+pub(super) mod password;
 pub(crate) mod pay;
 pub(crate) mod payment;
 mod say;

@@ -19,7 +19,11 @@ pub(crate) struct PasswordArgs {
 }
 
 /// The one that was given, or else asked for.
-pub(super) async fn password(args: &PasswordArgs, argument: Option<&str>, whose: &str) -> Result<Secret, Failure> {
+pub(in crate::cmd) async fn password(
+    args: &PasswordArgs,
+    argument: Option<&str>,
+    whose: &str,
+) -> Result<Secret, Failure> {
     if let Some(text) = argument {
         eprintln!(
             "warning: a password on the command line is seen by everybody on this machine, and kept in histories"
