@@ -29,4 +29,7 @@ pub mod status;
 #[allow(missing_debug_implementations, unreachable_pub, reason = "generated code")]
 pub mod proto {
     tonic::include_proto!("rialto.v1");
+
+    /// The `.proto` files as they were compiled, a `google.protobuf.FileDescriptorSet`: what reflection answers from.
+    pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/rialto.v1.descriptors"));
 }

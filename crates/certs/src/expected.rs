@@ -15,6 +15,8 @@ pub enum Expected {
     NodeOfBank(Name),
     /// Any node of this gateway.
     NodeOfGateway(Name),
+    /// Any node of the network's gateway, whatever it is called: a network has one.
+    NodeOfAnyGateway,
     /// Whoever the CA has named: what each may do is for the calls to decide.
     Anybody,
 }
@@ -34,6 +36,7 @@ impl Expected {
             Expected::Exactly(subject) => subject == found,
             Expected::NodeOfBank(name) => matches!(found, Subject::Bank { group, .. } if group == name),
             Expected::NodeOfGateway(name) => matches!(found, Subject::Gateway { group, .. } if group == name),
+            Expected::NodeOfAnyGateway => matches!(found, Subject::Gateway { .. }),
             Expected::Anybody => true,
         }
     }
@@ -51,6 +54,7 @@ impl fmt::Display for Expected {
             Expected::Exactly(subject) => write!(f, "{subject}"),
             Expected::NodeOfBank(name) => write!(f, "a node of bank {name}"),
             Expected::NodeOfGateway(name) => write!(f, "a node of gateway {name}"),
+            Expected::NodeOfAnyGateway => f.write_str("a node of the gateway"),
             Expected::Anybody => f.write_str("anybody of this network"),
         }
     }
@@ -90,6 +94,7 @@ mod tests {
         assert_eq!(accepted(Expected::Exactly(subject("bank/alpha/1"))), ["bank/alpha/1"]);
         assert_eq!(accepted(Expected::NodeOfBank(name("alpha"))), ["bank/alpha/1", "bank/alpha/2"]);
         assert_eq!(accepted(Expected::NodeOfGateway(name("alpha"))), ["gateway/alpha/1"]);
+        assert_eq!(accepted(Expected::NodeOfAnyGateway), ["gateway/alpha/1"]);
         assert_eq!(accepted(Expected::Anybody).len(), everybody.len());
         assert_eq!(accepted(Expected::fellow_of(&subject("bank/beta/7"))), ["bank/beta/1"]);
         assert_eq!(accepted(Expected::fellow_of(&subject("gateway/alpha/7"))), ["gateway/alpha/1"]);

@@ -84,6 +84,16 @@ impl Settings {
         self.caps.get(&(debtor, creditor, currency)).copied()
     }
 
+    /// Every limit of a payment, by currency.
+    pub fn payment_limits(&self) -> impl Iterator<Item = (Currency, Amount)> {
+        self.limits.iter().map(|(currency, limit)| (*currency, *limit))
+    }
+
+    /// Every cap: debtor, creditor, currency, and the most that may be owed.
+    pub fn pair_caps(&self) -> impl Iterator<Item = (BankNumber, BankNumber, Currency, Amount)> {
+        self.caps.iter().map(|((debtor, creditor, currency), cap)| (*debtor, *creditor, *currency, *cap))
+    }
+
     pub(crate) fn push(&mut self, entry: SettingEntry) {
         match entry.change {
             SettingChange::VoteTimeout { ms } => self.vote_timeout_ms = ms,

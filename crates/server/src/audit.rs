@@ -36,6 +36,9 @@ pub struct AuditReport {
     /// Digest of all accounts, holds and settings after `slot`, in hex.
     pub state: String,
     pub accounts: u64,
+    /// Money set aside and not yet moved: holds that are open.
+    #[serde(default)]
+    pub holds: u64,
     /// Outcomes in the journal: transfers, holds, rejections and all else.
     pub outcomes: u64,
     pub totals: Vec<CurrencyTotals>,
@@ -138,6 +141,7 @@ fn report(view: &BankView<'_, RealDisk>, status: &NodeStatus, asked: Option<u64>
         asked,
         state: String::new(),
         accounts: view.ledger().account_count(),
+        holds: view.ledger().hold_count(),
         outcomes: 0,
         totals: totals.collect(),
         broken: Vec::new(),

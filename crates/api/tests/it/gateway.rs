@@ -438,6 +438,20 @@ impl Gateway for TestGateway {
     async fn settle(&self, _request: Request<proto::SettleRequest>) -> Result<Response<proto::PaymentStatus>, Status> {
         Err(not_for_customers())
     }
+
+    async fn settings(
+        &self,
+        _request: Request<proto::SettingsRequest>,
+    ) -> Result<Response<proto::GatewaySettings>, Status> {
+        Err(not_for_customers())
+    }
+
+    async fn change_setting(
+        &self,
+        _request: Request<proto::ChangeSettingRequest>,
+    ) -> Result<Response<proto::GatewaySettings>, Status> {
+        Err(not_for_customers())
+    }
 }
 
 fn not_for_customers() -> Status {

@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
-use certs::{Files, Subject};
+use certs::Files;
 use clap::{ArgAction, Args, Subcommand};
 use server::{Exit, NodeConfig};
 
@@ -11,10 +11,12 @@ use super::bank_failure::explain;
 use super::init;
 use crate::failure::{CODES_HELP, Code, Failure};
 use crate::logging::{self, Format, Target};
+use crate::network::certificates;
 use crate::network::cluster::Cluster;
 use crate::network::name::BankName;
 use crate::network::network_file::Kind;
 use crate::settings::{Given, Settings};
+use crate::supervise::requests::{self, Reply, Request};
 use crate::{file_handles, token};
 
 const EXAMPLES: &str = "\
@@ -42,6 +44,23 @@ pub(crate) struct BankArgs {
 #[derive(Debug, Subcommand)]
 enum BankCommand {
     Init(init::InitArgs),
+    Add(AddArgs),
+}
+
+/// Add a bank to a network that `rialto up` runs
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  rialto bank add gamma\n  rialto bank add gamma --nodes 5 --dir /srv/rialto\n\n\
+                        The gateway takes it in as soon as it answers; the next `rialto up` starts it with the others.")]
+pub(crate) struct AddArgs {
+    /// The name of the new bank
+    #[arg(value_name = "NAME", value_parser = |text: &str| text.parse::<BankName>())]
+    name: BankName,
+    /// Its nodes: 1, 3, 5 or 7
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = init::nodes_number)]
+    nodes: u16,
+    /// Directory of the network
+    #[arg(long, value_name = "DIR", default_value = "./rialto-data")]
+    dir: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -133,8 +152,20 @@ impl NodeFlags {
 pub(crate) fn run(args: BankArgs) -> Result<Code, Failure> {
     match args.command {
         Some(BankCommand::Init(init)) => init::run(init),
+        Some(BankCommand::Add(add)) => add_bank(&add),
         None => run_node(args.flags),
     }
+}
+
+fn add_bank(args: &AddArgs) -> Result<Code, Failure> {
+    let request = Request::AddBank { bank: args.name.clone(), nodes: args.nodes };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::new(format!("starting the runtime: {error}")))?;
+    match runtime.block_on(requests::ask(&args.dir, &request))? {
+        Reply::BankAdded { http } => println!("bank {} runs; its page: {http}/", args.name),
+        other => return Err(Failure::new(format!("the rialto up of {} answered {other:?}", args.dir.display()))),
+    }
+    Ok(Code::Done)
 }
 
 fn run_node(mut flags: NodeFlags) -> Result<Code, Failure> {
@@ -227,7 +258,7 @@ pub(super) fn understand(settings: &Settings, kind: Kind) -> Result<Node, Failur
         Some(given) => token::read(given.text.as_ref()).map(|read| (Some(read.token), read.warnings))?,
         None => (None, Vec::new()),
     };
-    let tls = settings.get("tls-dir").map(|given| given.parse(|dir| files(dir, &name, node))).transpose()?;
+    let tls = settings.get("tls-dir").map(|given| given.parse(|dir| files(dir, kind, &name, node))).transpose()?;
     let no_tls = settings.switch("no-tls")?;
     for (address, encrypted) in [(http, false), (grpc, tls.is_some()), (peer_listen, tls.is_some())] {
         if address.ip().is_loopback() {
@@ -263,8 +294,9 @@ pub(super) fn understand(settings: &Settings, kind: Kind) -> Result<Node, Failur
 }
 
 /// Where this node's certificate has to be.
-fn files(dir: &str, name: &BankName, node: u16) -> Result<Files, String> {
-    Subject::bank(name.as_str(), node).map(|subject| Files::new(dir, subject)).map_err(|error| error.to_string())
+fn files(dir: &str, kind: Kind, name: &BankName, node: u16) -> Result<Files, String> {
+    let subject = certificates::of_node(kind, name.as_str(), node).map_err(|failure| failure.to_string())?;
+    Ok(Files::new(dir, subject))
 }
 
 /// Until there is sign-in, only loopback is open without a token; and only loopback is open in plain text.

@@ -15,13 +15,13 @@ use crate::token;
 #[derive(Debug, Args)]
 pub(crate) struct TargetArgs {
     /// Directory of a network that `rialto up` runs
-    #[arg(long, value_name = "DIR", default_value = "./rialto-data", conflicts_with = "url")]
+    #[arg(long, global = true, value_name = "DIR", default_value = "./rialto-data", conflicts_with = "url")]
     dir: PathBuf,
     /// A node's address, http://HOST:PORT; give it once for each node
-    #[arg(long, value_name = "URL")]
+    #[arg(long, global = true, value_name = "URL")]
     url: Vec<String>,
     /// File with the operator's token, for nodes that demand one
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE")]
     operator_token_file: Option<PathBuf>,
 }
 

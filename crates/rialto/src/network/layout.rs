@@ -37,6 +37,9 @@ pub(crate) struct BankLayout {
     pub(crate) base_port: u16,
     pub(crate) port_choice: PortChoice,
     pub(crate) made: bool,
+    /// Its nodes speak TLS, with the certificates of `DIR/tls`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) tls: bool,
     /// Its demo customers are still to be made.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) wants_demo: bool,

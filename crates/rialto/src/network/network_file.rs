@@ -20,6 +20,9 @@ pub(crate) struct NetworkFile {
     /// Where customers sign in and pay, if there is a gateway.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) gateway: Option<BankEntry>,
+    /// The directory with CA and certificates, where nodes speak TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tls: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,6 +126,7 @@ mod tests {
                 BankEntry { http: "http://127.0.0.1:7100".to_owned(), grpc: "http://127.0.0.1:7110".to_owned() },
             )]),
             gateway: None,
+            tls: None,
         };
         assert_eq!(
             file.to_json(),

@@ -4,19 +4,25 @@ use std::path::PathBuf;
 
 use api::status::Mode;
 
+use super::bank_run::BankRun;
 use super::plan::NodePlan;
+use super::prepare::{Gateway, one_more};
 use super::requests::{Reply, Request, Started};
 use super::running::Running;
 use crate::cmd::init::{JOINS, NewNode, identity_path, load_identity, make_identity};
 use crate::failure::Failure;
 use crate::lookout;
+use crate::network::certificates;
 use crate::network::layout::{BankLayout, Seat};
 use crate::network::name::BankName;
+use crate::network::network_file::Kind;
+use crate::network::ports::Ports;
 
 impl Running {
     /// Does what was asked. Everything here may be asked again: what is so already is answered like what was done.
-    pub(super) fn on_request(&mut self, request: &Request) -> Reply {
+    pub(super) async fn on_request(&mut self, request: &Request) -> Reply {
         let done = match request {
+            Request::AddBank { bank, nodes } => self.add_bank(bank, *nodes).await,
             Request::Add { bank, node, replaces } => self.add_node(bank, *node, *replaces).map(Reply::Added),
             Request::Remove { bank, node } => self.remove_node(bank, *node).map(|()| Reply::Removed),
         };
@@ -31,6 +37,7 @@ impl Running {
     fn add_node(&mut self, name: &BankName, node: u16, replaces: Option<u16>) -> Result<Started, Failure> {
         let bank = self.bank_named(name)?;
         let seat = self.seat_for(name, node, replaces)?;
+        certificates::ensure(&self.dir, self.layout.banks.iter().filter(|bank| bank.tls && bank.name == *name))?;
         let layout = self.layout.bank(name).expect("a bank that runs is in the layout");
         let plan = NodePlan::new(&self.dir, layout, self.banks[bank].plan.ports, &self.program_file, seat);
         if !identity_path(&plan.data).exists() {
@@ -48,6 +55,35 @@ impl Running {
             self.save()?;
         }
         Ok(started)
+    }
+
+    /// One more bank: its identities, certificates and ports are made, its nodes started. The gateway finds it in
+    /// `network.json`, and takes it in when it answers.
+    async fn add_bank(&mut self, name: &BankName, nodes: u16) -> Result<Reply, Failure> {
+        let there = self.banks.iter().find(|bank| bank.plan.name == *name).map(|bank| bank.plan.ports);
+        let ports = match there {
+            Some(ports) => ports,
+            None => self.start_bank(name, nodes).await?,
+        };
+        Ok(Reply::BankAdded { http: format!("http://{}", ports.balancer_http()) })
+    }
+
+    async fn start_bank(&mut self, name: &BankName, nodes: u16) -> Result<Ports, Failure> {
+        let spoken_for: Vec<Ports> = self.banks.iter().map(|bank| bank.plan.ports).collect();
+        let has_gateway = self.banks.iter().any(|bank| bank.plan.kind == Kind::Gateway);
+        let gateway = if has_gateway { Gateway::Runs } else { Gateway::Not };
+        let plan = one_more(&self.dir, &mut self.layout, (name, nodes), gateway, (&spoken_for, &self.program_file))?;
+        let (ports, first) = (plan.ports, self.fleet.members.len());
+        let places: Vec<usize> = plan.nodes.iter().map(|node| self.fleet.add(node.clone())).collect();
+        let run = BankRun::new(plan, first);
+        run.balance(self.file_handles, &mut self.balancers).await?;
+        self.banks.push(run);
+        for place in places {
+            self.fleet.start(place)?;
+        }
+        self.screen.event(&format!("bank {name} is made and starts with {nodes} nodes"));
+        self.save()?;
+        Ok(ports)
     }
 
     /// The seat that the node has, or a new one, durably noted.

@@ -172,6 +172,7 @@ mod tests {
             grpc: nowhere,
             peer: nowhere,
             data: PathBuf::from("/nonexistent"),
+            tls: false,
             program: PathBuf::from("/bin/sh"),
             arguments: ["-c", script].map(Into::into).to_vec(),
         }

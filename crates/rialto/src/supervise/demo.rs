@@ -24,7 +24,7 @@ impl Running {
             .layout
             .banks
             .iter()
-            .filter(|bank| bank.kind == Kind::Bank && bank.wants_demo)
+            .filter(|bank| bank.kind == Kind::Bank && bank.wants_demo && self.is_led(&bank.name))
             .map(|bank| bank.name.clone())
             .collect();
         if lacking.is_empty() {
@@ -53,7 +53,17 @@ impl Running {
         if let Some(bank) = self.layout.bank_mut(name) {
             bank.wants_demo = false;
         }
+        self.is_making_customers = self.layout.banks.iter().any(|bank| bank.wants_demo && self.is_led(&bank.name));
         self.layout.save(&self.dir)
+    }
+
+    /// Whether a bank of this name runs, and answers.
+    fn is_led(&self, name: &BankName) -> bool {
+        let run = self.banks.iter().find(|bank| bank.plan.name == *name);
+        run.is_some_and(|run| {
+            let view = run.view.borrow();
+            view.ready().count() * 2 > run.plan.nodes.len()
+        })
     }
 }
 

@@ -4,6 +4,7 @@ use super::bank_run::BankRun;
 use super::fleet::Life;
 use super::running::Running;
 use crate::failure::Failure;
+use crate::network::certificates;
 use crate::network::network_file::{BankEntry, Kind, NetworkFile, NodeEntry, State};
 use std::collections::BTreeMap;
 
@@ -28,19 +29,23 @@ impl Running {
                 pid,
                 state,
                 http: format!("http://{}", plan.http),
-                grpc: format!("http://{}", plan.grpc),
+                grpc: format!("{}://{}", scheme(plan.tls), plan.grpc),
                 peer: plan.peer.to_string(),
                 data: std::path::absolute(&plan.data).unwrap_or_else(|_| plan.data.clone()),
             }
         });
         let entry = |bank: &BankRun| {
             let (http, grpc) = (bank.plan.ports.balancer_http(), bank.plan.ports.balancer_grpc());
-            BankEntry { http: format!("http://{http}"), grpc: format!("http://{grpc}") }
+            let scheme = scheme(bank.plan.nodes.iter().any(|node| node.tls));
+            BankEntry { http: format!("http://{http}"), grpc: format!("{scheme}://{grpc}") }
         };
         let of_kind = |kind| self.banks.iter().filter(move |bank| bank.plan.kind == kind);
         let banks = of_kind(Kind::Bank).map(|bank| (bank.plan.name.to_string(), entry(bank)));
         let (banks, gateway) = (banks.collect::<BTreeMap<_, _>>(), of_kind(Kind::Gateway).map(entry).next());
-        NetworkFile { up, nodes: nodes.collect(), banks, gateway }
+        let speaks_tls = self.fleet.members.iter().any(|member| member.plan.tls);
+        let tls = speaks_tls.then(|| certificates::dir(&self.dir));
+        let tls = tls.map(|tls| std::path::absolute(&tls).unwrap_or(tls));
+        NetworkFile { up, nodes: nodes.collect(), banks, gateway, tls }
     }
 
     /// Keeps `network.json` current.
@@ -68,4 +73,8 @@ impl Running {
         }
         Ok(())
     }
+}
+
+fn scheme(tls: bool) -> &'static str {
+    if tls { "https" } else { "http" }
 }

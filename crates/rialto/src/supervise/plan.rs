@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use crate::network::certificates;
 use crate::network::layout::{BankLayout, Seat, founders, node_dir};
 use crate::network::name::BankName;
 use crate::network::network_file::{Kind, NetworkFile};
@@ -28,6 +29,8 @@ pub(crate) struct NodePlan {
     pub(crate) grpc: SocketAddr,
     pub(crate) peer: SocketAddr,
     pub(crate) data: PathBuf,
+    /// It speaks TLS.
+    pub(crate) tls: bool,
     pub(crate) program: PathBuf,
     pub(crate) arguments: Vec<OsString>,
 }
@@ -50,6 +53,7 @@ impl NodePlan {
             grpc: ports.grpc(seat.place),
             peer: ports.peer(seat.place),
             data: node_dir(dir, &layout.name, seat.node),
+            tls: layout.tls,
             program: program.to_owned(),
             arguments: Vec::new(),
         };
@@ -81,6 +85,9 @@ fn arguments(dir: &Path, plan: &NodePlan, layout: &BankLayout, ports: Ports) -> 
     give("--peers", list(Ports::peer).into());
     give("--members-http", list(Ports::http).into());
     give("--log-file", plan.data.join("node.log").into());
+    if plan.tls {
+        give("--tls-dir", certificates::dir(dir).into());
+    }
     match plan.kind {
         Kind::Bank => {}
         // The banks that there are, and those that come later.

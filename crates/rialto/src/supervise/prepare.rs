@@ -10,6 +10,7 @@ use storage::{DirLock, LockError};
 use super::plan::BankPlan;
 use crate::cmd::init::{NewNode, identity_path, make_identity};
 use crate::failure::Failure;
+use crate::network::certificates;
 use crate::network::cluster::Cluster;
 use crate::network::layout::{BankLayout, Layout, PortChoice, Seat, founders, node_dir};
 use crate::network::name::{BankName, GATEWAY_NAME};
@@ -91,6 +92,7 @@ pub(crate) fn prepare(wishes: &Wishes, program: &Path) -> Result<Prepared, Failu
     }
     let resize = names.iter().filter_map(|name| to_resize(&layout, name, wishes)).collect();
     choose_ports(&mut layout, &names, wishes, &mut notes)?;
+    secure(dir, &mut layout, &names, wishes.gateway, &mut notes)?;
     layout.save(dir)?;
     make(dir, &mut layout, &names)?;
     let running = layout.banks.iter().filter(|bank| names.contains(&bank.name));
@@ -100,6 +102,53 @@ pub(crate) fn prepare(wishes: &Wishes, program: &Path) -> Result<Prepared, Failu
     };
     let banks = running.map(plan).collect();
     Ok(Prepared { banks, layout, resize, mode: wishes.mode, notes, lock })
+}
+
+/// A bank beside those that run: its ports, identities and certificates.
+pub(super) fn one_more(
+    dir: &Path,
+    layout: &mut Layout,
+    (name, nodes): (&BankName, u16),
+    gateway: Gateway,
+    (spoken_for, program): (&[Ports], &Path),
+) -> Result<BankPlan, Failure> {
+    if name.as_str() == GATEWAY_NAME {
+        return Err(Failure::usage(format!("no bank may be called {GATEWAY_NAME}")).line("choose another name"));
+    }
+    if layout.bank(name).is_none() {
+        let ports = another_block(&founders(nodes), spoken_for)?;
+        layout.banks.push(new_bank(name, nodes, Mode::default(), gateway, (ports.base(), PortChoice::ByDefault)));
+    }
+    let names = [name.clone()];
+    secure(dir, layout, &names, gateway, &mut Vec::new())?;
+    layout.save(dir)?;
+    make(dir, layout, &names)?;
+    let bank = layout.bank(name).expect("it was just put there");
+    let ports = Ports::at(bank.base_port).expect("only bases with a whole block are put into a layout");
+    Ok(BankPlan::new(dir, bank, ports, program))
+}
+
+fn new_bank(
+    name: &BankName,
+    nodes: u16,
+    mode: Mode,
+    gateway: Gateway,
+    (base_port, port_choice): (u16, PortChoice),
+) -> BankLayout {
+    BankLayout {
+        name: name.clone(),
+        kind: if name.as_str() == GATEWAY_NAME { Kind::Gateway } else { Kind::Bank },
+        nodes,
+        cluster: Cluster::make(),
+        base_port,
+        port_choice,
+        made: false,
+        tls: false,
+        wants_demo: gateway == Gateway::Runs && name.as_str() != GATEWAY_NAME,
+        mode,
+        joined: Vec::new(),
+        left: Vec::new(),
+    }
 }
 
 /// The banks that were named, or all that are there, or the first two (without a gateway the first one); and the gateway.
@@ -208,7 +257,9 @@ fn delete(dir: &Path, layout: &Layout, fresh: Fresh) -> Result<(), Failure> {
         move |error: std::io::Error| Failure::new(format!("deleting {}: {error}", path.display()))
     };
     // The layout goes last: if this is interrupted, the next run knows what is left to delete.
-    for path in names.iter().map(|name| dir.join(name)).filter(|path| path.exists()) {
+    // What clients kept of the old network would be paid in the new one; its certificates go with their CA.
+    let of_network = [dir.join("clients"), certificates::dir(dir)];
+    for path in names.iter().map(|name| dir.join(name)).chain(of_network).filter(|path| path.exists()) {
         std::fs::remove_dir_all(&path).map_err(failed(&path))?;
     }
     for path in [NetworkFile::path(dir), Layout::path(dir)].into_iter().filter(|path| path.exists()) {
@@ -257,24 +308,36 @@ fn choose_ports(
         spoken_for.push(ports);
         let bank = match known {
             Some(bank) => BankLayout { base_port: ports.base(), port_choice: choice, ..bank },
-            None => BankLayout {
-                name: name.clone(),
-                kind: if name.as_str() == GATEWAY_NAME { Kind::Gateway } else { Kind::Bank },
-                nodes: wishes.nodes.unwrap_or(NODES_DEFAULT),
-                cluster: Cluster::make(),
-                base_port: ports.base(),
-                port_choice: choice,
-                made: false,
-                wants_demo: wishes.gateway == Gateway::Runs && name.as_str() != GATEWAY_NAME,
-                mode: wishes.mode.unwrap_or_default(),
-                joined: Vec::new(),
-                left: Vec::new(),
-            },
+            None => {
+                let (nodes, mode) = (wishes.nodes.unwrap_or(NODES_DEFAULT), wishes.mode.unwrap_or_default());
+                new_bank(name, nodes, mode, wishes.gateway, (ports.base(), choice))
+            }
         };
         match layout.banks.iter_mut().find(|bank| bank.name == *name) {
             Some(place) => *place = bank,
             None => layout.banks.push(bank),
         }
+    }
+    Ok(())
+}
+
+/// A network with a gateway speaks TLS: its nodes get certificates, those of banks that were there before too. Banks that
+/// speak it once go on so.
+fn secure(
+    dir: &Path,
+    layout: &mut Layout,
+    names: &[BankName],
+    gateway: Gateway,
+    notes: &mut Vec<String>,
+) -> Result<(), Failure> {
+    let wants = gateway == Gateway::Runs;
+    for bank in layout.banks.iter_mut().filter(|bank| names.contains(&bank.name)) {
+        bank.tls |= wants;
+    }
+    let secured = layout.banks.iter().filter(|bank| bank.tls);
+    if secured.clone().next().is_some() {
+        let replaced = certificates::ensure(dir, secured)?;
+        notes.extend((!replaced.is_empty()).then(|| format!("certificates renewed: {}", replaced.join(", "))));
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What other commands ask of a running `rialto up`: to start one more node, to let one go. Over the socket `DIR/up.sock`.
+//! What other commands ask of a running `rialto up`: to start one more node or bank, to let a node go. Over the socket `DIR/up.sock`.
 //!
 //! ```text
 //!   rialto members …  ── {"add": {…}} ──►  DIR/up.sock  ──►  the task that owns everything   (changing)
@@ -31,6 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) enum Request {
     /// Make and start a node that is to join; one that is there already is named again.
     Add { bank: BankName, node: u16, replaces: Option<u16> },
+    /// Make and start a bank; one that runs already is named again.
+    AddBank { bank: BankName, nodes: u16 },
     /// Stop a node that is no member any more, and do not start it again.
     Remove { bank: BankName, node: u16 },
 }
@@ -40,6 +42,10 @@ pub(crate) enum Request {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Reply {
     Added(Started),
+    /// The bank runs; the address of its balancer for HTTP.
+    BankAdded {
+        http: String,
+    },
     Removed,
     Refused(String),
 }

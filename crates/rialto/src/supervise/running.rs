@@ -59,6 +59,8 @@ pub(super) struct Running {
     pub(super) customers_made: (mpsc::Sender<BankName>, mpsc::Receiver<BankName>),
     pub(super) is_making_customers: bool,
     pub(super) banks: Vec<BankRun>,
+    pub(super) balancers: JoinSet<()>,
+    pub(super) file_handles: u64,
     pub(super) fleet: Fleet,
     pub(super) screen: Screen,
     deaths: Vec<Death>,
@@ -129,6 +131,8 @@ pub(crate) async fn run(
         customers_made: mpsc::channel(16),
         is_making_customers: false,
         banks: runs,
+        balancers,
+        file_handles,
         fleet,
         screen,
         deaths: Vec::new(),
@@ -175,7 +179,7 @@ impl Running {
         tokio::select! {
             Some(ended) = ended.recv() => self.on_ended(ended)?,
             Some(Asked { request, answer }) = requests.recv() => {
-                let reply = self.on_request(&request);
+                let reply = self.on_request(&request).await;
                 // Whoever asked and went away finds the same when they ask again.
                 let _ = answer.send(reply);
             }

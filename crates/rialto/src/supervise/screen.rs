@@ -249,6 +249,8 @@ fn render(picture: &Picture, colours: Colours) -> Vec<String> {
             let label = if index == 0 { "try" } else { "" };
             lines.push(format!("  {label:<8}  {command:<width$}   {}", paint(why, "2", colours)).trim_end().to_owned());
         }
+        let note = "whoever is on this machine is an operator: opens accounts, deposits, shuts nodes down, unasked";
+        lines.push(paint(&format!("  demo      {note}"), "2", colours));
     }
     lines
 }
@@ -349,6 +351,7 @@ mod tests {
             |  page      http://127.0.0.1:7100/
             |  try       curl -X POST http://127.0.0.1:7100/open_account
             |            kill -9 48213   the leader; watch what happens
+            |  demo      whoever is on this machine is an operator: opens accounts, deposits, shuts nodes down, unasked
         "#]]
         .assert_eq(&lines.concat());
     }

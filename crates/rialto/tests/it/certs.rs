@@ -89,7 +89,7 @@ fn a_bank_over_tls_pays_while_its_certificates_are_replaced_and_strangers_are_ke
     let dir = TestDir::new("secured");
     let (dir, ca, base) = (dir.path(), dir.path().join("ca"), free_base());
     made(&ca, &["init"]);
-    made(&ca, &["issue", "bank/alpha/1", "bank/alpha/2", "bank/alpha/3", "client"]);
+    made(&ca, &["issue", "bank/alpha/1", "bank/alpha/2", "bank/alpha/3", "operator/anna"]);
     let places: Vec<Place> = (1..=3).map(|node| Place::of_alpha(base, node, 3)).collect();
     let mut cluster = None;
     for place in &places {
@@ -101,7 +101,8 @@ fn a_bank_over_tls_pays_while_its_certificates_are_replaced_and_strangers_are_ke
     nodes.iter_mut().for_each(Node::ready);
 
     let expected = Expected::NodeOfBank("alpha".parse().expect("a name"));
-    let tls = certs::Client::new(Files::new(&ca, Subject::Client), expected, Protocol::Grpc).expect("it was issued");
+    let anna: Subject = "operator/anna".parse().expect("a subject");
+    let tls = certs::Client::new(Files::new(&ca, anna), expected, Protocol::Grpc).expect("it was issued");
     let options = Options { tls: Some(Arc::new(tls)), ..Options::default() };
     let runtime = tokio::runtime::Runtime::new().expect("threads");
     let _entered = runtime.enter();

@@ -1,17 +1,20 @@
 //! Two banks and the gateway between them, as real processes: customers sign in and pay each other, and whatever is killed
 //! meanwhile, every acknowledged payment is there once, on both sides.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use api::client::Secret;
 use api::client::gateway::{
     Customer, GatewayClient, GatewayError, GatewayOptions, NotSignedIn, Standing, new_payment_id,
 };
+use api::client::{Client, ClientError, Options};
+use certs::{Expected, Files, Protocol};
 use clearing::{NamedParty, PaymentId, Terms};
 use ledger::{Amount, Currency, Reference};
 use tokio::runtime::Runtime;
 
-use crate::network::{Network, TestDir, free_bases, network_json, run, signal, stdout, until};
+use crate::network::{Network, TestDir, free_bases, network_json, run, signal, stderr, stdout, until};
 
 const OPENING: i128 = 1000_00;
 
@@ -73,9 +76,20 @@ fn connect(network: &Network) -> GatewayClient {
     let file = network_json(network.dir().as_ref());
     let nodes = file["nodes"].as_array().expect("a list of nodes");
     let addresses = nodes.iter().filter(|node| node["kind"] == "gateway").filter_map(|node| node["grpc"].as_str());
-    GatewayClient::connect(addresses)
-        .expect("addresses")
+    gateway_at(network, addresses)
         .with_options(GatewayOptions { deadline: Duration::from_secs(60), ..GatewayOptions::default() })
+}
+
+/// The gateway's nodes at these addresses, as a client with a client's certificate sees them.
+fn gateway_at<'a>(network: &Network, addresses: impl Iterator<Item = &'a str>) -> GatewayClient {
+    let tls = caller(network, "client", Expected::NodeOfAnyGateway);
+    GatewayClient::connect_with(addresses, Some(tls)).expect("addresses")
+}
+
+fn caller(network: &Network, subject: &str, expected: Expected) -> Arc<certs::Client> {
+    let file = network_json(network.dir().as_ref());
+    let files = Files::new(file["tls"].as_str().expect("a directory"), subject.parse().expect("a subject"));
+    Arc::new(certs::Client::new(files, expected, Protocol::Grpc).expect("up has made it"))
 }
 
 fn order(id: PaymentId, payer: &str, payee: &str, minor: u128) -> Terms {
@@ -147,6 +161,128 @@ fn customers_of_two_banks_pay_each_other_and_every_refusal_has_its_code() {
     assert!(audit.status.success(), "{}", stdout(&audit));
 }
 
+/// A command of the operator's, on the network's own directory.
+fn operate(town: &Town, arguments: &[&str]) -> (bool, String) {
+    let done = run(&[arguments, &["--dir", town.network.dir()]].concat());
+    (done.status.success(), stdout(&done) + &stderr(&done))
+}
+
+#[test]
+fn banks_owe_each_other_what_was_paid_until_they_settle_and_never_more_than_their_cap() {
+    let town = Town::new("positions");
+    let (alice, bob) = (town.sign_in("alice@alpha"), town.sign_in("bob@beta"));
+    assert_eq!(operate(&town, &["positions"]), (true, "no bank owes another anything\n".to_owned()));
+    assert!(paid(&town.pay(&alice, &order(new_payment_id(), "alice@alpha", "bob@beta", 20_00))));
+    assert!(paid(&town.pay(&bob, &order(new_payment_id(), "bob@beta", "alice@alpha", 7_50))));
+    let owes = "alpha owes beta 12.50 EUR   on its way 0.00 EUR   no cap\n";
+    assert_eq!(operate(&town, &["positions"]), (true, owes.to_owned()));
+
+    // The cap bounds what is owed, and what is on its way counts.
+    let (done, told) = operate(&town, &["settings", "pair-cap", "alpha", "beta", "13.00"]);
+    assert!(done && told.contains("pair-cap               alpha beta 13.00 EUR"), "{told}");
+    let beyond = order(new_payment_id(), "alice@alpha", "bob@beta", 51);
+    assert_eq!(refused_for(&town.pay(&alice, &beyond)), "cap_exceeded");
+    assert!(paid(&town.pay(&alice, &order(new_payment_id(), "alice@alpha", "bob@beta", 50))));
+
+    let (done, told) = operate(&town, &["settle", "alpha", "beta", "20.00"]);
+    assert!(!done && told.contains("refused"), "more than is owed: {told}");
+    let id = new_payment_id().to_string();
+    let (done, told) = operate(&town, &["settle", "alpha", "beta", "13.00", "--id", &id]);
+    assert!(done && told.contains("is paid"), "{told}");
+    assert!(operate(&town, &["settle", "alpha", "beta", "13.00", "--id", &id]).0, "again is the same");
+    assert_eq!(operate(&town, &["positions"]), (true, "no bank owes another anything\n".to_owned()));
+    assert_eq!(
+        (town.balance(&alice), town.balance(&bob)),
+        (OPENING - 13_00, OPENING + 13_00),
+        "customers' money stays"
+    );
+
+    for outside in ["49", "60001", "x"] {
+        assert!(!operate(&town, &["settings", "timeout-2pc-ms", outside]).0, "{outside}");
+    }
+    let (done, told) = operate(&town, &["settings", "timeout-2pc-ms", "300"]);
+    assert!(done && told.contains("timeout-2pc-ms         300"), "{told}");
+}
+
+#[test]
+fn a_payment_that_hangs_is_listed_with_whom_it_waits_for_and_can_be_voided_by_hand() {
+    let town = Town::new("in-doubt");
+    let alice = town.sign_in("alice@alpha");
+    assert!(operate(&town, &["settings", "timeout-2pc-ms", "60000"]).0);
+    let pids: Vec<u32> = (1..=3).map(|node| town.pid("beta", node).expect("it runs")).collect();
+    pids.iter().for_each(|pid| signal("STOP", *pid));
+    let terms = order(new_payment_id(), "alice@alpha", "bob@beta", 5_00);
+    let paying = std::thread::scope(|scope| {
+        let paying = scope.spawn(|| town.runtime.block_on(alice.pay(&terms)));
+        let listed = until("it is listed", || {
+            let (_, told) = operate(&town, &["payments", "--in-doubt"]);
+            told.contains(&terms.id.to_string()).then_some(told)
+        });
+        assert!(listed.contains("undecided for") && listed.contains("waits for beta to set the payee's side aside"));
+        let (done, told) = operate(&town, &["payments", "void", &terms.id.to_string(), "--by", "anna"]);
+        assert!(done && told.contains("refused"), "{told}");
+        paying.join().expect("it is answered")
+    });
+    assert_eq!(refused_for(&paying.expect("it was decided").standing), "voided_by_operator");
+    pids.iter().for_each(|pid| signal("CONT", *pid));
+    until("both banks know", || {
+        let (done, told) = operate(&town, &["payments"]);
+        (done && told == "no payment is on its way\n").then_some(())
+    });
+    assert_eq!(town.balance(&alice), OPENING);
+}
+
+#[test]
+fn a_certificate_opens_what_is_its_owners_and_nothing_else() {
+    let town = Town::new("roles");
+    let file = network_json(town.network.dir().as_ref());
+    let alpha = file["banks"]["alpha"]["grpc"].as_str().expect("an address").to_owned();
+    assert!(alpha.starts_with("https://"), "{alpha}");
+    let code = |subject: &str| {
+        let expected = Expected::NodeOfBank("alpha".parse().expect("a name"));
+        let options = Options { tls: Some(caller(&town.network, subject, expected)), ..Options::default() };
+        let (names, statuses) = town.runtime.block_on(async {
+            let bank = Client::connect_with([&alpha], options).expect("an address");
+            (bank.customer_balance("alice").await.map(drop), bank.accounts("", 10).await.map(drop))
+        });
+        let text = |done: Result<(), ClientError>| match done {
+            Ok(()) => "ok",
+            Err(ClientError::Refused { code, .. }) => code.text(),
+            Err(other) => panic!("{other}"),
+        };
+        (text(names), text(statuses))
+    };
+    assert_eq!(code("gateway/gateway/1"), ("ok", "not_permitted"), "the gateway sees customers, and not the books");
+    assert_eq!(code("operator/local"), ("not_permitted", "ok"));
+    assert_eq!(code("client"), ("not_permitted", "not_permitted"));
+    assert_eq!(code("bank/beta/1"), ("not_permitted", "not_permitted"));
+    let as_client = operate(&town, &["positions", "--tls-as", "client"]);
+    assert!(
+        !as_client.0 && as_client.1.contains("Positions is for operators, and the caller is client"),
+        "{as_client:?}"
+    );
+    let alone = run(&["positions", "--gateway", file["gateway"]["grpc"].as_str().expect("an address")]);
+    assert!(stderr(&alone).contains("TLS needs a certificate"), "{}", stderr(&alone));
+}
+
+#[test]
+fn a_bank_added_to_a_running_network_is_paid_at_once() {
+    let town = Town::new("one-more");
+    let alice = town.sign_in("alice@alpha");
+    let (done, told) = operate(&town, &["bank", "add", "gamma", "--nodes", "1"]);
+    assert!(done && told.starts_with("bank gamma runs; its page: http://127.0.0.1:"), "{told}");
+    assert!(operate(&town, &["bank", "add", "gamma", "--nodes", "1"]).0, "again is the same");
+    town.network.event(&["bank gamma has customers"]);
+    let terms = order(new_payment_id(), "alice@alpha", "bob@gamma", 1_00);
+    until("the gateway has taken it in", || {
+        paid(&town.pay(&alice, &order(new_payment_id(), "alice@alpha", "bob@gamma", 1_00))).then_some(())
+    });
+    assert!(paid(&town.pay(&alice, &terms)));
+    let bob = town.sign_in("bob@gamma");
+    assert_eq!(town.balance(&bob), OPENING + (OPENING - town.balance(&alice)));
+    until("the books agree, between the banks too", || operate(&town, &["audit"]).0.then_some(()));
+}
+
 #[test]
 fn signing_out_ends_a_session_on_every_node_and_wrong_passwords_slow_down() {
     let town = Town::new("sessions");
@@ -161,7 +297,7 @@ fn signing_out_ends_a_session_on_every_node_and_wrong_passwords_slow_down() {
     let nodes: Vec<&str> =
         nodes.iter().filter(|node| node["kind"] == "gateway").filter_map(|node| node["grpc"].as_str()).collect();
     let at = |node: &str, token: &Secret| {
-        let gateway = town.runtime.block_on(async { GatewayClient::connect([node]) }).expect("an address");
+        let gateway = town.runtime.block_on(async { gateway_at(&town.network, [node].into_iter()) });
         gateway.customer(token).expect("a token")
     };
     for node in &nodes {
@@ -179,7 +315,7 @@ fn signing_out_ends_a_session_on_every_node_and_wrong_passwords_slow_down() {
     let forged = town.runtime.block_on(at(nodes[0], &Secret::new("a.b.c".to_owned())).balance());
     assert_eq!(forged.err(), Some(GatewayError::NotSignedIn(NotSignedIn::Invalid)));
 
-    let one_node = town.runtime.block_on(async { GatewayClient::connect([nodes[0]]) }).expect("an address");
+    let one_node = town.runtime.block_on(async { gateway_at(&town.network, [nodes[0]].into_iter()) });
     let wrong = |who: &str| {
         let party: NamedParty = who.parse().expect("well formed");
         town.runtime.block_on(one_node.login(&party, &Secret::new("wrong".to_owned()))).err()

@@ -10,6 +10,8 @@ use axum::middleware::from_fn_with_state;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 use tonic_health::pb::health_server::HealthServer;
+use tonic_reflection::server::Builder;
+use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
 
 use api::code::Code;
 use api::grpc;
@@ -24,11 +26,11 @@ use ledger::{
 use super::customers;
 use super::desk::{Desk, unknown_account};
 use super::group;
-use super::guard;
 use super::health::NodeHealth;
 use super::identity;
 use super::listing::{self, Listing};
 use super::payments;
+use super::permits;
 use super::port::{BankPort, SubmitError};
 use super::statement;
 use super::transfers::{check_count, find, unknown_transfer};
@@ -45,8 +47,14 @@ pub fn router<B: BankPort>(desk: Desk<B>) -> Router {
     let bank = BankServer::new(Service { desk, passwords: Passwords::default() })
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(usize::MAX);
-    let routes = Routes::new(bank).add_service(health).prepare();
-    routes.into_axum_router().layer(from_fn_with_state(guard, guard::admit_grpc))
+    let routes = Routes::new(bank).add_service(health).add_service(reflection()).prepare();
+    routes.into_axum_router().layer(from_fn_with_state(guard, permits::admit))
+}
+
+/// Which calls there are, for tools.
+pub(crate) fn reflection() -> ServerReflectionServer<impl ServerReflection> {
+    let service = Builder::configure().register_encoded_file_descriptor_set(api::proto::DESCRIPTORS).build_v1();
+    service.expect("the descriptors were compiled with this program")
 }
 
 /// The bank's calls.

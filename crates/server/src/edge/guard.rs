@@ -75,6 +75,11 @@ impl Guard {
         }
     }
 
+    /// Whether there is a token to be shown.
+    pub fn has_token(&self) -> bool {
+        self.token.is_some()
+    }
+
     /// Checks the token only: browsers cannot speak gRPC over plain HTTP/2, so there is no page to fear.
     pub fn admit_grpc(&self, headers: &HeaderMap) -> Result<(), Problem> {
         self.token.as_ref().map_or(Ok(()), |token| self.admit_bearer(token, headers))
@@ -144,15 +149,6 @@ pub async fn admit(State(guard): State<Guard>, request: Request, next: Next) -> 
 fn is_page_file(request: &Request) -> bool {
     let path = request.uri().path();
     request.method() == Method::GET && (path == "/" || path.starts_with("/assets/"))
-}
-
-/// The layer around the services of gRPC but health.
-pub async fn admit_grpc(State(guard): State<Guard>, request: Request, next: Next) -> Response {
-    let open = request.uri().path().starts_with("/grpc.health.");
-    match guard.admit_grpc(request.headers()) {
-        Err(problem) if !open => problem.to_status().into_http(),
-        Ok(()) | Err(_) => next.run(request).await,
-    }
 }
 
 #[cfg(test)]

@@ -29,6 +29,7 @@ pub mod metrics;
 pub mod node_calls;
 pub mod outcome;
 mod payments;
+pub mod permits;
 pub mod port;
 pub mod rejections;
 pub mod router;

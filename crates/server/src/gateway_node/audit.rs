@@ -41,6 +41,7 @@ pub(super) async fn audit(State(desk): State<Desk>, Query(asked): Query<Asked>) 
             asked: asked.slot.and_then(chain_at),
             state,
             accounts: clearing.payment_count(),
+            holds: 0,
             outcomes: mark.places.saturating_sub(mark.slot),
             totals: Vec::new(),
             broken: broken.into_iter().map(|broken| broken.to_string()).collect(),

@@ -4,6 +4,7 @@
 //! queue full, or a bank away, is dropped.
 
 use api::client::{Client, Options, Prefer};
+use certs::{Expected, Protocol};
 use clearing::{BankName, Call, PaymentId, Reply};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -62,11 +63,13 @@ impl Link {
 pub(super) struct Banks {
     links: RwLock<BTreeMap<BankName, Arc<Link>>>,
     replies: mpsc::Sender<Heard>,
+    /// This node's certificate. Whom it calls by a bank's name must then have that bank's.
+    tls: Option<certs::Files>,
 }
 
 impl Banks {
-    pub(super) fn new(replies: mpsc::Sender<Heard>) -> Banks {
-        Banks { links: RwLock::default(), replies }
+    pub(super) fn new(replies: mpsc::Sender<Heard>, tls: Option<certs::Files>) -> Banks {
+        Banks { links: RwLock::default(), replies, tls }
     }
 
     /// Where banks are. Known ones that have moved are connected to anew; none is forgotten.
@@ -103,14 +106,21 @@ impl Banks {
     }
 
     fn connect(&self, name: BankName, addresses: Vec<String>) -> Result<Link, String> {
+        let tls = self.tls.clone().map(|files| of_bank(files, &name)).transpose()?;
         let options =
-            Options { deadline: PATIENCE, attempt_timeout: PATIENCE, token: None, tls: None, prefer: Prefer::Leader };
+            Options { deadline: PATIENCE, attempt_timeout: PATIENCE, token: None, tls, prefer: Prefer::Leader };
         let client = Client::connect_with(&addresses, options).map_err(|error| error.to_string())?;
         let (calls, queue) = mpsc::channel(QUEUE_MAX);
         let reachable = Arc::new(AtomicBool::new(false));
         tokio::spawn(send(client.clone(), queue, self.replies.clone()));
         Ok(Link { name, addresses, client, calls, reachable })
     }
+}
+
+/// The way to a bank over TLS.
+fn of_bank(files: certs::Files, name: &BankName) -> Result<Arc<certs::Client>, String> {
+    let expected = Expected::NodeOfBank(name.as_str().parse().map_err(|error: certs::BadSubject| error.to_string())?);
+    certs::Client::new(files, expected, Protocol::Grpc).map(Arc::new).map_err(|error| error.to_string())
 }
 
 /// Gathers what waits, and sends it. Ends when the link is dropped.

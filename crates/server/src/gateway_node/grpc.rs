@@ -2,8 +2,10 @@
 
 use super::desk::Desk;
 use super::tokens::Caller;
-use super::{operators, payments, permits, sign_in};
+use super::{operators, payments, permits, settings, sign_in};
+use crate::edge::grpc::reflection;
 use crate::edge::health::NodeHealth;
+use crate::edge::permits::Role;
 use api::code::Code;
 use api::problem::Problem;
 use api::proto;
@@ -21,7 +23,7 @@ const MESSAGE_BYTES_MAX: usize = 1 << 20;
 pub(super) fn router(desk: &Desk) -> Router {
     let health = HealthServer::new(NodeHealth::new(desk.gateway.clone()));
     let gateway = GatewayServer::new(Service { desk: desk.clone() }).max_decoding_message_size(MESSAGE_BYTES_MAX);
-    let routes = Routes::new(gateway).add_service(health).prepare();
+    let routes = Routes::new(gateway).add_service(health).add_service(reflection()).prepare();
     routes.into_axum_router().layer(from_fn_with_state(desk.clone(), permits::admit))
 }
 
@@ -49,6 +51,12 @@ impl Service {
 fn caller<T>(request: &Request<T>) -> Result<Caller, Status> {
     let found = request.extensions().get::<Caller>().copied();
     found.ok_or_else(|| Problem::new(Code::TokenMissing, "sign in first").to_status())
+}
+
+/// What the layer has found the caller to be.
+fn role<T>(request: &Request<T>) -> Result<Role, Status> {
+    let found = request.extensions().get::<Role>().cloned();
+    found.ok_or_else(|| Problem::new(Code::NotPermitted, "this call is for banks").to_status())
 }
 
 #[tonic::async_trait]
@@ -106,14 +114,16 @@ impl Gateway for Service {
         &self,
         request: Request<proto::RegisterBankRequest>,
     ) -> Result<Response<proto::RegisterBankResponse>, Status> {
-        self.counted("RegisterBank", operators::register(&self.desk, request.get_ref())).await
+        let role = role(&request)?;
+        self.counted("RegisterBank", operators::register(&self.desk, &role, request.get_ref())).await
     }
 
     async fn resolve_payment(
         &self,
         request: Request<proto::ResolvePaymentRequest>,
     ) -> Result<Response<proto::PaymentStatus>, Status> {
-        self.counted("ResolvePayment", operators::resolve(&self.desk, request.get_ref())).await
+        let role = role(&request)?;
+        self.counted("ResolvePayment", operators::resolve(&self.desk, &role, request.get_ref())).await
     }
 
     async fn banks(&self, _request: Request<proto::BanksRequest>) -> Result<Response<proto::BanksResponse>, Status> {
@@ -143,5 +153,19 @@ impl Gateway for Service {
 
     async fn settle(&self, request: Request<proto::SettleRequest>) -> Result<Response<proto::PaymentStatus>, Status> {
         self.counted("Settle", operators::settle(&self.desk, request.get_ref())).await
+    }
+
+    async fn settings(
+        &self,
+        _request: Request<proto::SettingsRequest>,
+    ) -> Result<Response<proto::GatewaySettings>, Status> {
+        self.counted("Settings", settings::show(&self.desk)).await
+    }
+
+    async fn change_setting(
+        &self,
+        request: Request<proto::ChangeSettingRequest>,
+    ) -> Result<Response<proto::GatewaySettings>, Status> {
+        self.counted("ChangeSetting", settings::change(&self.desk, request.into_inner())).await
     }
 }

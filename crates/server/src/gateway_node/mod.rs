@@ -22,6 +22,7 @@ mod operators;
 mod payments;
 mod permits;
 mod registry;
+mod settings;
 mod sign_in;
 mod tokens;
 mod waiting;
@@ -54,7 +55,7 @@ pub(crate) fn edges(config: &GatewayNodeConfig, gateway: &Gateway, metrics: &Met
     let desk = Desk {
         gateway: gateway.clone(),
         node,
-        banks: Arc::new(Banks::new(replies)),
+        banks: Arc::new(Banks::new(replies, config.node.tls.clone())),
         tokens: Arc::new(tokens),
         waiting: Arc::new(Waiting::default()),
         failures: Arc::new(Failures::default()),

@@ -2,6 +2,7 @@
 
 use super::desk::{Desk, now_ms};
 use super::payments::{patience, wait_for};
+use crate::edge::permits::Role;
 use api::code::Code;
 use api::grpc::{currency, int128};
 use api::payment::{bank_name, message, payment_id, terms};
@@ -142,8 +143,10 @@ pub(super) async fn settle(desk: &Desk, request: &proto::SettleRequest) -> Resul
 /// A bank registers itself, as its first or its next incarnation.
 pub(super) async fn register(
     desk: &Desk,
+    role: &Role,
     request: &proto::RegisterBankRequest,
 ) -> Result<proto::RegisterBankResponse, Problem> {
+    role.speaks_for(&request.name)?;
     let group = request.group.as_ref().and_then(|id| GroupId::new(api::grpc::id_bits(id)));
     let command = Command::RegisterBank {
         name: bank_name("name", &request.name)?,
@@ -165,8 +168,10 @@ pub(super) async fn register(
 /// A bank asks what is to become of an old hold: only one of the payment's two banks may.
 pub(super) async fn resolve(
     desk: &Desk,
+    role: &Role,
     request: &proto::ResolvePaymentRequest,
 ) -> Result<proto::PaymentStatus, Problem> {
+    role.speaks_for(&request.bank)?;
     let missing = || Problem::new(Code::MissingField, "payment is missing").with("field", "payment");
     let terms = terms(request.payment.as_ref().ok_or_else(missing)?)?;
     let bank = bank_name("bank", &request.bank)?;

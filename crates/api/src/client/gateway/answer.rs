@@ -150,7 +150,7 @@ fn entry(message: proto::HistoryEntry) -> Result<HistoryEntry, GatewayError> {
     })
 }
 
-fn currency(number: u32) -> Result<Currency, GatewayError> {
+pub(super) fn currency(number: u32) -> Result<Currency, GatewayError> {
     let known = u16::try_from(number).ok().and_then(Currency::from_number);
     known.ok_or(GatewayError::Nonsense { what: "a currency of another version" })
 }

@@ -35,10 +35,12 @@
 
 mod answer;
 mod error;
+mod operator;
 mod walk;
 
 pub use answer::{Balance, HistoryEntry, HistoryPage, PaymentAnswer, SignedIn, Standing};
 pub use error::{GatewayError, NotSignedIn};
+pub use operator::{BankPosition, OpenPayment, Operator, SettingChange};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -102,7 +104,20 @@ impl GatewayClient {
     /// # Errors
     /// When there is no address, or one that cannot be used.
     pub fn connect<A: AsRef<str>>(addresses: impl IntoIterator<Item = A>) -> Result<GatewayClient, GatewayError> {
-        Ok(GatewayClient { nodes: Arc::new(Nodes::new(addresses)?), options: GatewayOptions::default() })
+        GatewayClient::connect_with(addresses, None)
+    }
+
+    /// As [`GatewayClient::connect`], over TLS: with the certificate and CA of `tls`, which says whom to expect
+    /// ([`certs::Expected::NodeOfAnyGateway`]) and is for the protocol [`certs::Protocol::Grpc`]. Addresses may then also
+    /// be `https://host:port`.
+    ///
+    /// # Errors
+    /// When there is no address, or one that cannot be used.
+    pub fn connect_with<A: AsRef<str>>(
+        addresses: impl IntoIterator<Item = A>,
+        tls: Option<Arc<certs::Client>>,
+    ) -> Result<GatewayClient, GatewayError> {
+        Ok(GatewayClient { nodes: Arc::new(Nodes::new(addresses, tls.as_ref())?), options: GatewayOptions::default() })
     }
 
     /// The same connections, used otherwise.
@@ -138,11 +153,7 @@ impl GatewayClient {
     /// # Errors
     /// When no token looks like that.
     pub fn customer(&self, token: &Secret) -> Result<Customer, GatewayError> {
-        let mut bearer: MetadataValue<Ascii> = format!("Bearer {}", token.expose().trim())
-            .parse()
-            .map_err(|_| GatewayError::NotSignedIn(NotSignedIn::Invalid))?;
-        bearer.set_sensitive(true);
-        Ok(Customer { gateway: self.clone(), bearer })
+        Ok(Customer { gateway: self.clone(), bearer: bearer(token)? })
     }
 
     async fn walk<T, F>(&self, stake: &[PaymentId], call: impl Fn(Node) -> F) -> Result<T, GatewayError>
@@ -151,6 +162,13 @@ impl GatewayClient {
     {
         walk::walk(&self.nodes, &self.options, stake, call).await
     }
+}
+
+fn bearer(token: &Secret) -> Result<MetadataValue<Ascii>, GatewayError> {
+    let bearer = format!("Bearer {}", token.expose().trim()).parse::<MetadataValue<Ascii>>();
+    let mut bearer = bearer.map_err(|_| GatewayError::NotSignedIn(NotSignedIn::Invalid))?;
+    bearer.set_sensitive(true);
+    Ok(bearer)
 }
 
 /// The gateway, in the name of one customer.

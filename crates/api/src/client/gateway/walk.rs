@@ -7,6 +7,7 @@
 //! The walk keeps apart what an outbox must keep apart: whether a byte of the request can have arrived anywhere.
 
 use std::error::Error;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use super::GatewayOptions;
 use super::error::{GatewayError, NotSignedIn};
 use crate::client::connect;
 use crate::client::retry::jittered;
+use crate::client::secured::not_believed;
 use crate::code::Code;
 use crate::problem::Problem;
 use crate::proto::gateway_client::GatewayClient;
@@ -37,11 +39,14 @@ pub(super) struct Nodes {
 }
 
 impl Nodes {
-    pub(super) fn new<A: AsRef<str>>(addresses: impl IntoIterator<Item = A>) -> Result<Nodes, GatewayError> {
+    pub(super) fn new<A: AsRef<str>>(
+        addresses: impl IntoIterator<Item = A>,
+        tls: Option<&Arc<certs::Client>>,
+    ) -> Result<Nodes, GatewayError> {
         let node = |address: A| {
             let address = address.as_ref();
             let bad = |reason: String| GatewayError::BadAddress { address: address.to_owned(), reason };
-            connect::channel(address, None).map(GatewayClient::new).map_err(bad)
+            connect::channel(address, tls).map(GatewayClient::new).map_err(bad)
         };
         let nodes = addresses.into_iter().map(node).collect::<Result<Vec<Node>, GatewayError>>()?;
         if nodes.is_empty() {
@@ -143,7 +148,7 @@ fn verdict(status: &Status) -> Verdict {
             code => Verdict::Final(GatewayError::Refused { code, detail: status.message().to_owned() }),
         };
     }
-    if was_not_connected(status) {
+    if was_not_connected(status) || not_believed(status).is_some() {
         return Verdict::NotConnected;
     }
     match status.code() {
@@ -181,9 +186,10 @@ fn was_not_connected(status: &Status) -> bool {
 }
 
 fn given_up(steps: &Steps, stake: &[PaymentId], status: &Status) -> GatewayError {
-    let last = match status.source() {
-        Some(_) => root_cause(status),
-        None => status.message().to_owned(),
+    let last = match (not_believed(status), status.source()) {
+        (Some(why), _) => why,
+        (None, Some(_)) => root_cause(status),
+        (None, None) => status.message().to_owned(),
     };
     if steps.may_be_done && !stake.is_empty() {
         GatewayError::OutcomeUnknown { payments: stake.to_vec(), last }

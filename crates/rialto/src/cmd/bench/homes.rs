@@ -45,17 +45,17 @@ impl Home {
 }
 
 /// Everybody at the bank: the SDK follows whoever leads.
-pub(crate) fn together(nodes: &[NodeAddress]) -> Result<Vec<Home>, Failure> {
+pub(crate) fn together(nodes: &[NodeAddress], tls: Option<&Arc<certs::Client>>) -> Result<Vec<Home>, Failure> {
     let addresses = nodes.iter().map(|node| &node.grpc);
-    let options = Options { deadline: DEADLINE, ..Options::default() };
+    let options = Options { deadline: DEADLINE, tls: tls.cloned(), ..Options::default() };
     Ok(vec![Home::new(None, connect(addresses, options)?)])
 }
 
 /// An equal part at each node. Who finds their node gone turns to the next one, and comes back when it serves again.
-pub(crate) fn spread(nodes: &[NodeAddress]) -> Result<Vec<Home>, Failure> {
+pub(crate) fn spread(nodes: &[NodeAddress], tls: Option<&Arc<certs::Client>>) -> Result<Vec<Home>, Failure> {
     let home = |first: usize| {
         let addresses = (0..nodes.len()).map(|step| &nodes[(first + step) % nodes.len()].grpc);
-        let options = Options { deadline: DEADLINE, prefer: Prefer::First, ..Options::default() };
+        let options = Options { deadline: DEADLINE, prefer: Prefer::First, tls: tls.cloned(), ..Options::default() };
         Ok(Home::new(nodes[first].node, connect(addresses, options)?))
     };
     (0..nodes.len()).map(home).collect()

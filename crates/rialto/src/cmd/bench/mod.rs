@@ -19,6 +19,7 @@ mod offer;
 mod report;
 mod tally;
 
+use super::tls::TlsArgs;
 use crate::failure::{Code, Failure};
 use crate::network::network_file::NetworkFile;
 use accounts::Accounts;
@@ -61,6 +62,8 @@ pub(crate) struct BenchArgs {
     /// gRPC address of a node; give it once for each node, instead of --dir
     #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["dir", "kill_leader_every", "kill_node_every"])]
     grpc: Vec<String>,
+    #[command(flatten)]
+    tls: TlsArgs,
     /// How transfers are sent
     #[arg(long, value_enum, default_value_t = Calls::Batch)]
     calls: Calls,
@@ -158,7 +161,8 @@ impl BenchArgs {
 
 pub(crate) async fn run(args: BenchArgs) -> Result<Code, Failure> {
     let nodes = args.nodes()?;
-    let together = homes::together(&nodes)?;
+    let tls = args.tls.of_bank(&args.bank, args.grpc.is_empty().then_some(args.dir.as_path()))?;
+    let together = homes::together(&nodes, tls.as_ref())?;
     let client = &together[0].client;
     let failed = |doing: &'static str| move |error: api::client::ClientError| Failure::new(format!("{doing}: {error}"));
     let screen = report::Screen::new(args.json);
@@ -172,7 +176,7 @@ pub(crate) async fn run(args: BenchArgs) -> Result<Code, Failure> {
         accounts: accounts.among(args.hot),
         rate: args.rate,
     };
-    let homes = if args.spread { homes::spread(&nodes)? } else { together.clone() };
+    let homes = if args.spread { homes::spread(&nodes, tls.as_ref())? } else { together.clone() };
     let warm_up = Duration::from_secs(args.warm_up_seconds.into());
     let usual = load.run(&homes, warm_up, Duration::ZERO, None, &screen, "warming up").await;
     let usual_interval = usual.all.interval(usual.took, load.callers);

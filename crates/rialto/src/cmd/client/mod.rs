@@ -8,7 +8,6 @@
 //! outbox knows.
 
 pub(crate) mod balance;
-mod gateway_file;
 pub(crate) mod history;
 pub(crate) mod login;
 pub(crate) mod logout;
@@ -21,7 +20,8 @@ pub(crate) mod shell;
 mod waiting;
 
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use api::client::gateway::{Customer, GatewayClient, GatewayError, GatewayOptions, NotSignedIn};
@@ -40,6 +40,10 @@ pub(crate) struct ClientArgs {
     /// A node of the gateway, more than once for several [default: RIALTO_GATEWAY, or those of DIR/network.json]
     #[arg(long = "gateway", value_name = "ADDR")]
     gateways: Vec<String>,
+    /// Directory with ca.crt, client.crt and client.key, for a gateway that speaks TLS [default: RIALTO_TLS_DIR, or what
+    /// DIR/network.json says]
+    #[arg(long, value_name = "DIR")]
+    tls_dir: Option<PathBuf>,
     /// The network's directory; profiles are then kept in DIR/clients [default: RIALTO_DIR, or ./rialto-data]
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
@@ -59,6 +63,7 @@ const LOOK: GatewayOptions = GatewayOptions {
 pub(crate) struct Desk {
     profile: Profile,
     gateways: Vec<String>,
+    tls_dir: Option<PathBuf>,
     dir: PathBuf,
     look_every: Duration,
 }
@@ -109,7 +114,8 @@ impl ClientArgs {
             (given, _) => given.to_vec(),
         };
         let dir = given.unwrap_or_else(|| PathBuf::from(DIR));
-        Ok(Desk { profile, gateways, dir, look_every: look_every()? })
+        let tls_dir = self.tls_dir.clone().or_else(|| variable("RIALTO_TLS_DIR").map(PathBuf::from));
+        Ok(Desk { profile, gateways, tls_dir, dir, look_every: look_every()? })
     }
 }
 
@@ -120,11 +126,20 @@ impl Desk {
 
     /// The gateway, which is not asked anything yet.
     fn gateway(&self) -> Result<GatewayClient, Failure> {
-        let addresses = match self.gateways.as_slice() {
-            [] => gateway_file::addresses(&self.dir)?,
-            given => given.to_vec(),
+        let (addresses, tls_of_file) = match self.gateways.as_slice() {
+            [] => {
+                let known = super::gateway_file::read(&self.dir)?;
+                (known.addresses, known.tls)
+            }
+            given => (given.to_vec(), None),
         };
-        GatewayClient::connect(addresses).map(|gateway| gateway.with_options(LOOK)).map_err(of_gateway)
+        let tls = self.tls_dir.clone().or(tls_of_file).map(|dir| {
+            let files = certs::Files::new(dir, certs::Subject::Client);
+            certs::Client::new(files, certs::Expected::NodeOfAnyGateway, certs::Protocol::Grpc).map(Arc::new)
+        });
+        let tls = tls.transpose().map_err(|error| Failure::new(error.to_string()))?;
+        let gateway = GatewayClient::connect_with(addresses, tls).map_err(of_gateway)?;
+        Ok(gateway.with_options(LOOK))
     }
 
     /// In whose name to act.
@@ -203,11 +218,6 @@ fn of_gateway(error: GatewayError) -> Failure {
 /// One JSON object on a line.
 fn print_json(value: &impl serde::Serialize) {
     println!("{}", serde_json::to_string(value).expect("texts, numbers and lists of them"));
-}
-
-/// For failures that name the directory.
-fn shown(dir: &Path) -> String {
-    dir.display().to_string()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 // The page of a Rialto bank node: puts the parts together. No framework, no build step; what you read is what runs.
 
 import { closeInnermost, hint, toggleOpening } from './accounts.js';
-import { onTokenAsked, useToken } from './calls.js';
+import { isOpen, onTokenAsked, useToken } from './calls.js';
 import { byId, clock, el, say } from './elements.js';
 import * as figures from './figures.js';
 import { follow } from './live.js';
@@ -20,7 +20,8 @@ const stream = follow({
     asksToken = false;
     say(byId('bank'), snapshot.bank);
     say(byId('link-text'), 'Live');
-    say(byId('served'), `Page of node ${snapshot.node}, bank ${snapshot.bank}`);
+    const open = isOpen() ? '. A demo: whoever is on this machine is an operator, unasked' : '';
+    say(byId('served'), `Page of node ${snapshot.node}, bank ${snapshot.bank}${open}`);
     document.title = `${snapshot.bank} · ${snapshot.health} · Rialto`;
     figures.show(snapshot);
     showNodes(snapshot);

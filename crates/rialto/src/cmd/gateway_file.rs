@@ -2,16 +2,25 @@
 //! another version than `rialto up` still finds its way.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::shown;
 use crate::failure::Failure;
 
 #[derive(Deserialize)]
 struct Network {
     nodes: Vec<Node>,
+    #[serde(default)]
+    tls: Option<PathBuf>,
+}
+
+/// The way to the gateway.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Known {
+    pub(super) addresses: Vec<String>,
+    /// Where certificates are, if it speaks TLS.
+    pub(super) tls: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -21,28 +30,28 @@ struct Node {
     grpc: String,
 }
 
-pub(super) fn addresses(dir: &Path) -> Result<Vec<String>, Failure> {
+pub(super) fn read(dir: &Path) -> Result<Known, Failure> {
     let path = dir.join("network.json");
     let advice = "say where it is: --gateway ADDR, RIALTO_GATEWAY, or --dir DIR; or start one: rialto up";
     let bytes = std::fs::read(&path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => {
-            Failure::new(format!("where the gateway is, is not known: no network has run in {}", shown(dir)))
+            Failure::new(format!("where the gateway is, is not known: no network has run in {}", dir.display()))
                 .line(advice)
         }
         _ => Failure::new(format!("reading {}: {error}", path.display())),
     })?;
-    let network = parse(&bytes)
+    let known = parse(&bytes)
         .map_err(|error| Failure::new(format!("{} is not what rialto up writes: {error}", path.display())))?;
-    if network.is_empty() {
-        return Err(Failure::new(format!("the network in {} has no gateway", shown(dir))).line(advice));
+    if known.addresses.is_empty() {
+        return Err(Failure::new(format!("the network in {} has no gateway", dir.display())).line(advice));
     }
-    Ok(network)
+    Ok(known)
 }
 
-fn parse(bytes: &[u8]) -> Result<Vec<String>, serde_json::Error> {
+fn parse(bytes: &[u8]) -> Result<Known, serde_json::Error> {
     let network: Network = serde_json::from_slice(bytes)?;
     let gateways = network.nodes.into_iter().filter(|node| node.kind == "gateway" && !node.grpc.is_empty());
-    Ok(gateways.map(|node| node.grpc).collect())
+    Ok(Known { addresses: gateways.map(|node| node.grpc).collect(), tls: network.tls })
 }
 
 #[cfg(test)]
@@ -56,7 +65,11 @@ mod tests {
             {"group":"gateway","kind":"gateway","node":1,"grpc":"http://127.0.0.1:7311","new":true},
             {"group":"gateway","kind":"gateway","node":2,"grpc":"http://127.0.0.1:7312"},
             {"group":"x","kind":"of next year","node":2}],"banks":{}}"#;
-        assert_eq!(parse(text).expect("it is read"), ["http://127.0.0.1:7311", "http://127.0.0.1:7312"]);
+        let known = parse(text).expect("it is read");
+        assert_eq!(known.addresses, ["http://127.0.0.1:7311", "http://127.0.0.1:7312"]);
+        assert_eq!(known.tls, None);
+        let secured = parse(br#"{"nodes":[],"tls":"/srv/tls"}"#).expect("it is read");
+        assert_eq!(secured.tls, Some(PathBuf::from("/srv/tls")));
         assert!(parse(b"{}").is_err());
     }
 }

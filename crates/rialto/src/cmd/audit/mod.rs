@@ -2,6 +2,10 @@
 //!
 //! Nodes of a bank at work are never at the same slot for long. So each first counts by itself; then one slot is chosen
 //! that all have applied, the lowest, and each is asked for its journal's digest right after that slot.
+//!
+//! Of a network with a gateway, what lies between the banks is compared too: [`between_banks`].
+
+mod between_banks;
 
 use std::time::Duration;
 
@@ -13,7 +17,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::status;
-use super::targets::{Target, TargetArgs};
+use super::targets::{Network, Target, TargetArgs};
+use super::tls::TlsArgs;
 use crate::failure::{Code, Failure};
 use crate::network::name::{GATEWAY_NAME, group_text};
 use crate::supervise::screen::grouped;
@@ -30,6 +35,8 @@ Examples:
   rialto audit --dir /srv/rialto --json
   rialto audit --url http://10.0.0.1:7101 --url http://10.0.0.2:7101 --operator-token-file token
 
+Of a network with a gateway also what banks owe each other is held against their books, and what they have set aside against
+the payments that are on their way.
 Exit codes: 0 all nodes hold the same books and they balance; 1 something differs, or a node could not be asked;
 2 wrong flags";
 
@@ -39,6 +46,8 @@ Exit codes: 0 all nodes hold the same books and they balance; 1 something differ
 pub(crate) struct AuditArgs {
     #[command(flatten)]
     targets: TargetArgs,
+    #[command(flatten)]
+    tls: TlsArgs,
     /// One JSON object instead of sentences
     #[arg(long)]
     json: bool,
@@ -79,7 +88,10 @@ pub(crate) async fn run(args: AuditArgs) -> Result<Code, Failure> {
             counted.iter().filter(|(_, report)| report.group == group).cloned().collect();
         compare(&group, members, &mut verdict).await;
     }
-    verdict.remarks = status::remarks_of(targets).await;
+    if let Network::Here(dir) = args.targets.network() {
+        between_banks::audit(dir, &args.tls, &mut verdict).await?;
+    }
+    verdict.remarks.extend(status::remarks_of(targets).await);
     verdict.nodes = counted.into_iter().map(|(_, report)| report).collect();
     verdict.ok = verdict.findings.is_empty() && !verdict.nodes.is_empty();
     show(&verdict, args.json);
@@ -232,6 +244,7 @@ mod tests {
             asked: None,
             state: "bb".to_owned(),
             accounts: 3,
+            holds: 0,
             outcomes: 4,
             totals: vec![CurrencyTotals {
                 currency: "EUR".to_owned(),

@@ -1,0 +1,145 @@
+//! `rialto payments`: those that are undecided or undelivered, whom they wait for, and the decision by hand.
+
+use api::client::gateway::OpenPayment;
+use clap::{Args, Subcommand};
+use clearing::PaymentId;
+use ledger::TransferId;
+use serde::Serialize;
+
+use super::{OperatorArgs, failed, print_json, shown, tell};
+use crate::failure::{Code, Failure};
+
+const EXAMPLES: &str = "\
+Examples:
+  rialto payments --in-doubt                      what is undecided, the oldest first: its age, whom it waits for, why
+  rialto payments                                 what is decided and not yet in both banks' books as well
+  rialto payments void 018f2f6c-… --by anna       decides void, if it is not decided otherwise; anna goes on record
+
+A payment needs nobody: it is decided within its time, and delivered when its banks are back. What hangs, hangs on a bank.
+Exit codes: 0 listed, or void; 1 it is decided otherwise, or the gateway could not be asked; 2 wrong flags";
+
+/// List payments that are on their way; void one by hand
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct PaymentsArgs {
+    #[command(subcommand)]
+    command: Option<PaymentsCommand>,
+    /// Only those that are not decided
+    #[arg(long)]
+    in_doubt: bool,
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    limit: u32,
+    #[command(flatten)]
+    at: OperatorArgs,
+    /// One JSON object instead of lines
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum PaymentsCommand {
+    /// Void an undecided payment, through the decision itself
+    Void {
+        #[arg(value_name = "ID", value_parser = payment_id)]
+        id: PaymentId,
+        /// Who does this; it goes on record
+        #[arg(long, value_name = "NAME")]
+        by: String,
+    },
+}
+
+#[derive(Serialize)]
+struct All {
+    payments: Vec<Row>,
+    /// Undecided and undelivered ones, in all.
+    count: u64,
+}
+
+#[derive(Serialize)]
+struct Row {
+    id: String,
+    payer: String,
+    payee: String,
+    amount: String,
+    decided: bool,
+    paid: bool,
+    age_ms: u64,
+    waits_for: String,
+}
+
+pub(crate) async fn run(args: PaymentsArgs) -> Result<Code, Failure> {
+    let gateway = args.at.open()?;
+    if let Some(PaymentsCommand::Void { id, by }) = args.command {
+        let answer = gateway.void(id, &by).await.map_err(failed)?;
+        return Ok(tell(&answer, "refused", args.json));
+    }
+    let (open, count) = gateway.open_payments(args.limit).await.map_err(failed)?;
+    let rows: Vec<Row> = open.iter().filter(|it| !args.in_doubt || !it.decided).map(row).collect();
+    match (args.json, rows.is_empty()) {
+        (true, _) => print_json(&All { payments: rows, count }),
+        (false, true) => println!("no payment is {}", if args.in_doubt { "in doubt" } else { "on its way" }),
+        (false, false) => rows.iter().map(line).for_each(|line| println!("{line}")),
+    }
+    Ok(Code::Done)
+}
+
+fn row(open: &OpenPayment) -> Row {
+    let terms = &open.terms;
+    Row {
+        id: terms.id.to_string(),
+        payer: terms.payer.to_string(),
+        payee: terms.payee.to_string(),
+        amount: shown(i128::try_from(terms.amount.minor()).unwrap_or(i128::MAX), terms.currency),
+        decided: open.decided,
+        paid: open.paid,
+        age_ms: open.age_ms,
+        waits_for: open.waits_for.clone(),
+    }
+}
+
+fn line(row: &Row) -> String {
+    let state = match (row.decided, row.paid) {
+        (false, _) => "undecided",
+        (true, true) => "paid, undelivered",
+        (true, false) => "void, undelivered",
+    };
+    let age = match row.age_ms {
+        ms @ 0..10_000 => format!("{ms} ms"),
+        ms => format!("{} s", ms / 1_000),
+    };
+    let waits = if row.waits_for.is_empty() { "for its decision to be written" } else { row.waits_for.as_str() };
+    format!("{}  {} -> {}  {}  {state} for {age}; waits for {waits}", row.id, row.payer, row.payee, row.amount)
+}
+
+pub(super) fn payment_id(text: &str) -> Result<PaymentId, String> {
+    let id = uuid::Uuid::parse_str(text).ok().and_then(|id| TransferId::new(id.as_u128()));
+    id.ok_or_else(|| format!("`{text}` is no payment's id: it is a UUID"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::expect;
+
+    #[test]
+    fn a_payment_that_hangs_says_how_long_and_on_whom() {
+        let mut row = Row {
+            id: "018f2f6c-0000-7000-8000-000000000001".to_owned(),
+            payer: "alice@alpha".to_owned(),
+            payee: "bob@beta".to_owned(),
+            amount: "12.50 EUR".to_owned(),
+            decided: false,
+            paid: false,
+            age_ms: 830,
+            waits_for: "beta to set the payee's side aside".to_owned(),
+        };
+        let undecided = line(&row);
+        (row.decided, row.paid, row.age_ms, row.waits_for) =
+            (true, true, 61_500, "beta to acknowledge that it is paid".to_owned());
+        expect![[r#"
+            018f2f6c-0000-7000-8000-000000000001  alice@alpha -> bob@beta  12.50 EUR  undecided for 830 ms; waits for beta to set the payee's side aside
+            018f2f6c-0000-7000-8000-000000000001  alice@alpha -> bob@beta  12.50 EUR  paid, undelivered for 61 s; waits for beta to acknowledge that it is paid"#]]
+        .assert_eq(&format!("{undecided}\n{}", line(&row)));
+    }
+}
