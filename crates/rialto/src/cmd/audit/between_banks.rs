@@ -54,6 +54,27 @@ pub(super) async fn audit(dir: &Path, tls: &TlsArgs, verdict: &mut Verdict) -> R
     Ok(())
 }
 
+/// The same, for who only wants to know whether all is well.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Judged {
+    Agrees,
+    Unproved { why: String },
+}
+
+/// Compares once payments have come to rest.
+pub(crate) async fn judged(dir: &Path, tls: &TlsArgs) -> Judged {
+    let mut verdict = Verdict::default();
+    match audit(dir, tls, &mut verdict).await {
+        Err(failure) => Judged::Unproved { why: failure.to_string() },
+        Ok(()) if verdict.compared.is_empty() => {
+            let said = verdict.findings.into_iter().chain(verdict.remarks).next();
+            Judged::Unproved { why: said.unwrap_or_else(|| "there is no gateway".to_owned()) }
+        }
+        Ok(()) => Judged::Agrees,
+    }
+}
+
 enum Compared {
     Agree { pairs: usize },
     Differ(Vec<String>),

@@ -5,7 +5,7 @@
 //!
 //! Of a network with a gateway, what lies between the banks is compared too: [`between_banks`].
 
-mod between_banks;
+pub(crate) mod between_banks;
 
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ pub(crate) struct AuditArgs {
 }
 
 /// What is to be said in the end.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct Verdict {
     ok: bool,
     /// What differs or could not be asked, a sentence each.
@@ -68,8 +68,7 @@ struct Verdict {
 
 pub(crate) async fn run(args: AuditArgs) -> Result<Code, Failure> {
     let targets = args.targets.targets()?;
-    let mut verdict =
-        Verdict { ok: false, findings: Vec::new(), compared: Vec::new(), remarks: Vec::new(), nodes: Vec::new() };
+    let mut verdict = Verdict::default();
     let mut counted = Vec::new();
     for (target, report) in ask_all(&targets, "/v1/audit".to_owned(), COUNT_PATIENCE).await {
         match report {

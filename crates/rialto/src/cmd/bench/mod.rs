@@ -1,4 +1,4 @@
-//! `rialto bench`: how fast a running bank is, over real sockets, and whether it kept its money.
+//! `rialto bench`: how fast a running bank or a whole network is, over real sockets, and whether it kept its money.
 //!
 //! ```text
 //!   accounts opened and funded ─► warm-up ─► measured ─► books read again: a benchmark that loses money has failed
@@ -16,6 +16,7 @@ mod ids;
 mod kill;
 mod load;
 mod offer;
+mod payments;
 mod report;
 mod tally;
 
@@ -44,6 +45,11 @@ Examples:
                                                   an open loop: 5,000 transfers a second offered to each of three nodes
   rialto bench --calls gathered --spread --rate 6000 --kill-node-every 10 --seconds 105
                                                   each node killed in turn; how long callers of the others wait
+  rialto bench --payments                         customers of all banks pay each other, one payment a call
+  rialto bench --payments --many 500 --callers 8  500 payments a call, each with its own outcome
+  rialto bench --payments --callers 1             one customer alone
+  rialto bench --payments --kill-leader-every 10 --seconds 60
+                                                  the gateway's leader killed again and again
 
 Latencies of an open loop count from the moment when a call was due, not from when it left.
 The line `disk` is of 4 KiB synced every 20 ms beside the run, by nobody's call: where that stops, every node on that disk does.
@@ -103,6 +109,15 @@ pub(crate) struct BenchArgs {
     /// Kill one node's process after another, and report the longest pause for callers of the others
     #[arg(long, value_name = "S", requires = "spread", conflicts_with = "kill_leader_every", value_parser = clap::value_parser!(u32).range(7..=3_600))]
     kill_node_every: Option<u32>,
+    /// Payments of customers through the gateway, instead of transfers at one bank
+    #[arg(long, conflicts_with_all = ["calls", "batch", "accounts", "grpc", "bank", "rate", "spread", "kill_node_every"])]
+    payments: bool,
+    /// Payments of one customer in a call, with --payments
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "payments", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    many: u32,
+    /// Of a hundred payments so many go to another bank, with --payments
+    #[arg(long, value_name = "PERCENT", default_value_t = 100, requires = "payments", value_parser = clap::value_parser!(u32).range(0..=100))]
+    across: u32,
     /// One JSON object instead of a table
     #[arg(long)]
     json: bool,
@@ -131,7 +146,8 @@ pub(crate) enum Ids {
 impl BenchArgs {
     fn callers(&self) -> u32 {
         self.callers.unwrap_or(match self.calls {
-            Calls::Batch => 1,
+            Calls::Batch if !self.payments => 1,
+            Calls::Batch => 64,
             Calls::Gathered | Calls::Single => 64,
         })
     }
@@ -160,6 +176,9 @@ impl BenchArgs {
 }
 
 pub(crate) async fn run(args: BenchArgs) -> Result<Code, Failure> {
+    if args.payments {
+        return payments::run(&args).await;
+    }
     let nodes = args.nodes()?;
     let tls = args.tls.of_bank(&args.bank, args.grpc.is_empty().then_some(args.dir.as_path()))?;
     let together = homes::together(&nodes, tls.as_ref())?;

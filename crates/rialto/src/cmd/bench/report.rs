@@ -52,8 +52,13 @@ impl Screen {
         }
     }
 
-    pub(crate) fn finish(&self, report: &Report) {
+    /// Takes the line of progress away.
+    pub(crate) fn close(&self) {
         self.line("");
+    }
+
+    pub(crate) fn finish(&self, report: &Report) {
+        self.close();
         if self.json {
             println!("{}", serde_json::to_string(report).expect("numbers and strings"));
         } else {
@@ -97,16 +102,16 @@ pub(crate) struct Report {
 }
 
 #[derive(Debug, Clone, Copy, Serialize)]
-struct Latency {
-    p50: u64,
-    p95: u64,
-    p99: u64,
-    max: u64,
+pub(super) struct Latency {
+    pub(super) p50: u64,
+    pub(super) p95: u64,
+    pub(super) p99: u64,
+    pub(super) max: u64,
 }
 
 /// Syncs of 4 KiB beside the run.
 #[derive(Debug, Clone, Copy, Serialize)]
-struct DiskBeside {
+pub(super) struct DiskBeside {
     sync_us: Latency,
     /// Part of the run that passed in syncs of more than 10 ms.
     stopped_percent: f64,
@@ -132,13 +137,33 @@ struct Killed {
 }
 
 impl Latency {
-    fn of(tally: &Tally) -> Latency {
+    pub(super) fn of(tally: &Tally) -> Latency {
         Self::of_microseconds(&tally.latencies)
     }
 
     fn of_microseconds(latencies: &Histogram<u64>) -> Latency {
         let at = |percent: f64| latencies.value_at_quantile(percent / 100.0);
         Latency { p50: at(50.0), p95: at(95.0), p99: at(99.0), max: latencies.max() }
+    }
+}
+
+impl DiskBeside {
+    pub(super) fn of(syncs: &Syncs) -> DiskBeside {
+        DiskBeside {
+            sync_us: Latency::of_microseconds(&syncs.latencies),
+            stopped_percent: syncs.stopped.as_secs_f64() * 100.0 / syncs.took.as_secs_f64().max(0.001),
+        }
+    }
+
+    pub(super) fn line(&self) -> String {
+        let DiskBeside { sync_us: Latency { p50, p95, p99, max }, stopped_percent } = self;
+        format!(
+            "  disk ms       p50 {}   p95 {}   p99 {}   max {}   (4 KiB synced beside it; {stopped_percent:.1} % of the time in stops over 10 ms)\n",
+            ms(*p50),
+            ms(*p95),
+            ms(*p99),
+            ms(*max),
+        )
     }
 }
 
@@ -201,10 +226,7 @@ impl Report {
 
     /// With what the disk did meanwhile.
     pub(crate) fn beside(mut self, syncs: Option<&Syncs>) -> Self {
-        self.disk = syncs.map(|syncs| DiskBeside {
-            sync_us: Latency::of_microseconds(&syncs.latencies),
-            stopped_percent: syncs.stopped.as_secs_f64() * 100.0 / syncs.took.as_secs_f64().max(0.001),
-        });
+        self.disk = syncs.map(DiskBeside::of);
         self
     }
 
@@ -236,15 +258,7 @@ impl Report {
             ms(p99),
             ms(max),
         );
-        if let Some(DiskBeside { sync_us: Latency { p50, p95, p99, max }, stopped_percent }) = self.disk {
-            table += &format!(
-                "  disk ms       p50 {}   p95 {}   p99 {}   max {}   (4 KiB synced beside it; {stopped_percent:.1} % of the time in stops over 10 ms)\n",
-                ms(p50),
-                ms(p95),
-                ms(p99),
-                ms(max),
-            );
-        }
+        table += &self.disk.as_ref().map_or_else(String::new, DiskBeside::line);
         for share in &self.shares {
             let node = share.node.map_or_else(|| "?".to_owned(), |node| node.to_string());
             let Latency { p50, p95, p99, max } = share.latency_us;
@@ -308,7 +322,7 @@ fn kill_in_words(kill: &Killed, any: bool) -> String {
 }
 
 /// Milliseconds with two digits below the point, from microseconds.
-fn ms(us: u64) -> String {
+pub(super) fn ms(us: u64) -> String {
     format!("{}.{:02}", us / 1_000, us % 1_000 / 10)
 }
 

@@ -40,13 +40,18 @@ impl Tally {
 
     /// A call was answered after so long. `usual` corrects for coordinated omission; zero leaves it as it is.
     pub(crate) fn count(&mut self, answers: &[Answered], took: Duration, usual: Duration) {
-        self.calls += 1;
+        self.count_call(took, usual);
         for answer in answers {
             match answer.outcome {
                 Outcome::Posted { .. } => self.posted += 1,
                 Outcome::Held { .. } | Outcome::Voided | Outcome::Rejected { .. } => self.rejected += 1,
             }
         }
+    }
+
+    /// The same of a call whose outcomes are counted elsewhere.
+    pub(crate) fn count_call(&mut self, took: Duration, usual: Duration) {
+        self.calls += 1;
         let took_us = micros(took).clamp(1, LATENCY_US_MAX);
         self.latencies.record_correct(took_us, micros(usual)).expect("clamped to the bounds");
     }
