@@ -33,7 +33,8 @@ pub(crate) fn install() -> Result<(), Failed> {
 /// In each mode: starts a bank of three nodes, drives the page, and stops the bank.
 pub(crate) fn test() -> Result<(), Failed> {
     install()?;
-    crate::run::cargo(&["build", "--package", "rialto"])?;
+    // As the tests are built: another choice of packages would be built anew, with other features.
+    crate::run::cargo(&["build", "--workspace", "--all-targets"])?;
     for mode in ["leader", "leaderless"] {
         let dir = root().join("target/browser-test").join(mode);
         let bank = Bank::start(&dir, mode)?;

@@ -22,7 +22,7 @@ pub(crate) fn test() -> Result<(), Failed> {
     if let Some(why) = missing() {
         return Err(Failed(format!("nodes cannot be cut off here: {why}")));
     }
-    cargo(&["test", "--package", "rialto", "--test", "it", "--", "cuts::", "--nocapture"])
+    cargo(&["test", "--workspace", "--test", "it", "--", "cuts::", "--nocapture"])
 }
 
 /// Why there can be no namespaces here.

@@ -27,7 +27,7 @@ use crate::network::network_file::NetworkFile;
 /// A moment without payments is waited for so long.
 const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(100);
-const ASK_PATIENCE: Duration = Duration::from_secs(5);
+const ASK_PATIENCE: Duration = Duration::from_secs(20);
 
 /// What one bank owes another, less what that owes it: by debtor, creditor and currency, in minor units. Of each pair the one
 /// whose name comes first is the debtor.
