@@ -5,6 +5,7 @@
 
 mod digits;
 mod first;
+mod gateway;
 mod group;
 mod time;
 mod v1;
@@ -13,6 +14,9 @@ pub use digits::{Digits, ExactNumber};
 pub use first::{
     AccountOpened, Balance, CheckAccount, DepositMoney, Deposited, MoneyMoved, MoveMoney, OpenAccount, Party,
     WithdrawMoney,
+};
+pub use gateway::{
+    HistoryEntry, HistoryPage, HistoryQuery, OwnBalance, Pay, PayMany, PaymentState, PaymentStates, SignIn, SignedIn,
 };
 pub use group::{ChangeMembers, ChangeMode, GroupState, MemberChange, ModeState};
 pub use time::rfc3339;

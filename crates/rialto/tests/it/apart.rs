@@ -51,7 +51,7 @@ pub(crate) fn url(node: u16) -> String {
 /// What a node answers; `Err` when nothing came.
 pub(crate) fn ask(method: &str, node: u16, path: &str, body: Option<&Value>) -> std::io::Result<(u16, String)> {
     let url = format!("{}{path}", url(node));
-    Request { method, url: &url, body, token: Some(TOKEN), patience: Duration::from_secs(4) }.send()
+    Request { method, url: &url, body, token: Some(TOKEN), key: None, patience: Duration::from_secs(4) }.send()
 }
 
 impl Bank {

@@ -16,13 +16,15 @@ pub(crate) struct Request<'a> {
     pub(crate) body: Option<&'a Value>,
     /// The operator's token, where the node wants one.
     pub(crate) token: Option<&'a str>,
+    /// `Idempotency-Key`.
+    pub(crate) key: Option<&'a str>,
     /// For the connection, and for each piece of the answer.
     pub(crate) patience: Duration,
 }
 
 /// Status and body; `Err` when no whole answer came.
 pub(crate) fn call(method: &str, url: &str, body: Option<&Value>) -> std::io::Result<(u16, String)> {
-    Request { method, url, body, token: None, patience: PATIENCE }.send()
+    Request { method, url, body, token: None, key: None, patience: PATIENCE }.send()
 }
 
 impl Request<'_> {
@@ -33,12 +35,13 @@ impl Request<'_> {
         let body = self.body.map(Value::to_string).unwrap_or_default();
         let kind = if body.is_empty() { "" } else { "content-type: application/json\r\n" };
         let token = self.token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
+        let key = self.key.map(|key| format!("idempotency-key: {key}\r\n")).unwrap_or_default();
         let address = authority.to_socket_addrs()?.next().expect("addresses of tests are numbers");
         let mut stream = TcpStream::connect_timeout(&address, self.patience)?;
         stream.set_read_timeout(Some(self.patience))?;
         write!(
             stream,
-            "{} {path} HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\n{kind}{token}content-length: {}\r\n\r\n{body}",
+            "{} {path} HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\n{kind}{token}{key}content-length: {}\r\n\r\n{body}",
             self.method,
             body.len()
         )?;

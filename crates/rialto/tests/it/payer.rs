@@ -61,7 +61,8 @@ impl Payer {
             while !told.load(Ordering::Relaxed) {
                 let id = format!("01900000-0000-7000-8000-{number:04}{:08}", paid.at.len());
                 let body = json!({"account_id": account, "amount": "1", "transfer_id": id});
-                let order = Request { method: "POST", url: &url, body: Some(&body), token, patience: PATIENCE };
+                let order =
+                    Request { method: "POST", url: &url, body: Some(&body), token, key: None, patience: PATIENCE };
                 until(&format!("payment {id} has its outcome"), || {
                     match order.send() {
                         Ok((200, _)) => return Some(()),

@@ -6,7 +6,6 @@ use axum::http::{Response as HttpResponse, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use api::code::Code;
 use api::problem::{MEDIA_TYPE, Problem};
 
 /// Said when an answer is the first answer to the same request.
@@ -38,7 +37,7 @@ pub fn problem(problem: &Problem) -> Response {
     if let Some(wait_s) = problem.retry_after_s() {
         headers.insert(RETRY_AFTER, HeaderValue::from(wait_s));
     }
-    if problem.code == Code::Unauthorized {
+    if status == StatusCode::UNAUTHORIZED {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     if problem.member("replayed").and_then(serde_json::Value::as_bool) == Some(true) {

@@ -58,6 +58,9 @@ pub(super) async fn balance<B: BankPort>(
     Ok(proto::ViewBalanceResponse { balances: Some(balances), currency, undelivered: 0 })
 }
 
+/// Pages of a statement that are looked at for one page of what moved.
+const PAGES_MAX: usize = 16;
+
 /// What moved on a customer's account, newest first.
 pub(super) async fn history<B: BankPort>(
     desk: &Desk<B>,
@@ -72,13 +75,19 @@ pub(super) async fn history<B: BankPort>(
     let account = AccountId::of_customer(&name);
     let bank = desk.bank.status().group;
     let found = desk.read(move |view| {
-        let page = statement::lines(view, account, from, limit)?;
-        let shown = page.map(|page| {
+        let (mut entries, mut from) = (Vec::new(), from);
+        // Money set aside and let go moved nothing: what is left of a page may be little, or nothing.
+        for _ in 0..PAGES_MAX {
+            let Some(page) = statement::lines(view, account, from, limit - entries.len())? else { return Ok(None) };
             let moved = page.lines.iter().filter(|line| line.kind.moved_money());
-            let entries: Vec<proto::HistoryEntry> = moved.map(|line| entry(view, line, &bank)).collect();
-            (entries, page.next, page.currency)
-        });
-        Ok::<_, Unreadable>(shown)
+            entries.extend(moved.map(|line| entry(view, line, &bank)));
+            if entries.len() == limit || page.next.is_none() {
+                return Ok(Some((entries, page.next, page.currency)));
+            }
+            from = page.next;
+        }
+        let currency = view.ledger().account(account).map(|found| found.currency);
+        Ok::<_, Unreadable>(currency.map(|currency| (entries, from, currency)))
     });
     let (entries, next, currency) = found.await??.ok_or_else(|| unknown(&name))?;
     let next_cursor = next.map_or_else(String::new, statement::cursor);

@@ -146,6 +146,14 @@ pub async fn admit(State(guard): State<Guard>, request: Request, next: Next) -> 
     }
 }
 
+/// The layer around customers' calls, whose token is their own: without an operator's token only this machine may call at all.
+pub async fn admit_customer(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+    match if guard.token.is_some() { Ok(()) } else { admit_local(request.headers()) } {
+        Ok(()) => next.run(request).await,
+        Err(problem) => super::answer::Refusal::from(problem).into_response(),
+    }
+}
+
 fn is_page_file(request: &Request) -> bool {
     let path = request.uri().path();
     request.method() == Method::GET && (path == "/" || path.starts_with("/assets/"))

@@ -94,18 +94,18 @@ fn customers<B: BankPort>(desk: &Desk<B>) -> Router {
         .with_state(Registrar { desk: desk.clone(), passwords: Passwords::default() })
 }
 
-async fn no_such_path(request: Request) -> Refusal {
+pub(crate) async fn no_such_path(request: Request) -> Refusal {
     let detail = format!("nothing is at {}; the paths are listed in /openapi.json", request.uri().path());
     Problem::new(Code::NoSuchPath, detail).into()
 }
 
-async fn method_not_allowed(request: Request) -> Refusal {
+pub(crate) async fn method_not_allowed(request: Request) -> Refusal {
     let detail = format!("{} does not take {}; see the Allow header", request.uri().path(), request.method());
     Problem::new(Code::MethodNotAllowed, detail).into()
 }
 
 /// Counts every request by route and code. Paths that match no route share one name, or callers could make names.
-async fn count(State(metrics): State<Metrics>, request: Request, next: Next) -> Response {
+pub(crate) async fn count(State(metrics): State<Metrics>, request: Request, next: Next) -> Response {
     let began = Instant::now();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let response = next.run(request).await;

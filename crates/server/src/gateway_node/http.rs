@@ -1,10 +1,11 @@
-//! The gateway over HTTP: the node's own calls, and the keys that tokens are checked with.
+//! The gateway over HTTP: what customers do (`customer_http`), the node's own calls, the keys that tokens are checked with.
 
 use super::desk::Desk;
-use super::{audit, tokens};
-use crate::edge::answer::Refusal;
-use crate::edge::{desk, group, guard, node_calls};
+use super::{audit, customer_http, tokens};
+use crate::edge::answer::{self, Refusal};
+use crate::edge::{desk, group, guard, node_calls, router};
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -12,15 +13,51 @@ use axum::{Json, Router};
 
 use super::Gateway;
 
+/// Every route with its methods, for the test that compares them with the OpenAPI document.
+#[cfg(test)]
+const ROUTES: &[(&str, &[&str])] = &[
+    ("/v1/login", &["post"]),
+    ("/v1/logout", &["post"]),
+    ("/v1/balance", &["get"]),
+    ("/v1/history", &["get"]),
+    ("/v1/payments", &["post"]),
+    ("/v1/payments/batch", &["post"]),
+    ("/v1/payments/{id}", &["get"]),
+    ("/v1/payments/{id}/cancel", &["post"]),
+    ("/.well-known/jwks.json", &["get"]),
+    ("/shutdown", &["post"]),
+    ("/v1/members", &["get", "post"]),
+    ("/v1/mode", &["get", "post"]),
+    ("/v1/election", &["post"]),
+    ("/v1/status", &["get"]),
+    ("/openapi.json", &["get"]),
+    ("/errors/{code}", &["get"]),
+    ("/livez", &["get"]),
+    ("/readyz", &["get"]),
+    ("/metrics", &["get"]),
+];
+
 pub(super) fn router(gateway: &Desk) -> Router {
     let node =
         desk::Desk { bank: gateway.gateway.clone(), guard: gateway.guard.clone(), metrics: gateway.metrics.clone() };
+    let customers = Router::new()
+        .route("/v1/login", post(customer_http::login))
+        .route("/v1/logout", post(customer_http::logout))
+        .route("/v1/balance", get(customer_http::balance))
+        .route("/v1/history", get(customer_http::history))
+        .route("/v1/payments", post(customer_http::pay))
+        .route("/v1/payments/batch", post(customer_http::pay_many))
+        .route("/v1/payments/{id}", get(customer_http::read))
+        .route("/v1/payments/{id}/cancel", post(customer_http::cancel))
+        .with_state(gateway.clone())
+        .layer(from_fn_with_state(gateway.guard.clone(), guard::admit_customer));
     let guarded = Router::new()
         .route("/shutdown", post(node_calls::shut_down::<Gateway>))
         .route("/v1/members", get(group::list::<Gateway>).post(group::change::<Gateway>))
         .route("/v1/mode", get(group::read_mode::<Gateway>).post(group::change_mode::<Gateway>))
         .route("/v1/election", post(node_calls::elect::<Gateway>))
         .route("/v1/status", get(node_calls::status::<Gateway>))
+        .route("/openapi.json", get(openapi))
         .route("/errors/{code}", get(node_calls::explain))
         .route("/metrics", get(node_calls::figures::<Gateway>))
         .with_state(node.clone())
@@ -34,12 +71,31 @@ pub(super) fn router(gateway: &Desk) -> Router {
         .route("/readyz", get(node_calls::ready::<Gateway>))
         .with_state(node);
     let keys = Router::new().route("/.well-known/jwks.json", get(jwks)).with_state(gateway.clone());
-    guarded.merge(audited).merge(open).merge(keys)
+    let all = guarded.merge(audited).merge(open).merge(keys).merge(customers);
+    let all = all.fallback(router::no_such_path).method_not_allowed_fallback(router::method_not_allowed);
+    all.layer(from_fn_with_state(gateway.metrics.clone(), router::count))
+}
+
+async fn openapi() -> Response {
+    answer::text(StatusCode::OK, "application/json", api::openapi::GATEWAY_DOCUMENT)
 }
 
 async fn jwks(State(desk): State<Desk>) -> Response {
     match tokens::jwks(&desk).await {
         Ok(keys) => Json(keys).into_response(),
         Err(problem) => Refusal::from(problem).into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_description_has_every_route_and_no_other() {
+        let methods = |methods: &[&str]| methods.iter().map(|method| (*method).to_owned()).collect::<Vec<_>>();
+        let mut routes: Vec<_> = ROUTES.iter().map(|(path, of)| ((*path).to_owned(), methods(of))).collect();
+        routes.sort();
+        assert_eq!(api::openapi::paths(api::openapi::GATEWAY_DOCUMENT), routes);
     }
 }

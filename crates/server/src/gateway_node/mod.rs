@@ -13,6 +13,7 @@
 
 mod audit;
 mod banks;
+mod customer_http;
 mod desk;
 mod discovery;
 mod drive;

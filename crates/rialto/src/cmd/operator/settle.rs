@@ -15,7 +15,8 @@ Examples:
   rialto settle beta alpha 9000 --currency JPY
   rialto settle beta alpha 120.00 --id 018f2f6c-…  again, after an answer that was lost: it is paid once
 
-The money itself goes another way, as the banks agree: this moves it from the debtor's vault to the creditor's, in their books.
+The money itself goes another way, as the banks agree. In their books it is a payment from the creditor's vault to the
+debtor's, decided like any other.
 Exit codes: 0 paid; 1 refused, or not known; 2 wrong flags";
 
 /// Have a bank pay back what it owes another
