@@ -4,10 +4,10 @@
 //! - [`json`]: the shapes of HTTP; [`field`]: their texts become values of the ledger
 //! - [`idempotency`]: `Idempotency-Key` to id
 //! - [`proto`]: generated from `proto/rialto/v1`; [`grpc`]: between those messages and the ledger
-//! - [`payment`]: the same between them and payments
 //! - [`status`]: one node as everyone outside sees it
 //! - [`openapi`]: the description of HTTP for programs
 //! - [`payment`]: between the messages of payments and the terms of one
+//! - [`trace`]: which request a call belongs to
 //! - [`client`]: the SDK over gRPC, for banks and for their customers
 //!
 //! This crate parses and prints. It decides nothing about money and serves nothing.
@@ -24,6 +24,7 @@ pub mod payment;
 pub mod problem;
 pub mod rejection;
 pub mod status;
+pub mod trace;
 
 /// Generated from `proto/rialto/v1`.
 #[allow(missing_debug_implementations, unreachable_pub, reason = "generated code")]

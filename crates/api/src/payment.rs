@@ -125,6 +125,7 @@ pub fn call_message(call: &Call) -> proto::PaymentCall {
         complete_through: call.complete_through,
         gateway_epoch: call.gateway.get(),
         kind: kind_number(call.kind).into(),
+        traceparent: String::new(),
     }
 }
 

@@ -2,7 +2,11 @@
 //!
 //! The event's name is its field `event`, or its message. Values with spaces, quotes or control characters are quoted, so
 //! nothing that came from outside can end a line or forge one. To standard error, or to a file of bounded size.
+//!
+//! Requests, a line each, go to a file of their own: there are many, and whoever looks for what is wrong with a node must not
+//! have to look between them. They are written by a thread, so that a slow disk delays no answer.
 
+mod background;
 mod line;
 mod rotating_file;
 
@@ -13,10 +17,11 @@ use std::time::SystemTime;
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{Targets, filter_fn};
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
+use self::background::Background;
 use self::line::Fields;
 pub(crate) use self::line::{Format, rfc3339};
 use self::rotating_file::RotatingFile;
@@ -35,23 +40,52 @@ pub(crate) fn parse_level(text: &str) -> Result<Targets, String> {
         .map_err(|_| format!("`{text}` is no log level: use error, warn, info, debug or trace, or `info,paxos=debug`"))
 }
 
+/// The target of events that are requests.
+const REQUESTS: &str = "requests";
+
+/// What is logged, and where.
+#[derive(Debug, Clone)]
+pub(crate) struct Log {
+    pub(crate) format: Format,
+    pub(crate) target: Target,
+    /// The file of requests; without one they go where the rest goes.
+    pub(crate) requests: Option<PathBuf>,
+    pub(crate) levels: Targets,
+}
+
 /// Starts logging for this process; `node` is told in every line.
-pub(crate) fn start(node: String, format: Format, target: &Target, levels: Targets) -> Result<(), Failure> {
-    let sink: Box<dyn Sink> = match target {
+pub(crate) fn start(node: String, log: &Log) -> Result<(), Failure> {
+    let Log { format, levels, .. } = log.clone();
+    let sink: Box<dyn Sink> = match &log.target {
         Target::Stderr => Box::new(std::io::stderr()),
-        Target::File(path) => {
-            let file = RotatingFile::open(path)
-                .map_err(|error| Failure::cannot_start(format!("opening the log file {}: {error}", path.display())))?;
-            Box::new(file)
-        }
+        Target::File(path) => Box::new(open(path)?),
     };
-    let layer = Lines { node, format, sink: Mutex::new(sink) };
+    let requests = log.requests.as_deref().map(|path| -> Result<Lines, Failure> {
+        let dir = path.parent().unwrap_or(std::path::Path::new("."));
+        std::fs::create_dir_all(dir)
+            .map_err(|error| Failure::cannot_start(format!("making {}: {error}", dir.display())))?;
+        let sink: Box<dyn Sink> = Box::new(Background::start(open(path)?));
+        Ok(Lines { node: node.clone(), format, sink: Mutex::new(sink) })
+    });
+    let requests = requests.transpose()?;
+    let apart = requests.is_some();
+    let is_request = |metadata: &tracing::Metadata<'_>| metadata.target() == REQUESTS;
+    let main = Lines { node, format, sink: Mutex::new(sink) };
+    let main = main.with_filter(filter_fn(move |metadata| !(apart && is_request(metadata))));
+    let requests = requests.map(|lines| lines.with_filter(filter_fn(is_request)));
     tracing_subscriber::registry()
-        .with(layer.with_filter(levels))
+        .with(levels)
+        .with(main)
+        .with(requests)
         .try_init()
         .expect("logging is started once, by the command that runs");
     std::panic::set_hook(Box::new(log_panic(std::panic::take_hook())));
     Ok(())
+}
+
+fn open(path: &std::path::Path) -> Result<RotatingFile, Failure> {
+    RotatingFile::open(path)
+        .map_err(|error| Failure::cannot_start(format!("opening the log file {}: {error}", path.display())))
 }
 
 /// A panic is a bug: it goes into the log beside everything that led to it, and to stderr as always.

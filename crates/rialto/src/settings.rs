@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::failure::Failure;
 
 /// Names of all settings of a node, except `config` itself.
-pub(crate) const NAMES: [&str; 19] = [
+pub(crate) const NAMES: [&str; 20] = [
     "name",
     "node",
     "cluster",
@@ -25,6 +25,7 @@ pub(crate) const NAMES: [&str; 19] = [
     "no-tls",
     "log-format",
     "log-file",
+    "request-log",
     "log-level",
     "exit-with-parent",
     "banks",
@@ -133,9 +134,7 @@ impl Settings {
 fn read_file(path: &Path) -> Result<BTreeMap<&'static str, Given>, Failure> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| Failure::usage(format!("reading the configuration {}: {error}", path.display())))?;
-    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
-        Failure::usage(format!("{} is not TOML: {}", path.display(), error.message())).line(place_of(&text, &error))
-    })?;
+    let table = parse(&text, path)?;
     let mut given = BTreeMap::new();
     for (key, value) in table {
         let name = NAMES.into_iter().find(|name| name.replace('-', "_") == key).ok_or_else(|| {
@@ -153,6 +152,17 @@ fn read_file(path: &Path) -> Result<BTreeMap<&'static str, Given>, Failure> {
         given.insert(name, Given { text, source: Source::File { key, path: path.to_owned() } });
     }
     Ok(given)
+}
+
+/// JSON by the file's name, else TOML.
+fn parse(text: &str, path: &Path) -> Result<toml::Table, Failure> {
+    if path.extension().is_some_and(|extension| extension == "json") {
+        return serde_json::from_str(text)
+            .map_err(|error| Failure::usage(format!("{} is no JSON object of settings: {error}", path.display())));
+    }
+    text.parse().map_err(|error: toml::de::Error| {
+        Failure::usage(format!("{} is not TOML: {}", path.display(), error.message())).line(place_of(text, &error))
+    })
 }
 
 fn place_of(text: &str, error: &toml::de::Error) -> String {
@@ -222,6 +232,21 @@ mod tests {
         assert!(complaint("htpp = \"x\"").contains("unknown key `htpp`"));
         assert!(complaint("name = \"alpha\"\nnode = = 1").contains("at line 2"));
         assert!(complaint("node = 1.5").contains("is a float"));
+    }
+
+    #[test]
+    fn a_json_file_says_the_same_as_a_toml_file() {
+        let dir = TestDir::new();
+        let path = dir.path().join("bank.json");
+        std::fs::write(&path, r#"{"name":"alpha","node":1,"no_tls":true,"peers":{"1":"a:1","2":"b:2"}}"#)
+            .expect("there is room");
+        let settings = Settings::gather([], |_| None, Some(&path)).expect("it is well formed");
+        let text = |name| settings.get(name).map(|given| given.text.as_str());
+        assert_eq!((text("name"), text("node"), text("no-tls")), (Some("alpha"), Some("1"), Some("true")));
+        assert_eq!(text("peers"), Some("1=a:1,2=b:2"));
+        std::fs::write(&path, "name = \"alpha\"").expect("there is room");
+        let wrong = Settings::gather([], |_| None, Some(&path)).expect_err("it is TOML").to_string();
+        assert!(wrong.contains("bank.json is no JSON object of settings"), "{wrong}");
     }
 
     #[test]

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Endpoint;
 
+use super::road::Road;
 use super::secured::Dialler;
 
 /// Shorter than any attempt may take, so that an attempt that never got a connection is known for what it is.
@@ -12,7 +13,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A connection to `host:port` or `http://host:port`, made when the first call needs it and again when it broke. With `tls`
 /// it is to a node that is meant, or none; then the address may also be `https://host:port`.
-pub(super) fn channel(address: &str, tls: Option<&Arc<certs::Client>>) -> Result<Channel, String> {
+pub(super) fn channel(address: &str, tls: Option<&Arc<certs::Client>>) -> Result<Road, String> {
     let endpoint = Endpoint::from_shared(uri(address, tls.is_some())?).map_err(|error| error.to_string())?;
     let endpoint = endpoint
         .connect_timeout(CONNECT_TIMEOUT)
@@ -23,10 +24,10 @@ pub(super) fn channel(address: &str, tls: Option<&Arc<certs::Client>>) -> Result
         // A node that is cut off sends no reset; its silence shows after some seconds.
         .http2_keep_alive_interval(Duration::from_secs(2))
         .keep_alive_timeout(Duration::from_secs(2));
-    Ok(match tls {
+    Ok(Road(match tls {
         Some(tls) => endpoint.connect_with_connector_lazy(Dialler(Arc::clone(tls))),
         None => endpoint.connect_lazy(),
-    })
+    }))
 }
 
 /// An address says by itself how it is to be spoken to; that must be how this client can.

@@ -36,12 +36,14 @@ pub mod gateway;
 mod gatherer;
 mod nodes;
 mod retry;
+mod road;
 mod secret;
 mod secured;
 
 pub use answer::{Account, AccountPage, AfterTransfer, Answered, Opened, Outcome, StatementEntry, StatementPage};
 pub use error::{ClientError, Work};
 pub use gatherer::Gatherer;
+pub use road::outcome;
 pub use secret::Secret;
 
 use std::sync::Arc;
@@ -53,6 +55,7 @@ use crate::code::Code;
 use crate::grpc;
 use crate::payment;
 use crate::proto;
+use crate::trace::TraceContext;
 use nodes::Nodes;
 use retry::Pursuit;
 
@@ -306,11 +309,16 @@ impl Client {
     }
 
     /// The gateway's calls about payments, one answer for each; none where the bank's makes no sense.
+    /// Each carries the trace of the request that its payment came with, where that is known.
     pub async fn payment_calls(
         &self,
-        calls: &[clearing::Call],
+        calls: &[(clearing::Call, Option<TraceContext>)],
     ) -> Result<Vec<Option<clearing::Reported>>, ClientError> {
-        let request = proto::PaymentCallBatch { calls: calls.iter().map(payment::call_message).collect() };
+        let message = |(call, trace): &(clearing::Call, Option<TraceContext>)| proto::PaymentCall {
+            traceparent: trace.map(|trace| trace.child().to_string()).unwrap_or_default(),
+            ..payment::call_message(call)
+        };
+        let request = proto::PaymentCallBatch { calls: calls.iter().map(message).collect() };
         let response = self
             .pursue(Pursuit::reading(), |mut bank| {
                 let request = request.clone();

@@ -13,11 +13,11 @@ use tokio::sync::Notify;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::Channel;
 use tonic::{Request, Status};
 
 use super::connect;
 use super::error::ClientError;
+use super::road::Road;
 use super::{Options, Prefer};
 use crate::proto;
 use crate::proto::bank_client::BankClient;
@@ -32,7 +32,7 @@ const LOOK_PAUSE: Duration = Duration::from_millis(20);
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
 
 /// One node's services.
-pub(super) type Bank = BankClient<InterceptedService<Channel, Credentials>>;
+pub(super) type Bank = BankClient<InterceptedService<Road, Credentials>>;
 
 /// Puts the operator token on every call.
 #[derive(Debug, Clone)]

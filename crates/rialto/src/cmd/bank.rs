@@ -10,7 +10,7 @@ use server::{Exit, NodeConfig};
 use super::bank_failure::explain;
 use super::init;
 use crate::failure::{CODES_HELP, Code, Failure};
-use crate::logging::{self, Format, Target};
+use crate::logging::{self, Format, Log, Target};
 use crate::network::certificates;
 use crate::network::cluster::Cluster;
 use crate::network::name::BankName;
@@ -108,13 +108,17 @@ pub(super) struct NodeFlags {
     /// Log to this file, of bounded size, instead of standard error
     #[arg(long, value_name = "FILE")]
     log_file: Option<String>,
+    /// Log requests, a line each, to this file, of bounded size; `off` leaves them to --log-file
+    /// [default: DATA/logs/<name>-<node>_requests.log]
+    #[arg(long, value_name = "FILE")]
+    request_log: Option<String>,
     /// error, warn, info, debug, trace, or info,paxos=debug [default: info]
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
     /// Stop in order when standard input is closed
     #[arg(long, num_args = 0, default_missing_value = "true", action = ArgAction::Set)]
     exit_with_parent: Option<String>,
-    /// TOML file with any of these settings
+    /// TOML file, or JSON file (*.json), with any of these settings
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -141,6 +145,7 @@ impl NodeFlags {
             ("no-tls", self.no_tls),
             ("log-format", self.log_format),
             ("log-file", self.log_file),
+            ("request-log", self.request_log),
             ("log-level", self.log_level),
             ("exit-with-parent", self.exit_with_parent),
         ]
@@ -180,7 +185,7 @@ pub(super) fn run_understood(
     node: &Node,
     run: impl FnOnce(Box<dyn FnOnce()>) -> Result<Exit, server::NodeError>,
 ) -> Result<Code, Failure> {
-    logging::start(format!("{}/{}", node.config.group, node.config.node), node.format, &node.log, node.levels.clone())?;
+    logging::start(format!("{}/{}", node.config.group, node.config.node), &node.log)?;
     for warning in &node.warnings {
         tracing::warn!(event = "warning", what = warning);
     }
@@ -218,9 +223,7 @@ fn why(exit: Exit) -> &'static str {
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) config: NodeConfig,
-    format: Format,
-    log: Target,
-    levels: tracing_subscriber::filter::Targets,
+    log: Log,
     warnings: Vec<String>,
 }
 
@@ -285,12 +288,18 @@ pub(super) fn understand(settings: &Settings, kind: Kind) -> Result<Node, Failur
         exit_with_parent: settings.switch("exit-with-parent")?,
     };
     let format = settings.get("log-format").map_or(Ok(Format::Text), |given| given.parse(log_format))?;
-    let log = settings.get("log-file").map_or(Target::Stderr, |given| Target::File(PathBuf::from(&given.text)));
+    let target = settings.get("log-file").map_or(Target::Stderr, |given| Target::File(PathBuf::from(&given.text)));
     let levels = match settings.get("log-level") {
         Some(given) => given.parse(logging::parse_level)?,
         None => logging::parse_level("info").expect("info is a level"),
     };
-    Ok(Node { config, format, log, levels, warnings })
+    let requests = match settings.get("request-log").map(|given| given.text.as_str()) {
+        Some("off") => None,
+        Some(file) => Some(PathBuf::from(file)),
+        None => Some(config.data.join("logs").join(format!("{name}-{node}_requests.log"))),
+    };
+    let log = Log { format, target, requests, levels };
+    Ok(Node { config, log, warnings })
 }
 
 /// Where this node's certificate has to be.

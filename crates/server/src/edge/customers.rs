@@ -9,6 +9,7 @@ use ledger::{AccountId, CustomerName, Internal, StatementLine};
 
 use super::desk::Desk;
 use super::port::{BankPort, Unreadable, View};
+use super::request_log;
 use super::statement;
 use crate::passwords::Passwords;
 
@@ -19,6 +20,7 @@ pub(super) async fn authenticate<B: BankPort>(
     request: proto::AuthenticateRequest,
 ) -> Result<proto::AuthenticateResponse, Problem> {
     let Ok(name) = CustomerName::new(&request.username) else { return Err(wrong()) };
+    request_log::note_about([name]);
     let known = desk
         .read(move |view| {
             let customer = view.ledger().customer(&name)?;

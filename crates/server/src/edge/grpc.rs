@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 use tonic_health::pb::health_server::HealthServer;
@@ -32,6 +32,7 @@ use super::listing::{self, Listing};
 use super::payments;
 use super::permits;
 use super::port::{BankPort, SubmitError};
+use super::request_log;
 use super::statement;
 use super::transfers::{check_count, find, unknown_transfer};
 use crate::passwords::Passwords;
@@ -48,7 +49,11 @@ pub fn router<B: BankPort>(desk: Desk<B>) -> Router {
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(usize::MAX);
     let routes = Routes::new(bank).add_service(health).add_service(reflection()).prepare();
-    routes.into_axum_router().layer(from_fn_with_state(guard, permits::admit))
+    routes.into_axum_router().layer(from_fn_with_state(guard, permits::admit)).layer(from_fn(request_log::log))
+}
+
+fn id_text(id: &proto::Uuid) -> uuid::Uuid {
+    uuid::Uuid::from_u128(grpc::id_bits(id))
 }
 
 /// Which calls there are, for tools.
@@ -70,6 +75,7 @@ impl<B: BankPort> Bank for Service<B> {
         &self,
         request: Request<proto::TransferRequest>,
     ) -> Result<Response<proto::TransferResponse>, Status> {
+        request_log::note_about(request.get_ref().transfer.iter().filter_map(|it| it.id.as_ref()).map(id_text));
         self.counted("Transfer", self.transfer_one(request.into_inner())).await
     }
 
@@ -77,6 +83,7 @@ impl<B: BankPort> Bank for Service<B> {
         &self,
         request: Request<proto::TransferBatchRequest>,
     ) -> Result<Response<proto::TransferBatchResponse>, Status> {
+        request_log::note_about([format!("{} transfers", request.get_ref().transfers.len())]);
         self.counted("TransferBatch", self.transfer_many(request.into_inner())).await
     }
 

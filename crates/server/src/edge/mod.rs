@@ -32,6 +32,7 @@ mod payments;
 pub mod permits;
 pub mod port;
 pub mod rejections;
+pub(crate) mod request_log;
 pub mod router;
 pub mod statement;
 mod tls;

@@ -14,11 +14,15 @@ use api::code::Code;
 use api::payment::{Asked, CALLS_MAX, asked, finding_message};
 use api::problem::Problem;
 use api::proto;
+use api::trace::TraceContext;
 use clearing::{CallKind, Epoch, Finding, Holder, NamedParty, Side, Terms};
 use ledger::{AccountId, Command, Placer, Request, TransferId};
 
+use std::fmt;
+
 use super::desk::Desk;
 use super::port::{BankPort, SubmitError, Unreadable, View};
+use super::request_log;
 use super::transfers::find;
 
 /// Who the gateway is to the ledger: only it ends what it placed.
@@ -47,7 +51,21 @@ pub(super) async fn calls<B: BankPort>(
     }
     let parse = |(item, call): (usize, &proto::PaymentCall)| asked(call, None).map_err(|it| it.in_item(item));
     let asked = batch.calls.iter().enumerate().map(parse).collect::<Result<Vec<Asked>, Problem>>()?;
+    request_log::note_about(asked.iter().zip(&batch.calls).map(|(asked, call)| Told { asked, call }));
     Ok(proto::FindingBatch { findings: find_all(desk, &asked).await? })
+}
+
+/// A call in a log: `PrepareDebit:<payment>`, and its own trace, for a batch has many.
+struct Told<'a> {
+    asked: &'a Asked,
+    call: &'a proto::PaymentCall,
+}
+
+impl fmt::Display for Told<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}:{}", self.asked.kind, self.asked.terms.id)?;
+        TraceContext::parse(&self.call.traceparent).map_or(Ok(()), |trace| write!(f, ":trace-{}", trace.trace_id()))
+    }
 }
 
 /// What becomes of each call. Those that change something go to the group as one request.

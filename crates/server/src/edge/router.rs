@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{get, post};
 
@@ -16,7 +16,7 @@ use super::customer_calls::{self, Registrar};
 use super::desk::Desk;
 use super::metrics::Metrics;
 use super::port::BankPort;
-use super::{accounts, first_calls, group, guard, node_calls, transfers};
+use super::{accounts, first_calls, group, guard, node_calls, request_log, transfers};
 use crate::passwords::Passwords;
 
 /// Every route with its methods, for the test that compares them with the OpenAPI document.
@@ -83,7 +83,7 @@ pub fn router<B: BankPort>(desk: Desk<B>, page: Router) -> Router {
         .route("/readyz", get(node_calls::ready::<B>))
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(desk.clone());
-    guarded.merge(open).layer(from_fn_with_state(desk.metrics, count))
+    guarded.merge(open).layer(from_fn_with_state(desk.metrics, count)).layer(from_fn(request_log::log))
 }
 
 fn customers<B: BankPort>(desk: &Desk<B>) -> Router {

@@ -4,11 +4,12 @@
 //! queue full, or a bank away, is dropped.
 
 use api::client::{Client, Options, Prefer};
+use api::trace::TraceContext;
 use certs::{Expected, Protocol};
 use clearing::{BankName, Call, PaymentId, Reply};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 use tracing::{info, warn};
@@ -19,6 +20,8 @@ const QUEUE_MAX: usize = 16_384;
 const BATCH_MAX: usize = 2_048;
 /// Messages on their way to one bank at once.
 const IN_FLIGHT_MAX: usize = 8;
+/// Payments whose trace is remembered, at most.
+const TRACES_MAX: usize = 65_536;
 /// A bank's nodes answer within two seconds by themselves; whoever does not is asked again.
 const PATIENCE: Duration = Duration::from_millis(1_900);
 
@@ -35,7 +38,7 @@ pub(super) struct Link {
     pub(super) name: BankName,
     addresses: Vec<String>,
     client: Client,
-    calls: mpsc::Sender<Call>,
+    calls: mpsc::Sender<(Call, Option<TraceContext>)>,
     reachable: Arc<AtomicBool>,
 }
 
@@ -63,13 +66,15 @@ impl Link {
 pub(super) struct Banks {
     links: RwLock<BTreeMap<BankName, Arc<Link>>>,
     replies: mpsc::Sender<Heard>,
+    /// The requests that payments came with, as far as they are remembered.
+    traces: Mutex<HashMap<PaymentId, TraceContext>>,
     /// This node's certificate. Whom it calls by a bank's name must then have that bank's.
     tls: Option<certs::Files>,
 }
 
 impl Banks {
     pub(super) fn new(replies: mpsc::Sender<Heard>, tls: Option<certs::Files>) -> Banks {
-        Banks { links: RwLock::default(), replies, tls }
+        Banks { links: RwLock::default(), replies, traces: Mutex::default(), tls }
     }
 
     /// Where banks are. Known ones that have moved are connected to anew; none is forgotten.
@@ -101,8 +106,20 @@ impl Banks {
         // The call itself names its bank: the side that it is about.
         let name = call.terms.party(call.kind.side()).bank;
         if let Some(link) = self.link(&name) {
-            let _ = link.calls.try_send(call);
+            let trace = self.traces.lock().unwrap_or_else(PoisonError::into_inner).get(&call.terms.id).copied();
+            let _ = link.calls.try_send((call, trace));
         }
+    }
+
+    /// What is asked of banks about a payment belongs to the request that is served now. It is only for logs, so what no
+    /// longer fits is forgotten.
+    pub(super) fn remember_trace(&self, id: PaymentId) {
+        let Some(trace) = TraceContext::current() else { return };
+        let mut traces = self.traces.lock().unwrap_or_else(PoisonError::into_inner);
+        if traces.len() >= TRACES_MAX {
+            traces.clear();
+        }
+        traces.insert(id, trace);
     }
 
     fn connect(&self, name: BankName, addresses: Vec<String>) -> Result<Link, String> {
@@ -124,7 +141,7 @@ fn of_bank(files: certs::Files, name: &BankName) -> Result<Arc<certs::Client>, S
 }
 
 /// Gathers what waits, and sends it. Ends when the link is dropped.
-async fn send(client: Client, mut queue: mpsc::Receiver<Call>, replies: mpsc::Sender<Heard>) {
+async fn send(client: Client, mut queue: mpsc::Receiver<(Call, Option<TraceContext>)>, replies: mpsc::Sender<Heard>) {
     let places = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
     loop {
         let mut calls = Vec::new();
@@ -143,7 +160,7 @@ async fn send(client: Client, mut queue: mpsc::Receiver<Call>, replies: mpsc::Se
             let answered = client.payment_calls(&calls).await;
             drop(place);
             let Ok(found) = answered else { return };
-            for (call, said) in calls.iter().zip(found) {
+            for ((call, _), said) in calls.iter().zip(found) {
                 let Some(said) = said else { continue };
                 let reply = Reply { kind: call.kind, gateway: call.gateway, said };
                 if replies.send(Heard { id: call.terms.id, reply }).await.is_err() {

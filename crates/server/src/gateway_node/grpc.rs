@@ -6,12 +6,13 @@ use super::{operators, payments, permits, settings, sign_in};
 use crate::edge::grpc::reflection;
 use crate::edge::health::NodeHealth;
 use crate::edge::permits::Role;
+use crate::edge::request_log;
 use api::code::Code;
 use api::problem::Problem;
 use api::proto;
 use api::proto::gateway_server::{Gateway, GatewayServer};
 use axum::Router;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use std::time::Instant;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
@@ -24,7 +25,7 @@ pub(super) fn router(desk: &Desk) -> Router {
     let health = HealthServer::new(NodeHealth::new(desk.gateway.clone()));
     let gateway = GatewayServer::new(Service { desk: desk.clone() }).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let routes = Routes::new(gateway).add_service(health).add_service(reflection()).prepare();
-    routes.into_axum_router().layer(from_fn_with_state(desk.clone(), permits::admit))
+    routes.into_axum_router().layer(from_fn_with_state(desk.clone(), permits::admit)).layer(from_fn(request_log::log))
 }
 
 /// The gateway's calls.

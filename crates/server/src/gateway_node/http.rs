@@ -3,10 +3,10 @@
 use super::desk::Desk;
 use super::{audit, customer_http, tokens};
 use crate::edge::answer::{self, Refusal};
-use crate::edge::{desk, group, guard, node_calls, router};
+use crate::edge::{desk, group, guard, node_calls, request_log, router};
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -73,7 +73,7 @@ pub(super) fn router(gateway: &Desk) -> Router {
     let keys = Router::new().route("/.well-known/jwks.json", get(jwks)).with_state(gateway.clone());
     let all = guarded.merge(audited).merge(open).merge(keys).merge(customers);
     let all = all.fallback(router::no_such_path).method_not_allowed_fallback(router::method_not_allowed);
-    all.layer(from_fn_with_state(gateway.metrics.clone(), router::count))
+    all.layer(from_fn_with_state(gateway.metrics.clone(), router::count)).layer(from_fn(request_log::log))
 }
 
 async fn openapi() -> Response {

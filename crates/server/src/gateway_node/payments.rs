@@ -8,6 +8,7 @@ use super::sign_in::check_session;
 use super::tokens::Caller;
 use crate::clock::wall_ms;
 use crate::edge::port::SubmitError;
+use crate::edge::request_log;
 use api::client::ClientError;
 use api::code::Code;
 use api::grpc::{id_bits, uuid};
@@ -20,6 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
+use tracing::debug;
 
 /// How long a caller waits for a decision, if they do not say: a little longer than the votes may take.
 const PATIENCE_MS: u32 = 4_000;
@@ -37,6 +39,13 @@ pub(super) async fn pay(
 ) -> Result<proto::TransferMoneyResponse, Problem> {
     let until = Instant::now() + patience(request.timeout_ms)?;
     let orders = read_all(caller, &request.payments)?;
+    request_log::note_about(orders.iter().map(|order| order.id));
+    for order in &orders {
+        let Ordered { id, payee, amount, currency, reference } = order;
+        debug!(target: "requests", event = "order", payment = %id, payer = %caller.party(), payee = %payee,
+            minor = %amount.minor(), currency = currency.code(), reference = reference.as_str());
+        desk.banks.remember_trace(*id);
+    }
     let mut told: BTreeMap<PaymentId, (Told, bool)> = BTreeMap::new();
     let away = away(desk, caller, &orders).await?;
     let sent: Vec<&Ordered> = orders.iter().filter(|order| !away.contains(&order.id)).collect();
@@ -178,6 +187,8 @@ pub(super) async fn wait_for(
     command: Command,
     until: Instant,
 ) -> Result<proto::PaymentStatus, Problem> {
+    request_log::note_about([id]);
+    desk.banks.remember_trace(id);
     let wait = desk.waiting.add(id);
     let answer = match desk.submit(vec![command]).await {
         Ok(answers) => answers.first().copied(),

@@ -4,6 +4,7 @@
 use super::desk::Desk;
 use super::tokens::Caller;
 use crate::edge::permits::{Permit, Role, check, permits};
+use crate::edge::request_log;
 use api::problem::Problem;
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
@@ -39,7 +40,9 @@ async fn admitted(desk: &Desk, request: &mut Request) -> Result<(), Problem> {
 
 /// Whoever a call's token says.
 pub(super) async fn customer(desk: &Desk, headers: &HeaderMap) -> Result<Caller, Problem> {
-    desk.tokens.check(desk, token(headers)).await
+    let caller = desk.tokens.check(desk, token(headers)).await?;
+    request_log::note_caller(caller.party());
+    Ok(caller)
 }
 
 /// `authorization: Bearer <token>`, or, for clients that can only send metadata of their own, `token`.

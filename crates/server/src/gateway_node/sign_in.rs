@@ -2,6 +2,7 @@
 
 use super::desk::{Desk, now_ms};
 use super::tokens::Caller;
+use crate::edge::request_log;
 use api::client::ClientError;
 use api::code::Code;
 use api::payment::{bank_name, customer_name};
@@ -75,6 +76,7 @@ pub(super) async fn login(desk: &Desk, request: proto::LoginRequest) -> Result<p
     let bank = bank_name("bank_name", &request.bank_name)?;
     let customer = customer_name("username", &request.username)?;
     let key = name_key(&bank, &customer);
+    request_log::note_about([format!("{customer}@{bank}")]);
     desk.failures.admit(key, Instant::now())?;
     let link = desk.banks.link(&bank).ok_or_else(|| unknown_bank(&bank))?;
     let client = link.client();

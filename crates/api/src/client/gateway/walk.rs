@@ -13,13 +13,13 @@ use std::time::Duration;
 
 use clearing::PaymentId;
 use tokio::time::Instant;
-use tonic::transport::Channel;
 use tonic::{Code as Grpc, ConnectError, Response, Status};
 
 use super::GatewayOptions;
 use super::error::{GatewayError, NotSignedIn};
 use crate::client::connect;
 use crate::client::retry::jittered;
+use crate::client::road::Road;
 use crate::client::secured::not_believed;
 use crate::code::Code;
 use crate::problem::Problem;
@@ -29,7 +29,7 @@ const PAUSE_MIN: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_millis(500);
 
 /// One node's service.
-pub(super) type Node = GatewayClient<Channel>;
+pub(super) type Node = GatewayClient<Road>;
 
 /// All nodes, and the one that is asked now.
 #[derive(Debug)]

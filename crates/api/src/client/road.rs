@@ -1,0 +1,69 @@
+//! A connection, and what goes for every call on it: it carries its trace, and leaves a line behind.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::http::{HeaderMap, HeaderValue, Request, Response};
+use tonic::transport::{Channel, Error};
+use tower_service::Service;
+use tracing::{debug, info};
+
+use crate::problem::Problem;
+use crate::trace::{HEADER, TraceContext};
+
+/// A node's channel.
+#[derive(Debug, Clone)]
+pub(super) struct Road(pub(super) Channel);
+
+impl Service<Request<Body>> for Road {
+    type Response = Response<Body>;
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let trace = TraceContext::next();
+        if let Ok(header) = HeaderValue::from_str(&trace.to_string()) {
+            request.headers_mut().insert(HEADER, header);
+        }
+        let (node, call) = (request.uri().authority().map(ToString::to_string), request.uri().path().to_owned());
+        let (began, answering) = (Instant::now(), self.0.call(request));
+        Box::pin(async move {
+            let answer = answering.await;
+            let node = node.unwrap_or_default();
+            match &answer {
+                Ok(response) => tell(&node, &call, &outcome(response.headers()), began, trace),
+                Err(error) => tell(&node, &call, &format!("not_sent ({error})"), began, trace),
+            }
+            answer
+        })
+    }
+}
+
+/// How a call ended, as far as the head of its answer says: a stable code, or gRPC's.
+pub fn outcome(head: &HeaderMap) -> String {
+    match Status::from_header_map(head) {
+        None => "ok".to_owned(),
+        Some(status) if status.code() == tonic::Code::Ok => "ok".to_owned(),
+        Some(status) => Problem::code_of(&status)
+            .map_or_else(|| format!("{:?}", status.code()).to_lowercase(), |code| code.text().to_owned()),
+    }
+}
+
+/// One line a call. Looks at a node's state come every moment, and are told only to who asks for that much.
+fn tell(node: &str, call: &str, outcome: &str, began: Instant, trace: TraceContext) {
+    let took_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let trace = trace.trace_id();
+    if call.ends_with("/Status") {
+        debug!(target: "requests", event = "called", node, call, outcome, took_us, trace);
+    } else {
+        info!(target: "requests", event = "called", node, call, outcome, took_us, trace);
+    }
+}

@@ -1,0 +1,113 @@
+//! One line for every request that is served: what, for whom, about what, how it ended, how long it took, in which trace.
+//!
+//! The layer is the outermost one. What it cannot see, handlers and the layer of permits note ([`note_caller`],
+//! [`note_about`]); outside a request a note goes nowhere. Secrets have types that cannot be noted: bodies are never in a
+//! line, and of headers only the trace.
+
+use api::client::outcome;
+use api::code::Code;
+use api::trace::{self, HEADER, TraceContext};
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::Response;
+use certs::Subject;
+use std::cell::RefCell;
+use std::time::Instant;
+use tracing::{debug, info};
+
+/// Ids of one request that are told; of more only how many.
+const ABOUT_MAX: usize = 8;
+
+#[derive(Debug, Default)]
+struct Notes {
+    caller: Option<String>,
+    about: Vec<String>,
+    more: usize,
+}
+
+tokio::task_local! {
+    static NOTES: RefCell<Notes>;
+}
+
+/// Who the caller turned out to be.
+pub(crate) fn note_caller(caller: impl ToString) {
+    let _ = NOTES.try_with(|notes| notes.borrow_mut().caller = Some(caller.to_string()));
+}
+
+/// What the request is about: ids of payments, transfers, accounts.
+pub(crate) fn note_about<T: ToString>(ids: impl IntoIterator<Item = T>) {
+    let _ = NOTES.try_with(|notes| {
+        let mut notes = notes.borrow_mut();
+        for id in ids {
+            if notes.about.len() < ABOUT_MAX { notes.about.push(id.to_string()) } else { notes.more += 1 }
+        }
+    });
+}
+
+/// The layer.
+pub(crate) async fn log(request: Request, next: Next) -> Response {
+    let given = request.headers().get(HEADER).and_then(|value| value.to_str().ok()).and_then(TraceContext::parse);
+    let context = given.map_or_else(TraceContext::begin, TraceContext::child);
+    let call = match request.method().as_str() {
+        "POST" if request.uri().path().starts_with("/rialto.") => request.uri().path().to_owned(),
+        method => format!("{method} {}", request.uri().path()),
+    };
+    let caller = request.extensions().get::<Subject>().map(ToString::to_string);
+    let began = Instant::now();
+    let work = async {
+        let response = next.run(request).await;
+        (response, NOTES.with(RefCell::take))
+    };
+    let (response, notes) = NOTES.scope(RefCell::default(), trace::within(context, work)).await;
+    let outcome = match response.extensions().get::<Code>() {
+        Some(code) => code.text().to_owned(),
+        None => outcome(response.headers()),
+    };
+    let caller = notes.caller.or(caller).unwrap_or_else(|| "local".to_owned());
+    let mut about = notes.about.join(",");
+    if notes.more > 0 {
+        about += &format!(" and {} more", notes.more);
+    }
+    let took_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let trace = context.trace_id();
+    if is_a_look(&call) {
+        debug!(target: "requests", event = "served", call, caller, about, outcome, took_us, trace);
+    } else {
+        info!(target: "requests", event = "served", call, caller, about, outcome, took_us, trace);
+    }
+    response
+}
+
+/// What balancers, pages and scrapers ask every moment.
+fn is_a_look(call: &str) -> bool {
+    let looks = ["/Status", "/Check", "/Watch", "/v1/status", "/livez", "/readyz", "/metrics", "/v1/live"];
+    looks.iter().any(|look| call.ends_with(look)) || call.starts_with("GET /assets/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_are_told_apart_from_requests() {
+        for look in ["/rialto.v1.Bank/Status", "GET /metrics", "/grpc.health.v1.Health/Check", "GET /assets/page.js"] {
+            assert!(is_a_look(look), "{look}");
+        }
+        for request in ["/rialto.v1.Bank/Transfer", "POST /v1/payments", "GET /v1/accounts"] {
+            assert!(!is_a_look(request), "{request}");
+        }
+    }
+
+    #[tokio::test]
+    async fn of_many_ids_the_first_are_told_and_outside_a_request_nothing_is() {
+        note_about([1]);
+        let noted = NOTES.scope(RefCell::default(), async {
+            note_about(0..20);
+            note_caller("alice@alpha");
+            NOTES.with(RefCell::take)
+        });
+        let noted = noted.await;
+        assert_eq!((noted.about.len(), noted.more), (ABOUT_MAX, 12));
+        assert_eq!(noted.caller.as_deref(), Some("alice@alpha"));
+    }
+}
