@@ -24,10 +24,11 @@ pub(super) fn channel(address: &str, tls: Option<&Arc<certs::Client>>) -> Result
         // A node that is cut off sends no reset; its silence shows after some seconds.
         .http2_keep_alive_interval(Duration::from_secs(2))
         .keep_alive_timeout(Duration::from_secs(2));
-    Ok(Road(match tls {
+    let channel = match tls {
         Some(tls) => endpoint.connect_with_connector_lazy(Dialler(Arc::clone(tls))),
         None => endpoint.connect_lazy(),
-    }))
+    };
+    Ok(Road::new(channel, address))
 }
 
 /// An address says by itself how it is to be spoken to; that must be how this client can.

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -15,9 +16,18 @@ use tracing::{debug, info};
 use crate::problem::Problem;
 use crate::trace::{HEADER, TraceContext};
 
-/// A node's channel.
+/// A node's channel, and the node's address.
 #[derive(Debug, Clone)]
-pub(super) struct Road(pub(super) Channel);
+pub(super) struct Road {
+    channel: Channel,
+    node: Arc<str>,
+}
+
+impl Road {
+    pub(super) fn new(channel: Channel, node: &str) -> Road {
+        Road { channel, node: node.into() }
+    }
+}
 
 impl Service<Request<Body>> for Road {
     type Response = Response<Body>;
@@ -25,7 +35,7 @@ impl Service<Request<Body>> for Road {
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Error>> + Send>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.0.poll_ready(context)
+        self.channel.poll_ready(context)
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
@@ -33,11 +43,10 @@ impl Service<Request<Body>> for Road {
         if let Ok(header) = HeaderValue::from_str(&trace.to_string()) {
             request.headers_mut().insert(HEADER, header);
         }
-        let (node, call) = (request.uri().authority().map(ToString::to_string), request.uri().path().to_owned());
-        let (began, answering) = (Instant::now(), self.0.call(request));
+        let (node, call) = (Arc::clone(&self.node), request.uri().path().to_owned());
+        let (began, answering) = (Instant::now(), self.channel.call(request));
         Box::pin(async move {
             let answer = answering.await;
-            let node = node.unwrap_or_default();
             match &answer {
                 Ok(response) => tell(&node, &call, &outcome(response.headers()), began, trace),
                 Err(error) => tell(&node, &call, &format!("not_sent ({error})"), began, trace),
