@@ -112,7 +112,8 @@ mod tests {
         }
         drop((let_through, log));
         let all: String = seen.iter().collect();
-        let told = |line: &str| line.strip_prefix("# ")?.strip_suffix(" requests have no line here")?.parse().ok();
+        let told =
+            |line: &str| line.strip_prefix("# ")?.strip_suffix(" requests have no line here")?.parse::<usize>().ok();
         let dropped: usize = all.lines().filter_map(told).sum();
         let kept = all.lines().filter(|line| *line == "123456789").count();
         assert!(dropped > 0, "there was room for all");
