@@ -26,7 +26,7 @@ fn seeds(by_default: u64) -> u64 {
 #[test]
 fn after_quiet_every_payment_is_on_both_sides_or_on_neither() {
     let mut seen = BTreeSet::new();
-    for seed in 0..seeds(400) {
+    for seed in 0..seeds(2_000) {
         match World::new(seed, restores_of(seed), None).run() {
             Ok(world) => seen.extend(world.kinds()),
             Err(wrong) => panic!("seed {seed} ({:?}): {wrong}", restores_of(seed)),
