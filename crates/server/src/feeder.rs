@@ -133,6 +133,7 @@ fn snapshot(bank: &Bank, status: &NodeStatus, books: Books, addresses: &BTreeMap
         transfers: bank.posted(),
         mode: status.mode.text(),
         rot_repaired: status.rot_repaired,
+        rot_unmended: status.rot_unmended,
         nodes,
         latest: books.latest,
         changed: books.changed,

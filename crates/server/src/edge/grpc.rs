@@ -380,6 +380,7 @@ impl<B: BankPort> Service<B> {
             transfer_done: status.transfer.map_or(0, |transfer| transfer.done),
             transfer_total: status.transfer.map_or(0, |transfer| transfer.total),
             rot_repaired: status.rot_repaired,
+            rot_unmended: status.rot_unmended,
             cluster: uuid::Uuid::parse_str(&status.cluster).ok().map(|id| grpc::uuid(id.as_u128())),
         }
     }

@@ -29,6 +29,8 @@ pub struct Snapshot {
     pub mode: &'static str,
     /// Rotten records that this node found and repaired since its start.
     pub rot_repaired: u64,
+    /// Rotten places that it cannot mend while it runs.
+    pub rot_unmended: u64,
     /// Every member of the group, by number.
     pub nodes: Vec<NodeCard>,
     /// Newest first; `LATEST_MAX` of them are sent at most.

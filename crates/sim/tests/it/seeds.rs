@@ -1,7 +1,8 @@
 //! Whole runs with every rule in force.
 
 use sim::campaign::{run_one, run_seeds};
-use sim::run::Setup;
+use sim::plan::Scene;
+use sim::run::{ModeChoice, Setup};
 use sim::trace::Show;
 
 #[test]
@@ -55,4 +56,42 @@ fn no_violation(nodes: usize, seeds: std::ops::Range<u64>) -> sim::tally::Tally 
     let outcome = run_seeds(seeds, 1, &setup, |_, _| {});
     assert_eq!(outcome.found, None, "follow it with --nodes {nodes} --trace");
     outcome.tally
+}
+
+/// One thing that most seeds only touch, and little else: what was answered in each mode, and of what the fate was left open.
+fn scene(name: &str, seeds: u64) -> [sim::tally::Tally; 2] {
+    let scene = Scene::named(name);
+    assert!(scene.is_some(), "{name} is a scene");
+    [ModeChoice::Leader, ModeChoice::Leaderless].map(|mode| {
+        let setup = Setup { nodes: Some(3), mode, scene, ..Setup::default() };
+        let outcome = run_seeds(0..seeds, 1, &setup, |_, _| {});
+        assert!(outcome.found.is_none(), "{name} in {mode:?} mode: {:?}", outcome.found);
+        outcome.tally
+    })
+}
+
+/// Requests answered in a second of the run.
+fn rate(tally: &sim::tally::Tally) -> u64 {
+    tally.answered * 1_000 / tally.virtual_ms.max(1)
+}
+
+#[test]
+fn on_a_disk_of_twenty_milliseconds_a_sync_leaderless_nodes_do_not_duel() {
+    let [leader, leaderless] = scene("slow-disks", 10);
+    // A fixed wait served a quarter of what a leader does; who waits as long as being chosen takes serves as much.
+    assert!(rate(&leaderless) * 2 > rate(&leader), "{} and {} a second", rate(&leaderless), rate(&leader));
+}
+
+#[test]
+fn a_node_that_is_heard_and_hears_nothing_keeps_nobody_from_being_served() {
+    let [even_leader, even_leaderless] = scene("even-load", 10);
+    let [leader, leaderless] = scene("deaf-node", 10);
+    // Its own clients are served by the others: a third of all have one way less.
+    assert!(rate(&leader) * 2 > rate(&even_leader), "{} of {} a second", rate(&leader), rate(&even_leader));
+    assert!(
+        rate(&leaderless) * 2 > rate(&even_leaderless),
+        "{} of {} a second",
+        rate(&leaderless),
+        rate(&even_leaderless)
+    );
 }

@@ -156,6 +156,28 @@ impl GatewayClient {
         Ok(Customer { gateway: self.clone(), bearer: bearer(token)? })
     }
 
+    /// Calls in somebody's name, by their token, or in nobody's.
+    async fn call<M, T, F>(
+        &self,
+        bearer: Option<&MetadataValue<Ascii>>,
+        stake: &[PaymentId],
+        message: M,
+        call: impl Fn(Node, Request<M>) -> F,
+    ) -> Result<T, GatewayError>
+    where
+        M: Clone,
+        F: Future<Output = Result<tonic::Response<T>, tonic::Status>>,
+    {
+        let with_token = |node| {
+            let mut request = Request::new(message.clone());
+            if let Some(bearer) = bearer {
+                request.metadata_mut().insert("authorization", bearer.clone());
+            }
+            call(node, request)
+        };
+        self.walk(stake, with_token).await
+    }
+
     async fn walk<T, F>(&self, stake: &[PaymentId], call: impl Fn(Node) -> F) -> Result<T, GatewayError>
     where
         F: Future<Output = Result<tonic::Response<T>, tonic::Status>>,
@@ -184,7 +206,11 @@ impl Customer {
 
     /// Ends the sign-in at once, on every node.
     pub async fn logout(&self) -> Result<(), GatewayError> {
-        self.call(&[], proto::LogoutRequest {}, |mut node, request| async move { node.logout(request).await }).await?;
+        self.gateway
+            .call(Some(&self.bearer), &[], proto::LogoutRequest {}, |mut node, request| async move {
+                node.logout(request).await
+            })
+            .await?;
         Ok(())
     }
 
@@ -192,7 +218,7 @@ impl Customer {
     pub async fn balance(&self) -> Result<Balance, GatewayError> {
         let request = proto::ViewBalanceRequest::default();
         let view = |mut node: Node, request| async move { node.view_balance(request).await };
-        answer::balance(&self.call(&[], request, view).await?)
+        answer::balance(&self.gateway.call(Some(&self.bearer), &[], request, view).await?)
     }
 
     /// Pays, and says how the payment stands.
@@ -209,21 +235,21 @@ impl Customer {
             timeout_ms: self.gateway.options.wait_ms(),
         };
         let pay = |mut node: Node, request| async move { node.transfer_money(request).await };
-        answer::payments(self.call(&ids, request, pay).await?.payments, &ids)
+        answer::payments(self.gateway.call(Some(&self.bearer), &ids, request, pay).await?.payments, &ids)
     }
 
     /// What moved on the customer's account, newest first. `cursor` is that of the page before, empty for the newest.
     pub async fn history(&self, cursor: &str, limit: u32) -> Result<HistoryPage, GatewayError> {
         let request = proto::TransactionHistoryRequest { customer: String::new(), cursor: cursor.to_owned(), limit };
         let look = |mut node: Node, request| async move { node.transaction_history(request).await };
-        answer::history(self.call(&[], request, look).await?)
+        answer::history(self.gateway.call(Some(&self.bearer), &[], request, look).await?)
     }
 
     /// How one of the customer's payments stands; `None` is no outcome, it may still be on its way.
     pub async fn payment(&self, id: PaymentId) -> Result<Option<PaymentAnswer>, GatewayError> {
         let request = proto::GetPaymentRequest { id: Some(uuid(id.get())) };
         let look = |mut node: Node, request| async move { node.get_payment(request).await };
-        match self.call(&[], request, look).await {
+        match self.gateway.call(Some(&self.bearer), &[], request, look).await {
             Ok(status) => answer::payment(status, id).map(Some),
             Err(GatewayError::Refused { code: Code::UnknownPayment, .. }) => Ok(None),
             Err(error) => Err(error),
@@ -238,24 +264,6 @@ impl Customer {
             timeout_ms: self.gateway.options.wait_ms(),
         };
         let cancel = |mut node: Node, request| async move { node.cancel_payment(request).await };
-        answer::payment(self.call(&[terms.id], request, cancel).await?, terms.id)
-    }
-
-    async fn call<M, T, F>(
-        &self,
-        stake: &[PaymentId],
-        message: M,
-        call: impl Fn(Node, Request<M>) -> F,
-    ) -> Result<T, GatewayError>
-    where
-        M: Clone,
-        F: Future<Output = Result<tonic::Response<T>, tonic::Status>>,
-    {
-        let with_token = |node| {
-            let mut request = Request::new(message.clone());
-            request.metadata_mut().insert("authorization", self.bearer.clone());
-            call(node, request)
-        };
-        self.gateway.walk(stake, with_token).await
+        answer::payment(self.gateway.call(Some(&self.bearer), &[terms.id], request, cancel).await?, terms.id)
     }
 }

@@ -2,7 +2,6 @@
 
 use clearing::{BankName, PaymentId, Terms};
 use ledger::{Amount, Currency};
-use tonic::Request;
 use tonic::metadata::{Ascii, MetadataValue};
 
 use super::answer::{self, PaymentAnswer};
@@ -62,13 +61,13 @@ impl Operator {
     /// Every bank that has registered.
     pub async fn banks(&self) -> Result<Vec<proto::RegisteredBank>, GatewayError> {
         let look = |mut node: Node, request| async move { node.banks(request).await };
-        Ok(self.call(&[], proto::BanksRequest {}, look).await?.banks)
+        Ok(self.gateway.call(self.bearer.as_ref(), &[], proto::BanksRequest {}, look).await?.banks)
     }
 
     /// Payments that are undecided or undelivered, the oldest first, at most `limit`; and how many there are in all.
     pub async fn open_payments(&self, limit: u32) -> Result<(Vec<OpenPayment>, u64), GatewayError> {
         let look = |mut node: Node, request| async move { node.payments(request).await };
-        let answer = self.call(&[], proto::PaymentsRequest { limit }, look).await?;
+        let answer = self.gateway.call(self.bearer.as_ref(), &[], proto::PaymentsRequest { limit }, look).await?;
         let open = answer.payments.iter().map(open).collect::<Result<_, _>>()?;
         Ok((open, answer.count))
     }
@@ -77,13 +76,13 @@ impl Operator {
     pub async fn void(&self, id: PaymentId, by: &str) -> Result<PaymentAnswer, GatewayError> {
         let request = proto::VoidPaymentRequest { id: Some(uuid(id.get())), operator: by.to_owned() };
         let void = |mut node: Node, request| async move { node.void_payment(request).await };
-        answer::payment(self.call(&[id], request, void).await?, id)
+        answer::payment(self.gateway.call(self.bearer.as_ref(), &[id], request, void).await?, id)
     }
 
     /// What banks owe each other: of each pair that ever paid, both directions.
     pub async fn positions(&self) -> Result<Vec<BankPosition>, GatewayError> {
         let look = |mut node: Node, request| async move { node.positions(request).await };
-        let answer = self.call(&[], proto::PositionsRequest {}, look).await?;
+        let answer = self.gateway.call(self.bearer.as_ref(), &[], proto::PositionsRequest {}, look).await?;
         answer.positions.into_iter().map(position).collect()
     }
 
@@ -105,13 +104,13 @@ impl Operator {
             timeout_ms: self.gateway.options.wait_ms(),
         };
         let settle = |mut node: Node, request| async move { node.settle(request).await };
-        answer::payment(self.call(&[id], request, settle).await?, id)
+        answer::payment(self.gateway.call(self.bearer.as_ref(), &[id], request, settle).await?, id)
     }
 
     /// What is in force.
     pub async fn settings(&self) -> Result<proto::GatewaySettings, GatewayError> {
         let look = |mut node: Node, request| async move { node.settings(request).await };
-        self.call(&[], proto::SettingsRequest {}, look).await
+        self.gateway.call(self.bearer.as_ref(), &[], proto::SettingsRequest {}, look).await
     }
 
     /// Changes one setting of that version; what is in force then.
@@ -122,27 +121,7 @@ impl Operator {
     ) -> Result<proto::GatewaySettings, GatewayError> {
         let request = proto::ChangeSettingRequest { expected_version, change: Some(change) };
         let change = |mut node: Node, request| async move { node.change_setting(request).await };
-        self.call(&[], request, change).await
-    }
-
-    async fn call<M, T, F>(
-        &self,
-        stake: &[PaymentId],
-        message: M,
-        call: impl Fn(Node, Request<M>) -> F,
-    ) -> Result<T, GatewayError>
-    where
-        M: Clone,
-        F: Future<Output = Result<tonic::Response<T>, tonic::Status>>,
-    {
-        let with_token = |node| {
-            let mut request = Request::new(message.clone());
-            if let Some(bearer) = &self.bearer {
-                request.metadata_mut().insert("authorization", bearer.clone());
-            }
-            call(node, request)
-        };
-        self.gateway.walk(stake, with_token).await
+        self.gateway.call(self.bearer.as_ref(), &[], request, change).await
     }
 }
 

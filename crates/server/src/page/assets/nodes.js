@@ -16,7 +16,10 @@ export function showNodes(snapshot) {
   const list = byId('nodes');
   const words = { ...roles.both, ...roles[snapshot.mode] };
   const rot = snapshot.rot_repaired;
-  say(byId('mode'), `${snapshot.mode} mode${rot ? ` · ${grouped(rot)} rotten record${rot > 1 ? 's' : ''} repaired` : ''}`);
+  const left = snapshot.rot_unmended;
+  const repaired = rot ? ` · ${grouped(rot)} rotten record${rot > 1 ? 's' : ''} repaired` : '';
+  const unmended = left ? ` · ${grouped(left)} rotten place${left > 1 ? 's' : ''} left, which a restart of node ${snapshot.node} mends` : '';
+  say(byId('mode'), `${snapshot.mode} mode${repaired}${unmended}`);
   while (list.children.length < snapshot.nodes.length) list.append(card());
   while (list.children.length > snapshot.nodes.length) list.lastChild.remove();
   snapshot.nodes.forEach((node, i) => {
