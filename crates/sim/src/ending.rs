@@ -105,7 +105,8 @@ impl World {
     }
 
     /// All members run and have applied the same slots, the highest that anybody ever applied among them; who is a member
-    /// no longer has been switched off.
+    /// no longer has been switched off. A newcomer that was removed before it heard of the group waits at its door for ever: it
+    /// holds nothing, and has no vote to cast, and whoever set it up switches it off.
     fn nodes_are_equal(&self) -> bool {
         let highest = self.checks.agreement.highest();
         let group = self.checks.members.present();
@@ -114,7 +115,7 @@ impl World {
             Some(process) if is_member(node) => {
                 process.applier.applied().get() == highest && process.to_apply.is_empty() && !process.is_flipped()
             }
-            Some(_) => u32::from(node.id.get()) >= group.next_number,
+            Some(process) => u32::from(node.id.get()) >= group.next_number || process.applier.applied().get() == 0,
             None => !is_member(node),
         })
     }

@@ -95,3 +95,11 @@ fn a_node_that_is_heard_and_hears_nothing_keeps_nobody_from_being_served() {
         rate(&even_leaderless)
     );
 }
+
+#[test]
+fn from_three_nodes_to_seven_and_back_under_every_other_trouble() {
+    for tally in scene("tour", 15) {
+        assert!(tally.promoted > 0 && tally.removed > 0, "nobody came or went: {tally}");
+        assert!(tally.answered > 0, "nobody was served: {tally}");
+    }
+}
