@@ -100,9 +100,9 @@ fn refusal(called: Result<(), ClientError>) -> String {
 async fn a_handler_learns_who_calls() {
     let network = Network::new("caller");
     let node = Secured::start(&network, Limits::default()).await;
-    node.open_account(network.caller("gateway/main/2", alpha())).await.expect("opened");
+    node.open_account(network.caller("operator/anna", alpha())).await.expect("opened");
     let callers = node.callers.lock().expect("nobody panics with it").clone();
-    assert_eq!(callers, [Some("gateway/main/2".parse().expect("a subject"))]);
+    assert_eq!(callers, [Some("operator/anna".parse().expect("a subject"))]);
 }
 
 #[tokio::test]
@@ -147,7 +147,7 @@ async fn a_handshake_that_does_not_go_on_ends_and_keeps_nobody_out() {
     for _ in 0..32 {
         silent.push(TcpStream::connect(node.address).await.expect("accepted"));
     }
-    node.open_account(network.caller("client", alpha())).await.expect("opened");
+    node.open_account(network.caller("operator/anna", alpha())).await.expect("opened");
     for mut stream in silent {
         let ended = tokio::time::timeout(Duration::from_secs(10), stream.read(&mut [0])).await;
         assert!(ended.is_ok(), "still open after ten seconds");
