@@ -43,7 +43,7 @@ use crate::failure::{Code, Failure};
 
 const EXAMPLES: &str = "\
 Examples:
-  rialto up                    a bank of three nodes on this machine, data in ./rialto-data
+  rialto up                    two banks and the gateway on this machine, data in ./rialto-data
   rialto status                how its nodes are
   rialto audit                 whether its books are in order
   rialto members replace 2     a new node for one whose disk is gone

@@ -308,7 +308,7 @@ fn files(dir: &str, kind: Kind, name: &BankName, node: u16) -> Result<Files, Str
     Ok(Files::new(dir, subject))
 }
 
-/// Until there is sign-in, only loopback is open without a token; and only loopback is open in plain text.
+/// Operators show a token everywhere but on loopback; and only loopback is open in plain text.
 fn demand_protection(address: SocketAddr, has_token: bool, may_speak: bool) -> Result<(), Failure> {
     if !has_token {
         return Err(Failure::usage(format!(

@@ -9,8 +9,8 @@
 //! ```
 //!
 //! Over TLS the certificate says who calls; the operator's token makes an operator of whoever has it. Without TLS there is
-//! nobody to tell apart: whoever has the token, or, where none is asked for, whoever is on this machine, may call all that
-//! needs no customer. That is how the demo runs without certificates, and only loopback is open to it.
+//! nobody to tell apart: whoever has the token is an operator; where none is asked for, whoever is on this machine may call
+//! all that needs no customer, and only loopback is open then.
 
 use super::guard::Guard;
 use api::code::Code;

@@ -49,7 +49,7 @@ pub(super) async fn run(args: &BenchArgs) -> Result<Code, Failure> {
     let before = town.balances().await?;
     let warm_up = Duration::from_secs(args.warm_up_seconds.into());
     let usual = callers::run(&town, shape, (warm_up, Duration::ZERO), None, &screen, "warming up").await;
-    let interval = usual.tally.interval(usual.took, shape.callers * shape.many);
+    let interval = usual.tally.interval(usual.took, shape.callers);
     let disk = Disk::watch(&args.dir);
     let killer = args.kill_leader_every.map(|every| Killer::new(&args.dir, GATEWAY_NAME, every, Victim::Leader));
     let killer = killer.map(|killer| killer.beside(Some(disk.longest())));
