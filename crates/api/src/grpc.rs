@@ -141,7 +141,9 @@ pub fn transfer_outcome(answer: &Answer, movement: Option<&Movement>) -> proto::
         | Outcome::Closed { .. }
         | Outcome::SettingChanged { .. }
         | Outcome::SecretChanged { .. }
-        | Outcome::LockChanged { .. } => {}
+        | Outcome::LockChanged { .. }
+        | Outcome::Noted { .. }
+        | Outcome::Fenced { .. } => {}
     }
     message
 }

@@ -16,7 +16,9 @@ use crate::proto;
 /// Payments of one call, at most.
 pub const PAYMENTS_MAX: usize = 1_000;
 /// Calls to a bank in one message, at most.
-pub const CALLS_MAX: usize = 4_096;
+///
+/// Each may be two commands of the ledger, beside the one that says which gateway speaks.
+pub const CALLS_MAX: usize = 4_000;
 
 pub fn bank_name(field: &'static str, text: &str) -> Result<BankName, Problem> {
     BankName::new(text).map_err(|error| not_a_name(field, &error.to_string()))
@@ -116,6 +118,8 @@ pub struct Asked {
     pub number: u64,
     pub complete_through: u64,
     pub gateway: Epoch,
+    /// The payment was decided before the bank was restored.
+    pub replay: bool,
 }
 
 pub fn call_message(call: &Call) -> proto::PaymentCall {
@@ -126,6 +130,7 @@ pub fn call_message(call: &Call) -> proto::PaymentCall {
         gateway_epoch: call.gateway.get(),
         kind: kind_number(call.kind).into(),
         traceparent: String::new(),
+        replay: false,
     }
 }
 
@@ -140,7 +145,7 @@ pub fn asked(message: &proto::PaymentCall, kind: Option<CallKind>) -> Result<Ask
     })?;
     let missing = || Problem::new(Code::MissingField, "payment is missing").with("field", "payment");
     let terms = terms(message.payment.as_ref().ok_or_else(missing)?)?;
-    Ok(Asked { kind, terms, number: message.number, complete_through: message.complete_through, gateway })
+    Ok(Asked { kind, terms, number: message.number, complete_through: message.complete_through, gateway, replay: message.replay })
 }
 
 fn kind_of(kind: proto::CallKind) -> Result<CallKind, Problem> {

@@ -34,6 +34,7 @@ pub fn code(rejection: &Rejected) -> Code {
         Rejected::UnknownCustomer => Code::UnknownCustomer,
         Rejected::CustomerLocked { .. } => Code::CustomerLocked,
         Rejected::DailyLimitExceeded { .. } => Code::DailyLimitExceeded,
+        Rejected::StaleFence { .. } => Code::StaleEpoch,
     }
 }
 
@@ -86,7 +87,8 @@ pub fn of_movement(rejection: &Rejected, movement: &Movement) -> Problem {
         | Rejected::CustomerExists { .. }
         | Rejected::AccountExists { .. }
         | Rejected::UnknownCustomer
-        | Rejected::CustomerLocked { .. } => of_other(rejection),
+        | Rejected::CustomerLocked { .. }
+        | Rejected::StaleFence { .. } => of_other(rejection),
     };
     problem.with("transfer_id", id.to_string())
 }

@@ -52,6 +52,15 @@ pub struct NodeStatus {
     pub rot_unmended: u64,
     /// What was found rotten since then, a sentence each.
     pub rot: Vec<String>,
+    /// Counts the lives of the group, from 1: each restore from a backup begins another.
+    #[serde(default = "first_life")]
+    pub incarnation: u32,
+    /// The group was restored and waits for what the rest of the network has of it: it serves nobody else.
+    #[serde(default)]
+    pub restoring: bool,
+    /// Of a bank: payments through the gateway up to this number are in its books, to their end.
+    #[serde(default)]
+    pub complete_through: u64,
     pub accounts: u64,
     /// Records of the journal: every outcome ever, rejections and tombstones too.
     pub journal_records: u64,
@@ -60,6 +69,10 @@ pub struct NodeStatus {
     pub memory_bytes: u64,
     pub uptime_ms: u64,
     pub version: String,
+}
+
+fn first_life() -> u32 {
+    1
 }
 
 /// What a node is to its group.

@@ -89,6 +89,8 @@ impl Recount {
             | Body::CustomerAdded { .. }
             | Body::SecretChanged { .. }
             | Body::LockChanged { .. }
+            | Body::HoldNoted { .. }
+            | Body::FenceRaised { .. }
             | Body::CustomerRejected { .. }
             | Body::SecretRejected { .. }
             | Body::LockRejected { .. } => return Ok(()),

@@ -56,7 +56,9 @@ impl Finding {
             | Outcome::Closed { .. }
             | Outcome::SettingChanged { .. }
             | Outcome::SecretChanged { .. }
-            | Outcome::LockChanged { .. } => Finding::NotFound,
+            | Outcome::LockChanged { .. }
+            | Outcome::Noted { .. }
+            | Outcome::Fenced { .. } => Finding::NotFound,
         }
     }
 
@@ -96,7 +98,8 @@ impl Finding {
             | Rejected::CustomerExists { .. }
             | Rejected::AccountExists { .. }
             | Rejected::UnknownCustomer
-            | Rejected::CustomerLocked { .. } => Reason::BankRefused { code: rejection.code() },
+            | Rejected::CustomerLocked { .. }
+            | Rejected::StaleFence { .. } => Reason::BankRefused { code: rejection.code() },
         };
         Finding::Refused(reason)
     }

@@ -2,9 +2,9 @@
 
 use crate::machine::Machine;
 use clearing::Party;
-use clearing::record::{Decided, Taken};
+use clearing::record::Decided;
 use clearing::{
-    BankNumber, Body, Clearing, Delivery, Order, PaymentId, Reason, Record, RecordError, Status, decision_id, replay,
+    BankNumber, Body, Call, Clearing, Delivery, Order, PaymentId, Reason, Record, RecordError, Status, decision_id, replay,
 };
 use paxos::Slot;
 use replica::Applier;
@@ -72,29 +72,43 @@ impl<'a, D: Disk> GatewayView<'a, D> {
         }
     }
 
-    /// The payments of a bank with numbers above `after`, newest first, that have come to their end, each with its decision:
-    /// what a bank that came back from a backup lacks.
+    /// Payments of a bank from the record at `place` back, newest first, with numbers above `after`, at most `most`; and
+    /// where to go on, if there are more.
     ///
     /// # Errors
     /// When the journal cannot be read.
-    pub fn decided_after(&self, bank: BankNumber, after: u64) -> Result<Vec<(Taken, Option<Decided>)>, PastError> {
-        let mut found = Vec::new();
-        let mut next = self.clearing().bank(bank).and_then(|bank| bank.last_place);
-        while let Some(place) = next {
+    pub fn payments_back(
+        &self,
+        bank: BankNumber,
+        place: u64,
+        after: u64,
+        most: usize,
+    ) -> Result<(Vec<PaymentId>, Option<u64>), PastError> {
+        let (mut found, mut next) = (Vec::new(), Some(place));
+        while let Some(place) = next
+            && found.len() < most
+        {
             let record = Record::decode(&self.applier.record(place)?)?;
-            let Some((taken, number, previous)) = replay::previous(&record, bank) else { break };
-            if number <= after {
-                break;
-            }
-            let id = taken.order.id;
-            let decided = match self.body(decision_id(id))? {
-                Some(Body::PaymentDecided(decided)) => Some(decided),
-                Some(_) | None => None,
-            };
-            found.push((taken, decided));
-            next = previous;
+            let previous = replay::previous(&record, bank).filter(|(_, number, _)| *number > after);
+            let Some((taken, _, before)) = previous else { return Ok((found, None)) };
+            found.push(taken.order.id);
+            next = before;
         }
-        Ok(found)
+        Ok((found, next))
+    }
+
+    /// The call that brings a bank a payment again; none for one that is not decided yet.
+    ///
+    /// # Errors
+    /// When the journal cannot be read, or lacks the payment.
+    pub fn replay_call(&self, bank: BankNumber, id: PaymentId) -> Result<Option<Call>, PastError> {
+        let Some(Body::PaymentTaken(taken)) = self.body(id.get())? else {
+            return Err(PastError::Lacks { what: "the order", id });
+        };
+        match self.body(decision_id(id))? {
+            Some(Body::PaymentDecided(decided)) => Ok(replay::call(self.clearing(), bank, &taken, &decided)),
+            Some(_) | None => Ok(None),
+        }
     }
 
     fn decided(&self, id: PaymentId) -> Result<Decided, PastError> {

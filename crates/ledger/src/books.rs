@@ -8,8 +8,9 @@ use crate::command::Command;
 use crate::currency::Currency;
 use crate::customer::Lock;
 use crate::day::Day;
+use crate::fence::Fence;
 use crate::hold::Hold;
-use crate::ids::{AccountId, TransferId};
+use crate::ids::{AccountId, Placer, TransferId};
 use crate::record::Record;
 use crate::secret::Secret;
 use crate::settings::{SettingEntry, Settings};
@@ -60,6 +61,10 @@ pub trait Books {
     fn hold(&self, id: TransferId) -> Option<Hold>;
     fn put_hold(&mut self, hold: &Hold);
     fn end_hold(&mut self, id: TransferId);
+
+    /// What is known of a placer; zeros of one never heard.
+    fn fence(&self, placer: Placer) -> Fence;
+    fn raise_fence(&mut self, placer: Placer, fence: Fence);
 
     fn settings(&self) -> &Settings;
     fn change_setting(&mut self, entry: SettingEntry);

@@ -10,6 +10,7 @@
 //! F  account u128 big endian day u32 of a customer's last debit, since 1970 UTC · u128 debited and held before that day
 //! H  hold id u128 big endian placer u64 · debit u128 · credit u128 · amount u96 · currency u16 · time ms u64 · place u64
 //!                            · length u8, reference
+//! P  placer u64 big endian   epoch u32 · caught up u32 · complete through u64, of its fence
 //! S  version u64 big endian  change 15 bytes · time ms u64 · place u64
 //! T                          time ms u64 of the newest record
 //! ```
@@ -23,6 +24,7 @@ use crate::currency::Currency;
 use crate::customer::Lock;
 use crate::customer_name::CustomerName;
 use crate::day::Day;
+use crate::fence::Fence;
 use crate::hold::Hold;
 use crate::ids::{AccountId, Placer, TransferId};
 use crate::ledger::Ledger;
@@ -42,6 +44,7 @@ const SECRET: u8 = b'D';
 const LOCKED: u8 = b'E';
 const DAY: u8 = b'F';
 const HOLD: u8 = b'H';
+const FENCE: u8 = b'P';
 const SETTING: u8 = b'S';
 const TIME: u8 = b'T';
 
@@ -117,7 +120,9 @@ pub fn fold_effects(bytes: &RecordBytes, put: &mut Put<'_>) -> Result<(), Record
         Body::LockChanged { name, locked: false, .. } => {
             put(&wide_key(LOCKED, AccountId::of_customer(name).get()), None);
         }
+        Body::FenceRaised { placer, fence } => put_fence(*placer, fence, put),
         Body::Tombstone { .. }
+        | Body::HoldNoted { .. }
         | Body::OpenRejected { .. }
         | Body::CloseRejected { .. }
         | Body::TransferRejected { .. }
@@ -144,6 +149,9 @@ pub(crate) fn entries(ledger: &Ledger, each: &mut dyn FnMut(&[u8], &[u8])) {
     }
     for hold in state.holds.values() {
         put_hold(hold, &mut put);
+    }
+    for (placer, fence) in &state.fences {
+        put_fence(*placer, fence, &mut put);
     }
     for (version, entry) in (0..).zip(state.settings.entries()) {
         put_setting(version, entry, &mut put);
@@ -243,6 +251,15 @@ pub(crate) fn put_hold(hold: &Hold, put: &mut Put<'_>) {
     put_all(&wide_key(HOLD, id.get()), fields, put);
 }
 
+pub(crate) fn put_fence(placer: Placer, fence: &Fence, put: &mut Put<'_>) {
+    let fields = |value: &mut Value| {
+        value.extend(fence.epoch.to_le_bytes());
+        value.extend(fence.caught_up.to_le_bytes());
+        value.extend(fence.complete_through.to_le_bytes());
+    };
+    put_all(&narrow_key(FENCE, placer.get()), fields, put);
+}
+
 fn put_setting(replaced_version: u64, entry: &SettingEntry, put: &mut Put<'_>) {
     let fields = |value: &mut Value| {
         value.extend(entry.change.to_bytes());
@@ -332,6 +349,12 @@ impl Ledger {
                 self.state.set_day(seat, Day::from_parts(number, base).ok_or_else(|| fields.bad("base"))?);
             }
             HOLD => self.restore_hold(id, &mut fields)?,
+            FENCE => {
+                let placer = Placer::new(narrow(id, &fields)?).ok_or_else(|| fields.bad("placer"))?;
+                let (epoch, caught_up) = (fields.u32("epoch")?, fields.u32("caught up")?);
+                let fence = Fence { epoch, caught_up, complete_through: fields.u64("number")? };
+                self.state.fences.insert(placer, fence);
+            }
             SETTING => self.restore_setting(narrow(id, &fields)?, &mut fields)?,
             TIME => self.state.time_ms = fields.u64("time")?,
             kind => return Err(RestoreError::Kind { kind }),

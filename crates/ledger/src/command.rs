@@ -4,12 +4,13 @@
 
 use crate::currency::Currency;
 use crate::customer_name::CustomerName;
+use crate::fence::Fence;
 use crate::ids::{AccountId, Placer, TransferId};
 use crate::money::Amount;
 use crate::movement::Movement;
 use crate::secret::Secret;
 use crate::settings::SettingChange;
-use crate::text::{Owner, Reference};
+use crate::text::{Counterparty, Owner, Reference};
 
 /// One order to the ledger. Its kind is a number on the wire; see [`crate::request`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,6 +55,24 @@ pub enum Command {
     SetSecret { id: TransferId, name: CustomerName, secret: Secret },
     /// Says whether a customer's account may be debited by new transfers and holds. `id` names the change.
     LockCustomer { id: TransferId, name: CustomerName, locked: bool },
+    /// Says whom a hold is for or from, in its placer's words: kept with it for whoever asks the placer about it later.
+    NoteHold { id: TransferId, placer: Placer, counterparty: Counterparty },
+    /// Says which incarnation of a placer speaks. As the first command of a request it is a fencing token: when a newer
+    /// incarnation was heard, neither it nor what follows is carried out, and nothing of it is recorded. Kept is the newest
+    /// of each: see [`crate::fence::Fence`].
+    Fence { placer: Placer, fence: Fence },
+    /// Books a movement that was decided before these books were restored from a backup: a hold that is there is posted;
+    /// what is not there is booked at once, as a hold placed and posted for a placer, as a transfer for nobody. Nothing
+    /// that is known today refuses it: what an account cannot bear goes to `suspense`.
+    Replay {
+        id: TransferId,
+        placer: Option<Placer>,
+        debit: AccountId,
+        credit: AccountId,
+        amount: Amount,
+        currency: Currency,
+        reference: Reference,
+    },
 }
 
 /// What one caller sends at once. The items are independent unless `linked`: then all or none.
@@ -75,11 +94,12 @@ impl Request {
 }
 
 impl Command {
-    /// What a transfer or the placing of a hold would move.
+    /// What a transfer, the placing of a hold or a replay would move.
     pub fn movement(&self) -> Option<Movement> {
         match *self {
             Command::Transfer { id, debit, credit, amount, currency, reference }
-            | Command::PlaceHold { id, placer: _, debit, credit, amount, currency, reference } => {
+            | Command::PlaceHold { id, placer: _, debit, credit, amount, currency, reference }
+            | Command::Replay { id, placer: _, debit, credit, amount, currency, reference } => {
                 Some(Movement { id, debit, credit, amount, currency, reference })
             }
             Command::OpenAccount { .. }
@@ -90,7 +110,9 @@ impl Command {
             | Command::ChangeSetting { .. }
             | Command::AddCustomer { .. }
             | Command::SetSecret { .. }
-            | Command::LockCustomer { .. } => None,
+            | Command::LockCustomer { .. }
+            | Command::NoteHold { .. }
+            | Command::Fence { .. } => None,
         }
     }
 }

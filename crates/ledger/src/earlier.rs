@@ -35,6 +35,19 @@ pub(crate) fn earlier<B: Books>(books: &B, command: &Command) -> Option<Answer> 
         }
         Command::PostHold { id, placer } => earlier_end(books, *id, *placer, HoldState::Posted),
         Command::VoidHold { id, placer } => earlier_end(books, *id, *placer, HoldState::Voided),
+        Command::NoteHold { id, placer, counterparty } => {
+            let first = books.find(hold::note_id(*id))?;
+            let same = Body::HoldNoted { id: *id, placer: *placer, counterparty: *counterparty };
+            Some(if first.body == same { replay(&first, first.outcome(HoldState::Held)) } else { refuse_reuse(&first) })
+        }
+        // How far it has risen is looked at by the rules.
+        Command::Fence { .. } => None,
+        Command::Replay { id, placer: Some(placer), .. } => earlier_end(books, *id, *placer, HoldState::Posted),
+        Command::Replay { id, placer: None, .. } => {
+            let first = books.find(id.get())?;
+            let is_posted = matches!(first.body, Body::TransferPosted { .. });
+            Some(if is_posted { replay(&first, first.outcome(HoldState::Held)) } else { refuse_reuse(&first) })
+        }
         Command::ChangeSetting { expected_version, change } => {
             let entry = books.settings().entry(*expected_version).filter(|entry| entry.change == *change)?;
             let outcome = Outcome::SettingChanged { time_ms: entry.time_ms, version: expected_version + 1 };

@@ -30,8 +30,17 @@ pub enum HoldState {
 /// A hold has two outcomes in the journal, its placing and its end, and an id leads to one place only. The end's id is a
 /// hash of the hold's, so that no client can choose a transfer's id to stand in its way.
 pub fn end_id(hold: TransferId) -> u128 {
+    id_beside(b"rialto end of hold", hold)
+}
+
+/// The id under which the note about a hold is found in the journal: a hash, as its end's.
+pub fn note_id(hold: TransferId) -> u128 {
+    id_beside(b"rialto note of hold", hold)
+}
+
+fn id_beside(what: &[u8], hold: TransferId) -> u128 {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(b"rialto end of hold");
+    hasher.update(what);
     hasher.update(&hold.get().to_le_bytes());
     let hash = hasher.finalize();
     u128::from_le_bytes(hash.as_bytes()[..16].try_into().expect("sixteen bytes of thirty-two"))

@@ -9,8 +9,9 @@ use crate::command::{Command, Request};
 use crate::currency::Currency;
 use crate::customer::{Customer, Lock};
 use crate::customer_name::CustomerName;
+use crate::fence::Fence;
 use crate::hold::{self, Hold};
-use crate::ids::{AccountId, Internal, TransferId};
+use crate::ids::{AccountId, Internal, Placer, TransferId};
 use crate::journal::JournalPort;
 use crate::memory::{MemoryBooks, State};
 use crate::outcome::Answer;
@@ -108,8 +109,10 @@ impl Ledger {
             Command::PlaceHold { id, .. }
             | Command::PostHold { id, .. }
             | Command::VoidHold { id, .. }
-            | Command::VoidTransfer { id } => out.extend([id.get(), hold::end_id(*id)]),
-            Command::OpenAccount { .. } | Command::ChangeSetting { .. } | Command::AddCustomer { .. } => {}
+            | Command::VoidTransfer { id }
+            | Command::Replay { id, .. } => out.extend([id.get(), hold::end_id(*id)]),
+            Command::NoteHold { id, .. } => out.push(hold::note_id(*id)),
+            Command::Fence { .. } | Command::OpenAccount { .. } | Command::ChangeSetting { .. } | Command::AddCustomer { .. } => {}
         }
     }
 
@@ -179,6 +182,16 @@ impl Ledger {
 
     pub fn hold_count(&self) -> u64 {
         self.state.holds.len() as u64
+    }
+
+    /// What is known of a placer; zeros of one never heard.
+    pub fn fence(&self, placer: Placer) -> Fence {
+        self.state.fences.get(&placer).copied().unwrap_or_default()
+    }
+
+    /// What is known of all placers.
+    pub fn fences(&self) -> impl Iterator<Item = (Placer, Fence)> + '_ {
+        self.state.fences.iter().map(|(placer, fence)| (*placer, *fence))
     }
 
     pub fn settings(&self) -> &Settings {

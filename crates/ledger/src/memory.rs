@@ -16,8 +16,9 @@ use crate::command::Command;
 use crate::currency::Currency;
 use crate::customer::Lock;
 use crate::day::Day;
+use crate::fence::Fence;
 use crate::hold::Hold;
-use crate::ids::{AccountId, TransferId};
+use crate::ids::{AccountId, Placer, TransferId};
 use crate::journal::JournalPort;
 use crate::record::{Record, RecordBytes, record_id};
 use crate::secret::Secret;
@@ -54,6 +55,8 @@ pub(crate) struct State {
     /// Numbers of the bank's own accounts, few.
     pub(crate) internals: Vec<u32>,
     pub(crate) holds: BTreeMap<TransferId, Hold>,
+    /// What is known of each placer, few.
+    pub(crate) fences: BTreeMap<Placer, Fence>,
     pub(crate) settings: Settings,
     pub(crate) time_ms: u64,
     /// Where the last totals of a checkpoint went; unused otherwise.
@@ -74,6 +77,7 @@ impl State {
             hasher: FixedState::with_seed(hash_seed),
             internals: Vec::new(),
             holds: BTreeMap::new(),
+            fences: BTreeMap::new(),
             settings: Settings::default(),
             time_ms: 0,
             restored: 0,
@@ -205,6 +209,7 @@ enum Undo {
     Day { seat: usize, before: Day },
     HoldPut(TransferId),
     HoldEnded(Hold),
+    Fence { placer: Placer, before: Option<Fence> },
     Setting,
     Pledged { currency: Currency, before: u128 },
     Time(u64),
@@ -239,6 +244,8 @@ impl<'a, J: JournalPort + ?Sized> MemoryBooks<'a, J> {
             Undo::Day { seat, before } => self.state.set_day(seat, before),
             Undo::HoldPut(id) => drop(self.state.holds.remove(&id)),
             Undo::HoldEnded(hold) => drop(self.state.holds.insert(hold.movement.id, hold)),
+            Undo::Fence { placer, before: Some(before) } => drop(self.state.fences.insert(placer, before)),
+            Undo::Fence { placer, before: None } => drop(self.state.fences.remove(&placer)),
             Undo::Setting => self.state.settings.pop(),
             Undo::Pledged { currency, before } => self.state.pledged[usize::from(currency.number())] = before,
             Undo::Time(before) => self.state.time_ms = before,
@@ -351,6 +358,15 @@ impl<J: JournalPort + ?Sized> Books for MemoryBooks<'_, J> {
     fn end_hold(&mut self, id: TransferId) {
         let hold = self.state.holds.remove(&id).expect("only an open hold is ended");
         self.remember(Undo::HoldEnded(hold));
+    }
+
+    fn fence(&self, placer: Placer) -> Fence {
+        self.state.fences.get(&placer).copied().unwrap_or_default()
+    }
+
+    fn raise_fence(&mut self, placer: Placer, fence: Fence) {
+        let before = self.state.fences.insert(placer, fence);
+        self.remember(Undo::Fence { placer, before });
     }
 
     fn settings(&self) -> &Settings {

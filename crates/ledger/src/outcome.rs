@@ -5,6 +5,7 @@
 
 use crate::account::BalancesAfter;
 use crate::currency::Currency;
+use crate::fence::Fence;
 use crate::hold::HoldState;
 use crate::ids::AccountId;
 use crate::money::Amount;
@@ -66,6 +67,14 @@ pub enum Outcome {
         time_ms: u64,
         locked: bool,
     },
+    Noted {
+        time_ms: u64,
+    },
+    /// What the books know of the placer from now on.
+    Fenced {
+        time_ms: u64,
+        fence: Fence,
+    },
     Rejected {
         time_ms: u64,
         rejection: Rejected,
@@ -85,7 +94,9 @@ impl Outcome {
             | Outcome::Voided { .. }
             | Outcome::SettingChanged { .. }
             | Outcome::SecretChanged { .. }
-            | Outcome::LockChanged { .. } => None,
+            | Outcome::LockChanged { .. }
+            | Outcome::Noted { .. }
+            | Outcome::Fenced { .. } => None,
         }
     }
 
@@ -102,6 +113,8 @@ impl Outcome {
             | Outcome::SettingChanged { time_ms, .. }
             | Outcome::SecretChanged { time_ms }
             | Outcome::LockChanged { time_ms, .. }
+            | Outcome::Noted { time_ms }
+            | Outcome::Fenced { time_ms, .. }
             | Outcome::Rejected { time_ms, .. } => time_ms,
         }
     }
@@ -162,6 +175,8 @@ pub enum Rejected {
     CustomerLocked { account: AccountId },
     #[error("more than the limit of one customer's debits in one day")]
     DailyLimitExceeded { limit: Amount, spent: u128 },
+    #[error("a newer incarnation of who asks was heard: {known}")]
+    StaleFence { known: u32 },
 }
 
 /// A rejection in the journal: its number and up to two values.
@@ -206,6 +221,7 @@ impl Rejected {
             Rejected::UnknownCustomer => (24, 0, 0),
             Rejected::CustomerLocked { account } => (25, account.get(), 0),
             Rejected::DailyLimitExceeded { limit, spent } => (26, limit.minor(), spent),
+            Rejected::StaleFence { known } => (27, u128::from(known), 0),
         };
         StoredRejection { code, first, second }
     }
@@ -244,6 +260,7 @@ impl Rejected {
             24 => Rejected::UnknownCustomer,
             25 => Rejected::CustomerLocked { account: account()? },
             26 => Rejected::DailyLimitExceeded { limit: Amount::new(first)?, spent: second },
+            27 => Rejected::StaleFence { known: u32::try_from(first).ok()? },
             _ => return None,
         })
     }

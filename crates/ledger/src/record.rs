@@ -19,6 +19,7 @@
 use crate::account::{Balances, Place};
 use crate::currency::Currency;
 use crate::customer_name::CustomerName;
+use crate::fence::Fence;
 use crate::hold;
 use crate::ids::{AccountId, Placer, TransferId};
 use crate::money::Amount;
@@ -30,7 +31,7 @@ use crate::record_fields::{
 use crate::secret::{SECRET_BYTES, Secret};
 use crate::settings::{CHANGE_BYTES, SettingChange};
 use crate::text::Line;
-use crate::text::Owner;
+use crate::text::{Counterparty, Owner};
 
 /// Length of a record.
 pub const RECORD_BYTES: usize = 256;
@@ -74,6 +75,8 @@ pub enum Body {
     CustomerAdded { name: CustomerName, currency: Currency, number: u64, secret: Secret },
     SecretChanged { id: TransferId, name: CustomerName, secret: Secret },
     LockChanged { id: TransferId, name: CustomerName, locked: bool },
+    HoldNoted { id: TransferId, placer: Placer, counterparty: Counterparty },
+    FenceRaised { placer: Placer, fence: Fence },
     OpenRejected { account: AccountId, owner: Owner, currency: Currency, rejection: Rejected },
     CloseRejected { id: TransferId, account: AccountId, rejection: Rejected },
     TransferRejected { movement: Movement, rejection: Rejected },
@@ -100,6 +103,8 @@ pub mod kind {
     pub const CUSTOMER_ADDED: u16 = 9;
     pub const SECRET_CHANGED: u16 = 10;
     pub const LOCK_CHANGED: u16 = 11;
+    pub const HOLD_NOTED: u16 = 12;
+    pub const FENCE_RAISED: u16 = 13;
     pub const OPEN_REJECTED: u16 = 33;
     pub const CLOSE_REJECTED: u16 = 34;
     pub const TRANSFER_REJECTED: u16 = 35;
@@ -166,8 +171,10 @@ impl Record {
             | Body::SecretChanged { id, .. }
             | Body::LockChanged { id, .. }
             | Body::SecretRejected { id, .. }
-            | Body::LockRejected { id, .. } => Some(*id),
+            | Body::LockRejected { id, .. }
+            | Body::HoldNoted { id, .. } => Some(*id),
             Body::AccountOpened { .. }
+            | Body::FenceRaised { .. }
             | Body::SettingChanged { .. }
             | Body::CustomerAdded { .. }
             | Body::OpenRejected { .. }
@@ -193,6 +200,7 @@ pub fn record_id(bytes: &RecordBytes) -> Option<u128> {
         | kind::SECRET_REJECTED
         | kind::LOCK_REJECTED => Some(get_u128(bytes, at::ID)),
         kind::HOLD_POSTED | kind::HOLD_VOIDED => TransferId::new(get_u128(bytes, at::ID)).map(hold::end_id),
+        kind::HOLD_NOTED => TransferId::new(get_u128(bytes, at::ID)).map(hold::note_id),
         _ => None,
     }
 }
@@ -221,7 +229,9 @@ impl Body {
             | Body::SettingChanged { .. }
             | Body::CustomerAdded { .. }
             | Body::SecretChanged { .. }
-            | Body::LockChanged { .. } => false,
+            | Body::LockChanged { .. }
+            | Body::HoldNoted { .. }
+            | Body::FenceRaised { .. } => false,
         }
     }
 
@@ -281,6 +291,18 @@ impl Body {
             Body::LockChanged { id, name, locked } => {
                 put_u16(out, at::KIND, kind::LOCK_CHANGED);
                 put_lock(out, *id, name, *locked);
+            }
+            Body::HoldNoted { id, placer, counterparty } => {
+                put_u16(out, at::KIND, kind::HOLD_NOTED);
+                put_ending(out, *id, *placer);
+                put_line(out, at::NOTE, counterparty);
+            }
+            Body::FenceRaised { placer, fence } => {
+                put_u16(out, at::KIND, kind::FENCE_RAISED);
+                put_u64(out, at::PLACER, placer.get());
+                put(out, at::FENCE, fence.epoch.to_le_bytes());
+                put(out, at::FENCE + 4, fence.caught_up.to_le_bytes());
+                put_u64(out, at::FENCE + 8, fence.complete_through);
             }
             Body::OpenRejected { account, owner, currency, rejection } => {
                 put_u16(out, at::KIND, kind::OPEN_REJECTED);
@@ -387,6 +409,12 @@ impl Body {
             },
             kind::SECRET_CHANGED => Body::SecretChanged { id: from.id()?, name: from.name()?, secret: from.secret() },
             kind::LOCK_CHANGED => Body::LockChanged { id: from.id()?, name: from.name()?, locked: from.locked()? },
+            kind::HOLD_NOTED => Body::HoldNoted {
+                id: from.id()?,
+                placer: from.placer()?,
+                counterparty: from.line(at::NOTE, "counterparty")?,
+            },
+            kind::FENCE_RAISED => Body::FenceRaised { placer: from.placer()?, fence: from.fence() },
             kind::OPEN_REJECTED => Body::OpenRejected {
                 account: from.account(at::ID, "account")?,
                 owner: from.line(at::OWNER, "owner")?,
@@ -541,6 +569,14 @@ impl Fields<'_> {
 
     fn placer(&self) -> Result<Placer, RecordError> {
         Placer::new(get_u64(self.bytes, at::PLACER)).ok_or(self.bad("placer"))
+    }
+
+    fn fence(&self) -> Fence {
+        Fence {
+            epoch: u32::from_le_bytes(get(self.bytes, at::FENCE)),
+            caught_up: u32::from_le_bytes(get(self.bytes, at::FENCE + 4)),
+            complete_through: get_u64(self.bytes, at::FENCE + 8),
+        }
     }
 
     fn currency(&self) -> Result<Currency, RecordError> {

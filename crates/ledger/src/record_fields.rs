@@ -40,6 +40,10 @@ pub(crate) mod at {
     pub(crate) const SECRET: usize = REFERENCE;
     /// Of a lock, and of a rejected one, one byte where a transfer has the debited account.
     pub(crate) const LOCKED: usize = DEBIT;
+    /// Of a note about a hold, where a transfer has the reference.
+    pub(crate) const NOTE: usize = REFERENCE;
+    /// Of a fence, where a transfer has the debited account: epoch u32, caught up u32, complete through u64.
+    pub(crate) const FENCE: usize = DEBIT;
 }
 
 pub(crate) fn put<const LEN: usize>(out: &mut RecordBytes, at: usize, bytes: [u8; LEN]) {

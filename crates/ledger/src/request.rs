@@ -4,7 +4,7 @@
 //! request   version u8 = 1 · flags u8 (1 = linked) · count u32 · commands
 //! command   kind u8 · fields in the order of `Command`, little endian
 //!           id, account u128 · amount u96 · currency u16 (ISO number) · placer u64 · text, name: length u8, bytes
-//!           secret 60 bytes · locked u8 (1 = locked)
+//!           secret 60 bytes · locked u8 (1 = locked) · epoch u32 · number u64 · placer of a replay: 0 for nobody
 //! ```
 //!
 //! Decoding checks everything that can be checked without the books: what comes out is a command that makes sense by
@@ -13,6 +13,7 @@
 use crate::command::{Command, Request};
 use crate::currency::Currency;
 use crate::customer_name::CustomerName;
+use crate::fence::Fence;
 use crate::ids::{AccountId, Placer, TransferId};
 use crate::money::Amount;
 use crate::movement::Movement;
@@ -69,6 +70,9 @@ mod kind {
     pub(super) const ADD_CUSTOMER: u8 = 9;
     pub(super) const SET_SECRET: u8 = 10;
     pub(super) const LOCK_CUSTOMER: u8 = 11;
+    pub(super) const NOTE_HOLD: u8 = 12;
+    pub(super) const FENCE: u8 = 13;
+    pub(super) const REPLAY: u8 = 14;
 }
 
 impl Request {
@@ -158,6 +162,24 @@ fn encode_command(command: &Command, out: &mut Vec<u8>) {
             encode_line(name.line(), out);
             out.push(u8::from(locked));
         }
+        Command::NoteHold { id, placer, counterparty } => {
+            out.push(kind::NOTE_HOLD);
+            out.extend_from_slice(&id.get().to_le_bytes());
+            out.extend_from_slice(&placer.get().to_le_bytes());
+            encode_line(&counterparty, out);
+        }
+        Command::Fence { placer, fence: Fence { epoch, complete_through, caught_up } } => {
+            out.push(kind::FENCE);
+            out.extend_from_slice(&placer.get().to_le_bytes());
+            out.extend_from_slice(&epoch.to_le_bytes());
+            out.extend_from_slice(&complete_through.to_le_bytes());
+            out.extend_from_slice(&caught_up.to_le_bytes());
+        }
+        Command::Replay { id, placer, debit, credit, amount, currency, reference } => {
+            out.push(kind::REPLAY);
+            out.extend_from_slice(&placer.map_or(0, Placer::get).to_le_bytes());
+            encode_movement(&Movement { id, debit, credit, amount, currency, reference }, out);
+        }
     }
 }
 
@@ -226,6 +248,15 @@ impl<'a> Reader<'a> {
             }
             kind::SET_SECRET => Command::SetSecret { id: self.id()?, name: self.name()?, secret: self.secret()? },
             kind::LOCK_CUSTOMER => Command::LockCustomer { id: self.id()?, name: self.name()?, locked: self.locked()? },
+            kind::NOTE_HOLD => {
+                Command::NoteHold { id: self.id()?, placer: self.placer()?, counterparty: self.line()? }
+            }
+            kind::FENCE => Command::Fence { placer: self.placer()?, fence: self.fence()? },
+            kind::REPLAY => {
+                let placer = Placer::new(u64::from_le_bytes(self.array()?));
+                let Movement { id, debit, credit, amount, currency, reference } = self.movement()?;
+                Command::Replay { id, placer, debit, credit, amount, currency, reference }
+            }
             kind => return Err(Malformed::Kind { kind, at: self.at }),
         })
     }
@@ -251,6 +282,14 @@ impl<'a> Reader<'a> {
 
     fn placer(&mut self) -> Result<Placer, Malformed> {
         Placer::new(u64::from_le_bytes(self.array()?)).ok_or(Malformed::NoPlacer { at: self.at })
+    }
+
+    fn fence(&mut self) -> Result<Fence, Malformed> {
+        Ok(Fence {
+            epoch: u32::from_le_bytes(self.array()?),
+            complete_through: u64::from_le_bytes(self.array()?),
+            caught_up: u32::from_le_bytes(self.array()?),
+        })
     }
 
     fn currency(&mut self) -> Result<Currency, Malformed> {

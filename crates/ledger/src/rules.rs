@@ -16,7 +16,8 @@
 //! customer   CustomerExists · AccountExists · BooksFull
 //! secret     UnknownCustomer
 //!  and lock
-//! any        Voided, IdReused (before all others), LinkedFailed (instead of success)
+//! replay     SameAccount · BalanceOverflow (debit, credit) · BooksFull; of a hold that is known: as post
+//! any        Voided, IdReused (before all others), LinkedFailed (instead of success); StaleFence (of a whole request)
 //! ```
 //!
 //! Posting a hold has no check of money, account or bound: placing it made sure of them, and whatever came later kept
@@ -31,11 +32,12 @@ use crate::customer::Lock;
 use crate::customer_name::CustomerName;
 use crate::day::Day;
 use crate::earlier::{HoldStory, earlier, hold_story};
+use crate::fence::Fence;
 use crate::hold::{Hold, HoldState};
 use crate::ids::{AccountId, Placer, TransferId};
 use crate::money::{Amount, TOTAL_MAX};
 use crate::movement::Movement;
-use crate::outcome::{Answer, Rejected};
+use crate::outcome::{Answer, Outcome, Rejected};
 use crate::record::{Body, Record, Side, U48_MAX};
 use crate::secret::Secret;
 use crate::settings::{SettingChange, SettingEntry};
@@ -60,10 +62,23 @@ pub fn apply<B: Books>(books: &mut B, context: Context, request: &Request) -> Ve
     // A clock is somebody's word: past what a record can hold it counts as the last moment that one can.
     let time_ms = books.time_ms().max(context.time_ms.min(U48_MAX));
     let now = Context { slot: context.slot, time_ms };
+    if let Some(stale) = stale_fence(books, request.commands.first()) {
+        return vec![stale; request.commands.len()];
+    }
     match request.linked {
         false => each_by_itself(books, now, &request.commands),
         true => all_or_none(books, now, &request.commands),
     }
+}
+
+/// A request that begins with a fence is its placer's word. Of an older incarnation than the newest heard nothing counts,
+/// and nothing is recorded.
+fn stale_fence<B: Books>(books: &B, first: Option<&Command>) -> Option<Answer> {
+    let Some(Command::Fence { placer, fence }) = first else { return None };
+    let known = books.fence(*placer).epoch;
+    let rejection = Rejected::StaleFence { known };
+    let outcome = Outcome::Rejected { time_ms: books.time_ms(), rejection };
+    (fence.epoch < known).then_some(Answer { outcome, replay: false, place: books.next_place() })
 }
 
 fn each_by_itself<B: Books>(books: &mut B, now: Context, commands: &[Command]) -> Vec<Answer> {
@@ -106,6 +121,9 @@ fn settle<B: Books>(books: &mut B, now: Context, command: &Command) -> Answer {
     if let Some(first) = earlier(books, command) {
         return first;
     }
+    if let Command::Fence { placer, fence } = command {
+        return raise_fence(books, now, *placer, *fence);
+    }
     match carry_out(books, now, command) {
         Ok(body) => write(books, now, body),
         Err(rejection) => reject(books, now, command, rejection),
@@ -136,7 +154,23 @@ fn carry_out<B: Books>(books: &mut B, now: Context, command: &Command) -> Result
             books.set_lock(find_customer(books, name)?, Lock::new(*locked));
             Ok(Body::LockChanged { id: *id, name: *name, locked: *locked })
         }
+        Command::NoteHold { id, placer, counterparty } => {
+            Ok(Body::HoldNoted { id: *id, placer: *placer, counterparty: *counterparty })
+        }
+        Command::Replay { placer, .. } => replay_movement(books, now, *placer, movement_of(command)),
+        Command::Fence { .. } => unreachable!("the caller has raised it"),
     }
+}
+
+/// What is said is kept where it is worth a record: a fence comes with every batch of calls.
+fn raise_fence<B: Books>(books: &mut B, now: Context, placer: Placer, said: Fence) -> Answer {
+    let (fence, is_recorded) = books.fence(placer).raised_by(said);
+    if is_recorded {
+        books.raise_fence(placer, fence);
+        return write(books, now, Body::FenceRaised { placer, fence });
+    }
+    let outcome = Outcome::Fenced { time_ms: books.time_ms(), fence: books.fence(placer) };
+    Answer { outcome, replay: true, place: books.next_place() }
 }
 
 fn check_opening<B: Books>(books: &B, id: AccountId) -> Result<(), Rejected> {
@@ -183,7 +217,11 @@ fn close_account<B: Books>(books: &mut B, now: Context, id: TransferId, account:
 }
 
 fn transfer<B: Books>(books: &mut B, now: Context, movement: Movement) -> Result<Body, Rejected> {
-    let (debit, credit) = check_movement(books, now, &movement)?;
+    let sides = check_movement(books, now, &movement)?;
+    Ok(move_now(books, now, movement, sides))
+}
+
+fn move_now<B: Books>(books: &mut B, now: Context, movement: Movement, (debit, credit): (Account, Account)) -> Body {
     let mut debit = open_if_new(books, now, debit);
     let mut credit = open_if_new(books, now, credit);
     pledge(books, &movement);
@@ -191,11 +229,20 @@ fn transfer<B: Books>(books: &mut B, now: Context, movement: Movement) -> Result
     debit.balances.posted_debits += movement.amount.minor();
     credit.balances.posted_credits += movement.amount.minor();
     let (debit, credit) = put_sides(books, debit, credit);
-    Ok(Body::TransferPosted { movement, debit, credit, begins_day })
+    Body::TransferPosted { movement, debit, credit, begins_day }
 }
 
 fn place_hold<B: Books>(books: &mut B, now: Context, placer: Placer, movement: Movement) -> Result<Body, Rejected> {
-    let (debit, credit) = check_movement(books, now, &movement)?;
+    let sides = check_movement(books, now, &movement)?;
+    Ok(hold_now(books, now, (placer, movement), sides))
+}
+
+fn hold_now<B: Books>(
+    books: &mut B,
+    now: Context,
+    (placer, movement): (Placer, Movement),
+    (debit, credit): (Account, Account),
+) -> Body {
     let mut debit = open_if_new(books, now, debit);
     let mut credit = open_if_new(books, now, credit);
     pledge(books, &movement);
@@ -204,7 +251,48 @@ fn place_hold<B: Books>(books: &mut B, now: Context, placer: Placer, movement: M
     credit.balances.held_credits += movement.amount.minor();
     books.put_hold(&Hold { placer, movement, time_ms: now.time_ms, place: books.next_place() });
     let (debit, credit) = put_sides(books, debit, credit);
-    Ok(Body::HoldPlaced { placer, movement, debit, credit, begins_day })
+    Body::HoldPlaced { placer, movement, debit, credit, begins_day }
+}
+
+/// A movement that was decided before the books were restored. It was checked then; now it is only made room for.
+fn replay_movement<B: Books>(
+    books: &mut B,
+    now: Context,
+    placer: Option<Placer>,
+    movement: Movement,
+) -> Result<Body, Rejected> {
+    if let Some(placer) = placer
+        && !matches!(hold_story(books, movement.id), HoldStory::Unknown)
+    {
+        return post_hold(books, movement.id, placer);
+    }
+    let (debit, credit) = bearers(books, &movement)?;
+    let movement = Movement { debit: debit.id, credit: credit.id, ..movement };
+    let Some(placer) = placer else { return Ok(move_now(books, now, movement, (debit, credit))) };
+    let placed = hold_now(books, now, (placer, movement), (debit, credit));
+    write(books, now, placed);
+    post_hold(books, movement.id, placer)
+}
+
+/// The accounts that a replayed movement is booked on: its own, and `suspense` for one that cannot bear its side.
+fn bearers<B: Books>(books: &B, movement: &Movement) -> Result<(Account, Account), Rejected> {
+    let Movement { debit, credit, amount, currency, .. } = *movement;
+    let takes_part = |account: &Account| account.currency == currency && account.standing == Standing::Open;
+    let suspense = || find_account(books, AccountId::suspense(currency)).expect("the bank's own are always there");
+    let payer = find_account(books, debit).filter(takes_part).filter(|payer| payer.can_spend(amount).is_ok());
+    let payee = find_account(books, credit).filter(takes_part);
+    let (payer, payee) = (payer.unwrap_or_else(suspense), payee.unwrap_or_else(suspense));
+    if payer.id == payee.id {
+        return Err(Rejected::SameAccount);
+    }
+    if !payer.balances.has_room_for_debit(amount) {
+        return Err(Rejected::BalanceOverflow { account: payer.id });
+    }
+    if !payee.balances.has_room_for_credit(amount) {
+        return Err(Rejected::BalanceOverflow { account: payee.id });
+    }
+    check_books_have_room(books, currency, amount)?;
+    Ok((payer, payee))
 }
 
 fn post_hold<B: Books>(books: &mut B, id: TransferId, placer: Placer) -> Result<Body, Rejected> {
@@ -412,6 +500,13 @@ fn reject<B: Books>(books: &mut B, now: Context, command: &Command, rejection: R
         Command::AddCustomer { name, currency, .. } => Body::CustomerRejected { name, currency, rejection },
         Command::SetSecret { id, name, .. } => Body::SecretRejected { id, name, rejection },
         Command::LockCustomer { id, name, locked } => Body::LockRejected { id, name, locked, rejection },
+        Command::Replay { id, placer: Some(placer), .. } => Body::PostHoldRejected { id, placer, rejection },
+        Command::Replay { placer: None, .. } => Body::TransferRejected { movement: movement_of(command), rejection },
+        // Never rejected by themselves: this is a linked request that failed, and then they leave nothing.
+        Command::NoteHold { .. } | Command::Fence { .. } => {
+            let outcome = Outcome::Rejected { time_ms: now.time_ms, rejection };
+            return Answer { outcome, replay: false, place: books.next_place() };
+        }
     };
     write(books, now, body)
 }

@@ -30,6 +30,9 @@ impl Ledger {
         for hold in self.holds(None).filter(|hold| hold.movement.id.get() % u128::from(of) == u128::from(slice)) {
             crate::checkpoint::put_hold(hold, &mut |key, value| mix.entry(key, value));
         }
+        for (placer, fence) in self.fences() {
+            crate::checkpoint::put_fence(placer, &fence, &mut |key, value| mix.entry(key, value));
+        }
         for entry in self.settings().entries() {
             mix.bytes(&entry.change.to_bytes());
             mix.words(entry.place, entry.time_ms);

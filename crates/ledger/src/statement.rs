@@ -34,6 +34,8 @@ impl Record {
             Body::CustomerAdded { number, .. } => Outcome::Opened { time_ms, number: *number },
             Body::SecretChanged { .. } => Outcome::SecretChanged { time_ms },
             Body::LockChanged { locked, .. } => Outcome::LockChanged { time_ms, locked: *locked },
+            Body::HoldNoted { .. } => Outcome::Noted { time_ms },
+            Body::FenceRaised { fence, .. } => Outcome::Fenced { time_ms, fence: *fence },
             Body::OpenRejected { rejection, .. }
             | Body::CloseRejected { rejection, .. }
             | Body::TransferRejected { rejection, .. }
@@ -70,6 +72,8 @@ impl Record {
             | Body::CustomerAdded { .. }
             | Body::SecretChanged { .. }
             | Body::LockChanged { .. }
+            | Body::HoldNoted { .. }
+            | Body::FenceRaised { .. }
             | Body::CustomerRejected { .. }
             | Body::SecretRejected { .. }
             | Body::LockRejected { .. } => None,
@@ -119,6 +123,8 @@ impl Record {
             | Body::CustomerAdded { .. }
             | Body::SecretChanged { .. }
             | Body::LockChanged { .. }
+            | Body::HoldNoted { .. }
+            | Body::FenceRaised { .. }
             | Body::CustomerRejected { .. }
             | Body::SecretRejected { .. }
             | Body::LockRejected { .. } => None,

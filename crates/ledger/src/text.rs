@@ -19,6 +19,9 @@ pub type Reference = Line<35>;
 /// Whose account it is: at most 64 bytes.
 pub type Owner = Line<64>;
 
+/// The other side of a payment, as `name@bank`: at most 97 bytes.
+pub type Counterparty = Line<97>;
+
 /// Why a text is not such a line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum LineError {

@@ -23,7 +23,7 @@ use std::path::Path;
 use storage::{Disk, Journal, Log, LogError, LogFound, LogOptions, LogRecovered, LogRot, OpenError, Owner, Part};
 
 /// Bytes of chosen batches read from the log at a time.
-const REPLAY_BYTES: usize = 8 << 20;
+pub(crate) const REPLAY_BYTES: usize = 8 << 20;
 
 /// Everything that a node starts from.
 #[derive(Debug)]

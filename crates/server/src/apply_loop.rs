@@ -215,12 +215,7 @@ impl<S: Service, D: Disk> ApplyLoop<S, D> {
         self.phase = Phase::Applying;
         let answers = self.applier.apply(slot, batch)?;
         self.writeback.written(self.applier.places());
-        let accounts = self.applier.machine().size();
-        self.gauges.set_books(Books {
-            mark: self.applier.mark(),
-            accounts,
-            group_version: self.applier.group().version,
-        });
+        self.gauges.set_books(Books::of(&self.applier, self.applier.mark()));
         let posted_of = |reply: &Reply<S::Answer>| match reply {
             Reply::Answer(answer) => S::posted(answer),
             Reply::Group(_) => 0,
@@ -335,8 +330,7 @@ impl<S: Service, D: Disk> ApplyLoop<S, D> {
             // No thread to be had: then here.
             Err(_) => self.applier.install_received(S::fresh(hash_seed))?,
         };
-        let accounts = self.applier.machine().size();
-        self.gauges.set_books(Books { mark, accounts, group_version: self.applier.group().version });
+        self.gauges.set_books(Books::of(&self.applier, mark));
         self.gauges.checkpoint.store(mark.slot, Ordering::Release);
         info!(event = "received", slot = mark.slot, records = mark.places);
         self.inbox.answer(Input::Installed { mark, group: self.applier.group().clone() });

@@ -1,14 +1,16 @@
 //! What the node's threads tell the outside: a few numbers, and a snapshot of the protocol's status.
 
+use crate::edge::port::Life;
 use crate::rot::Rot;
+use crate::service::Service;
 use api::status::TransferState;
 use paxos::Status;
-use replica::Replica;
+use replica::{Applier, Replica};
 use replica::group::Group;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use storage::JournalMark;
+use storage::{Disk, JournalMark};
 use tokio::sync::Notify;
 
 /// How often the protocol's status is copied out.
@@ -52,6 +54,19 @@ pub(crate) struct Books {
     pub(crate) accounts: u64,
     /// The version of the group after that slot.
     pub(crate) group_version: u64,
+    pub(crate) life: Life,
+}
+
+impl Books {
+    /// The books of a node between two batches.
+    pub(crate) fn of<S: Service, D: Disk>(applier: &Applier<S, D>, mark: JournalMark) -> Books {
+        Books {
+            mark,
+            accounts: applier.machine().size(),
+            group_version: applier.group().version,
+            life: applier.machine().life(applier.group().incarnation),
+        }
+    }
 }
 
 /// What is known beside the replica when a node starts.

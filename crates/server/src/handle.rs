@@ -6,7 +6,7 @@
 use crate::apply_loop::{ApplyJob, ApplyQueue, Questions};
 use crate::callers::Callers;
 use crate::clock::Clock;
-use crate::edge::port::{BankPort, ChangeError, NodePort, ReadError, SubmitError, Unreadable, View};
+use crate::edge::port::{BankPort, ChangeError, Life, NodePort, ReadError, SubmitError, Unreadable, View};
 use crate::gauges::Gauges;
 use crate::memory;
 use crate::replica_loop::Inbox;
@@ -188,6 +188,11 @@ impl<S: Service> Handle<S> {
         }
     }
 
+    /// Where the group stands with its restores, as of the last slot applied here.
+    pub(crate) fn life(&self) -> Life {
+        self.shared.gauges.books().life
+    }
+
     /// As [`Handle::ask`], after this node has applied whatever was chosen before.
     pub(crate) async fn ask_group<T: Send + 'static>(
         &self,
@@ -271,7 +276,7 @@ impl<S: Service> Handle<S> {
         (gauges.queue_len.load(Ordering::Relaxed), gauges.requests_waiting.load(Ordering::Relaxed))
     }
 
-    fn node_status(&self) -> NodeStatus {
+    pub(crate) fn node_status(&self) -> NodeStatus {
         let shared = &self.shared;
         let gauges = &shared.gauges;
         let status = gauges.status();
@@ -308,7 +313,7 @@ impl<S: Service> Handle<S> {
             checkpoint: gauges.checkpoint.load(Ordering::Acquire),
             lag,
             quorum: status.quorum,
-            ready: status.quorum && is_led && lag <= READY_LAG_MAX && can_serve,
+            ready: status.quorum && is_led && lag <= READY_LAG_MAX && can_serve && !books.life.restoring,
             clock_skew_ms: status.clock_skew_ms,
             peers: peers.collect(),
             held_back_by: None,
@@ -321,6 +326,9 @@ impl<S: Service> Handle<S> {
             rot_repaired: gauges.rot.count(),
             rot_unmended: gauges.rot.unmended(),
             rot: gauges.rot.sentences(),
+            incarnation: books.life.incarnation,
+            restoring: books.life.restoring,
+            complete_through: books.life.complete_through,
             digest: hex(&books.mark.chain),
             accounts: books.accounts,
             journal_records: books.mark.places,
@@ -397,6 +405,10 @@ impl<S: Service> NodePort for Handle<S> {
 }
 
 impl BankPort for Bank {
+    fn life(&self) -> Life {
+        Handle::life(self)
+    }
+
     async fn submit(&self, request: Request) -> Result<Vec<Answer>, SubmitError> {
         // Requests are encoded here, so they can be read; unless members of other versions disagree about it.
         self.submit_encoded(request.encode().into()).await?.map_err(|_| SubmitError::OutcomeUnknown)
@@ -426,6 +438,10 @@ impl View for BankView<'_, RealDisk> {
 
     fn outcome_of(&self, id: u128) -> Result<Option<RecordBytes>, Unreadable> {
         self.find(id).map_err(unreadable)
+    }
+
+    fn places(&self) -> u64 {
+        self.mark().places
     }
 
     fn record(&self, place: u64) -> Result<RecordBytes, Unreadable> {

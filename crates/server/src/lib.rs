@@ -29,6 +29,7 @@ pub mod page;
 mod passwords;
 mod peers;
 mod replica_loop;
+pub mod restoring;
 mod rot;
 mod scrub;
 mod serve;

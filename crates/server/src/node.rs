@@ -170,8 +170,7 @@ impl<S: Service> Node<S> {
         for found in &mended {
             rot.note(found.part.name(), &found.what);
         }
-        let books =
-            Books { mark: applier.mark(), accounts: applier.machine().size(), group_version: applier.group().version };
+        let books = Books::of(&applier, applier.mark());
         let seen = Seen { rot, votes_lost: !log.votes(), on_sync: serve::sync_observer(metrics) };
         if seen.votes_lost {
             let todo = format!("rialto members replace {}", config.node);

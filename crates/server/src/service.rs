@@ -3,6 +3,7 @@
 //! A node's threads, files, peers and protocol are the same for a bank and for the gateway; what differs is in here and in
 //! the edges.
 
+use crate::edge::port::Life;
 use replica::StateMachine;
 
 /// A state machine with a name and a size.
@@ -15,6 +16,9 @@ pub(crate) trait Service: StateMachine + std::fmt::Debug {
 
     /// How much there is in memory: accounts of a bank, payments on their way of a gateway.
     fn size(&self) -> u64;
+
+    /// What must be known of a state that may have come from a backup, in that incarnation of the group.
+    fn life(&self, incarnation: u32) -> Life;
 
     /// How many transfers or payments an answer tells of that moved money just now.
     fn posted(answer: &Self::Answer) -> u64;
@@ -33,6 +37,11 @@ impl Service for gateway::Machine {
 
     fn size(&self) -> u64 {
         self.clearing().payment_count()
+    }
+
+    fn life(&self, incarnation: u32) -> Life {
+        let restoring = self.clearing().epoch().get() < incarnation;
+        Life { incarnation, restoring, complete_through: 0 }
     }
 
     fn posted(answer: &Self::Answer) -> u64 {
@@ -54,6 +63,10 @@ impl Service for bank::Machine {
 
     fn size(&self) -> u64 {
         self.ledger().account_count()
+    }
+
+    fn life(&self, incarnation: u32) -> Life {
+        Life::of_bank(self.ledger(), incarnation)
     }
 
     fn posted(answer: &Self::Answer) -> u64 {

@@ -73,6 +73,11 @@ pub(crate) fn note_started(dir: &Path) -> Result<(), NodeError> {
     write(dir, STARTED, "").map_err(NodeError::system("noting that the node has started"))
 }
 
+/// Did what the node held differ from a majority's?
+pub(crate) fn has_diverged(dir: &Path) -> bool {
+    dir.join(DIVERGED).exists()
+}
+
 /// Was rot seen while the node ran?
 pub(crate) fn distrusts(dir: &Path) -> bool {
     dir.join(DISTRUST).exists()

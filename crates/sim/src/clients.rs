@@ -75,7 +75,9 @@ fn outcome_in_short(answer: &Answer) -> String {
         | Outcome::Voided { .. }
         | Outcome::SettingChanged { .. }
         | Outcome::SecretChanged { .. }
-        | Outcome::LockChanged { .. }) => {
+        | Outcome::LockChanged { .. }
+        | Outcome::Noted { .. }
+        | Outcome::Fenced { .. }) => {
             let shown = format!("{other:?}");
             shown.split(' ').next().unwrap_or_default().to_lowercase()
         }
@@ -301,7 +303,9 @@ impl World {
                 | Outcome::Voided { .. }
                 | Outcome::SettingChanged { .. }
                 | Outcome::SecretChanged { .. }
-                | Outcome::LockChanged { .. } => {}
+                | Outcome::LockChanged { .. }
+                | Outcome::Noted { .. }
+                | Outcome::Fenced { .. } => {}
             }
         }
         self.rest(client);

@@ -241,6 +241,8 @@ fn outcome_id(body: &Body) -> Option<TransferId> {
         | Body::LockChanged { id, .. }
         | Body::LockRejected { id, .. } => Some(*id),
         Body::AccountOpened { .. }
+        | Body::HoldNoted { .. }
+        | Body::FenceRaised { .. }
         | Body::OpenRejected { .. }
         | Body::HoldPosted { .. }
         | Body::HoldVoided { .. }

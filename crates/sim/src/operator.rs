@@ -307,7 +307,7 @@ impl World {
             Op::Remove { .. } => self.tally.removed += 1,
             Op::Replace { .. } => self.tally.removed += 1,
             Op::SetMode { .. } => self.tally.mode_changes += 1,
-            Op::Found { .. } | Op::Pin { .. } => {}
+            Op::Found { .. } | Op::Pin { .. } | Op::Refound { .. } => {}
             Op::Check { .. } => return,
         }
         let group = self.checks.members.present();
@@ -366,5 +366,6 @@ fn op_in_short(op: &Op) -> String {
         Op::Check { number } => format!("check {number}"),
         Op::Replace { remove, promote } => format!("{promote} for {remove}"),
         Op::Pin { node, disk } => format!("pin {node} to disk {disk:x}"),
+        Op::Refound { node, incarnation, .. } => format!("life {incarnation} with {node} alone"),
     }
 }

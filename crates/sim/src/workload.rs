@@ -148,7 +148,10 @@ impl Town {
             other @ (Command::PostHold { .. }
             | Command::VoidHold { .. }
             | Command::ChangeSetting { .. }
-            | Command::AddCustomer { .. }) => other,
+            | Command::AddCustomer { .. }
+            | Command::NoteHold { .. }
+            | Command::Fence { .. }
+            | Command::Replay { .. }) => other,
         }
     }
 
@@ -244,7 +247,10 @@ fn own_id(command: &Command) -> Option<TransferId> {
         | Command::PostHold { .. }
         | Command::VoidHold { .. }
         | Command::ChangeSetting { .. }
-        | Command::AddCustomer { .. } => None,
+        | Command::AddCustomer { .. }
+        | Command::NoteHold { .. }
+        | Command::Fence { .. }
+        | Command::Replay { .. } => None,
     }
 }
 
@@ -282,6 +288,9 @@ fn in_short(command: &Command) -> String {
         Command::LockCustomer { id, name, locked } => {
             format!("{} {name} by {}", if *locked { "lock" } else { "unlock" }, head(id.get()))
         }
+        Command::NoteHold { id, .. } => format!("note on {}", head(id.get())),
+        Command::Fence { fence, .. } => format!("fence {}", fence.epoch),
+        Command::Replay { id, .. } => format!("replay {}", head(id.get())),
     }
 }
 

@@ -47,7 +47,9 @@ pub use disk::{Disk, DiskFile};
 pub use error::{LogError, OpenError, Part, StorageError};
 pub use faulty_disk::{CrashReport, FaultyDisk, FaultyFile, LogPlace, Target};
 pub use identity::{FirstMode, Identity, Owner};
-pub use journal::{HEADER_KIND, Journal, JournalMark, JournalReader, JournalRecord, RECORD, RECORD_BODY, Received};
+pub use journal::{
+    HEADER_KIND, Journal, JournalMark, JournalReader, JournalRecord, RECORD, RECORD_BODY, Received, leftovers,
+};
 pub use lock::{DirLock, LockError};
 pub use log::{
     Digest, Log, LogFound, LogOptions, LogRecord, LogRecovered, LogRot, LogVote, Pending, Spare, SpareJob, Synced,

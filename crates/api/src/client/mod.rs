@@ -318,17 +318,49 @@ impl Client {
             traceparent: trace.map(|trace| trace.child().to_string()).unwrap_or_default(),
             ..payment::call_message(call)
         };
-        let request = proto::PaymentCallBatch { calls: calls.iter().map(message).collect() };
+        self.findings(proto::PaymentCallBatch { calls: calls.iter().map(message).collect() }).await
+    }
+
+    /// Brings a restored bank payments that were decided before: what it then finds of each.
+    pub async fn replay_payments(
+        &self,
+        calls: &[clearing::Call],
+    ) -> Result<Vec<Option<clearing::Reported>>, ClientError> {
+        let message = |call| proto::PaymentCall { replay: true, ..payment::call_message(call) };
+        self.findings(proto::PaymentCallBatch { calls: calls.iter().map(message).collect() }).await
+    }
+
+    async fn findings(
+        &self,
+        request: proto::PaymentCallBatch,
+    ) -> Result<Vec<Option<clearing::Reported>>, ClientError> {
         let response = self
             .pursue(Pursuit::reading(), |mut bank| {
                 let request = request.clone();
                 async move { bank.payment_calls(request).await }
             })
             .await?;
-        if response.findings.len() != calls.len() {
+        if response.findings.len() != request.calls.len() {
             return Err(ClientError::Nonsense { what: "another number of findings than of calls" });
         }
         Ok(response.findings.iter().map(payment::reported).collect())
+    }
+
+    /// What the gateway has set aside in the bank, as whole payments; and where to go on.
+    pub async fn gateway_holds(
+        &self,
+        request: proto::GatewayHoldsRequest,
+    ) -> Result<(Vec<clearing::Terms>, u64), ClientError> {
+        let response = self.pursue(Pursuit::reading(), |mut bank| async move { bank.gateway_holds(request).await }).await?;
+        let terms = |hold: &proto::GatewayHold| payment::terms(hold.payment.as_ref()?).ok();
+        Ok((response.holds.iter().filter_map(terms).collect(), response.next_cursor))
+    }
+
+    /// Tells a restored bank that it has all its payments again.
+    pub async fn caught_up(&self, gateway: clearing::Epoch, incarnation: u32) -> Result<(), ClientError> {
+        let request = proto::CaughtUpRequest { gateway_epoch: gateway.get(), incarnation };
+        self.pursue(Pursuit::reading(), |mut bank| async move { bank.caught_up(request).await }).await?;
+        Ok(())
     }
 
     /// Whether this is the customer's password: otherwise a refusal.

@@ -2,7 +2,7 @@
 
 use expect_test::expect;
 use ledger::{
-    AccountId, Amount, Command, Currency, CustomerName, Malformed, Owner, Placer, Reference, Request, SettingChange,
+    AccountId, Amount, Command, Counterparty, Currency, CustomerName, Fence, Malformed, Owner, Placer, Reference, Request, SettingChange,
     TransferId,
 };
 use proptest::prelude::*;
@@ -24,6 +24,17 @@ fn one_of_each() -> Vec<Command> {
         add("zoë"),
         set_secret(11, "zoë", secret(2)),
         lock(12, "zoë"),
+        Command::NoteHold {
+            id: id(13),
+            placer: placer(GATEWAY),
+            counterparty: Counterparty::new("bob@beta").expect("short"),
+        },
+        Command::Fence {
+            placer: placer(GATEWAY),
+            fence: Fence { epoch: 14, complete_through: 15, caught_up: 16 },
+        },
+        replay(17, true, account(1), interbank(), 6),
+        replay(18, false, account(1), account(2), 6),
     ]
 }
 
@@ -49,6 +60,10 @@ fn the_bytes_of_each_command_are_stable() {
         01010100000009047a6fc3abd203004c0000020000000100000001010101010101010101010101010101abababababababababababababababababababababababababababababababab
         0101010000000a0b000000000000000000000000000000047a6fc3ab004c0000020000000100000002020202020202020202020202020202abababababababababababababababababababababababababababababababab
         0101010000000b0c000000000000000000000000000000047a6fc3ab01
+        0101010000000c0d000000000000000000000000000000070000000000000008626f624062657461
+        0101010000000d07000000000000000e0000000f0000000000000010000000
+        0101010000000e0700000000000000110000000000000000000000000000000100000000000080007000000000c0ac41ff1965e6f07889028007c600000000060000000000000000000000d20300
+        0101010000000e0000000000000000120000000000000000000000000000000100000000000080007000000000c0ac0200000000000080007000000000c0ac060000000000000000000000d20300
     "#]].assert_eq(&text);
 }
 
@@ -130,14 +145,15 @@ fn the_ids_to_look_up_are_those_that_the_rules_may_ask_for() {
     let request = Request { linked: false, commands: one_of_each() };
     ledger::Ledger::ids(&request.encode(), &mut ids).expect("well formed");
     let end = |number| ledger::hold::end_id(id(number));
-    assert_eq!(ids, [2, 3, 5, end(5), 7, end(7), 8, end(8), 9, end(9), 11, 12]);
+    let note = ledger::hold::note_id(id(13));
+    assert_eq!(ids, [2, 3, 5, end(5), 7, end(7), 8, end(8), 9, end(9), 11, 12, note, 17, end(17), 18, end(18)]);
 }
 
 fn any_command() -> impl Strategy<Value = Command> {
     let number = || 1u128..;
     let text = || prop_oneof!["[ -~]{0,35}", "[äöü€]{0,11}"];
     let movement = (number(), number(), number(), 1..=Amount::MAX.minor(), 0usize..150, text());
-    (0u8..11, movement, 1u64.., any::<u64>()).prop_map(|(kind, movement, who, version)| {
+    (0u8..14, movement, 1u64.., any::<u64>()).prop_map(|(kind, movement, who, version)| {
         let (one, two, three, minor, currency, text) = movement;
         let currency = Currency::all().nth(currency).expect("there are more");
         let (id, debit, credit) = (TransferId::new(one), AccountId::new(two), AccountId::new(three));
@@ -156,6 +172,18 @@ fn any_command() -> impl Strategy<Value = Command> {
             6 => Command::VoidTransfer { id },
             7 => Command::AddCustomer { name, currency, secret },
             8 => Command::SetSecret { id, name, secret },
+            10 => {
+                let counterparty = Counterparty::new(&text).expect("at most 35 bytes");
+                Command::NoteHold { id, placer, counterparty }
+            }
+            11 => {
+                let fence = Fence { epoch: 7, complete_through: version, caught_up: u32::MAX };
+                Command::Fence { placer, fence }
+            }
+            12 => {
+                let placer = Some(placer).filter(|_| version > 9);
+                Command::Replay { id, placer, debit, credit, amount, currency, reference }
+            }
             9 => Command::LockCustomer { id, name, locked: version > 9 },
             _ => {
                 let limit = Some(amount).filter(|_| version > 9);

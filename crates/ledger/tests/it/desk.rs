@@ -174,6 +174,13 @@ pub(crate) fn void(number: u128) -> Command {
     Command::VoidHold { id: id(number), placer: placer(GATEWAY) }
 }
 
+/// A movement that was decided before the books were restored: of a hold for its placer, or a transfer.
+pub(crate) fn replay(number: u128, of_hold: bool, debit: AccountId, credit: AccountId, minor: u128) -> Command {
+    let placer = Some(placer(GATEWAY)).filter(|_| of_hold);
+    let (amount, currency, reference) = (cents(minor), Currency::EUR, Reference::EMPTY);
+    Command::Replay { id: id(number), placer, debit, credit, amount, currency, reference }
+}
+
 pub(crate) fn close(number: u128, customer: u128) -> Command {
     Command::CloseAccount { id: id(number), account: account(customer) }
 }

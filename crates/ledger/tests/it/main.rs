@@ -13,4 +13,5 @@ mod random;
 mod records;
 mod replays;
 mod restore;
+mod restored;
 mod slices;

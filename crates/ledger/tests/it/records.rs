@@ -4,7 +4,7 @@ use expect_test::expect;
 use ledger::account::Place;
 use ledger::record::{Side, kind};
 use ledger::{
-    Amount, Balances, Body, Command, Currency, LineKind, Movement, Owner, RECORD_BYTES, Record, RecordError, Reference,
+    Amount, Balances, Body, Command, Counterparty, Currency, Fence, LineKind, Movement, Owner, RECORD_BYTES, Record, RecordError, Reference,
     Rejected, SettingChange,
 };
 use proptest::prelude::*;
@@ -39,6 +39,8 @@ fn bodies() -> Vec<(u16, Body)> {
         (9, Body::CustomerAdded { name, currency, number: 9, secret }),
         (10, Body::SecretChanged { id: id(5), name, secret }),
         (11, Body::LockChanged { id: id(5), name, locked: true }),
+        (12, Body::HoldNoted { id: id(5), placer, counterparty: Counterparty::new(&"c".repeat(97)).expect("it fits") }),
+        (13, Body::FenceRaised { placer, fence: Fence { epoch: 2, complete_through: u64::MAX, caught_up: 3 } }),
         (33, Body::OpenRejected { account: account(1), owner, currency, rejection }),
         (34, Body::CloseRejected { id: id(5), account: account(1), rejection }),
         (35, Body::TransferRejected { movement, rejection }),
@@ -73,6 +75,7 @@ fn only_what_a_retry_looks_for_has_an_id_in_the_index() {
     for (number, body) in bodies() {
         let expected = match number {
             kind::HOLD_POSTED | kind::HOLD_VOIDED => Some(end),
+            kind::HOLD_NOTED => Some(ledger::hold::note_id(id(5))),
             2 | 3 | 4 | 7 | 10 | 11 | 34 | 35 | 36 | 42 | 43 => Some(5),
             _ => None,
         };
@@ -217,6 +220,7 @@ fn each_rejection_has_its_number_and_reads_back_with_its_data() {
         (24, Rejected::UnknownCustomer),
         (25, Rejected::CustomerLocked { account }),
         (26, Rejected::DailyLimitExceeded { limit: Amount::MAX, spent: ledger::money::TOTAL_MAX }),
+        (27, Rejected::StaleFence { known: u32::MAX }),
     ];
     for (number, rejection) in rejections {
         assert_eq!(rejection.code(), number);

@@ -3,8 +3,9 @@
 //! In this order: founded or not; already so; the version that it names; the change before still on its way; and then
 //! what the operation itself demands.
 
-use super::{Change, ChangeRefused, Group, MEMBERS_MAX, Member, Op, Role, Turn, next_number};
+use super::{Change, ChangeRefused, Group, INCARNATION_MAX, MEMBERS_MAX, Member, Op, Role, Turn, next_number};
 use paxos::{NodeId, Slot};
+use std::collections::BTreeSet;
 
 /// Which rules hold: all of them, save those that a simulation switched off.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -63,6 +64,7 @@ impl Group {
                 self.promote(slot, *promote)?;
                 self.remove(slot, *remove)?;
             }
+            Op::Refound { node, others, incarnation } => self.refound(slot, (*node, others), *incarnation)?,
             Op::Check { .. } => {}
         }
         self.version += 1;
@@ -78,7 +80,7 @@ impl Group {
             return Err(ChangeRefused::WrongVersion { present: self.version });
         }
         match (op, self.pending_after(slot)) {
-            (Op::SetMode { .. } | Op::Pin { .. }, _) | (_, None) => Ok(()),
+            (Op::SetMode { .. } | Op::Pin { .. } | Op::Refound { .. }, _) | (_, None) => Ok(()),
             (_, Some(until)) => Err(ChangeRefused::InFlight { until }),
         }
     }
@@ -93,7 +95,7 @@ impl Group {
             Op::Remove { node } => u32::from(node.get()) < self.next_number && self.role(*node).is_none(),
             Op::SetMode { mode } => self.mode == *mode,
             Op::Pin { node, disk } => self.members.get(node).is_some_and(|member| member.disk == *disk),
-            Op::Found { .. } | Op::Check { .. } | Op::Replace { .. } => false,
+            Op::Found { .. } | Op::Check { .. } | Op::Replace { .. } | Op::Refound { .. } => false,
         }
     }
 
@@ -136,6 +138,27 @@ impl Group {
             return Err(ChangeRefused::OtherDisk(node));
         }
         member.disk = disk;
+        Ok(())
+    }
+
+    /// One member goes on alone, from the next slot on: nobody has ever counted a vote for that slot in this life.
+    fn refound(
+        &mut self,
+        slot: Slot,
+        (node, others): (NodeId, &BTreeSet<NodeId>),
+        incarnation: u32,
+    ) -> Result<(), ChangeRefused> {
+        let member = self.members.get(&node).ok_or(ChangeRefused::UnknownNode(node))?;
+        let is_all_others = self.members.keys().filter(|member| **member != node).eq(others);
+        if self.incarnation.checked_add(1) != Some(incarnation) || !is_all_others || incarnation > INCARNATION_MAX {
+            return Err(ChangeRefused::NotARestore);
+        }
+        let alone = Member { role: Role::Voter, disk: 0, ..member.clone() };
+        self.members = [(node, alone)].into();
+        self.incarnation = incarnation;
+        let version_before = self.turn.map_or(0, |turn| turn.version);
+        let version = self.version + 1;
+        self.turn = Some(Turn { since: slot.next(), version, version_before, node, was: Some(Role::Voter) });
         Ok(())
     }
 
@@ -249,6 +272,32 @@ mod tests {
         assert_eq!(ask(&mut group, Slot::new(60), 3, again), Err(ChangeRefused::NumberUsed { next: 4 }));
         let removed = Op::Remove { node: node(1) };
         assert_eq!(ask(&mut group, Slot::new(60), 2, removed), Err(ChangeRefused::Already { version: 3 }));
+    }
+
+    #[test]
+    fn a_restored_group_goes_on_with_one_member_in_another_life() {
+        let refound = |of: u16, others: &[u16], incarnation| {
+            let others = others.iter().map(|other| node(*other)).collect();
+            Op::Refound { node: node(of), others, incarnation }
+        };
+        let refused = [
+            (refound(2, &[1, 3], 2), ChangeRefused::NotARestore),
+            (refound(2, &[1, 3, 4], 1), ChangeRefused::NotARestore),
+            (refound(2, &[1, 3, 4], 3), ChangeRefused::NotARestore),
+            (refound(9, &[1, 2, 3, 4], 2), ChangeRefused::UnknownNode(node(9))),
+        ];
+        for (op, why) in refused {
+            assert_eq!(ask(&mut with_learner(), SLOT, 2, op), Err(why));
+        }
+        // Also while a change is on its way, and from a learner's files as well.
+        let mut group = with_learner();
+        assert_eq!(ask(&mut group, Slot::new(12), 2, refound(4, &[1, 2, 3], 2)), Ok(()));
+        assert_eq!((group.incarnation, group.version, group.next_number), (2, 3, 5));
+        assert_eq!(group.members, [(node(4), Member { disk: 0, ..member(Role::Voter, 4) })].into());
+        let epochs = group.epochs();
+        assert!(epochs.iter().all(|(_, of)| of.voters == [node(4)] && of.learners.is_empty()), "{epochs:?}");
+        assert_eq!(epochs[1].0, Slot::new(13));
+        assert_eq!(ask(&mut group, Slot::new(13), 3, refound(4, &[], 3)), Ok(()), "and again, from a copy of that");
     }
 
     #[test]

@@ -10,7 +10,7 @@
 use super::{Address, MEMBERS_MAX, Member, Mode, Role};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use paxos::{NodeId, Slot};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What is to change, and the version that this replaces.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -40,6 +40,10 @@ pub enum Op {
     Replace { remove: NodeId, promote: NodeId },
     /// The number of a member's disk, which from then on is the only one that may speak for it.
     Pin { node: NodeId, disk: u64 },
+    /// The group begins another life from the copy of one node's files: that node alone is a member from the next slot
+    /// on, with a disk that is not pinned yet, the others are removed. Nobody proposes it: a restore writes it into the
+    /// copy, of which no other member has ever heard (see [`crate::refound`]).
+    Refound { node: NodeId, others: BTreeSet<NodeId>, incarnation: u32 },
 }
 
 impl Op {
@@ -54,15 +58,18 @@ impl Op {
             Self::Check { .. } => 6,
             Self::Replace { .. } => 7,
             Self::Pin { .. } => 8,
+            Self::Refound { .. } => 9,
         }
     }
 
     /// The member that it is about, if it is about one.
     pub fn node(&self) -> Option<NodeId> {
         match self {
-            Self::Admit { node, .. } | Self::Promote { node } | Self::Remove { node } | Self::Pin { node, .. } => {
-                Some(*node)
-            }
+            Self::Admit { node, .. }
+            | Self::Promote { node }
+            | Self::Remove { node }
+            | Self::Pin { node, .. }
+            | Self::Refound { node, .. } => Some(*node),
             Self::Replace { remove, .. } => Some(*remove),
             Self::Found { .. } | Self::SetMode { .. } | Self::Check { .. } => None,
         }
@@ -105,6 +112,9 @@ pub enum ChangeRefused {
     /// The group has as many members as it may.
     #[error("a group has at most {MEMBERS_MAX} members")]
     TooMany,
+    /// It is not what a restore of this group writes.
+    #[error("this is no restore of the group as it is")]
+    NotARestore,
 }
 
 impl ChangeRefused {
@@ -122,6 +132,7 @@ impl ChangeRefused {
             Self::TwoAtOnce => 9,
             Self::OtherDisk(_) => 10,
             Self::TooMany => 11,
+            Self::NotARestore => 12,
         }
     }
 }
@@ -156,6 +167,14 @@ pub(crate) fn encode(change: &Change) -> Bytes {
             out.put_u16_le(node.get());
             out.put_u64_le(*disk);
         }
+        Op::Refound { node, others, incarnation } => {
+            out.put_u32_le(*incarnation);
+            out.put_u16_le(node.get());
+            out.put_u8(u8::try_from(others.len()).expect("a group has few members"));
+            for other in others {
+                out.put_u16_le(other.get());
+            }
+        }
     }
     out.freeze()
 }
@@ -185,6 +204,18 @@ pub(crate) fn decode(mut bytes: Bytes) -> Option<Change> {
         6 => Op::Check { number: from.try_get_u64_le().ok()? },
         7 => Op::Replace { remove: take_node(from)?, promote: take_node(from)? },
         8 => Op::Pin { node: take_node(from)?, disk: from.try_get_u64_le().ok()? },
+        9 => {
+            let (incarnation, node) = (from.try_get_u32_le().ok()?, take_node(from)?);
+            let count = usize::from(from.try_get_u8().ok()?);
+            let mut others = BTreeSet::new();
+            for _ in 0..count {
+                others.insert(take_node(from)?);
+            }
+            if others.len() != count {
+                return None;
+            }
+            Op::Refound { node, others, incarnation }
+        }
         _ => return None,
     };
     bytes.is_empty().then_some(Change { expected_version, op })
@@ -283,6 +314,8 @@ pub(crate) mod tests {
             any::<u64>().prop_map(|number| Op::Check { number }),
             (any_node(), any_node()).prop_map(|(remove, promote)| Op::Replace { remove, promote }),
             (any_node(), any::<u64>()).prop_map(|(node, disk)| Op::Pin { node, disk }),
+            (any_node(), proptest::collection::btree_set(any_node(), 0..MEMBERS_MAX), any::<u32>())
+                .prop_map(|(node, others, incarnation)| Op::Refound { node, others, incarnation }),
         ]
     }
 

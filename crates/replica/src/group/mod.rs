@@ -27,6 +27,8 @@ pub use paxos::Mode;
 pub use record::{CONTROL_KIND, is_control, records};
 pub(crate) use record::{KEY_PREFIX, Restored, effects};
 
+/// Most lives of one group.
+pub const INCARNATION_MAX: u32 = 1 << 24;
 /// Most members of one group, learners included.
 pub const MEMBERS_MAX: usize = 32;
 
@@ -115,13 +117,15 @@ pub struct Group {
     pub alpha: u64,
     /// The last change of members, if there was one.
     pub turn: Option<Turn>,
+    /// Counts the lives of the group, from 1: each restore from a backup begins another.
+    pub incarnation: u32,
 }
 
 impl Group {
     /// A group before its founding is in the log: what every founder knows from its configuration.
     pub fn founders(members: BTreeMap<NodeId, Member>, mode: Mode, alpha: u64) -> Self {
         let next_number = next_number(&members);
-        Self { version: 0, mode, members, next_number, alpha, turn: None }
+        Self { version: 0, mode, members, next_number, alpha, turn: None, incarnation: 1 }
     }
 
     /// A group of which nothing is known yet: the founding will come out of the log or the journal.

@@ -5,7 +5,8 @@
 //!          2 version         6 node        24 version     37 changed yet   48 in force from  74 member: role, lengths,
 //!          3 head or member  8 slot        32 next number 38 was           56 two versions      disk, two addresses
 //!          4 refusal                                      39 put, removed
-//! key      0xFF 'G'                value  version u8 = 1 | bytes 24..74 of the record
+//!                                                         77 lives before this one, u24
+//! key      0xFF 'G'                value  version u8 = 1 | bytes 24..74 of the record | bytes 77..80, if not zero
 //!          0xFF 'M' node u16 BE           version u8 = 1 | the member
 //! ```
 //!
@@ -32,6 +33,7 @@ const PUT: u8 = 1;
 const REMOVED: u8 = 2;
 const HEAD_KEY: [u8; 2] = [KEY_PREFIX, b'G'];
 const HEAD_FIELDS: std::ops::Range<usize> = 24..74;
+const LIVES: std::ops::Range<usize> = 77..80;
 const MEMBER_AT: usize = 80;
 
 /// Is this the record of a change of the group, not one of the state machine's?
@@ -62,6 +64,16 @@ pub fn records(
             };
             group.members.iter().map(founder).chain([head]).collect()
         }
+        Op::Refound { others, .. } if outcome.is_ok() => {
+            let removed = |node: &NodeId| {
+                let mut record = blank(slot, clock_ms, &change.op);
+                record[3] = MEMBER;
+                put_changed(&mut record, *node, None);
+                record
+            };
+            put_changed_by(&mut head, &change.op, group);
+            others.iter().map(removed).chain([head]).collect()
+        }
         Op::Replace { promote, .. } if outcome.is_ok() => {
             let mut promoted = head;
             put_changed(&mut promoted, *promote, group.members.get(promote));
@@ -85,6 +97,9 @@ pub(crate) fn effects(record: &JournalRecord, put: storage::Put<'_>) {
     if record[3] == HEAD {
         let mut value = vec![VERSION];
         value.extend_from_slice(&record[HEAD_FIELDS]);
+        if record[LIVES] != [0; 3] {
+            value.extend_from_slice(&record[LIVES]);
+        }
         put(&HEAD_KEY, Some(&value));
     }
     let key = [KEY_PREFIX, b'M', record[7], record[6]];
@@ -117,6 +132,7 @@ fn put_head(record: &mut JournalRecord, group: &Group) {
     record[32..36].copy_from_slice(&group.next_number.to_le_bytes());
     record[36] = mode_number(group.mode);
     record[40..48].copy_from_slice(&group.alpha.to_le_bytes());
+    record[LIVES].copy_from_slice(&(group.incarnation - 1).to_le_bytes()[..3]);
     if let Some(turn) = group.turn {
         record[37] = 1;
         record[38] = turn.was.map_or(0, role_number);
@@ -202,7 +218,11 @@ fn take_head(from: &mut Bytes) -> Option<Group> {
         0 => None,
         _ => Some(Turn { since, version: at, version_before, node: NodeId::new(node)?, was }),
     };
-    Some(Group { version, mode, members: BTreeMap::new(), next_number, alpha, turn })
+    let lives_before = match from.len() {
+        0 => 0,
+        _ => u32::from_le_bytes([from.try_get_u8().ok()?, from.try_get_u8().ok()?, from.try_get_u8().ok()?, 0]),
+    };
+    Some(Group { version, mode, members: BTreeMap::new(), next_number, alpha, turn, incarnation: lives_before + 1 })
 }
 
 #[cfg(test)]
@@ -241,6 +261,11 @@ mod tests {
             2 => Op::Remove { node: node(of) },
             3 => Op::SetMode { mode: if of.is_multiple_of(2) { Mode::Leader } else { Mode::Leaderless } },
             4 => Op::Pin { node: node(of), disk: 7 },
+            6 => Op::Refound {
+                node: node(of),
+                others: [1, 2, 3].map(node).into_iter().filter(|other| *other != node(of)).collect(),
+                incarnation: 2,
+            },
             _ => Op::Check { number: u64::from(of) },
         }
     }
@@ -248,7 +273,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_checkpoint_of_the_records_is_the_group(
-            ops in proptest::collection::vec((0..6_u8, 1..9_u16, any::<bool>()), 0..40)
+            ops in proptest::collection::vec((0..7_u8, 1..9_u16, any::<bool>()), 0..40)
         ) {
             let members: BTreeMap<_, _> = (1..=3).map(|of| (node(of), member(Role::Voter, of))).collect();
             let found = Op::Found { members: members.clone(), mode: Mode::Leaderless, alpha: 2 };

@@ -13,6 +13,7 @@ pub(crate) mod members;
 pub(crate) mod mode;
 pub(crate) mod operator;
 mod progress;
+pub(crate) mod restore;
 pub(crate) mod status;
 pub(crate) mod targets;
 pub(crate) mod tls;

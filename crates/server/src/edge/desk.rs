@@ -35,6 +35,9 @@ impl<B: BankPort> Desk<B> {
 
     /// Submits a request and counts its outcomes.
     pub async fn submit(&self, request: Request) -> Result<Vec<Answer>, SubmitError> {
+        if self.bank.life().restoring {
+            return Err(SubmitError::NotProposed { reason: RESTORING.to_owned(), retry_after_ms: RESTORING_RETRY_MS });
+        }
         let budget = self.guard.rejections();
         budget.admit(Instant::now()).map_err(|retry_after_ms| SubmitError::Overloaded { retry_after_ms })?;
         let answers = self.bank.submit(request).await?;
@@ -59,6 +62,9 @@ impl<B: BankPort> Desk<B> {
         T: Send + 'static,
         F: FnOnce(&dyn View) -> T + Send + 'static,
     {
+        if self.bank.life().restoring {
+            return Err(restoring());
+        }
         self.bank.read(look).await.map_err(|error| error.problem())
     }
 
@@ -88,6 +94,14 @@ fn currencies_in(view: &dyn View, accounts: &[AccountId]) -> BTreeMap<AccountId,
         None => view.ledger().account(*account).map(|account| account.currency),
     };
     accounts.iter().filter_map(|account| Some((*account, currency(account)?))).collect()
+}
+
+const RESTORING: &str = "nothing was proposed: the bank was restored from a backup and waits for its payments from the gateway";
+const RESTORING_RETRY_MS: u64 = 1_000;
+
+/// Nobody but the gateway is served before the books are whole again.
+pub(super) fn restoring() -> Problem {
+    Problem::new(Code::BankRestoring, RESTORING).retry_after_ms(RESTORING_RETRY_MS)
 }
 
 pub fn unknown_account(account: AccountId) -> Problem {

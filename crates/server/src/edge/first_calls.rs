@@ -67,7 +67,9 @@ pub async fn open<B: BankPort>(
         | Outcome::Voided { .. }
         | Outcome::SettingChanged { .. }
         | Outcome::SecretChanged { .. }
-        | Outcome::LockChanged { .. } => rejection::of_other(&Rejected::IdReused),
+        | Outcome::LockChanged { .. }
+        | Outcome::Noted { .. }
+        | Outcome::Fenced { .. } => rejection::of_other(&Rejected::IdReused),
     };
     let problem = outcome::keyed(problem.with("account_id", id.to_string()), identity);
     Err(outcome::told_once(problem, &answer))

@@ -146,6 +146,7 @@ pub(super) fn problem(refused: ChangeRefused) -> Problem {
         ChangeRefused::TwoAtOnce => Code::TwoVotesAtOnce,
         ChangeRefused::OtherDisk(_) => Code::OtherDisk,
         ChangeRefused::TooMany => Code::TooManyMembers,
+        ChangeRefused::NotARestore => Code::StaleEpoch,
         // Told as done wherever it can come from a caller.
         ChangeRefused::Already { .. } => Code::GroupVersionMismatch,
     };
@@ -160,7 +161,9 @@ pub(super) fn problem(refused: ChangeRefused) -> Problem {
         ChangeRefused::UnknownNode(node) | ChangeRefused::NotLearner(node) | ChangeRefused::OtherDisk(node) => {
             problem.with("node", node.get())
         }
-        ChangeRefused::LeavesNone | ChangeRefused::TwoAtOnce | ChangeRefused::TooMany => problem,
+        ChangeRefused::LeavesNone | ChangeRefused::TwoAtOnce | ChangeRefused::TooMany | ChangeRefused::NotARestore => {
+            problem
+        }
     }
 }
 

@@ -25,6 +25,7 @@ use ledger::{
 
 use super::customers;
 use super::desk::{Desk, unknown_account};
+use super::gateway_holds;
 use super::group;
 use super::health::NodeHealth;
 use super::identity;
@@ -181,6 +182,20 @@ impl<B: BankPort> Bank for Service<B> {
         request: Request<proto::PaymentCallBatch>,
     ) -> Result<Response<proto::FindingBatch>, Status> {
         self.counted("PaymentCalls", payments::calls(&self.desk, request.get_ref())).await
+    }
+
+    async fn caught_up(
+        &self,
+        request: Request<proto::CaughtUpRequest>,
+    ) -> Result<Response<proto::CaughtUpResponse>, Status> {
+        self.counted("CaughtUp", payments::caught_up(&self.desk, request.get_ref())).await
+    }
+
+    async fn gateway_holds(
+        &self,
+        request: Request<proto::GatewayHoldsRequest>,
+    ) -> Result<Response<proto::GatewayHoldsResponse>, Status> {
+        self.counted("GatewayHolds", gateway_holds::find(&self.desk, *request.get_ref())).await
     }
 
     async fn hold_status(&self, request: Request<proto::PaymentCall>) -> Result<Response<proto::Finding>, Status> {
@@ -381,6 +396,9 @@ impl<B: BankPort> Service<B> {
             transfer_total: status.transfer.map_or(0, |transfer| transfer.total),
             rot_repaired: status.rot_repaired,
             rot_unmended: status.rot_unmended,
+            incarnation: status.incarnation,
+            restoring: status.restoring,
+            complete_through: status.complete_through,
             cluster: uuid::Uuid::parse_str(&status.cluster).ok().map(|id| grpc::uuid(id.as_u128())),
         }
     }

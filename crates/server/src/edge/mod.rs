@@ -19,6 +19,7 @@ pub mod customer_calls;
 mod customers;
 pub mod desk;
 pub mod first_calls;
+mod gateway_holds;
 pub mod group;
 pub mod grpc;
 pub mod guard;

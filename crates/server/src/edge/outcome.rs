@@ -32,7 +32,9 @@ pub fn posted(answer: &Answer, movement: &Movement, identity: &Identity) -> Resu
         | Outcome::HoldVoided { .. }
         | Outcome::SettingChanged { .. }
         | Outcome::SecretChanged { .. }
-        | Outcome::LockChanged { .. } => {
+        | Outcome::LockChanged { .. }
+        | Outcome::Noted { .. }
+        | Outcome::Fenced { .. } => {
             Err(Problem::new(Code::IdReused, format!("the id {} stands for something else", movement.id)))
         }
     }
@@ -89,7 +91,9 @@ pub fn transfer(id: TransferId, movement: Option<&Movement>, outcome: &Outcome) 
         | Outcome::Closed { .. }
         | Outcome::SettingChanged { .. }
         | Outcome::SecretChanged { .. }
-        | Outcome::LockChanged { .. } => {
+        | Outcome::LockChanged { .. }
+        | Outcome::Noted { .. }
+        | Outcome::Fenced { .. } => {
             shape.code = Some(Code::IdReused.text());
         }
     }
@@ -109,6 +113,8 @@ pub fn label(outcome: &Outcome) -> &'static str {
         Outcome::SettingChanged { .. } => "setting_changed",
         Outcome::SecretChanged { .. } => "secret_changed",
         Outcome::LockChanged { .. } => "lock_changed",
+        Outcome::Noted { .. } => "noted",
+        Outcome::Fenced { .. } => "fenced",
         Outcome::Rejected { rejection, .. } => rejection::code(rejection).text(),
     }
 }

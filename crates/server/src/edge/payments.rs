@@ -16,17 +16,14 @@ use api::problem::Problem;
 use api::proto;
 use api::trace::TraceContext;
 use clearing::{CallKind, Epoch, Finding, Holder, NamedParty, Side, Terms};
-use ledger::{AccountId, Command, Placer, Request, TransferId};
+use ledger::{AccountId, Command, Counterparty, Fence, Movement, Placer, Rejected, Request, TransferId};
 
 use std::fmt;
 
-use super::desk::Desk;
-use super::port::{BankPort, SubmitError, Unreadable, View};
+use super::desk::{Desk, restoring};
+use super::port::{BankPort, Life, SubmitError, Unreadable, View, gateway_placer};
 use super::request_log;
 use super::transfers::find;
-
-/// Who the gateway is to the ledger: only it ends what it placed.
-const GATEWAY: &str = "gateway";
 
 /// One call whose method says its kind.
 pub(super) async fn call<B: BankPort>(
@@ -68,49 +65,132 @@ impl fmt::Display for Told<'_> {
     }
 }
 
-/// What becomes of each call. Those that change something go to the group as one request.
+/// What becomes of each call. Those that change something go to the group as one request, which begins with the
+/// incarnation of the gateway that speaks.
 async fn find_all<B: BankPort>(desk: &Desk<B>, asked: &[Asked]) -> Result<Vec<proto::Finding>, Problem> {
     let bank = desk.bank.status().group;
+    let life = desk.bank.life();
+    check_life(&life, asked)?;
     let steps = asked.iter().map(|it| step(&bank, it)).collect::<Result<Vec<Step>, Problem>>()?;
-    let commands: Vec<Command> = steps.iter().filter_map(Step::command).collect();
+    let fence = fence(asked);
     let mut answers = Vec::new();
-    if !commands.is_empty() {
-        answers = desk.bank.submit(Request { linked: false, commands }).await.map_err(|error| unanswered(&error))?;
+    if steps.iter().any(|step| matches!(step, Step::Order { .. })) {
+        let commands = [fence].into_iter().chain(steps.iter().flat_map(Step::commands)).collect();
+        let submitted = desk.bank.submit(Request { linked: false, commands }).await;
+        answers = submitted.map_err(|error| unanswered(&error))?;
+        if let Some(Rejected::StaleFence { known }) = answers.first().and_then(|answer| answer.outcome.rejection()) {
+            return Err(superseded(*known));
+        }
     }
     let looked_up: Vec<TransferId> = steps.iter().filter_map(Step::look).collect();
     let mut seen = Vec::new();
     if !looked_up.is_empty() {
-        seen =
-            desk.read(move |view| looked_up.iter().map(|id| look(view, *id)).collect::<Result<Vec<_>, _>>()).await??;
+        let look_up = move |view: &dyn View| {
+            let known = view.ledger().fence(gateway_placer()).epoch;
+            let found = looked_up.iter().map(|id| look(view, *id)).collect::<Result<Vec<_>, _>>();
+            found.map(|found| (known, found))
+        };
+        let (known, found) = desk.read(look_up).await??;
+        if epoch_of(asked) < known {
+            return Err(superseded(known));
+        }
+        seen = found;
     }
-    let (mut answers, mut seen) = (answers.into_iter(), seen.into_iter());
-    let finding = |step: &Step| match step {
-        Step::Order(_) => answers.next().map(|answer| Finding::of(&answer.outcome)),
+    // The first answer is the fence's.
+    let (mut answers, mut seen) = (answers.into_iter().skip(1), seen.into_iter());
+    let mut finding = |step: &Step| match step {
+        Step::Order { note, .. } => {
+            let answer = answers.next();
+            if note.is_some() {
+                answers.next();
+            }
+            answer.map(|answer| Finding::of(&answer.outcome))
+        }
         Step::Look(_) => seen.next(),
     };
-    let found = steps.iter().map(finding).collect::<Option<Vec<Finding>>>();
+    let found = steps.iter().map(&mut finding).collect::<Option<Vec<Finding>>>();
     let found =
         found.ok_or_else(|| Problem::new(Code::Internal, "the node gave fewer answers than there were calls"))?;
-    Ok(found.iter().map(|finding| finding_message(finding, Epoch::FIRST)).collect())
+    let epoch = Epoch::new(life.incarnation).unwrap_or(Epoch::FIRST);
+    Ok(found.iter().map(|finding| finding_message(finding, epoch)).collect())
+}
+
+/// A restored bank takes nothing but what it lacks, and only it takes that.
+fn check_life(life: &Life, asked: &[Asked]) -> Result<(), Problem> {
+    let mut kinds = asked.iter().map(|it| it.replay);
+    let replay = kinds.next().unwrap_or(false);
+    if kinds.any(|other| other != replay) {
+        let detail = "replay: a batch brings a restored bank what it lacks, or it asks, not both";
+        return Err(Problem::new(Code::NotPermitted, detail).with("field", "replay"));
+    }
+    match (life.restoring, replay) {
+        (true, false) => Err(restoring()),
+        (false, true) => {
+            let detail = "this bank does not wait for payments: its books are whole, so a replay might pay twice";
+            Err(Problem::new(Code::NotPermitted, detail))
+        }
+        (true, true) | (false, false) => Ok(()),
+    }
+}
+
+/// The gateway's incarnation: of several the oldest, so that nothing of an older one passes with a newer one's calls.
+fn epoch_of(asked: &[Asked]) -> u32 {
+    asked.iter().map(|it| it.gateway.get()).min().unwrap_or(0)
+}
+
+fn fence(asked: &[Asked]) -> Command {
+    let epoch = epoch_of(asked);
+    let same = asked.iter().filter(|it| it.gateway.get() == epoch);
+    let complete_through = same.map(|it| it.complete_through).max().unwrap_or(0);
+    Command::Fence { placer: gateway_placer(), fence: Fence { epoch, complete_through, caught_up: 0 } }
+}
+
+fn superseded(known: u32) -> Problem {
+    let detail = format!("incarnation {known} of the gateway has been heard here: this call is of an older one");
+    Problem::new(Code::StaleEpoch, detail).with("known", known)
+}
+
+/// A restored bank has all its payments again: from now on it serves.
+pub(super) async fn caught_up<B: BankPort>(
+    desk: &Desk<B>,
+    message: &proto::CaughtUpRequest,
+) -> Result<proto::CaughtUpResponse, Problem> {
+    let life = desk.bank.life();
+    if message.incarnation != life.incarnation {
+        let detail = format!("this is incarnation {} of the bank, not {}", life.incarnation, message.incarnation);
+        return Err(Problem::new(Code::StaleEpoch, detail).with("known", life.incarnation));
+    }
+    let fence = Fence { epoch: message.gateway_epoch, complete_through: 0, caught_up: message.incarnation };
+    let request = Request::single(Command::Fence { placer: gateway_placer(), fence });
+    let answers = desk.bank.submit(request).await.map_err(|error| unanswered(&error))?;
+    match answers.first().and_then(|answer| answer.outcome.rejection()) {
+        Some(Rejected::StaleFence { known }) => Err(superseded(*known)),
+        Some(_) | None => Ok(proto::CaughtUpResponse {}),
+    }
 }
 
 /// What a call comes to.
 enum Step {
-    Order(Command),
+    /// What the ledger is told, and what is kept beside a hold for whoever asks the gateway about it later.
+    Order {
+        command: Command,
+        note: Option<Command>,
+    },
     Look(TransferId),
 }
 
 impl Step {
-    fn command(&self) -> Option<Command> {
-        match self {
-            Step::Order(command) => Some(*command),
-            Step::Look(_) => None,
-        }
+    fn commands(&self) -> impl Iterator<Item = Command> {
+        let (command, note) = match self {
+            Step::Order { command, note } => (Some(*command), *note),
+            Step::Look(_) => (None, None),
+        };
+        command.into_iter().chain(note)
     }
 
     fn look(&self) -> Option<TransferId> {
         match self {
-            Step::Order(_) => None,
+            Step::Order { .. } => None,
             Step::Look(id) => Some(*id),
         }
     }
@@ -123,16 +203,41 @@ fn step(bank: &str, asked: &Asked) -> Result<Step, Problem> {
         let detail = format!("payment {} concerns bank {ours} here, and this is bank {bank}", terms.id);
         return Err(Problem::new(Code::NotPermitted, detail));
     }
-    let (id, placer) = (terms.id, Placer::named(GATEWAY));
-    Ok(match asked.kind {
-        CallKind::PrepareDebit => Step::Order(hold(terms, placer, Side::Debit)),
-        CallKind::PrepareCredit => Step::Order(hold(terms, placer, Side::Credit)),
-        CallKind::CommitDebit | CallKind::CommitCredit => Step::Order(Command::PostHold { id, placer }),
-        CallKind::AbortDebit | CallKind::AbortCredit => Step::Order(Command::VoidHold { id, placer }),
-        CallKind::Transfer => Step::Order(transfer(terms)),
-        CallKind::VoidTransfer => Step::Order(Command::VoidTransfer { id }),
-        CallKind::HoldStatus(_) => Step::Look(id),
-    })
+    let (id, placer) = (terms.id, gateway_placer());
+    let command = match asked.kind {
+        CallKind::CommitDebit | CallKind::CommitCredit if asked.replay => {
+            replay(Some(placer), hold(terms, placer, asked.kind.side()))
+        }
+        CallKind::Transfer if asked.replay => replay(None, transfer(terms)),
+        CallKind::PrepareDebit | CallKind::PrepareCredit if asked.replay => None,
+        CallKind::PrepareDebit | CallKind::PrepareCredit => {
+            let side = asked.kind.side();
+            let note = Some(note(terms, placer, side));
+            return Ok(Step::Order { command: hold(terms, placer, side), note });
+        }
+        CallKind::CommitDebit | CallKind::CommitCredit => Some(Command::PostHold { id, placer }),
+        CallKind::AbortDebit | CallKind::AbortCredit => Some(Command::VoidHold { id, placer }),
+        CallKind::Transfer => Some(transfer(terms)),
+        CallKind::VoidTransfer => Some(Command::VoidTransfer { id }),
+        CallKind::HoldStatus(_) => return Ok(Step::Look(id)),
+    };
+    let command = command.ok_or_else(|| {
+        Problem::new(Code::NotPermitted, "replay: what was decided is booked, not prepared").with("field", "replay")
+    })?;
+    Ok(Step::Order { command, note: None })
+}
+
+/// The same movement, as of a payment that was decided before.
+fn replay(placer: Option<Placer>, command: Command) -> Option<Command> {
+    let Movement { id, debit, credit, amount, currency, reference } = command.movement()?;
+    Some(Command::Replay { id, placer, debit, credit, amount, currency, reference })
+}
+
+/// The other side, which the hold itself knows only by its bank's account.
+fn note(terms: &Terms, placer: Placer, side: Side) -> Command {
+    let other = terms.party(side.other()).to_string();
+    let counterparty = Counterparty::new(&other).expect("a customer's and a bank's name are shorter");
+    Command::NoteHold { id: terms.id, placer, counterparty }
 }
 
 fn hold(terms: &Terms, placer: Placer, side: Side) -> Command {

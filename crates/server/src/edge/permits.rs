@@ -81,6 +81,8 @@ pub const TABLE: &[(&str, &[Permit])] = &[
     ("/rialto.v1.Bank/ViewBalance", &[Gateway]),
     ("/rialto.v1.Bank/TransactionHistory", &[Gateway]),
     ("/rialto.v1.Bank/PaymentCalls", &[Gateway]),
+    ("/rialto.v1.Bank/CaughtUp", &[Gateway]),
+    ("/rialto.v1.Bank/GatewayHolds", &[Gateway]),
     ("/rialto.v1.Bank/TransferPayment", &[Gateway]),
     ("/rialto.v1.Bank/PrepareDebit", &[Gateway]),
     ("/rialto.v1.Bank/PrepareCredit", &[Gateway]),

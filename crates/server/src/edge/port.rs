@@ -9,7 +9,7 @@ use api::code::Code;
 use api::problem::Problem;
 use api::status::NodeStatus;
 use ledger::record::RecordBytes;
-use ledger::{Answer, Ledger, Request};
+use ledger::{Answer, Ledger, Placer, Request};
 use replica::group::{Change, ChangeRefused, Group};
 
 /// A running node of whatever kind, as its edges see it. A clone is another handle of the same node.
@@ -29,8 +29,36 @@ pub trait NodePort: Clone + Send + Sync + 'static {
     fn shut_down(&self) -> impl Future<Output = ()> + Send;
 }
 
+/// Where a group stands with its restores from backups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Life {
+    /// Counts the lives of the group, from 1.
+    pub incarnation: u32,
+    /// It waits for what the rest of the network has of it, and serves nobody else.
+    pub restoring: bool,
+    /// Of a bank: the gateway's payments up to this number are in its books, to their end.
+    pub complete_through: u64,
+}
+
+impl Life {
+    /// A bank's, in that incarnation of its group. One that no gateway ever spoke to has nothing to wait for.
+    pub fn of_bank(ledger: &Ledger, incarnation: u32) -> Life {
+        let fence = ledger.fence(gateway_placer());
+        let restoring = incarnation > 1 && fence.epoch > 0 && fence.caught_up < incarnation;
+        Life { incarnation, restoring, complete_through: fence.complete_through }
+    }
+}
+
+/// Who the gateway is to a bank's ledger: only it ends what it placed.
+pub fn gateway_placer() -> Placer {
+    Placer::named("gateway")
+}
+
 /// A running bank node.
 pub trait BankPort: NodePort {
+    /// Where the bank stands with its restores, as of the last slot applied here.
+    fn life(&self) -> Life;
+
     /// Has the request chosen and applied; one answer for each command. Waits up to 1.8 seconds.
     fn submit(&self, request: Request) -> impl Future<Output = Result<Vec<Answer>, SubmitError>> + Send;
 
@@ -53,6 +81,9 @@ pub trait View {
 
     /// The record that holds the first outcome of an id.
     fn outcome_of(&self, id: u128) -> Result<Option<RecordBytes>, Unreadable>;
+
+    /// How many records the journal has: places are counted from 0.
+    fn places(&self) -> u64;
 
     /// The journal's record at that place, which some other record or account named.
     fn record(&self, place: u64) -> Result<RecordBytes, Unreadable>;

@@ -99,6 +99,8 @@ pub async fn void<B: BankPort>(
         | Outcome::SettingChanged { .. }
         | Outcome::SecretChanged { .. }
         | Outcome::LockChanged { .. }
+        | Outcome::Noted { .. }
+        | Outcome::Fenced { .. }
         | Outcome::Rejected { .. } => desk.read(move |view| find(view, id)).await??.and_then(|found| found.movement),
     };
     let mut shape = outcome::transfer(id, movement.as_ref(), &answer.outcome);

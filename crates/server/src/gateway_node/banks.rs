@@ -4,6 +4,7 @@
 //! queue full, or a bank away, is dropped.
 
 use api::client::{Client, Options, Prefer};
+use api::code::Code;
 use api::trace::TraceContext;
 use certs::{Expected, Protocol};
 use clearing::{BankName, Call, PaymentId, Reply};
@@ -12,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 /// Calls that wait for one bank, at most.
 const QUEUE_MAX: usize = 16_384;
@@ -40,6 +41,8 @@ pub(super) struct Link {
     client: Client,
     calls: mpsc::Sender<(Call, Option<TraceContext>)>,
     reachable: Arc<AtomicBool>,
+    /// This node brings the bank, which was restored, its payments.
+    replaying: AtomicBool,
 }
 
 impl Link {
@@ -49,6 +52,15 @@ impl Link {
 
     pub(super) fn is_reachable(&self) -> bool {
         self.reachable.load(Ordering::Relaxed)
+    }
+
+    /// False if it is going on.
+    pub(super) fn begin_replay(&self) -> bool {
+        !self.replaying.swap(true, Ordering::Relaxed)
+    }
+
+    pub(super) fn end_replay(&self) {
+        self.replaying.store(false, Ordering::Relaxed);
     }
 
     pub(super) fn set_reachable(&self, reachable: bool) {
@@ -130,7 +142,7 @@ impl Banks {
         let (calls, queue) = mpsc::channel(QUEUE_MAX);
         let reachable = Arc::new(AtomicBool::new(false));
         tokio::spawn(send(client.clone(), queue, self.replies.clone()));
-        Ok(Link { name, addresses, client, calls, reachable })
+        Ok(Link { name, addresses, client, calls, reachable, replaying: AtomicBool::new(false) })
     }
 }
 
@@ -159,7 +171,15 @@ async fn send(client: Client, mut queue: mpsc::Receiver<(Call, Option<TraceConte
         tokio::spawn(async move {
             let answered = client.payment_calls(&calls).await;
             drop(place);
-            let Ok(found) = answered else { return };
+            let found = match answered {
+                Ok(found) => found,
+                Err(error) => {
+                    if error.code() == Some(Code::StaleEpoch) {
+                        error!(event = "gateway_superseded", why = %error, todo = "this gateway was restored over, and its nodes still run: stop them");
+                    }
+                    return;
+                }
+            };
             for ((call, _), said) in calls.iter().zip(found) {
                 let Some(said) = said else { continue };
                 let reply = Reply { kind: call.kind, gateway: call.gateway, said };

@@ -34,6 +34,11 @@ pub(super) struct Desk {
 impl Desk {
     /// Has the group carry commands out: one answer for each.
     pub(super) async fn submit(&self, commands: Vec<Command>) -> Result<Vec<Answer>, SubmitError> {
+        let is_beginning = matches!(commands.first(), Some(Command::BeginEpoch { .. }));
+        if self.gateway.life().restoring && !is_beginning {
+            let reason = "the gateway was restored from a backup and begins anew".to_owned();
+            return Err(SubmitError::NotProposed { reason, retry_after_ms: 500 });
+        }
         let request = Request { commands };
         let answers = self.gateway.submit_encoded(request.encode().into()).await?;
         // Requests are encoded here, so they can be read; unless members of other versions disagree about it.

@@ -1,56 +1,121 @@
-//! Looks at every known bank now and then: whether it answers, and whether it is registered.
+//! Looks at every known bank now and then: whether it answers, whether it is registered, whether it came back from a backup.
 //!
 //! A bank's name is pinned to its group when it is seen first: another group that comes under the same name is refused,
-//! and told so in the log, until somebody gives it a name of its own.
+//! and told so in the log, until somebody gives it a name of its own. A bank that was restored comes as a newer incarnation
+//! of its group: it gets its payments again before anything else is asked of it (`replaying.rs`). And a gateway that was
+//! itself restored says so in its own log first, so that banks and its own rules know it from the one that is gone.
 
 use super::banks::Link;
 use super::desk::Desk;
-use clearing::bank::Bank;
-use clearing::{Command, Epoch, GroupId};
+use super::recall;
+use super::replaying;
+use clearing::bank::{Bank, Standing};
+use clearing::{BankName, Command, Epoch, GroupId};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 const LOOK_PERIOD: Duration = Duration::from_millis(300);
 const PATIENCE: Duration = Duration::from_millis(1_000);
+/// Banks are asked for holds that have grown old once in so many rounds.
+const ROUNDS_BETWEEN_OLD: u64 = 16;
+
+/// What has been told already, and need not be told every time.
+#[derive(Default)]
+struct Told {
+    refused: BTreeSet<(BankName, u128)>,
+    superseded: BTreeSet<(BankName, u32)>,
+}
 
 /// Runs as long as the node serves.
 pub(super) async fn run(desk: Desk) {
-    let mut refused = BTreeSet::new();
+    let mut told = Told::default();
+    let mut rounds: u64 = 0;
     loop {
-        let Ok(registered) = desk.peek(|clearing| clearing.banks().to_vec()).await else {
-            tokio::time::sleep(LOOK_PERIOD).await;
-            continue;
-        };
-        for link in desk.banks.links() {
-            look(&desk, &link, &registered, &mut refused).await;
+        if let Some(epoch) = epoch_to_begin(&desk) {
+            if holds_the_pen(&desk) {
+                recall::begin_epoch(&desk, epoch).await;
+            }
+        } else if let Ok((own, registered)) =
+            desk.peek(|clearing| (clearing.epoch(), clearing.banks().to_vec())).await
+        {
+            for link in desk.banks.links() {
+                look(&desk, &link, (own, &registered), &mut told).await;
+                if rounds.is_multiple_of(ROUNDS_BETWEEN_OLD) && link.is_reachable() && holds_the_pen(&desk) {
+                    recall::old_holds(&desk, &link).await;
+                }
+            }
+            rounds += 1;
         }
         tokio::time::sleep(LOOK_PERIOD).await;
     }
 }
 
-async fn look(desk: &Desk, link: &Arc<Link>, registered: &[Bank], refused: &mut BTreeSet<(clearing::BankName, u128)>) {
+/// The incarnation of this group, if its state still speaks as an older one.
+fn epoch_to_begin(desk: &Desk) -> Option<Epoch> {
+    let life = desk.gateway.life();
+    if life.restoring { Epoch::new(life.incarnation) } else { None }
+}
+
+async fn look(desk: &Desk, link: &Arc<Link>, (own, registered): (Epoch, &[Bank]), told: &mut Told) {
     let asked = link.client().with_deadline(PATIENCE).status().await;
     let Ok(status) = asked else {
         link.set_reachable(false);
         return;
     };
     let Some(group) = status.cluster.as_ref().and_then(|id| GroupId::new(api::grpc::id_bits(id))) else { return };
+    // A node of before there were restores names no incarnation.
+    let Some(epoch) = Epoch::new(status.incarnation.max(1)) else { return };
     let known = registered.iter().find(|bank| bank.name == link.name);
-    let is_pinned = known.is_some_and(|bank| bank.group == group);
-    link.set_reachable(status.quorum && (is_pinned || known.is_none()));
-    if is_pinned || !status.quorum || refused.contains(&(link.name, group.get())) {
-        return;
+    match known {
+        Some(bank) if bank.group == group && epoch < bank.epoch => {
+            link.set_reachable(false);
+            if told.superseded.insert((link.name, epoch.get())) {
+                let newest = bank.epoch.get();
+                error!(event = "bank_superseded", bank = %link.name, incarnation = epoch.get(), newest, todo = "this bank was restored from a backup, and nodes of before still run: stop them");
+            }
+        }
+        Some(bank) if bank.group == group && epoch == bank.epoch => match bank.standing {
+            Standing::Live => {
+                link.set_reachable(status.quorum && !status.restoring);
+                if status.restoring && link.client().caught_up(own, epoch.get()).await.is_ok() {
+                    info!(event = "bank_serves_again", bank = %link.name, incarnation = epoch.get());
+                }
+            }
+            Standing::Restored { after, .. } => {
+                link.set_reachable(false);
+                if holds_the_pen(desk) && status.quorum {
+                    replaying::begin(desk, link, bank, after);
+                }
+            }
+        },
+        _ if !status.quorum || told.refused.contains(&(link.name, group.get())) => link.set_reachable(false),
+        Some(_) | None => {
+            // One that is not known yet is told of at the first payment to it; so it may as well be tried.
+            link.set_reachable(known.is_none());
+            let command =
+                Command::RegisterBank { name: link.name, group, epoch, last_number: status.complete_through };
+            register(desk, link, command, told).await;
+        }
     }
-    let command = Command::RegisterBank { name: link.name, group, epoch: Epoch::FIRST, last_number: 0 };
+}
+
+async fn register(desk: &Desk, link: &Arc<Link>, command: Command, told: &mut Told) {
+    let Command::RegisterBank { group, epoch, last_number, .. } = command else { return };
     match desk.order(command).await {
-        Ok(_) => info!(event = "bank_registered", bank = %link.name),
+        Ok(_) => info!(event = "bank_registered", bank = %link.name, incarnation = epoch.get(), last_number),
         Err(problem) if problem.code == api::code::Code::NameTaken => {
-            refused.insert((link.name, group.get()));
+            link.set_reachable(false);
+            told.refused.insert((link.name, group.get()));
             warn!(event = "bank_refused", bank = %link.name, why = "another bank has this name", todo = "give it another name");
         }
         // Tried again in a moment.
         Err(_) => {}
     }
+}
+
+/// One node is enough to bring a bank its payments; another takes over with the pen.
+fn holds_the_pen(desk: &Desk) -> bool {
+    desk.gateway.node_status().pen == Some(desk.node.get())
 }

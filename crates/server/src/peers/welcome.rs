@@ -3,6 +3,7 @@
 //! ```text
 //! welcome = disk u64 | version u64 | mode u8 | next number u32 | alpha u64 | turn | count u8, members
 //! turn    = 0 | 1 | since u64 | version u64 | version before u64 | node u16 | was u8 (0 none, 1 voter, 2 learner)
+//! then    = incarnation u32, if it is not 1
 //! member  = node u16 | role u8 | disk u64 | length u8, peer address | length u8, http address      (little-endian)
 //! ```
 //!
@@ -41,6 +42,9 @@ pub(crate) fn encode(group: &Group) -> Vec<u8> {
             out.put_slice(address.as_str().as_bytes());
         }
     }
+    if group.incarnation != 1 {
+        out.put_u32_le(group.incarnation);
+    }
     out
 }
 
@@ -68,8 +72,12 @@ pub(crate) fn decode(mut bytes: Bytes) -> Option<Group> {
         let disk = from.try_get_u64_le().ok()?;
         members.insert(node, Member { role, disk, peer: take_address(from)?, http: take_address(from)? });
     }
+    let incarnation = match from.len() {
+        0 => 1,
+        _ => from.try_get_u32_le().ok().filter(|incarnation| *incarnation > 1)?,
+    };
     let is_whole = bytes.is_empty() && members.len() == usize::from(count) && alpha > 0;
-    is_whole.then_some(Group { version, mode, members, next_number, alpha, turn })
+    is_whole.then_some(Group { version, mode, members, next_number, alpha, turn, incarnation })
 }
 
 fn take_turn(from: &mut Bytes) -> Option<Turn> {
@@ -122,15 +130,18 @@ mod tests {
             next_number: 5,
             alpha: 64,
             turn: Some(turn),
+            incarnation: 1,
         }
     }
 
     #[test]
     fn a_group_reads_back_as_it_was_written_and_nothing_less() {
-        for group in [group(), Group { turn: None, ..group() }] {
+        for group in [group(), Group { turn: None, ..group() }, Group { incarnation: 7, ..group() }] {
             let whole = Bytes::from(encode(&group));
-            assert_eq!(decode(whole.clone()), Some(group));
-            for cut in 0..whole.len() {
+            assert_eq!(decode(whole.clone()), Some(group.clone()));
+            // Without its last field it is the group of before there were restores.
+            let shortest = Bytes::from(encode(&Group { incarnation: 1, ..group })).len();
+            for cut in (0..whole.len()).filter(|cut| *cut != shortest) {
                 assert_eq!(decode(whole.slice(..cut)), None, "cut at {cut}");
             }
             assert_eq!(decode([&whole[..], b"x"].concat().into()), None);

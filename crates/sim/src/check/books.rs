@@ -107,9 +107,14 @@ impl Books {
             | Command::PlaceHold { id, .. }
             | Command::CloseAccount { id, .. }
             | Command::SetSecret { id, .. }
-            | Command::LockCustomer { id, .. } => self.outcomes.get(id).copied(),
+            | Command::LockCustomer { id, .. }
+            | Command::Replay { id, .. } => self.outcomes.get(id).copied(),
             Command::VoidTransfer { id } => self.outcomes.get(id).copied(),
-            Command::PostHold { .. } | Command::VoidHold { .. } | Command::ChangeSetting { .. } => None,
+            Command::PostHold { .. }
+            | Command::VoidHold { .. }
+            | Command::ChangeSetting { .. }
+            | Command::NoteHold { .. }
+            | Command::Fence { .. } => None,
         }
     }
 
@@ -173,7 +178,10 @@ impl Books {
             | Command::VoidTransfer { .. }
             | Command::VoidHold { .. }
             | Command::PostHold { .. }
-            | Command::ChangeSetting { .. } => {}
+            | Command::ChangeSetting { .. }
+            | Command::NoteHold { .. }
+            | Command::Fence { .. }
+            | Command::Replay { .. } => {}
         }
     }
 
@@ -185,7 +193,7 @@ impl Books {
                     .or_else(|| self.outcomes.get(id).map(|first| first.outcome))
                     .is_some_and(|end| end == answer.outcome)
             }
-            Command::ChangeSetting { .. } => true,
+            Command::ChangeSetting { .. } | Command::NoteHold { .. } | Command::Fence { .. } => true,
             Command::OpenAccount { .. }
             | Command::AddCustomer { .. }
             | Command::SetSecret { .. }
@@ -193,6 +201,7 @@ impl Books {
             | Command::CloseAccount { .. }
             | Command::Transfer { .. }
             | Command::PlaceHold { .. }
+            | Command::Replay { .. }
             | Command::VoidTransfer { .. } => self.first_of(command).is_some_and(|first| same_outcome(&first, answer)),
         };
         must(expected, || {
@@ -301,7 +310,12 @@ fn binds(command: &Command, outcome: &Outcome) -> bool {
         | Command::LockCustomer { .. } => true,
         Command::OpenAccount { .. } | Command::AddCustomer { .. } => matches!(outcome, Outcome::Opened { .. }),
         Command::VoidTransfer { .. } => matches!(outcome, Outcome::Voided { .. }),
-        Command::PostHold { .. } | Command::VoidHold { .. } | Command::ChangeSetting { .. } => false,
+        Command::PostHold { .. }
+        | Command::VoidHold { .. }
+        | Command::ChangeSetting { .. }
+        | Command::NoteHold { .. }
+        | Command::Fence { .. }
+        | Command::Replay { .. } => false,
     }
 }
 

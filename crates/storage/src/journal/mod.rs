@@ -12,6 +12,7 @@
 
 mod batch;
 mod files;
+mod leftovers;
 mod reader;
 mod receive;
 mod salvage;
@@ -26,6 +27,7 @@ use crate::{Disk, OpenError, Owner, StorageError};
 use batch::{BatchHeader, chain_through};
 use files::Files;
 
+pub use leftovers::leftovers;
 pub use reader::JournalReader;
 pub use receive::Received;
 

@@ -8,7 +8,7 @@ use ledger::record::RecordBytes;
 use ledger::{Answer, Context, JournalPort, Ledger, Request};
 use paxos::{NodeId, Slot};
 use replica::group::{Address, Change, Group, Member, Mode, Op, Role as MemberRole, Rules};
-use server::edge::port::{BankPort, ChangeError, NodePort, ReadError, SubmitError, Unreadable, View};
+use server::edge::port::{BankPort, ChangeError, Life, NodePort, ReadError, SubmitError, Unreadable, View};
 
 /// What the bank does with the next requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,6 +125,11 @@ impl MemoryBank {
 }
 
 impl BankPort for MemoryBank {
+    fn life(&self) -> Life {
+        let state = self.lock();
+        Life::of_bank(&state.ledger, state.group.incarnation)
+    }
+
     async fn submit(&self, request: Request) -> Result<Vec<Answer>, SubmitError> {
         // Time for others to come, as on the way through a log.
         tokio::task::yield_now().await;
@@ -229,6 +234,10 @@ impl View for State {
 
     fn outcome_of(&self, id: u128) -> Result<Option<RecordBytes>, Unreadable> {
         Ok(self.journal.find(id))
+    }
+
+    fn places(&self) -> u64 {
+        self.journal.next_place()
     }
 
     fn record(&self, place: u64) -> Result<RecordBytes, Unreadable> {

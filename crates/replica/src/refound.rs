@@ -1,0 +1,169 @@
+//! A group's next life, made from the copy of one node's files.
+//!
+//! ```text
+//! log of the copy   … chosen │ voted for only │ ─►  … chosen │ the same, now chosen │ Refound, chosen
+//! ```
+//!
+//! Whatever the copy holds counts, also what it had only voted for: that may have been chosen and acknowledged, and a
+//! request that was never chosen may still be. What other members had beyond it is lost, and so are they: from the next
+//! slot on the copy's node is the only member, in the group's next incarnation. No majority ever spoke about these slots in
+//! that life, so one node may decide them. The others are made anew, with new numbers, by the ordinary way of members.
+
+use crate::applier::{Applier, ApplierSettings};
+use crate::group::{Change, Group, Op};
+use crate::recover::{REPLAY_BYTES, RecoverError};
+use crate::request::{self, Tag};
+use crate::state_machine::StateMachine;
+use paxos::{Batch, NodeId, Slot};
+use std::path::Path;
+use storage::{Disk, Log, LogError, LogOptions, LogRecord, OpenError, Owner, Unsynced};
+
+/// What a refounding starts from.
+#[derive(Clone, Debug)]
+pub struct Copy {
+    /// Whose files these are.
+    pub owner: Owner,
+    /// That node's number.
+    pub node: NodeId,
+    /// How its log is laid out.
+    pub log: LogOptions,
+    /// When to fold, and how to hash.
+    pub applier: ApplierSettings,
+    /// Present time, Unix milliseconds.
+    pub clock_ms: u64,
+}
+
+/// A group that begins another life.
+pub struct Refounded<S, D: Disk> {
+    /// The books as they are now, for questions.
+    pub applier: Applier<S, D>,
+    /// The last slot of the life before.
+    pub ended: Slot,
+    /// Records of the journal through that slot.
+    pub ended_places: u64,
+    /// How many of its slots had only been voted for.
+    pub taken_over: u64,
+}
+
+impl<S, D: Disk> std::fmt::Debug for Refounded<S, D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { applier: _, ended, ended_places: _, taken_over } = self;
+        f.debug_struct("Refounded").field("ended", ended).field("taken_over", taken_over).finish_non_exhaustive()
+    }
+}
+
+/// Why the copy cannot begin another life.
+#[derive(Debug, thiserror::Error)]
+pub enum RefoundError {
+    #[error(transparent)]
+    Recover(#[from] RecoverError),
+    #[error("this copy is of a node that had lost votes to its disk: take another node's")]
+    VotesLost,
+    #[error("this copy lacks what lies between slot {checkpoint} and slot {first}: take another node's")]
+    Gap { checkpoint: u64, first: u64 },
+    #[error("this copy is of a node that had not heard of the group's founding: take another node's")]
+    NotFounded,
+    #[error("this copy is of node {0}, which is no member: take another node's")]
+    NoMember(NodeId),
+}
+
+impl From<OpenError> for RefoundError {
+    fn from(error: OpenError) -> Self {
+        Self::Recover(error.into())
+    }
+}
+
+impl From<LogError> for RefoundError {
+    fn from(error: LogError) -> Self {
+        Self::Recover(error.into())
+    }
+}
+
+/// Writes the beginning of the next life into the log under `dir`, a copy that nothing else uses. When it fails the copy
+/// is to be thrown away; nothing else has changed.
+///
+/// # Errors
+/// When the copy is damaged, incomplete, or another node's.
+pub fn refound<S: StateMachine, D: Disk>(
+    disk: &D,
+    dir: &Path,
+    machine: S,
+    copy: &Copy,
+) -> Result<Refounded<S, D>, RefoundError> {
+    let found = Log::find(disk.clone(), dir, copy.owner, copy.log.clone())?;
+    let mut applier = Applier::open(disk, dir, copy.owner, machine, Group::unknown(), copy.applier)?;
+    let checkpoint = applier.applied().get();
+    let (mut log, recovered) = found.open(checkpoint)?;
+    if !recovered.votes {
+        return Err(RefoundError::VotesLost);
+    }
+    let chosen = recovered.chosen;
+    if chosen < checkpoint {
+        return Err(RecoverError::LogBehind { chosen, checkpoint }.into());
+    }
+    if chosen > checkpoint && recovered.first_slot > checkpoint + 1 {
+        return Err(RefoundError::Gap { checkpoint, first: recovered.first_slot });
+    }
+    while applier.applied().get() < chosen {
+        let batches = log.read_chosen(applier.applied().next().get(), REPLAY_BYTES)?;
+        if batches.is_empty() {
+            return Err(RefoundError::Gap { checkpoint: applier.applied().get(), first: chosen });
+        }
+        apply(&mut applier, batches.into_iter().map(Batch::new))?;
+    }
+    // What was voted for, in the order of slots; a gap, or a vote whose batch is gone, holds nothing.
+    let highest = recovered.accepted.iter().map(|(slot, ..)| *slot).max().unwrap_or(chosen).max(chosen);
+    let mut tail: Vec<Batch> = (chosen..highest).map(|_| Batch::noop()).collect();
+    for (slot, _, _, batch) in recovered.accepted {
+        let at = slot.checked_sub(chosen + 1).and_then(|at| usize::try_from(at).ok());
+        if let (Some(place), Some(batch)) = (at.and_then(|at| tail.get_mut(at)), batch) {
+            *place = Batch::new(batch);
+        }
+    }
+    apply(&mut applier, tail.iter().cloned())?;
+    let (ended, ended_places) = (applier.applied(), applier.places());
+    let last = refounding(&applier, copy)?;
+    apply(&mut applier, [last.clone()])?;
+    tail.push(last);
+    let round = recovered.promised.0 + 1;
+    let node = copy.node.get();
+    let mut records = vec![LogRecord::Promised { round, node }];
+    records.extend((chosen + 1..).zip(&tail).map(|(slot, batch)| LogRecord::Accepted {
+        slot,
+        round,
+        node,
+        batch: batch.bytes().clone(),
+    }));
+    records.push(LogRecord::Chosen { through: ended.next().get() });
+    for record in records {
+        let _ = log.append(Unsynced::new(vec![record], ()))?;
+    }
+    log.sync()?;
+    Ok(Refounded { applier, ended, ended_places, taken_over: ended.get() - chosen })
+}
+
+fn apply<S: StateMachine, D: Disk>(
+    applier: &mut Applier<S, D>,
+    batches: impl IntoIterator<Item = Batch>,
+) -> Result<(), RefoundError> {
+    for batch in batches {
+        applier.apply(applier.applied().next(), &batch).map_err(RecoverError::from)?;
+    }
+    Ok(())
+}
+
+/// The batch that begins the next life.
+fn refounding<S: StateMachine, D: Disk>(applier: &Applier<S, D>, copy: &Copy) -> Result<Batch, RefoundError> {
+    let group = applier.group();
+    if !group.is_founded() {
+        return Err(RefoundError::NotFounded);
+    }
+    if group.role(copy.node).is_none() {
+        return Err(RefoundError::NoMember(copy.node));
+    }
+    let others = group.members.keys().copied().filter(|node| *node != copy.node).collect();
+    let op = Op::Refound { node: copy.node, others, incarnation: group.incarnation.saturating_add(1) };
+    let change = Change { expected_version: group.version, op };
+    let tag = Tag { origin: copy.node.get(), boot: 0, seq: 0 };
+    Ok(request::encode_control(copy.clock_ms, tag, &change))
+}

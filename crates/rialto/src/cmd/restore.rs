@@ -1,0 +1,368 @@
+//! `rialto restore`: puts a bank or the gateway back from a copy of one of its nodes' directories.
+//!
+//! ```text
+//! COPY/2 ─ copied ─► DIR/alpha.restoring/2 ─ next life begun ─► DIR/alpha        what was there ─► DIR/alpha.before-2
+//! ```
+//!
+//! Nothing of the copy changes, and nothing that was there is deleted. Up to the last step everything is as it was.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use clap::Args;
+use ledger::{Body, Movement, Record};
+use serde_json::json;
+use server::restoring::{self, GroupKind, NewLife};
+use storage::{DirLock, Identity, LockError, RealDisk, identity};
+
+use super::init::{identity_path, load_identity};
+use crate::failure::{Code, Failure};
+use crate::logging::rfc3339;
+use crate::network::layout::{BankLayout, Layout, Seat};
+use crate::network::name::BankName;
+use crate::network::network_file::Kind;
+
+/// What a directory's own process needs and another one must not have.
+const LEFT_OUT: [&str; 5] = ["identity", "lock", "logs", "admitted", "members"];
+/// Lost transfers that are shown one by one.
+const SHOWN: usize = 20;
+
+const EXAMPLES: &str = "\
+Examples:
+  rialto restore alpha --from /backup/alpha        a bank of the network in ./rialto-data, which is stopped
+  rialto restore gateway --from /backup/gateway    the gateway
+  rialto restore alpha --from /backup/alpha/2 --data /srv/alpha
+      one node on a machine of its own; start it as before, then `rialto members add` makes the others anew
+
+The copy is a directory of one node, or one that holds several: then the one that reaches furthest is taken. Copies are good
+when they were made while the node was stopped, or in one moment (a snapshot of the file system).
+A restored bank begins its next incarnation with one member, and serves nobody until the gateway has brought it the payments
+that it lacks; what its accounts cannot bear by then goes to the account `suspense`. What the bank booked by itself after
+the copy was made is lost: it is listed as far as the old files still tell it.
+Stop whatever still runs of the group before: its nodes are refused from then on, by the gateway and by its banks.
+
+Exit codes: 0 restored; 1 it could not be; 2 wrong flags; 6 the copy is damaged";
+
+/// Put a bank, or the gateway, back from a copy of its files
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct RestoreArgs {
+    /// The bank's name, or the gateway's
+    #[arg(value_name = "NAME", value_parser = |text: &str| text.parse::<BankName>())]
+    name: BankName,
+    /// The copy: a node's directory, or one that holds several of this group
+    #[arg(long, value_name = "COPY")]
+    from: PathBuf,
+    /// Directory of the network that `rialto up` runs
+    #[arg(long, value_name = "DIR", default_value = "./rialto-data")]
+    dir: PathBuf,
+    /// Instead of a network of `rialto up`: the new directory of this one node
+    #[arg(long, value_name = "NODE_DIR", conflicts_with = "dir")]
+    data: Option<PathBuf>,
+    /// With --data: the copy is of a node of a gateway
+    #[arg(long, requires = "data")]
+    gateway: bool,
+    /// One JSON object instead of sentences
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &RestoreArgs) -> Result<Code, Failure> {
+    match &args.data {
+        Some(data) => restore_node(args, data),
+        None => restore_in_network(args),
+    }
+}
+
+fn restore_node(args: &RestoreArgs, data: &Path) -> Result<Code, Failure> {
+    let source = furthest(&args.from, &args.name, None)?;
+    let is_empty = fs::read_dir(data).map_or(true, |mut entries| entries.next().is_none());
+    if !is_empty {
+        return Err(Failure::cannot_start(format!("{} is not empty", data.display()))
+            .line("give the restored node a new directory; the old one stays what it is"));
+    }
+    let kind = if args.gateway { GroupKind::Gateway } else { GroupKind::Bank };
+    let life = begin_in(&source, data, kind)?;
+    tell(args, &source, &life, &Lost::Untold("there are no old files to compare with".to_owned()), None);
+    if !args.json {
+        let (what, node) = (if args.gateway { "gateway" } else { "bank" }, source.identity.node);
+        println!("start it: rialto {what} --name {} --node {node} --data {} …", args.name, data.display());
+        println!("then make the other nodes anew: rialto members add --help");
+    }
+    Ok(Code::Done)
+}
+
+fn restore_in_network(args: &RestoreArgs) -> Result<Code, Failure> {
+    let (dir, name) = (&args.dir, &args.name);
+    let mut layout = Layout::load(dir)?.ok_or_else(|| {
+        Failure::usage(format!("{} is no directory of a network", dir.display()))
+            .line("give --dir DIR, or restore one node by itself with --data NODE_DIR")
+    })?;
+    let _lock = DirLock::take(dir).map_err(|error| match error {
+        LockError::Held { .. } => Failure::cannot_start(format!("rialto up runs in {}", dir.display()))
+            .line("stop it first: what is restored must not be in use"),
+        LockError::Io { .. } => Failure::new(error.to_string()),
+    })?;
+    let bank = layout.bank(name).ok_or_else(|| {
+        let known: Vec<&str> = layout.banks.iter().map(|bank| bank.name.as_str()).collect();
+        Failure::usage(format!("there is no {name} in {}", dir.display()))
+            .line(format!("there are: {}", known.join(", ")))
+    })?;
+    let kind = match bank.kind {
+        Kind::Bank => GroupKind::Bank,
+        Kind::Gateway => GroupKind::Gateway,
+    };
+    let source = furthest(&args.from, name, Some(bank))?;
+    let (place, making) = (dir.join(name.as_str()), dir.join(format!("{name}.restoring")));
+    remove_all(&making)?;
+    let life = begin_in(&source, &making.join(source.identity.node.to_string()), kind)?;
+    let lost = match kind {
+        GroupKind::Bank => lost(&place, &source.identity, &life),
+        GroupKind::Gateway => Lost::OfGateway,
+    };
+    let before = free_name(dir, name, life.incarnation);
+    if place.exists() {
+        fs::rename(&place, &before).map_err(moving("putting the old files aside"))?;
+    }
+    fs::rename(&making, &place).map_err(moving("putting the restored files in place"))?;
+    let bank = layout.bank_mut(name).expect("it was found above");
+    leave_one(bank, source.identity.node);
+    layout.save(dir)?;
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(moving("syncing the directory"))?;
+    tell(args, &source, &life, &lost, Some(&before));
+    if !args.json {
+        println!("start it: rialto up --nodes 3");
+    }
+    Ok(Code::Done)
+}
+
+fn moving(what: &'static str) -> impl FnOnce(io::Error) -> Failure {
+    move |error| Failure::new(format!("{what}: {error}"))
+}
+
+/// From now on one node's process runs here. The numbers of the others are used up.
+fn leave_one(bank: &mut BankLayout, node: u16) {
+    bank.left.retain(|left| *left != node);
+    if bank.seat(node).is_none()
+        && let Some(place) = bank.free_place()
+    {
+        bank.joined.push(Seat { node, place, replaces: None });
+    }
+    let others: Vec<u16> = bank.seats().iter().map(|seat| seat.node).filter(|other| *other != node).collect();
+    bank.left.extend(others);
+}
+
+/// A copy of a node's directory, and whose it is.
+struct Source {
+    dir: PathBuf,
+    identity: Identity,
+}
+
+/// Of the copies in a directory the one that reaches furthest.
+fn furthest(from: &Path, name: &BankName, bank: Option<&BankLayout>) -> Result<Source, Failure> {
+    let copies = if identity_path(from).exists() { vec![from.to_owned()] } else { directories(from)? };
+    let (mut best, mut complaints): (Option<(u64, Source)>, Vec<String>) = (None, Vec::new());
+    for dir in copies {
+        match candidate(&dir, name, bank) {
+            Ok((reaches, source)) => {
+                if best.as_ref().is_none_or(|(furthest, _)| reaches > *furthest) {
+                    best = Some((reaches, source));
+                }
+            }
+            Err(why) => complaints.push(format!("{}: {why}", dir.display())),
+        }
+    }
+    best.map(|(_, source)| source).ok_or_else(|| {
+        let failure = Failure::new(format!("{} holds no copy of a node of {name} that can be taken", from.display()));
+        complaints.into_iter().fold(failure, Failure::line)
+    })
+}
+
+fn candidate(dir: &Path, name: &BankName, bank: Option<&BankLayout>) -> Result<(u64, Source), String> {
+    let identity = load_identity(dir).map_err(|failure| failure.to_string())?;
+    if identity.group != name.as_str() {
+        return Err(format!("it is of {}", identity.group));
+    }
+    if bank.is_some_and(|bank| bank.cluster.number() != identity.cluster) {
+        return Err(format!("it is of another {name}, made in another network"));
+    }
+    if let Some(why) = restoring::noted_against(dir) {
+        return Err(why.to_owned());
+    }
+    let reaches = restoring::reaches(dir, &identity).map_err(|error| error.to_string())?;
+    Ok((reaches, Source { dir: dir.to_owned(), identity }))
+}
+
+fn directories(from: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let entries = fs::read_dir(from).map_err(|error| Failure::new(format!("reading {}: {error}", from.display())))?;
+    let mut found: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    found.retain(|path| identity_path(path).exists());
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// Copies a node's files to a new directory and begins the next life there.
+fn begin_in(source: &Source, to: &Path, kind: GroupKind) -> Result<NewLife, Failure> {
+    let copied = copy(&source.dir, to, &LEFT_OUT);
+    copied.map_err(|error| {
+        Failure::new(format!("copying {} to {}: {error}", source.dir.display(), to.display())).with_code(Code::Disk)
+    })?;
+    let now_ms = now_ms();
+    let life = restoring::begin_new_life(to, &source.identity, kind, now_ms).map_err(|error| {
+        Failure::new(format!("{} cannot begin another life: {error}", source.dir.display()))
+            .line("nothing was changed; take the copy of another node, or an older one")
+            .with_code(Code::Damaged)
+    })?;
+    // Another disk, by which the nodes to come know it from the one of before.
+    let identity = Identity { incarnation: life.incarnation, made_ms: now_ms, ..source.identity.clone() };
+    identity::create(&RealDisk, to, &identity).map_err(|error| Failure::new(error.to_string()))?;
+    Ok(life)
+}
+
+fn copy(from: &Path, to: &Path, leave_out: &[&str]) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let is_log = name.to_str().is_some_and(|name| name.starts_with("node.log"));
+        if is_log || leave_out.iter().any(|left| name == *left) {
+            continue;
+        }
+        let target = to.join(&name);
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &target, &[])?;
+        } else {
+            fs::copy(entry.path(), &target)?;
+            File::open(&target)?.sync_all()?;
+        }
+    }
+    File::open(to)?.sync_all()
+}
+
+/// What the bank had booked by itself after the copy was made.
+enum Lost {
+    Transfers { count: u64, first: Vec<(u64, Movement)> },
+    Untold(String),
+    /// Payments are in the banks' books: what a gateway loses it hears of again when somebody asks.
+    OfGateway,
+}
+
+/// The old files tell it, as far as they go: those of the node that has most.
+fn lost(place: &Path, identity: &Identity, life: &NewLife) -> Lost {
+    let mut best: Option<(u64, Lost)> = None;
+    for dir in directories(place).unwrap_or_default() {
+        let Ok(old) = load_identity(&dir) else { continue };
+        if old.cluster != identity.cluster {
+            continue;
+        }
+        let (mut count, mut first) = (0, Vec::new());
+        let end = storage::leftovers(&RealDisk, &dir, old.owner(), life.journal_records, |_, record| {
+            if let Ok(Record { time_ms, body: Body::TransferPosted { movement, .. }, .. }) = Record::decode(record) {
+                count += 1;
+                if first.len() < SHOWN {
+                    first.push((time_ms, movement));
+                }
+            }
+        });
+        let Ok(end) = end else { continue };
+        if best.as_ref().is_none_or(|(furthest, _)| end > *furthest) {
+            best = Some((end, Lost::Transfers { count, first }));
+        }
+    }
+    best.map_or_else(|| Lost::Untold("its old files are gone".to_owned()), |(_, lost)| lost)
+}
+
+fn free_name(dir: &Path, name: &BankName, incarnation: u32) -> PathBuf {
+    let first = dir.join(format!("{name}.before-{incarnation}"));
+    let more = (2..).map(|number| dir.join(format!("{name}.before-{incarnation}-{number}")));
+    std::iter::once(first).chain(more).find(|path| !path.exists()).expect("there are names enough")
+}
+
+fn remove_all(dir: &Path) -> Result<(), Failure> {
+    match fs::remove_dir_all(dir) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Failure::new(format!("removing {}: {error}", dir.display()))),
+    }
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn time(ms: u64) -> String {
+    rfc3339(UNIX_EPOCH + Duration::from_millis(ms))
+}
+
+fn tell(args: &RestoreArgs, source: &Source, life: &NewLife, lost: &Lost, before: Option<&Path>) {
+    if args.json {
+        println!("{}", as_json(args, source, life, lost, before));
+        return;
+    }
+    let node = source.identity.node;
+    println!("{} is restored from {}: incarnation {}, node {node} alone", args.name, source.dir.display(), life.incarnation);
+    println!("  its log ends with slot {}, its last entry is of {}", life.ended_slot, time(life.time_ms));
+    if life.taken_over > 0 {
+        println!("  {} slots that the copy had only voted for count now", life.taken_over);
+    }
+    match lost {
+        Lost::Transfers { count: 0, .. } => println!("  nothing that it had booked by itself is lost, by its old files"),
+        Lost::Transfers { count, first } => {
+            println!("  lost: {count} transfers booked after that, by its old files; those of the gateway's payments come back");
+            for (time_ms, movement) in first {
+                let Movement { id, debit, credit, amount, currency, .. } = movement;
+                let amount = ledger::money::format(amount.minor(), *currency);
+                println!("    {}  {id}  {amount} {currency}  {debit} → {credit}", time(*time_ms));
+            }
+            if *count > first.len() as u64 {
+                println!("    … and {} more", count - first.len() as u64);
+            }
+        }
+        Lost::Untold(why) => println!("  what it had booked by itself after that is lost, and cannot be told: {why}"),
+        Lost::OfGateway => println!("  what it had decided after that it asks of the banks; customers sign in again"),
+    }
+    if life.restoring && !matches!(lost, Lost::OfGateway) {
+        println!("  it serves nobody until the gateway has brought it its payments after number {}", life.complete_through);
+    }
+    if let Some(before) = before.filter(|before| before.exists()) {
+        println!("  its old files are in {}", before.display());
+    }
+}
+
+fn as_json(
+    args: &RestoreArgs,
+    source: &Source,
+    life: &NewLife,
+    lost: &Lost,
+    before: Option<&Path>,
+) -> serde_json::Value {
+    let lost = match lost {
+        Lost::Transfers { count, first } => json!({
+            "count": count,
+            "first": first.iter().map(|(time_ms, movement)| json!({
+                "transfer_id": movement.id.to_string(),
+                "time": time(*time_ms),
+                "amount": ledger::money::format(movement.amount.minor(), movement.currency),
+                "currency": movement.currency.code(),
+                "debit": movement.debit.to_string(),
+                "credit": movement.credit.to_string(),
+            })).collect::<Vec<_>>(),
+        }),
+        Lost::Untold(_) | Lost::OfGateway => serde_json::Value::Null,
+    };
+    json!({
+        "group": args.name.as_str(),
+        "from": source.dir,
+        "node": source.identity.node,
+        "incarnation": life.incarnation,
+        "slot": life.ended_slot,
+        "time": time(life.time_ms),
+        "complete_through": life.complete_through,
+        "restoring": life.restoring,
+        "lost_transfers": lost,
+        "old_files": before.filter(|before| before.exists()),
+    })
+}

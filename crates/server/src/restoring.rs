@@ -1,0 +1,102 @@
+//! Another life for a group, from the copy of one node's directory: what `rialto restore` does to the copy.
+//!
+//! The copy of one node is enough: it becomes the group's only member, in the group's next incarnation, and the others are
+//! made anew and receive their books from it. So no two copies of different moments are ever mixed, and no vote of the life
+//! before counts in the next one.
+
+use crate::edge::port::Life;
+use crate::service::Service;
+use crate::start;
+use paxos::NodeId;
+use replica::{ApplierSettings, Copy, RefoundError, Refounded, StateMachine};
+use std::path::Path;
+use storage::{Identity, Log, LogOptions, OpenError, RealDisk};
+
+/// What kind of group it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupKind {
+    Bank,
+    Gateway,
+}
+
+/// A group that begins another life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewLife {
+    /// Counts the lives of the group, from 1.
+    pub incarnation: u32,
+    /// The last slot of the life before that the copy holds.
+    pub ended_slot: u64,
+    /// How many of its slots the copy had only voted for: they count now.
+    pub taken_over: u64,
+    /// The state's own time at its end, Unix milliseconds.
+    pub time_ms: u64,
+    /// Accounts of a bank, payments on their way of a gateway.
+    pub size: u64,
+    /// Records of the journal through that slot.
+    pub journal_records: u64,
+    /// Of a bank: the gateway's payments up to this number are in its books.
+    pub complete_through: u64,
+    /// It serves nobody until the rest of the network has brought it up to date.
+    pub restoring: bool,
+}
+
+/// Through which slot the copy of a node under `dir` surely knows all to be chosen: of several copies the one with most is
+/// the one to take. Changes nothing.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn reaches(dir: &Path, identity: &Identity) -> Result<u64, OpenError> {
+    Ok(Log::find(RealDisk, dir, identity.owner(), LogOptions::default())?.chosen())
+}
+
+/// Why a copy may not be taken, if it may not, by its own notes.
+pub fn noted_against(dir: &Path) -> Option<&'static str> {
+    if start::has_diverged(dir) {
+        Some("its books differed from a majority's")
+    } else if start::distrusts(dir) {
+        Some("rot was seen in it that was not mended yet")
+    } else {
+        None
+    }
+}
+
+/// Begins the group's next life in the copy under `dir`, which nothing else uses. When it fails the copy is to be thrown
+/// away.
+///
+/// # Errors
+/// When the copy is damaged, incomplete, or another node's.
+pub fn begin_new_life(dir: &Path, identity: &Identity, kind: GroupKind, clock_ms: u64) -> Result<NewLife, RefoundError> {
+    match kind {
+        GroupKind::Bank => begin::<bank::Machine>(dir, identity, clock_ms, |machine| machine.ledger().time_ms()),
+        GroupKind::Gateway => begin::<gateway::Machine>(dir, identity, clock_ms, |machine| machine.clearing().time_ms()),
+    }
+}
+
+fn begin<S: Service + StateMachine>(
+    dir: &Path,
+    identity: &Identity,
+    clock_ms: u64,
+    time_ms: impl Fn(&S) -> u64,
+) -> Result<NewLife, RefoundError> {
+    // The seed spreads hash tables of a look that is soon over.
+    let hash_seed = 1;
+    let copy = Copy {
+        owner: identity.owner(),
+        node: NodeId::new(identity.node).ok_or(RefoundError::NotFounded)?,
+        log: LogOptions::default(),
+        applier: ApplierSettings { fold_records: u64::MAX, hash_seed },
+        clock_ms,
+    };
+    let Refounded { applier, ended, ended_places, taken_over } = replica::refound(&RealDisk, dir, S::fresh(hash_seed), &copy)?;
+    let Life { incarnation, restoring, complete_through } = applier.machine().life(applier.group().incarnation);
+    Ok(NewLife {
+        incarnation,
+        ended_slot: ended.get(),
+        taken_over,
+        time_ms: time_ms(applier.machine()),
+        size: applier.machine().size(),
+        journal_records: ended_places,
+        complete_through,
+        restoring,
+    })
+}
