@@ -19,4 +19,8 @@ pub enum Control {
     PresumeAfterRestore,
     /// A payment within one bank that takes too long is void without asking the bank.
     VoidWithinBankUnasked,
+    /// A bank carries out what any incarnation of the gateway asks. For the simulated bank to heed.
+    AnyIncarnation,
+    /// A bank that is only asked how a hold stands goes on listening to older incarnations. For the simulated bank to heed.
+    LookRaisesNoFence,
 }

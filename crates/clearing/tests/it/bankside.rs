@@ -1,13 +1,13 @@
-//! A bank as the gateway sees it: a real ledger behind the calls, its present incarnation, and the newest incarnation of
-//! the gateway that it has heard of.
+//! A bank as the gateway sees it: a real ledger behind the calls, and its present incarnation. The newest incarnation of the
+//! gateway that it has heard of is the ledger's own to keep.
 
 use clearing::control::Control;
 use clearing::{
     BankName, Call, CallKind, CustomerName, Epoch, Finding, Holder, NamedParty, PaymentId, Reply, Reported, Side, Terms,
 };
 use ledger::{
-    AccountId, Amount, Answer, Command, Context, Currency, HoldState, JournalPort, Ledger, Outcome, Owner, Placer,
-    Record, RecordBytes, Reference, Rejected, Request, TransferId,
+    AccountId, Amount, Answer, Command, Context, Currency, Fence, HoldState, JournalPort, Ledger, Movement, Outcome,
+    Owner, Placer, Record, RecordBytes, Reference, Rejected, Request, TransferId,
 };
 use std::collections::BTreeMap;
 
@@ -20,9 +20,6 @@ pub(crate) struct SimBank {
     pub(crate) ledger: Ledger,
     journal: Journal,
     slot: u64,
-    gateway: Epoch,
-    /// Every payment up to this number is in the books, to its end.
-    pub(crate) complete_through: u64,
     /// What open holds belong to, for asking about old ones.
     asked: BTreeMap<PaymentId, Terms>,
     control: Option<Control>,
@@ -55,8 +52,6 @@ impl SimBank {
             ledger: Ledger::new(7),
             journal: Journal::default(),
             slot: 0,
-            gateway: Epoch::FIRST,
-            complete_through: 0,
             asked: BTreeMap::new(),
             control,
         };
@@ -80,55 +75,76 @@ impl SimBank {
     }
 
     fn apply(&mut self, command: Command, now_ms: u64) -> Answer {
+        self.apply_all(vec![command], now_ms)[0]
+    }
+
+    fn apply_all(&mut self, commands: Vec<Command>, now_ms: u64) -> Vec<Answer> {
         self.slot += 1;
         let context = Context { slot: self.slot, time_ms: now_ms };
-        let answers = self.ledger.apply_request(context, &Request::single(command), &mut Port(&mut self.journal));
+        let request = Request { linked: false, commands };
+        let answers = self.ledger.apply_request(context, &request, &mut Port(&mut self.journal));
         ledger::invariant::check(&self.ledger).expect("the books are sound");
-        answers[0]
+        answers
+    }
+
+    /// As a bank's node does: in one request with what the gateway says of itself. None from an older incarnation.
+    fn apply_for(&mut self, call: &Call, command: Command, now_ms: u64) -> Option<Answer> {
+        let epoch = if self.control == Some(Control::AnyIncarnation) { u32::MAX } else { call.gateway.get() };
+        let fence = Fence { epoch, complete_through: call.complete_through, caught_up: 0 };
+        let answers = self.apply_all(vec![Command::Fence { placer: placer(), fence }, command], now_ms);
+        match answers[0].outcome.rejection() {
+            Some(Rejected::StaleFence { .. }) => None,
+            Some(other) => panic!("a fence is stale or stands: {other:?}"),
+            None => Some(answers[1]),
+        }
+    }
+
+    /// Every payment up to this number is in the books, to its end, as far as they know.
+    pub(crate) fn complete_through(&self) -> u64 {
+        self.ledger.fence(placer()).complete_through
     }
 
     /// Answers a call, unless the gateway that sent it is an older incarnation than one heard before.
     pub(crate) fn answer(&mut self, call: &Call, now_ms: u64) -> Option<Reply> {
-        if call.gateway < self.gateway {
-            return None;
-        }
-        self.gateway = call.gateway;
-        self.complete_through = self.complete_through.max(call.complete_through);
-        let finding = self.carry_out(call, now_ms);
+        let finding = self.carry_out(call, now_ms)?;
         Some(Reply { kind: call.kind, gateway: call.gateway, said: Reported { epoch: self.epoch, finding } })
     }
 
-    fn carry_out(&mut self, call: &Call, now_ms: u64) -> Finding {
+    fn carry_out(&mut self, call: &Call, now_ms: u64) -> Option<Finding> {
         let id = call.terms.id;
-        match call.kind {
+        let command = match call.kind {
             CallKind::PrepareDebit | CallKind::PrepareCredit => {
                 self.asked.insert(id, call.terms);
                 let hold = self.hold(&call.terms, call.kind.side());
-                let outcome = self.apply(hold, now_ms).outcome;
-                match self.control {
+                let outcome = self.apply_for(call, hold, now_ms)?.outcome;
+                return Some(match self.control {
                     #[cfg(feature = "controls")]
                     Some(Control::ReplayedHeldCounts) => Finding::of_first_answer(&outcome),
                     _ => Finding::of(&outcome),
+                });
+            }
+            CallKind::CommitDebit | CallKind::CommitCredit => Command::PostHold { id, placer: placer() },
+            CallKind::AbortDebit | CallKind::AbortCredit => {
+                if self.control == Some(Control::NoTombstone) && self.status(id) == Finding::NotFound {
+                    return Some(Finding::Voided);
                 }
+                Command::VoidHold { id, placer: placer() }
             }
-            CallKind::CommitDebit | CallKind::CommitCredit => {
-                Finding::of(&self.apply(Command::PostHold { id, placer: placer() }, now_ms).outcome)
+            CallKind::Transfer => self.movement(&call.terms, party(&call.terms.payer), party(&call.terms.payee)),
+            CallKind::VoidTransfer => Command::VoidTransfer { id },
+            // What is said now must stay so: nothing that an older incarnation still has on its way may come after it.
+            CallKind::HoldStatus(_) if self.control == Some(Control::LookRaisesNoFence) => {
+                let is_stale = call.gateway.get() < self.ledger.fence(placer()).epoch;
+                return (!is_stale).then(|| self.status(id));
             }
-            CallKind::AbortDebit | CallKind::AbortCredit => self.void(id, now_ms),
-            CallKind::Transfer => {
-                let transfer = self.movement(&call.terms, party(&call.terms.payer), party(&call.terms.payee));
-                Finding::of(&self.apply(transfer, now_ms).outcome)
+            CallKind::HoldStatus(_) if self.control == Some(Control::AnyIncarnation) => return Some(self.status(id)),
+            CallKind::HoldStatus(_) => {
+                let fence = Fence { epoch: call.gateway.get(), ..Fence::default() };
+                let answer = self.apply(Command::Fence { placer: placer(), fence }, now_ms);
+                return answer.outcome.rejection().is_none().then(|| self.status(id));
             }
-            CallKind::VoidTransfer => Finding::of(&self.apply(Command::VoidTransfer { id }, now_ms).outcome),
-            CallKind::HoldStatus(_) => self.status(id),
-        }
-    }
-
-    fn void(&mut self, id: PaymentId, now_ms: u64) -> Finding {
-        if self.control == Some(Control::NoTombstone) && self.status(id) == Finding::NotFound {
-            return Finding::Voided;
-        }
-        Finding::of(&self.apply(Command::VoidHold { id, placer: placer() }, now_ms).outcome)
+        };
+        Some(Finding::of(&self.apply_for(call, command, now_ms)?.outcome))
     }
 
     fn hold(&self, terms: &Terms, side: Side) -> Command {
@@ -158,38 +174,20 @@ impl SimBank {
 
     /// Brings a restored bank a payment that was decided: a post needs no hold, and what the payer lacks is suspended.
     pub(crate) fn replay(&mut self, call: &Call, now_ms: u64) {
-        self.gateway = self.gateway.max(call.gateway);
         let terms = call.terms;
-        let is_void = matches!(call.kind, CallKind::AbortDebit | CallKind::AbortCredit | CallKind::VoidTransfer);
-        if is_void || self.status(terms.id) != Finding::NotFound {
-            self.carry_out(call, now_ms);
-            return;
-        }
-        let (mut debit, credit) = match call.kind {
-            CallKind::Transfer => (party(&terms.payer), party(&terms.payee)),
-            kind => match self.hold(&terms, kind.side()) {
-                Command::PlaceHold { debit, credit, .. } => (debit, credit),
-                other => panic!("not a hold: {other:?}"),
-            },
-        };
-        let lacks = self.ledger.account(debit).is_some_and(|account| {
-            let is_internal = account.internal.is_some();
-            !is_internal && account.balances.available() < i128::try_from(terms.amount.minor()).expect("small")
-        });
-        if lacks {
-            debit = AccountId::suspense(terms.currency);
-        }
-        let Terms { id, amount, currency, reference, .. } = terms;
-        let outcome = match call.kind {
-            CallKind::Transfer => self.apply(self.movement(&terms, debit, credit), now_ms).outcome,
-            // As a hold that is posted at once, so that the ordinary delivery finds it posted.
+        let (placer, command) = match call.kind {
+            CallKind::Transfer => (None, self.movement(&terms, party(&terms.payer), party(&terms.payee))),
+            CallKind::CommitDebit | CallKind::CommitCredit => {
+                (Some(placer()), self.hold(&terms, call.kind.side()))
+            }
             _ => {
-                let placer = placer();
-                let hold = Command::PlaceHold { id, placer, debit, credit, amount, currency, reference };
-                self.apply(hold, now_ms);
-                self.apply(Command::PostHold { id, placer }, now_ms).outcome
+                self.carry_out(call, now_ms);
+                return;
             }
         };
+        let Movement { id, debit, credit, amount, currency, reference } = command.movement().expect("it moves money");
+        let replay = Command::Replay { id, placer, debit, credit, amount, currency, reference };
+        let outcome = self.apply_for(call, replay, now_ms).expect("the present gateway replays").outcome;
         assert_eq!(Finding::of(&outcome), Finding::Posted, "a replayed post cannot be refused");
     }
 

@@ -18,6 +18,7 @@ mod network;
 mod outage;
 mod payer;
 mod payments;
+mod restore;
 mod rot;
 mod strangers;
 mod survival;

@@ -72,29 +72,19 @@ async fn find_all<B: BankPort>(desk: &Desk<B>, asked: &[Asked]) -> Result<Vec<pr
     let life = desk.bank.life();
     check_life(&life, asked)?;
     let steps = asked.iter().map(|it| step(&bank, it)).collect::<Result<Vec<Step>, Problem>>()?;
-    let fence = fence(asked);
-    let mut answers = Vec::new();
-    if steps.iter().any(|step| matches!(step, Step::Order { .. })) {
-        let commands = [fence].into_iter().chain(steps.iter().flat_map(Step::commands)).collect();
-        let submitted = desk.bank.submit(Request { linked: false, commands }).await;
-        answers = submitted.map_err(|error| unanswered(&error))?;
-        if let Some(Rejected::StaleFence { known }) = answers.first().and_then(|answer| answer.outcome.rejection()) {
-            return Err(superseded(*known));
-        }
+    // Also before a mere look: what is said now must stay so, and nothing that an older incarnation of the gateway still has
+    // on its way may come after it.
+    let commands = [fence(asked)].into_iter().chain(steps.iter().flat_map(Step::commands)).collect();
+    let submitted = desk.bank.submit(Request { linked: false, commands }).await;
+    let answers = submitted.map_err(|error| unanswered(&error))?;
+    if let Some(Rejected::StaleFence { known }) = answers.first().and_then(|answer| answer.outcome.rejection()) {
+        return Err(superseded(*known));
     }
     let looked_up: Vec<TransferId> = steps.iter().filter_map(Step::look).collect();
     let mut seen = Vec::new();
     if !looked_up.is_empty() {
-        let look_up = move |view: &dyn View| {
-            let known = view.ledger().fence(gateway_placer()).epoch;
-            let found = looked_up.iter().map(|id| look(view, *id)).collect::<Result<Vec<_>, _>>();
-            found.map(|found| (known, found))
-        };
-        let (known, found) = desk.read(look_up).await??;
-        if epoch_of(asked) < known {
-            return Err(superseded(known));
-        }
-        seen = found;
+        seen =
+            desk.read(move |view| looked_up.iter().map(|id| look(view, *id)).collect::<Result<Vec<_>, _>>()).await??;
     }
     // The first answer is the fence's.
     let (mut answers, mut seen) = (answers.into_iter().skip(1), seen.into_iter());

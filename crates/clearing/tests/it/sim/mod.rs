@@ -312,7 +312,7 @@ impl World {
         let incarnation = self.banks[number].epoch.get() + 1;
         self.banks[number] = backup;
         self.banks[number].epoch = epoch(incarnation);
-        let complete_through = self.banks[number].complete_through;
+        let complete_through = self.banks[number].complete_through();
         self.desk.one(register(BANKS[number], number as u128 + 1, incarnation, complete_through));
         for call in self.lacking(number) {
             self.banks[number].replay(&call, self.now_ms);
@@ -328,7 +328,7 @@ impl World {
             let record = Record::decode(&self.desk.journal.records[at as usize]).expect("the gateway wrote it");
             let (taken, number_there, before) =
                 replay::previous(&record, this).expect("the chain leads from payment to payment");
-            if number_there <= self.banks[number].complete_through {
+            if number_there <= self.banks[number].complete_through() {
                 break;
             }
             let decision = self.desk.journal.places.get(&clearing::decision_id(taken.order.id));

@@ -78,7 +78,12 @@ fn found_within(control: Control, seeds: u64) -> Option<(u64, String)> {
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| ()));
     let found = (0..seeds).find_map(|seed| {
-        let run = || World::new(seed, restores_of(seed), Some(control)).run().err();
+        // Only a gateway that was restored has an older incarnation.
+        let disasters = match control {
+            Control::AnyIncarnation | Control::LookRaisesNoFence => Restores::Gateway,
+            _ => restores_of(seed),
+        };
+        let run = || World::new(seed, disasters, Some(control)).run().err();
         let wrong = std::panic::catch_unwind(run).unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().cloned();
             Some(text.or(panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default())
@@ -101,9 +106,13 @@ fn each_rule_that_is_off_is_found_out() {
         Control::AbortAfterCommit,
         Control::PresumeAfterRestore,
         Control::VoidWithinBankUnasked,
+        Control::AnyIncarnation,
+        Control::LookRaisesNoFence,
     ];
     for control in controls {
-        let (seed, wrong) = found_within(control, 500).unwrap_or_else(|| panic!("{control:?} was not found"));
+        // A call that comes so late, and just between a look and what is decided by it, is rare.
+        let seeds = if control == Control::LookRaisesNoFence { 1_500 } else { 500 };
+        let (seed, wrong) = found_within(control, seeds).unwrap_or_else(|| panic!("{control:?} was not found"));
         println!("{control:?}: seed {seed}: {wrong}");
     }
 }

@@ -131,7 +131,12 @@ impl Desk {
                 let known = super::gateway_file::read(&self.dir)?;
                 (known.addresses, known.tls)
             }
-            given => (given.to_vec(), None),
+            // A node by its address is one of the network that the directory tells of, unless it is called in plain text.
+            given => {
+                let is_plain = given.iter().any(|address| address.starts_with("http://"));
+                let known = if is_plain { None } else { super::gateway_file::read(&self.dir).ok() };
+                (given.to_vec(), known.and_then(|known| known.tls))
+            }
         };
         let tls = self.tls_dir.clone().or(tls_of_file).map(|dir| {
             let files = certs::Files::new(dir, certs::Subject::Client);

@@ -1,0 +1,264 @@
+//! A bank, and the gateway, put back from a copy of their files while the rest of the network has gone on: nothing that was
+//! paid is lost or doubled, books and positions agree, and who was restored over is refused.
+
+use std::path::Path;
+use std::process::{Child, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::http;
+use crate::network::{Network, TestDir, free_base, free_bases, network_json, rialto, run, stderr, stdout, until};
+
+/// A network of one node a group, and its customers' commands.
+struct Town {
+    dir: TestDir,
+    base: String,
+}
+
+impl Town {
+    fn new(name: &str) -> Town {
+        Town { dir: TestDir::new(name), base: free_bases(3).to_string() }
+    }
+
+    fn up(&self) -> Network {
+        Network::run(&self.path(), &["--base-port", &self.base, "--nodes", "1"])
+    }
+
+    /// Inside the test's directory, so that copies may lie beside it.
+    fn path(&self) -> std::path::PathBuf {
+        self.dir.path().join("net")
+    }
+
+    fn command(&self, profile: &str, arguments: &[&str]) -> (Option<i32>, String) {
+        let dir = self.path();
+        let dir = dir.to_str().expect("UTF-8");
+        let output = run(&[arguments, &["--dir", dir, "--profile", profile]].concat());
+        (output.status.code(), stdout(&output) + &stderr(&output))
+    }
+
+    /// Signs in, once the gateway takes it.
+    fn sign_in(&self, profile: &str, bank: &str) {
+        let name = profile.trim_end_matches(char::is_numeric);
+        until("the gateway signs customers in", || {
+            let (code, _) = self.command(profile, &["login", bank, name, &format!("{name}-demo")]);
+            (code == Some(0)).then_some(())
+        });
+    }
+
+    fn pay(&self, profile: &str, payee: &str, amount: &str) {
+        let (code, said) = self.command(profile, &["pay", payee, amount]);
+        assert!(code == Some(0) && said.contains("paid"), "{profile} pays {payee} {amount}: {code:?} {said}");
+    }
+
+    fn balance(&self, profile: &str) -> String {
+        until("a balance", || {
+            let (code, said) = self.command(profile, &["balance"]);
+            (code == Some(0)).then(|| said.split_whitespace().nth(2).unwrap_or_default().to_owned())
+        })
+    }
+
+    fn operator(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let dir = self.path();
+        let output = run(&[arguments, &["--dir", dir.to_str().expect("UTF-8")]].concat());
+        (output.status.code(), stdout(&output) + &stderr(&output))
+    }
+
+    /// All books agree, with each other and with the gateway's positions.
+    fn audit(&self) {
+        let last = std::cell::RefCell::new(String::new());
+        let holds = || {
+            let (code, said) = self.operator(&["audit"]);
+            *last.borrow_mut() = said;
+            (code == Some(0)).then_some(())
+        };
+        let begun = std::time::Instant::now();
+        while holds().is_none() {
+            assert!(begun.elapsed().as_secs() < 60, "the books do not agree: {}", last.borrow());
+        }
+    }
+
+    fn restore(&self, group: &str, copy: &Path) -> String {
+        let (code, said) = self.operator(&["restore", group, "--from", copy.to_str().expect("UTF-8")]);
+        assert_eq!(code, Some(0), "{said}");
+        said
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    let copied = std::process::Command::new("cp").arg("-a").args([from, to]).status().expect("there is a cp");
+    assert!(copied.success(), "{} could not be copied", from.display());
+}
+
+fn bank_url(network: &Network, bank: &str) -> String {
+    let file = network_json(network.dir().as_ref());
+    file["banks"][bank]["http"].as_str().expect("it runs").to_owned()
+}
+
+/// The bank's account of a customer, or of its own, by what it says of the owner.
+fn account(url: &str, owner: &str) -> Option<Value> {
+    let (status, text) = http::call("GET", &format!("{url}/v1/accounts?limit=100"), None).ok()?;
+    let list: Value = (status == 200).then(|| serde_json::from_str(&text).expect("answers are JSON"))?;
+    list["accounts"].as_array()?.iter().find(|account| account["owner"] == owner).cloned()
+}
+
+#[test]
+fn a_restored_bank_gets_its_payments_again_and_says_what_it_lost() {
+    let town = Town::new("restored-bank");
+    let network = town.up();
+    for bank in ["alpha", "beta"] {
+        network.event(&[&format!("bank {bank} has customers")]);
+    }
+    for (profile, bank) in [("alice", "alpha"), ("carol", "alpha"), ("bob", "beta")] {
+        town.sign_in(profile, bank);
+    }
+    town.pay("alice", "bob@beta", "100");
+    assert!(network.stop().success());
+    let backup = town.dir.path().join("backup");
+    copy(&town.path().join("alpha"), &backup);
+
+    // The network goes on: payments in all directions, and money that only alpha's own books know of.
+    let network = town.up();
+    town.sign_in("alice", "alpha");
+    town.pay("alice", "bob@beta", "10.50");
+    town.pay("alice", "carol@alpha", "20");
+    town.pay("bob", "alice@alpha", "3");
+    let alpha = bank_url(&network, "alpha");
+    let carol = account(&alpha, "carol").expect("the demo made her")["id"].as_str().expect("an id").to_owned();
+    let deposit = json!({"account_id": carol, "amount": "500"});
+    let (status, text) = http::call("POST", &format!("{alpha}/deposit_money"), Some(&deposit)).expect("alpha answers");
+    assert_eq!(status, 200, "{text}");
+    town.pay("carol", "bob@beta", "700");
+    let (alice, bob) = (town.balance("alice"), town.balance("bob"));
+    assert_eq!((alice.as_str(), bob.as_str()), ("872.50", "1807.50"));
+    let running = town.operator(&["restore", "alpha", "--from", backup.to_str().expect("UTF-8")]);
+    assert_eq!(running.0, Some(4), "{}", running.1);
+    assert!(running.1.contains("stop it first"), "{}", running.1);
+    assert!(network.stop().success());
+
+    let said = town.restore("alpha", &backup);
+    for part in ["incarnation 2", "lost: 2 transfers", "500.00 EUR", "alpha.before-2"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let network = town.up();
+    // Carol's deposit is lost, so her account cannot bear what she paid; bob has it, and suspense shows what is missing.
+    assert_eq!((town.balance("alice"), town.balance("bob")), (alice, bob));
+    assert_eq!(town.balance("carol"), "270.00");
+    let alpha = bank_url(&network, "alpha");
+    let suspense = account(&alpha, "suspense").expect("it was needed");
+    assert_eq!(suspense["balance"], "-700.00", "{suspense}");
+    town.audit();
+    town.pay("alice", "bob@beta", "1");
+    town.audit();
+    // It grows again like any other bank, with numbers that nobody had.
+    assert!(network.stop().success());
+    let network = Network::run(&town.path(), &["--base-port", &town.base, "--nodes", "3"]);
+    network.event(&["bank alpha has 3 members now: 1 2 3"]);
+    town.audit();
+    assert!(network.stop().success());
+
+    // Somebody puts the old files back in spite of all: the gateway knows them for what they are.
+    let (alpha, new) = (town.path().join("alpha"), town.path().join("alpha.new"));
+    std::fs::rename(&alpha, &new).expect("nothing runs");
+    std::fs::rename(town.path().join("alpha.before-2"), &alpha).expect("nothing runs");
+    for left in ["2", "3"] {
+        copy(&new.join(left), &alpha.join(left));
+    }
+    let network = Network::run(&town.path(), &["--base-port", &town.base, "--bank", "alpha", "--bank", "beta"]);
+    let log = town.path().join("gateway/1/node.log");
+    until("the gateway refuses the bank of before", || {
+        std::fs::read_to_string(&log).ok().filter(|log| log.contains("bank_superseded"))
+    });
+    let (_, said) = town.command("bob", &["pay", "alice@alpha", "1", "--json"]);
+    assert!(!said.contains("\"paid\""), "{said}");
+    drop(network);
+}
+
+#[test]
+fn a_restored_gateway_knows_what_was_paid_and_the_one_before_it_is_refused() {
+    let town = Town::new("restored-gateway");
+    let network = town.up();
+    for bank in ["alpha", "beta"] {
+        network.event(&[&format!("bank {bank} has customers")]);
+    }
+    for (profile, bank) in [("alice", "alpha"), ("bob", "beta")] {
+        town.sign_in(profile, bank);
+    }
+    town.pay("alice", "bob@beta", "100");
+    assert!(network.stop().success());
+    let backup = town.dir.path().join("backup");
+    copy(&town.path().join("gateway"), &backup);
+    let network = town.up();
+    town.pay("alice", "bob@beta", "10.50");
+    town.pay("bob", "alice@alpha", "3");
+    town.pay("alice", "carol@alpha", "20");
+    assert!(network.stop().success());
+
+    let said = town.restore("gateway", &backup);
+    assert!(said.contains("incarnation 2") && said.contains("sign in again"), "{said}");
+    let network = town.up();
+    town.sign_in("alice", "alpha");
+    town.sign_in("bob", "beta");
+    assert_eq!((town.balance("alice"), town.balance("bob")), ("872.50".to_owned(), "1107.50".to_owned()));
+    // What it had forgotten it has heard from the banks: what they owe each other is what their books say.
+    town.audit();
+    let (_, positions) = town.operator(&["positions"]);
+    assert!(positions.contains("alpha owes beta 107.50 EUR"), "{positions}");
+    town.pay("alice", "bob@beta", "1");
+
+    // The gateway of before is started beside it, and a customer signs in there: no bank listens to it.
+    let old = OldGateway::start(&town, &network);
+    let pays = |profile: &str, arguments: &[&str]| town.command(profile, &[arguments, &["--gateway", &old.grpc]].concat());
+    let begun = std::time::Instant::now();
+    loop {
+        let (code, said) = pays("alice2", &["login", "alpha", "alice", "alice-demo"]);
+        if code == Some(0) {
+            break;
+        }
+        assert!(begun.elapsed().as_secs() < 60, "the old gateway signs nobody in: {said}");
+    }
+    let (_, said) = pays("alice2", &["pay", "bob@beta", "50", "--json"]);
+    assert!(!said.contains("\"paid\""), "{said}");
+    until("the banks tell the old gateway", || {
+        std::fs::read_to_string(&old.log).ok().filter(|log| log.contains("gateway_superseded"))
+    });
+    assert_eq!((town.balance("alice"), town.balance("bob")), ("871.50".to_owned(), "1108.50".to_owned()));
+    drop(old);
+    town.audit();
+    assert!(network.stop().success());
+}
+
+/// The node that the gateway was before, on ports of its own.
+struct OldGateway {
+    process: Child,
+    grpc: String,
+    log: std::path::PathBuf,
+}
+
+impl OldGateway {
+    fn start(town: &Town, network: &Network) -> OldGateway {
+        let base = free_base();
+        let (data, log) = (town.path().join("gateway.before-2/1"), town.dir.path().join("old.log"));
+        let at = |offset: u16| format!("127.0.0.1:{}", base + offset);
+        let file = network_json(network.dir().as_ref());
+        let process = rialto()
+            .args(["gateway", "--name", "gateway", "--node", "1", "--http", &at(1), "--grpc", &at(11)])
+            .args(["--peer-listen", &at(21), "--tls-dir", file["tls"].as_str().expect("a directory")])
+            .args(["--network-file", town.path().join("network.json").to_str().expect("UTF-8")])
+            .arg("--data")
+            .arg(&data)
+            .arg("--log-file")
+            .arg(&log)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the binary was built");
+        OldGateway { process, grpc: at(11), log }
+    }
+}
+
+impl Drop for OldGateway {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
