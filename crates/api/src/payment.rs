@@ -145,7 +145,14 @@ pub fn asked(message: &proto::PaymentCall, kind: Option<CallKind>) -> Result<Ask
     })?;
     let missing = || Problem::new(Code::MissingField, "payment is missing").with("field", "payment");
     let terms = terms(message.payment.as_ref().ok_or_else(missing)?)?;
-    Ok(Asked { kind, terms, number: message.number, complete_through: message.complete_through, gateway, replay: message.replay })
+    Ok(Asked {
+        kind,
+        terms,
+        number: message.number,
+        complete_through: message.complete_through,
+        gateway,
+        replay: message.replay,
+    })
 }
 
 fn kind_of(kind: proto::CallKind) -> Result<CallKind, Problem> {

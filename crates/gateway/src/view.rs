@@ -4,7 +4,8 @@ use crate::machine::Machine;
 use clearing::Party;
 use clearing::record::Decided;
 use clearing::{
-    BankNumber, Body, Call, Clearing, Delivery, Order, PaymentId, Reason, Record, RecordError, Status, decision_id, replay,
+    BankNumber, Body, Call, Clearing, Delivery, Order, PaymentId, Reason, Record, RecordError, Status, decision_id,
+    replay,
 };
 use paxos::Slot;
 use replica::Applier;

@@ -55,7 +55,11 @@ mod tests {
                 true,
             ),
             (Fence { epoch: 2, complete_through: 0, caught_up: 2 }, Fence { caught_up: 2, ..known }, true),
-            (Fence { epoch: 2, complete_through: u64::MAX, caught_up: 0 }, Fence { complete_through: u64::MAX, ..known }, true),
+            (
+                Fence { epoch: 2, complete_through: u64::MAX, caught_up: 0 },
+                Fence { complete_through: u64::MAX, ..known },
+                true,
+            ),
         ];
         for (said, raised, is_recorded) in table {
             assert_eq!(known.raised_by(said), (raised, is_recorded), "{said:?}");

@@ -112,7 +112,10 @@ impl Ledger {
             | Command::VoidTransfer { id }
             | Command::Replay { id, .. } => out.extend([id.get(), hold::end_id(*id)]),
             Command::NoteHold { id, .. } => out.push(hold::note_id(*id)),
-            Command::Fence { .. } | Command::OpenAccount { .. } | Command::ChangeSetting { .. } | Command::AddCustomer { .. } => {}
+            Command::Fence { .. }
+            | Command::OpenAccount { .. }
+            | Command::ChangeSetting { .. }
+            | Command::AddCustomer { .. } => {}
         }
     }
 

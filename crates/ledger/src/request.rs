@@ -248,9 +248,7 @@ impl<'a> Reader<'a> {
             }
             kind::SET_SECRET => Command::SetSecret { id: self.id()?, name: self.name()?, secret: self.secret()? },
             kind::LOCK_CUSTOMER => Command::LockCustomer { id: self.id()?, name: self.name()?, locked: self.locked()? },
-            kind::NOTE_HOLD => {
-                Command::NoteHold { id: self.id()?, placer: self.placer()?, counterparty: self.line()? }
-            }
+            kind::NOTE_HOLD => Command::NoteHold { id: self.id()?, placer: self.placer()?, counterparty: self.line()? },
             kind::FENCE => Command::Fence { placer: self.placer()?, fence: self.fence()? },
             kind::REPLAY => {
                 let placer = Placer::new(u64::from_le_bytes(self.array()?));

@@ -65,10 +65,17 @@ pub fn noted_against(dir: &Path) -> Option<&'static str> {
 ///
 /// # Errors
 /// When the copy is damaged, incomplete, or another node's.
-pub fn begin_new_life(dir: &Path, identity: &Identity, kind: GroupKind, clock_ms: u64) -> Result<NewLife, RefoundError> {
+pub fn begin_new_life(
+    dir: &Path,
+    identity: &Identity,
+    kind: GroupKind,
+    clock_ms: u64,
+) -> Result<NewLife, RefoundError> {
     match kind {
         GroupKind::Bank => begin::<bank::Machine>(dir, identity, clock_ms, |machine| machine.ledger().time_ms()),
-        GroupKind::Gateway => begin::<gateway::Machine>(dir, identity, clock_ms, |machine| machine.clearing().time_ms()),
+        GroupKind::Gateway => {
+            begin::<gateway::Machine>(dir, identity, clock_ms, |machine| machine.clearing().time_ms())
+        }
     }
 }
 
@@ -87,7 +94,8 @@ fn begin<S: Service + StateMachine>(
         applier: ApplierSettings { fold_records: u64::MAX, hash_seed },
         clock_ms,
     };
-    let Refounded { applier, ended, ended_places, taken_over } = replica::refound(&RealDisk, dir, S::fresh(hash_seed), &copy)?;
+    let Refounded { applier, ended, ended_places, taken_over } =
+        replica::refound(&RealDisk, dir, S::fresh(hash_seed), &copy)?;
     let Life { incarnation, restoring, complete_through } = applier.machine().life(applier.group().incarnation);
     Ok(NewLife {
         incarnation,

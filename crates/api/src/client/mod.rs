@@ -330,10 +330,7 @@ impl Client {
         self.findings(proto::PaymentCallBatch { calls: calls.iter().map(message).collect() }).await
     }
 
-    async fn findings(
-        &self,
-        request: proto::PaymentCallBatch,
-    ) -> Result<Vec<Option<clearing::Reported>>, ClientError> {
+    async fn findings(&self, request: proto::PaymentCallBatch) -> Result<Vec<Option<clearing::Reported>>, ClientError> {
         let response = self
             .pursue(Pursuit::reading(), |mut bank| {
                 let request = request.clone();
@@ -351,7 +348,8 @@ impl Client {
         &self,
         request: proto::GatewayHoldsRequest,
     ) -> Result<(Vec<clearing::Terms>, u64), ClientError> {
-        let response = self.pursue(Pursuit::reading(), |mut bank| async move { bank.gateway_holds(request).await }).await?;
+        let response =
+            self.pursue(Pursuit::reading(), |mut bank| async move { bank.gateway_holds(request).await }).await?;
         let terms = |hold: &proto::GatewayHold| payment::terms(hold.payment.as_ref()?).ok();
         Ok((response.holds.iter().filter_map(terms).collect(), response.next_cursor))
     }

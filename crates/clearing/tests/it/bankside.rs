@@ -177,9 +177,7 @@ impl SimBank {
         let terms = call.terms;
         let (placer, command) = match call.kind {
             CallKind::Transfer => (None, self.movement(&terms, party(&terms.payer), party(&terms.payee))),
-            CallKind::CommitDebit | CallKind::CommitCredit => {
-                (Some(placer()), self.hold(&terms, call.kind.side()))
-            }
+            CallKind::CommitDebit | CallKind::CommitCredit => (Some(placer()), self.hold(&terms, call.kind.side())),
             _ => {
                 self.carry_out(call, now_ms);
                 return;

@@ -2,8 +2,8 @@
 
 use expect_test::expect;
 use ledger::{
-    AccountId, Amount, Command, Counterparty, Currency, CustomerName, Fence, Malformed, Owner, Placer, Reference, Request, SettingChange,
-    TransferId,
+    AccountId, Amount, Command, Counterparty, Currency, CustomerName, Fence, Malformed, Owner, Placer, Reference,
+    Request, SettingChange, TransferId,
 };
 use proptest::prelude::*;
 
@@ -29,10 +29,7 @@ fn one_of_each() -> Vec<Command> {
             placer: placer(GATEWAY),
             counterparty: Counterparty::new("bob@beta").expect("short"),
         },
-        Command::Fence {
-            placer: placer(GATEWAY),
-            fence: Fence { epoch: 14, complete_through: 15, caught_up: 16 },
-        },
+        Command::Fence { placer: placer(GATEWAY), fence: Fence { epoch: 14, complete_through: 15, caught_up: 16 } },
         replay(17, true, account(1), interbank(), 6),
         replay(18, false, account(1), account(2), 6),
     ]

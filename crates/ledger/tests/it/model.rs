@@ -94,7 +94,9 @@ impl Model {
             | Command::AddCustomer { .. }
             | Command::PostHold { .. }
             | Command::ChangeSetting { .. } => {}
-            Command::NoteHold { .. } | Command::Fence { .. } | Command::Replay { .. } => unreachable!("not in the model"),
+            Command::NoteHold { .. } | Command::Fence { .. } | Command::Replay { .. } => {
+                unreachable!("not in the model")
+            }
         }
         (outcome, false)
     }
@@ -143,7 +145,9 @@ impl Model {
                 let (first, outcome) = self.settings.get(usize::try_from(expected_version).ok()?)?;
                 (*first == change).then_some((*outcome, true))
             }
-            Command::NoteHold { .. } | Command::Fence { .. } | Command::Replay { .. } => unreachable!("not in the model"),
+            Command::NoteHold { .. } | Command::Fence { .. } | Command::Replay { .. } => {
+                unreachable!("not in the model")
+            }
         }
     }
 
@@ -208,7 +212,9 @@ impl Model {
                 self.customers.get_mut(&name).ok_or(Rejected::UnknownCustomer)?.locked = locked;
                 Ok(Outcome::LockChanged { time_ms, locked })
             }
-            Command::NoteHold { .. } | Command::Fence { .. } | Command::Replay { .. } => unreachable!("not in the model"),
+            Command::NoteHold { .. } | Command::Fence { .. } | Command::Replay { .. } => {
+                unreachable!("not in the model")
+            }
         }
     }
 

@@ -4,8 +4,8 @@ use expect_test::expect;
 use ledger::account::Place;
 use ledger::record::{Side, kind};
 use ledger::{
-    Amount, Balances, Body, Command, Counterparty, Currency, Fence, LineKind, Movement, Owner, RECORD_BYTES, Record, RecordError, Reference,
-    Rejected, SettingChange,
+    Amount, Balances, Body, Command, Counterparty, Currency, Fence, LineKind, Movement, Owner, RECORD_BYTES, Record,
+    RecordError, Reference, Rejected, SettingChange,
 };
 use proptest::prelude::*;
 

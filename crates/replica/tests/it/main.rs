@@ -5,4 +5,5 @@ mod cluster;
 mod groups;
 mod machine;
 mod receiving;
+mod restored;
 mod rot;

@@ -243,7 +243,10 @@ fn copy(from: &Path, to: &Path, leave_out: &[&str]) -> io::Result<()> {
 
 /// What the bank had booked by itself after the copy was made.
 enum Lost {
-    Transfers { count: u64, first: Vec<(u64, Movement)> },
+    Transfers {
+        count: u64,
+        first: Vec<(u64, Movement)>,
+    },
     Untold(String),
     /// Payments are in the banks' books: what a gateway loses it hears of again when somebody asks.
     OfGateway,
@@ -303,15 +306,24 @@ fn tell(args: &RestoreArgs, source: &Source, life: &NewLife, lost: &Lost, before
         return;
     }
     let node = source.identity.node;
-    println!("{} is restored from {}: incarnation {}, node {node} alone", args.name, source.dir.display(), life.incarnation);
+    println!(
+        "{} is restored from {}: incarnation {}, node {node} alone",
+        args.name,
+        source.dir.display(),
+        life.incarnation
+    );
     println!("  its log ends with slot {}, its last entry is of {}", life.ended_slot, time(life.time_ms));
     if life.taken_over > 0 {
         println!("  {} slots that the copy had only voted for count now", life.taken_over);
     }
     match lost {
-        Lost::Transfers { count: 0, .. } => println!("  nothing that it had booked by itself is lost, by its old files"),
+        Lost::Transfers { count: 0, .. } => {
+            println!("  nothing that it had booked by itself is lost, by its old files")
+        }
         Lost::Transfers { count, first } => {
-            println!("  lost: {count} transfers booked after that, by its old files; those of the gateway's payments come back");
+            println!(
+                "  lost: {count} transfers booked after that, by its old files; those of the gateway's payments come back"
+            );
             for (time_ms, movement) in first {
                 let Movement { id, debit, credit, amount, currency, .. } = movement;
                 let amount = ledger::money::format(amount.minor(), *currency);
@@ -325,7 +337,10 @@ fn tell(args: &RestoreArgs, source: &Source, life: &NewLife, lost: &Lost, before
         Lost::OfGateway => println!("  what it had decided after that it asks of the banks; customers sign in again"),
     }
     if life.restoring && !matches!(lost, Lost::OfGateway) {
-        println!("  it serves nobody until the gateway has brought it its payments after number {}", life.complete_through);
+        println!(
+            "  it serves nobody until the gateway has brought it its payments after number {}",
+            life.complete_through
+        );
     }
     if let Some(before) = before.filter(|before| before.exists()) {
         println!("  its old files are in {}", before.display());

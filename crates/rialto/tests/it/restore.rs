@@ -3,7 +3,12 @@
 
 use std::path::Path;
 use std::process::{Child, Stdio};
+use std::sync::Arc;
 
+use api::client::{Client, Options};
+use certs::{Expected, Files, Protocol};
+use clearing::{Call, CallKind, Finding, Terms};
+use ledger::{Amount, Currency, Reference};
 use serde_json::{Value, json};
 
 use crate::http;
@@ -207,7 +212,8 @@ fn a_restored_gateway_knows_what_was_paid_and_the_one_before_it_is_refused() {
 
     // The gateway of before is started beside it, and a customer signs in there: no bank listens to it.
     let old = OldGateway::start(&town, &network);
-    let pays = |profile: &str, arguments: &[&str]| town.command(profile, &[arguments, &["--gateway", &old.grpc]].concat());
+    let pays =
+        |profile: &str, arguments: &[&str]| town.command(profile, &[arguments, &["--gateway", &old.grpc]].concat());
     let begun = std::time::Instant::now();
     loop {
         let (code, said) = pays("alice2", &["login", "alpha", "alice", "alice-demo"]);
@@ -261,4 +267,45 @@ impl Drop for OldGateway {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+#[test]
+fn a_hold_that_no_gateway_knows_of_is_asked_about_and_comes_to_its_end() {
+    let town = Town::new("old-hold");
+    let network = town.up();
+    for bank in ["alpha", "beta"] {
+        network.event(&[&format!("bank {bank} has customers")]);
+    }
+    town.sign_in("alice", "alpha");
+    let file = network_json(network.dir().as_ref());
+    let files = Files::new(file["tls"].as_str().expect("a directory"), "gateway/gateway/1".parse().expect("a subject"));
+    let expected = Expected::NodeOfBank("alpha".parse().expect("a name"));
+    let tls = Arc::new(certs::Client::new(files, expected, Protocol::Grpc).expect("up has made it"));
+    let grpc = network.node_of("alpha", 1)["grpc"].as_str().expect("an address").to_owned();
+    let terms = Terms {
+        id: clearing::PaymentId::new(77 << 80).expect("not nil"),
+        payer: "alice@alpha".parse().expect("a party"),
+        payee: "bob@beta".parse().expect("a party"),
+        amount: Amount::new(400_00).expect("not zero"),
+        currency: Currency::EUR,
+        reference: Reference::EMPTY,
+    };
+    let to = clearing::BankNumber::new(1).expect("not zero");
+    let gateway = clearing::Epoch::FIRST;
+    let call = Call { kind: CallKind::PrepareDebit, to, terms, number: 1, complete_through: 0, gateway };
+    let runtime = tokio::runtime::Runtime::new().expect("threads are to be had");
+    let found = runtime.block_on(async {
+        let bank = Client::connect_with([&grpc], Options { tls: Some(tls), ..Options::default() }).expect("an address");
+        bank.payment_calls(&[(call, None)]).await.expect("the bank answers")
+    });
+    assert_eq!(found[0].map(|reported| reported.finding), Some(Finding::Held));
+    let available = || {
+        let url = bank_url(&network, "alpha");
+        account(&url, "alice").expect("the demo made her")["available"].as_str().expect("digits").to_owned()
+    };
+    assert_eq!(available(), "600.00", "the money is set aside");
+    until("the hold is let go", || (available() == "1000.00").then_some(()));
+    town.audit();
+    let log = std::fs::read_to_string(town.path().join("gateway/1/node.log")).expect("it logs");
+    assert!(log.contains("old_holds"), "somebody else let it go");
 }

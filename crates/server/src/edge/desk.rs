@@ -96,7 +96,8 @@ fn currencies_in(view: &dyn View, accounts: &[AccountId]) -> BTreeMap<AccountId,
     accounts.iter().filter_map(|account| Some((*account, currency(account)?))).collect()
 }
 
-const RESTORING: &str = "nothing was proposed: the bank was restored from a backup and waits for its payments from the gateway";
+const RESTORING: &str =
+    "nothing was proposed: the bank was restored from a backup and waits for its payments from the gateway";
 const RESTORING_RETRY_MS: u64 = 1_000;
 
 /// Nobody but the gateway is served before the books are whole again.

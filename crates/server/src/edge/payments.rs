@@ -89,12 +89,10 @@ async fn find_all<B: BankPort>(desk: &Desk<B>, asked: &[Asked]) -> Result<Vec<pr
     // The first answer is the fence's.
     let (mut answers, mut seen) = (answers.into_iter().skip(1), seen.into_iter());
     let mut finding = |step: &Step| match step {
-        Step::Order { note, .. } => {
-            let answer = answers.next();
-            if note.is_some() {
-                answers.next();
-            }
-            answer.map(|answer| Finding::of(&answer.outcome))
+        Step::Order(_) => answers.next().map(|answer| Finding::of(&answer.outcome)),
+        Step::Hold(_) => {
+            let held = answers.next().map(|answer| Finding::of(&answer.outcome));
+            answers.next().and(held)
         }
         Step::Look(_) => seen.next(),
     };
@@ -161,26 +159,25 @@ pub(super) async fn caught_up<B: BankPort>(
 
 /// What a call comes to.
 enum Step {
-    /// What the ledger is told, and what is kept beside a hold for whoever asks the gateway about it later.
-    Order {
-        command: Command,
-        note: Option<Command>,
-    },
+    Order(Command),
+    /// A hold, and what is kept beside it for whoever asks the gateway about it later.
+    Hold(Box<[Command; 2]>),
     Look(TransferId),
 }
 
 impl Step {
     fn commands(&self) -> impl Iterator<Item = Command> {
-        let (command, note) = match self {
-            Step::Order { command, note } => (Some(*command), *note),
-            Step::Look(_) => (None, None),
+        let commands = match self {
+            Step::Order(command) => std::slice::from_ref(command),
+            Step::Hold(commands) => commands.as_slice(),
+            Step::Look(_) => &[],
         };
-        command.into_iter().chain(note)
+        commands.iter().copied()
     }
 
     fn look(&self) -> Option<TransferId> {
         match self {
-            Step::Order { .. } => None,
+            Step::Order(_) | Step::Hold(_) => None,
             Step::Look(id) => Some(*id),
         }
     }
@@ -202,8 +199,7 @@ fn step(bank: &str, asked: &Asked) -> Result<Step, Problem> {
         CallKind::PrepareDebit | CallKind::PrepareCredit if asked.replay => None,
         CallKind::PrepareDebit | CallKind::PrepareCredit => {
             let side = asked.kind.side();
-            let note = Some(note(terms, placer, side));
-            return Ok(Step::Order { command: hold(terms, placer, side), note });
+            return Ok(Step::Hold(Box::new([hold(terms, placer, side), note(terms, placer, side)])));
         }
         CallKind::CommitDebit | CallKind::CommitCredit => Some(Command::PostHold { id, placer }),
         CallKind::AbortDebit | CallKind::AbortCredit => Some(Command::VoidHold { id, placer }),
@@ -214,7 +210,7 @@ fn step(bank: &str, asked: &Asked) -> Result<Step, Problem> {
     let command = command.ok_or_else(|| {
         Problem::new(Code::NotPermitted, "replay: what was decided is booked, not prepared").with("field", "replay")
     })?;
-    Ok(Step::Order { command, note: None })
+    Ok(Step::Order(command))
 }
 
 /// The same movement, as of a payment that was decided before.

@@ -28,9 +28,7 @@ const AT_ONCE: usize = 1_000;
 /// A restored gateway hears from its banks what was paid since its backup, and begins its next incarnation with that.
 pub(super) async fn begin_epoch(desk: &Desk, epoch: Epoch) {
     let Ok((last_ms, registered)) = desk
-        .peek(|clearing| {
-            (clearing.time_ms(), clearing.banks().iter().map(|bank| bank.name).collect::<Vec<BankName>>())
-        })
+        .peek(|clearing| (clearing.time_ms(), clearing.banks().iter().map(|bank| bank.name).collect::<Vec<BankName>>()))
         .await
     else {
         return;
@@ -65,7 +63,12 @@ pub(super) async fn begin_epoch(desk: &Desk, epoch: Epoch) {
         warn!(event = "gateway_restore_waits", why = %error, effect = "it is tried again");
         return;
     }
-    info!(event = "gateway_restored", incarnation = epoch.get(), asked_about = asked, effect = "what an older one still sends is refused");
+    info!(
+        event = "gateway_restored",
+        incarnation = epoch.get(),
+        asked_about = asked,
+        effect = "what an older one still sends is refused"
+    );
     for commands in rest.chunks(AT_ONCE) {
         // Those that are still held are found again in any case.
         let _ = desk.submit(commands.to_vec()).await;
@@ -87,7 +90,7 @@ async fn placed_since(link: &Arc<Link>, since_ms: u64) -> Option<Vec<Terms>> {
 
 /// Looks for holds of a bank that have grown old, and sees to it that each comes to its end.
 pub(super) async fn old_holds(desk: &Desk, link: &Arc<Link>) {
-    let Ok(now_ms) = desk.peek(|clearing| now_ms(clearing)).await else { return };
+    let Ok(now_ms) = desk.peek(now_ms).await else { return };
     let before_ms = now_ms.saturating_sub(OLD_MS).max(1);
     let request = api::proto::GatewayHoldsRequest { placed_since_ms: 0, open_since_before_ms: before_ms, cursor: 0 };
     let Ok((old, _)) = link.client().gateway_holds(request).await else { return };
@@ -96,7 +99,8 @@ pub(super) async fn old_holds(desk: &Desk, link: &Arc<Link>) {
     }
     // What is on its way has its driver.
     let ids: Vec<_> = old.iter().map(|terms| terms.id).collect();
-    let Ok(known) = desk.peek(move |clearing| ids.iter().map(|id| clearing.payment(*id).is_some()).collect::<Vec<_>>()).await
+    let Ok(known) =
+        desk.peek(move |clearing| ids.iter().map(|id| clearing.payment(*id).is_some()).collect::<Vec<_>>()).await
     else {
         return;
     };

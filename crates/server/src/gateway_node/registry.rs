@@ -37,8 +37,7 @@ pub(super) async fn run(desk: Desk) {
             if holds_the_pen(&desk) {
                 recall::begin_epoch(&desk, epoch).await;
             }
-        } else if let Ok((own, registered)) =
-            desk.peek(|clearing| (clearing.epoch(), clearing.banks().to_vec())).await
+        } else if let Ok((own, registered)) = desk.peek(|clearing| (clearing.epoch(), clearing.banks().to_vec())).await
         {
             for link in desk.banks.links() {
                 look(&desk, &link, (own, &registered), &mut told).await;
@@ -94,8 +93,7 @@ async fn look(desk: &Desk, link: &Arc<Link>, (own, registered): (Epoch, &[Bank])
         Some(_) | None => {
             // One that is not known yet is told of at the first payment to it; so it may as well be tried.
             link.set_reachable(known.is_none());
-            let command =
-                Command::RegisterBank { name: link.name, group, epoch, last_number: status.complete_through };
+            let command = Command::RegisterBank { name: link.name, group, epoch, last_number: status.complete_through };
             register(desk, link, command, told).await;
         }
     }

@@ -30,8 +30,12 @@ pub(super) fn begin(desk: &Desk, link: &Arc<Link>, bank: &Bank, after: u64) {
     tokio::spawn(async move {
         info!(event = "bank_replay", bank = %bank.name, incarnation = bank.epoch.get(), after, through = bank.last_number);
         match bring(&desk, &link, &bank, after).await {
-            Ok(replayed) => info!(event = "bank_caught_up", bank = %bank.name, incarnation = bank.epoch.get(), replayed),
-            Err(problem) => warn!(event = "bank_replay_stopped", bank = %bank.name, why = %problem.detail, effect = "it is begun again"),
+            Ok(replayed) => {
+                info!(event = "bank_caught_up", bank = %bank.name, incarnation = bank.epoch.get(), replayed)
+            }
+            Err(problem) => {
+                warn!(event = "bank_replay_stopped", bank = %bank.name, why = %problem.detail, effect = "it is begun again")
+            }
         }
         link.end_replay();
     });

@@ -1,0 +1,90 @@
+//! Another life from the copy of one node's files.
+
+use crate::cluster::{Cluster, DIR, id, member};
+use crate::machine::Sums;
+use replica::group::{Mode, Op, Role};
+use replica::{ApplierSettings, Copy, RefoundError, Refounded, refound};
+use std::path::Path;
+use storage::{FaultyDisk, LogOptions, Owner};
+
+fn begin(cluster: &Cluster, node: u16) -> Result<Refounded<Sums, FaultyDisk>, RefoundError> {
+    let copy = Copy {
+        owner: Owner { cluster: 1, node },
+        node: id(node),
+        log: LogOptions { segment_bytes: 64 << 10 },
+        applier: ApplierSettings { fold_records: u64::MAX, hash_seed: 1 },
+        clock_ms: 7,
+    };
+    refound(&cluster.disks[&node], Path::new(DIR), Sums::default(), &copy)
+}
+
+/// Three nodes that have worked; then one request reaches node 3 alone, which votes for it and is not heard.
+fn worked(mode: Mode, checkpoint: bool) -> (Cluster, u64) {
+    let mut cluster = Cluster::new(3, mode);
+    for at in 1..=30_u64 {
+        cluster.add(1, u128::from(at), (at % 7) as u8, 1);
+    }
+    cluster.pass(200_000);
+    if checkpoint {
+        cluster.checkpoint(3);
+    }
+    let chosen = cluster.applied(3);
+    cluster.cut.extend([(1, 2), (2, 1), (3, 1), (3, 2), (2, 3)]);
+    cluster.ask(1, crate::machine::add(31, 6, 10));
+    cluster.pass(10_000);
+    (1..=3).for_each(|number| cluster.stop(number));
+    cluster.cut.clear();
+    (cluster, chosen)
+}
+
+#[test]
+fn one_node_goes_on_with_all_that_its_copy_holds() {
+    for (mode, checkpoint) in [(Mode::Leader, false), (Mode::Leader, true), (Mode::Leaderless, true)] {
+        let (mut cluster, chosen) = worked(mode, checkpoint);
+        let refounded = begin(&cluster, 3).expect("a good copy");
+        assert_eq!(refounded.applier.group().incarnation, 2);
+        assert!(refounded.ended.get() > chosen, "what was voted for counts ({mode:?})");
+        assert_eq!(refounded.taken_over, refounded.ended.get() - chosen);
+        drop(refounded);
+        let founders = cluster.founders(3);
+        cluster.start(3, founders.clone());
+        assert_eq!(cluster.add(3, 31, 6, 10), 14, "the vote that nobody heard of is an outcome now, and once");
+        assert_eq!(cluster.add(3, 30, 2, 1), 5, "and so is what was before it");
+        let group = cluster.nodes[&3].replica.group().clone();
+        assert_eq!((group.incarnation, group.members.keys().copied().collect::<Vec<_>>()), (2, vec![id(3)]));
+        // It stays so, and the group grows again by the ordinary way, with a number that nobody had.
+        cluster.stop(3);
+        cluster.start(3, founders);
+        cluster.must_change(3, Op::Admit { node: id(4), member: member(Role::Learner) });
+        let admitted = cluster.nodes[&3].replica.group().clone();
+        cluster.start(4, admitted);
+        cluster.until("the newcomer has caught up", |cluster| cluster.applied(4) == cluster.applied(3));
+        cluster.must_change(3, Op::Promote { node: id(4) });
+        cluster.add(4, 32, 1, 1);
+        cluster.until("both have it", |cluster| cluster.sums(3) == cluster.sums(4));
+        assert_eq!(cluster.nodes[&4].replica.group().incarnation, 2);
+        let marks = [3, 4].map(|number| cluster.nodes[&number].applier.mark());
+        assert_eq!(marks[0].chain, marks[1].chain);
+    }
+}
+
+#[test]
+fn a_copy_that_is_no_copy_of_a_member_begins_nothing() {
+    let mut empty = Cluster::new(1, Mode::Leader);
+    empty.stop(1);
+    empty.disks.insert(2, FaultyDisk::new(2));
+    assert!(matches!(begin(&empty, 2), Err(RefoundError::NotFounded)));
+    let (cluster, _) = worked(Mode::Leader, true);
+    let as_another = Copy {
+        owner: Owner { cluster: 1, node: 3 },
+        node: id(9),
+        log: LogOptions { segment_bytes: 64 << 10 },
+        applier: ApplierSettings { fold_records: u64::MAX, hash_seed: 1 },
+        clock_ms: 7,
+    };
+    let refused = refound(&cluster.disks[&3], Path::new(DIR), Sums::default(), &as_another);
+    assert!(matches!(refused, Err(RefoundError::NoMember(node)) if node == id(9)));
+    let foreign = Copy { owner: Owner { cluster: 2, node: 3 }, node: id(3), ..as_another };
+    let refused = refound(&cluster.disks[&3], Path::new(DIR), Sums::default(), &foreign);
+    assert!(matches!(refused, Err(RefoundError::Recover(_))), "{refused:?}");
+}
