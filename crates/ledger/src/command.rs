@@ -116,3 +116,6 @@ impl Command {
         }
     }
 }
+
+/// A batch holds thousands, and what carries them out waits for memory more than for anything else.
+const _: () = assert!(size_of::<Command>() <= 128);

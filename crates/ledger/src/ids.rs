@@ -13,6 +13,7 @@
 //! two bits, is always an `8` in the ids of the bank's own accounts, so none is ever the other.
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::str::FromStr;
 
 use crate::currency::Currency;
@@ -77,21 +78,24 @@ uuid_newtype! {
 
 /// Who placed a hold, and alone may end it. Not a secret: the edge proves who is calling.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub struct Placer(u64);
+pub struct Placer(NonZeroU64);
 
 impl Placer {
     /// `None` for zero, which stands for "nobody" where a placer is stored.
     pub const fn new(number: u64) -> Option<Placer> {
-        if number == 0 { None } else { Some(Placer(number)) }
+        match NonZeroU64::new(number) {
+            Some(number) => Some(Placer(number)),
+            None => None,
+        }
     }
 
     /// The placer of that name, as it stands in a certificate: the first 64 bits of the name's BLAKE3.
     pub fn named(name: &str) -> Placer {
-        Placer(hash_of_name(name).max(1))
+        Placer(NonZeroU64::new(hash_of_name(name)).unwrap_or(NonZeroU64::MIN))
     }
 
     pub const fn get(self) -> u64 {
-        self.0
+        self.0.get()
     }
 }
 

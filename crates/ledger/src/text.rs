@@ -19,8 +19,8 @@ pub type Reference = Line<35>;
 /// Whose account it is: at most 64 bytes.
 pub type Owner = Line<64>;
 
-/// The other side of a payment, as `name@bank`: at most 97 bytes.
-pub type Counterparty = Line<97>;
+/// The other side of a payment, as `name@bank`: at most 81 bytes, a customer's and a bank's longest name.
+pub type Counterparty = Line<81>;
 
 /// Why a text is not such a line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]

@@ -39,7 +39,7 @@ fn bodies() -> Vec<(u16, Body)> {
         (9, Body::CustomerAdded { name, currency, number: 9, secret }),
         (10, Body::SecretChanged { id: id(5), name, secret }),
         (11, Body::LockChanged { id: id(5), name, locked: true }),
-        (12, Body::HoldNoted { id: id(5), placer, counterparty: Counterparty::new(&"c".repeat(97)).expect("it fits") }),
+        (12, Body::HoldNoted { id: id(5), placer, counterparty: Counterparty::new(&"c".repeat(81)).expect("it fits") }),
         (13, Body::FenceRaised { placer, fence: Fence { epoch: 2, complete_through: u64::MAX, caught_up: 3 } }),
         (33, Body::OpenRejected { account: account(1), owner, currency, rejection }),
         (34, Body::CloseRejected { id: id(5), account: account(1), rejection }),
