@@ -5,6 +5,7 @@
 
 mod arrows;
 mod browser;
+mod consul;
 mod install;
 mod namespaces;
 mod run;
@@ -15,7 +16,8 @@ use std::process::ExitCode;
 const HELP: &str = "\
 cargo xtask <command>
 
-  test [--no-browser]   everything: format, lints, arrows, docs, all tests, bounded simulation, browser
+  test [--no-browser] [--no-consul]
+                        everything: format, lints, arrows, docs, all tests, bounded simulation, browser, a real Consul
   arrows                only the check of which crate may know which
   browser               only the test of the page in a real browser, in both modes
   cuts                  only the tests that cut nodes off from each other in network namespaces (root)
@@ -57,11 +59,14 @@ fn main() -> ExitCode {
 }
 
 fn test(flags: &[&str]) -> Result<(), Failed> {
-    let with_browser = match flags {
-        [] => true,
-        ["--no-browser"] => false,
-        [unknown, ..] => return Err(Failed(format!("test does not know {unknown:?}; see cargo xtask help"))),
-    };
+    let (mut with_browser, mut with_consul) = (true, true);
+    for flag in flags {
+        match *flag {
+            "--no-browser" => with_browser = false,
+            "--no-consul" => with_consul = false,
+            unknown => return Err(Failed(format!("test does not know {unknown:?}; see cargo xtask help"))),
+        }
+    }
     step("format", || cargo(&["fmt", "--all", "--check"]))?;
     step("arrows between crates", arrows::check)?;
     step("lints", || cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))?;
@@ -73,8 +78,15 @@ fn test(flags: &[&str]) -> Result<(), Failed> {
         step("browser tools", browser::install)?;
     }
     step("network namespaces", namespaces::install)?;
+    if with_consul {
+        step("Consul", consul::install)?;
+    }
     step("build", || cargo(&["build", "--workspace", "--all-targets"]))?;
-    step("tests and bounded simulation", || cargo(&["test", "--workspace"]))?;
+    let consul = if with_consul { consul::program() } else { "none".into() };
+    let consul = consul.to_string_lossy().into_owned();
+    step("tests and bounded simulation", || {
+        run::cargo_with(&["test", "--workspace"], &[("RIALTO_TEST_CONSUL", &consul)])
+    })?;
     if with_browser {
         step("page in a real browser", browser::test)?;
     }

@@ -16,6 +16,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustls::RootCertStore;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::sign::CertifiedKey;
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
@@ -72,6 +73,22 @@ impl Files {
     pub fn facts(&self) -> Result<Facts, CertsError> {
         let path = self.certificate();
         Facts::read(&path)?.ok_or_else(|| self.no_certificate(path))
+    }
+
+    /// Whether a certificate that came from elsewhere, PEM, is of the CA that is trusted here, counts by its own dates, and
+    /// is that subject's.
+    ///
+    /// # Errors
+    /// A sentence, when it is not.
+    pub fn vouches_for(&self, pem: &[u8], subject: &Subject) -> Result<(), String> {
+        let leaf = CertificateDer::from_pem_slice(pem).map_err(|error| format!("it is no certificate: {error}"))?;
+        let roots = pem::read_certificates(&self.authority()).map_err(|error| error.to_string())?;
+        check_issuer(&leaf, &roots.ok_or("no CA is trusted here")?)?;
+        match subject_in(&leaf) {
+            Some(found) if found == *subject => Ok(()),
+            Some(found) => Err(format!("it is of {found}")),
+            None => Err("it does not say whose it is".to_owned()),
+        }
     }
 
     /// Reads all three, and checks that they belong together. Whether the certificate has expired is not looked at: the

@@ -22,6 +22,7 @@
 
 mod balance;
 mod cmd;
+mod consul;
 mod failure;
 mod file_handles;
 mod http;

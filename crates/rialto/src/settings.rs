@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::failure::Failure;
 
 /// Names of all settings of a node, except `config` itself.
-pub(crate) const NAMES: [&str; 20] = [
+pub(crate) const NAMES: [&str; 23] = [
     "name",
     "node",
     "cluster",
@@ -22,6 +22,9 @@ pub(crate) const NAMES: [&str; 20] = [
     "members-http",
     "operator-token-file",
     "tls-dir",
+    "consul",
+    "consul-token-file",
+    "consul-ca",
     "no-tls",
     "log-format",
     "log-file",
@@ -32,6 +35,9 @@ pub(crate) const NAMES: [&str; 20] = [
     "network-file",
     "token-minutes",
 ];
+
+/// Keys of a file by which others know a setting.
+const ALIASES: [(&str, &str); 2] = [("consul_addr", "consul"), ("gateway_addr", "grpc")];
 
 /// The variables that a node reads: a node that `up` starts must not get those meant for another.
 pub(crate) fn environment_names() -> impl Iterator<Item = String> {
@@ -137,7 +143,8 @@ fn read_file(path: &Path) -> Result<BTreeMap<&'static str, Given>, Failure> {
     let table = parse(&text, path)?;
     let mut given = BTreeMap::new();
     for (key, value) in table {
-        let name = NAMES.into_iter().find(|name| name.replace('-', "_") == key).ok_or_else(|| {
+        let alias = ALIASES.into_iter().find(|(alias, _)| *alias == key).map_or(key.as_str(), |(_, name)| name);
+        let name = NAMES.into_iter().find(|name| name.replace('-', "_") == alias).ok_or_else(|| {
             let known: Vec<String> = NAMES.iter().map(|name| name.replace('-', "_")).collect();
             Failure::usage(format!("{} holds an unknown key `{key}`", path.display()))
                 .line(format!("known keys: {}", known.join(", ")))
@@ -212,6 +219,15 @@ mod tests {
         assert_eq!(text("grpc"), Some("environment"));
         assert_eq!(text("peer-listen"), Some("file:3"));
         assert_eq!(text("data"), None);
+    }
+
+    #[test]
+    fn a_file_may_use_the_names_that_others_use() {
+        let dir = TestDir::new();
+        let text = "gateway_addr = \"127.0.0.1:7311\"\nconsul_addr = \"http://127.0.0.1:8500\"\n";
+        let settings = Settings::gather([], nothing, Some(&file(&dir, text))).expect("it is well formed");
+        let text = |name| settings.get(name).map(|given| given.text.as_str());
+        assert_eq!((text("grpc"), text("consul")), (Some("127.0.0.1:7311"), Some("http://127.0.0.1:8500")));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What one node is told when it starts. Nothing in here may change the outcome of a command: that would be an entry
 //! in the log.
 
+use crate::consul::ConsulConfig;
 use clearing::BankName;
 use replica::ApplyError;
 use replica::recover::RecoverError;
@@ -48,6 +49,8 @@ pub struct NodeConfig {
     pub operator_token: Option<String>,
     /// This node's certificate: with one, gRPC and the links between members are TLS 1.3 with certificates on both sides.
     pub tls: Option<certs::Files>,
+    /// Where this node says that it is there, if anywhere.
+    pub consul: Option<ConsulConfig>,
     /// Stop in order when standard input ends: the supervising process holds its other end.
     pub exit_with_parent: bool,
 }

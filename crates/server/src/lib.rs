@@ -12,6 +12,7 @@ mod callers;
 mod chores;
 mod clock;
 mod config;
+pub mod consul;
 mod control;
 pub mod edge;
 mod expiry;

@@ -4,6 +4,7 @@
 //! end, and only then do the node's threads.
 
 use crate::config::{Exit, NodeConfig, NodeError};
+use crate::consul::Present;
 use crate::edge::connections::{self, Limits, Wire};
 use crate::edge::guard::{Guard, OperatorToken};
 use crate::edge::metrics::Metrics;
@@ -76,6 +77,7 @@ pub(crate) async fn serve<S: Service>(
     let tls =
         config.tls.clone().map(|files| certs::Server::new(files, Expected::Anybody, Protocol::Grpc)).transpose()?;
     tasks.extend(config.tls.clone().map(|files| tokio::spawn(expiry::warn_before(files))));
+    let present = Present::begin(config, node)?;
     let (stop, stopped) = watch::channel(false);
     let (http_listener, grpc_listener) = (listen(doors.0)?, listen(doors.1)?);
     let http = tokio::spawn(connections::serve(http_listener, http, Wire::Http, Limits::default(), stopped.clone()));
@@ -90,6 +92,9 @@ pub(crate) async fn serve<S: Service>(
 
     let ended = wait(node, failures).await;
     tasks.iter().for_each(JoinHandle::abort);
+    if let Some(present) = present {
+        present.leave().await;
+    }
     if let Ok(reason) = &ended {
         info!(event = "stopping", why = ?reason);
         node.leave();

@@ -99,6 +99,15 @@ pub(super) struct NodeFlags {
     /// certificates on both sides
     #[arg(long, value_name = "DIR")]
     tls_dir: Option<String>,
+    /// Consul, where the node says that it is there and others find it: http://HOST:PORT, or https://HOST:PORT with --consul-ca
+    #[arg(long, value_name = "URL")]
+    consul: Option<String>,
+    /// File with an ACL token for Consul
+    #[arg(long, value_name = "FILE")]
+    consul_token_file: Option<String>,
+    /// The certificate of the CA that signed Consul's own, PEM
+    #[arg(long, value_name = "FILE")]
+    consul_ca: Option<String>,
     /// Accept that traffic is not encrypted; needed on any address but loopback that is not covered by --tls-dir
     #[arg(long, num_args = 0, default_missing_value = "true", action = ArgAction::Set)]
     no_tls: Option<String>,
@@ -142,6 +151,9 @@ impl NodeFlags {
             ("members-http", self.members_http),
             ("operator-token-file", self.operator_token_file),
             ("tls-dir", self.tls_dir),
+            ("consul", self.consul),
+            ("consul-token-file", self.consul_token_file),
+            ("consul-ca", self.consul_ca),
             ("no-tls", self.no_tls),
             ("log-format", self.log_format),
             ("log-file", self.log_file),
@@ -273,6 +285,8 @@ pub(super) fn understand(settings: &Settings, kind: Kind) -> Result<Node, Failur
                 .push(format!("{address} is not on loopback and nothing that passes there is encrypted (--no-tls)"));
         }
     }
+    let (consul, of_consul) = crate::consul::of_settings(settings)?;
+    warnings.extend(of_consul);
     let config = NodeConfig {
         group: name.to_string(),
         cluster: cluster.number(),
@@ -285,6 +299,7 @@ pub(super) fn understand(settings: &Settings, kind: Kind) -> Result<Node, Failur
         data,
         operator_token,
         tls,
+        consul,
         exit_with_parent: settings.switch("exit-with-parent")?,
     };
     let format = settings.get("log-format").map_or(Ok(Format::Text), |given| given.parse(log_format))?;

@@ -22,6 +22,8 @@ Examples:
   rialto gateway --name gateway --node 1 --data /srv/gateway \\
       --peers 1=10.0.0.1:7321,2=10.0.0.2:7322,3=10.0.0.3:7323 --peer-listen 10.0.0.1:7321 \\
       --banks alpha=10.0.1.1:7111+10.0.1.2:7112+10.0.1.3:7113,beta=10.0.2.1:7111 --no-tls --operator-token-file token
+  rialto gateway … --consul https://10.0.0.9:8501 --consul-ca consul-ca.pem --consul-token-file token
+      the banks are found in Consul, and customers find this node there; gateway_addr and consul_addr are its keys in a file
   rialto gateway --config /etc/rialto/gateway.toml
 
 Every flag can also be given in the environment (--network-file: RIALTO_NETWORK_FILE) or in the file of --config

@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::init::{mode, nodes_number};
 use crate::failure::{Code, Failure};
+use crate::network::layout::ConsulLayout;
 use crate::network::name::BankName;
 use crate::supervise::fleet::Restart;
 use crate::supervise::prepare::{Fresh, Gateway, Wishes, prepare};
@@ -21,6 +22,7 @@ Examples:
   rialto up --mode leaderless             a new bank in which every node proposes what it is asked
   rialto up --bank alpha --bank gamma     these banks; on a directory that runs others, one more
   rialto up --bank alpha --no-gateway     one bank by itself
+  rialto up --consul http://127.0.0.1:8500 --consul-token-file token     nodes find each other there
   rialto up --json --base-port 9000       for scripts: one JSON line when ready
   rialto up --fresh                       delete what is there and begin anew (asks first)
 
@@ -49,6 +51,15 @@ pub(crate) struct UpArgs {
     /// First of the 100 ports of the first bank [default: 7100, or where there is room]
     #[arg(long, value_name = "PORT")]
     base_port: Option<u16>,
+    /// Consul, where nodes say that they are there and the gateway finds banks: http://HOST:PORT, or https://HOST:PORT
+    #[arg(long, value_name = "URL")]
+    consul: Option<String>,
+    /// File with an ACL token for Consul
+    #[arg(long, value_name = "FILE", requires = "consul")]
+    consul_token_file: Option<PathBuf>,
+    /// The certificate of the CA that signed Consul's own, PEM
+    #[arg(long, value_name = "FILE", requires = "consul")]
+    consul_ca: Option<PathBuf>,
     /// Delete what is in the directory first
     #[arg(long)]
     fresh: bool,
@@ -72,10 +83,23 @@ pub(crate) async fn run(args: UpArgs) -> Result<Code, Failure> {
         (true, false) => Fresh::DeleteAfterAsking,
         (true, true) => Fresh::Delete,
     };
+    let consul = args.consul.map(|url| ConsulLayout {
+        url,
+        token_file: args.consul_token_file.map(absolute),
+        ca: args.consul_ca.map(absolute),
+    });
+    if let Some(ConsulLayout { url, token_file, ca }) = &consul {
+        crate::consul::config(url.clone(), token_file.as_deref(), ca.clone())?;
+    }
     let UpArgs { dir, banks, nodes, mode, base_port, .. } = args;
     let gateway = if args.no_gateway { Gateway::Not } else { Gateway::Runs };
-    let wishes = Wishes { dir, banks, gateway, nodes, mode, base_port, fresh };
+    let wishes = Wishes { dir, banks, gateway, nodes, mode, base_port, fresh, consul };
     let prepared = prepare(&wishes, &program)?;
     let restart = if args.no_restart { Restart::Never } else { Restart::After5s };
     running::run(wishes.dir, prepared, restart, Screen::choose(args.json), &program).await
+}
+
+/// Nodes are started elsewhere.
+fn absolute(path: PathBuf) -> PathBuf {
+    std::path::absolute(&path).unwrap_or(path)
 }

@@ -40,6 +40,9 @@ pub(crate) struct BankLayout {
     /// Its nodes speak TLS, with the certificates of `DIR/tls`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) tls: bool,
+    /// Where its nodes say that they are there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) consul: Option<ConsulLayout>,
     /// Its demo customers are still to be made.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) wants_demo: bool,
@@ -52,6 +55,17 @@ pub(crate) struct BankLayout {
     /// Nodes that were removed from the bank. Their directories are left where they are; they are not started any more.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) left: Vec<u16>,
+}
+
+/// Consul, as nodes are told of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ConsulLayout {
+    pub(crate) url: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) token_file: Option<PathBuf>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ca: Option<PathBuf>,
 }
 
 /// Directories of before there was a gateway say nothing of it.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::network::certificates;
-use crate::network::layout::{BankLayout, Seat, founders, node_dir};
+use crate::network::layout::{BankLayout, ConsulLayout, Seat, founders, node_dir};
 use crate::network::name::BankName;
 use crate::network::network_file::{Kind, NetworkFile};
 use crate::network::ports::Ports;
@@ -88,8 +88,15 @@ fn arguments(dir: &Path, plan: &NodePlan, layout: &BankLayout, ports: Ports) -> 
     if plan.tls {
         give("--tls-dir", certificates::dir(dir).into());
     }
+    if let Some(ConsulLayout { url, token_file, ca }) = &layout.consul {
+        give("--consul", url.into());
+        for (flag, file) in [("--consul-token-file", token_file), ("--consul-ca", ca)] {
+            file.iter().for_each(|file| give(flag, file.into()));
+        }
+    }
     match plan.kind {
         Kind::Bank => {}
+        Kind::Gateway if layout.consul.is_some() => {}
         // The banks that there are, and those that come later.
         Kind::Gateway => give("--network-file", NetworkFile::path(dir).into()),
     }

@@ -12,7 +12,7 @@ use crate::cmd::init::{NewNode, identity_path, make_identity};
 use crate::failure::Failure;
 use crate::network::certificates;
 use crate::network::cluster::Cluster;
-use crate::network::layout::{BankLayout, Layout, PortChoice, Seat, founders, node_dir};
+use crate::network::layout::{BankLayout, ConsulLayout, Layout, PortChoice, Seat, founders, node_dir};
 use crate::network::name::{BankName, GATEWAY_NAME};
 use crate::network::network_file::{Kind, NetworkFile};
 use crate::network::ports::{BASE_DEFAULT, BLOCK, Ports, Taken};
@@ -34,6 +34,7 @@ pub(crate) struct Wishes {
     pub(crate) mode: Option<Mode>,
     pub(crate) base_port: Option<u16>,
     pub(crate) fresh: Fresh,
+    pub(crate) consul: Option<ConsulLayout>,
 }
 
 /// Whether the network has a gateway.
@@ -93,6 +94,9 @@ pub(crate) fn prepare(wishes: &Wishes, program: &Path) -> Result<Prepared, Failu
     let resize = names.iter().filter_map(|name| to_resize(&layout, name, wishes)).collect();
     choose_ports(&mut layout, &names, wishes, &mut notes)?;
     secure(dir, &mut layout, &names, wishes.gateway, &mut notes)?;
+    for bank in layout.banks.iter_mut().filter(|bank| names.contains(&bank.name)) {
+        bank.consul.clone_from(&wishes.consul);
+    }
     layout.save(dir)?;
     make(dir, &mut layout, &names)?;
     let running = layout.banks.iter().filter(|bank| names.contains(&bank.name));
@@ -144,6 +148,7 @@ fn new_bank(
         port_choice,
         made: false,
         tls: false,
+        consul: None,
         wants_demo: gateway == Gateway::Runs && name.as_str() != GATEWAY_NAME,
         mode,
         joined: Vec::new(),
@@ -403,6 +408,7 @@ mod tests {
             nodes: None,
             mode: None,
             base_port: None,
+            consul: None,
             fresh: Fresh::Keep,
         }
     }

@@ -8,6 +8,7 @@ mod bank;
 mod by_hand;
 mod certs;
 mod checkpoint;
+mod consul;
 mod customers;
 mod cuts;
 mod damage;

@@ -31,6 +31,7 @@ mod tokens;
 mod waiting;
 
 use crate::config::{GatewayNodeConfig, NodeError};
+use crate::consul::{self, Consul};
 use crate::edge::metrics::Metrics;
 use crate::handle::Handle;
 use crate::serve::{self, Edges};
@@ -73,6 +74,12 @@ pub(crate) fn edges(config: &GatewayNodeConfig, gateway: &Gateway, metrics: &Met
     ];
     if let Some(file) = &config.network_file {
         tasks.push(tokio::spawn(discovery::run(desk.clone(), file.clone())));
+    }
+    if let Some(settings) = &config.node.consul {
+        let consul = Consul::new(settings).map_err(|error| NodeError::Config(error.to_string()))?;
+        let banks = Arc::clone(&desk.banks);
+        let know = move |found: &[(clearing::BankName, Vec<String>)]| banks.know(found);
+        tasks.push(tokio::spawn(consul::follow_banks(consul, config.node.tls.clone(), know)));
     }
     Ok(Edges { http: http::router(&desk), grpc: grpc::router(&desk), tasks })
 }

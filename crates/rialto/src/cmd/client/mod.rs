@@ -30,6 +30,8 @@ use clearing::{Holder, NamedParty};
 use wallet::{Outbox, OutboxError, Profile, ProfileError, ProfileName, Running, SignIn, Worker, WorkerOptions};
 
 use crate::failure::Failure;
+use server::consul::{Consul, ConsulConfig, ConsulError};
+use tokio::runtime::Handle;
 
 /// Whose profile, and where the gateway is.
 #[derive(Debug, Clone, Args)]
@@ -40,6 +42,15 @@ pub(crate) struct ClientArgs {
     /// A node of the gateway, more than once for several [default: RIALTO_GATEWAY, or those of DIR/network.json]
     #[arg(long = "gateway", value_name = "ADDR")]
     gateways: Vec<String>,
+    /// Find the gateway in Consul: http://HOST:PORT, or https://HOST:PORT [default: RIALTO_CONSUL]
+    #[arg(long, value_name = "URL")]
+    consul: Option<String>,
+    /// File with an ACL token for Consul [default: RIALTO_CONSUL_TOKEN_FILE]
+    #[arg(long, value_name = "FILE")]
+    consul_token_file: Option<PathBuf>,
+    /// The certificate of the CA that signed Consul's own, PEM [default: RIALTO_CONSUL_CA]
+    #[arg(long, value_name = "FILE")]
+    consul_ca: Option<PathBuf>,
     /// Directory with ca.crt, client.crt and client.key, for a gateway that speaks TLS [default: RIALTO_TLS_DIR, or what
     /// DIR/network.json says]
     #[arg(long, value_name = "DIR")]
@@ -63,6 +74,7 @@ const LOOK: GatewayOptions = GatewayOptions {
 pub(crate) struct Desk {
     profile: Profile,
     gateways: Vec<String>,
+    consul: Option<ConsulConfig>,
     tls_dir: Option<PathBuf>,
     dir: PathBuf,
     look_every: Duration,
@@ -115,7 +127,16 @@ impl ClientArgs {
         };
         let dir = given.unwrap_or_else(|| PathBuf::from(DIR));
         let tls_dir = self.tls_dir.clone().or_else(|| variable("RIALTO_TLS_DIR").map(PathBuf::from));
-        Ok(Desk { profile, gateways, tls_dir, dir, look_every: look_every()? })
+        let path = |given: &Option<PathBuf>, name| given.clone().or_else(|| variable(name).map(PathBuf::from));
+        let consul = match self.consul.clone().or_else(|| variable("RIALTO_CONSUL")) {
+            None => None,
+            Some(url) => {
+                let token_file = path(&self.consul_token_file, "RIALTO_CONSUL_TOKEN_FILE");
+                let ca = path(&self.consul_ca, "RIALTO_CONSUL_CA");
+                Some(crate::consul::config(url, token_file.as_deref(), ca)?.0)
+            }
+        };
+        Ok(Desk { profile, gateways, consul, tls_dir, dir, look_every: look_every()? })
     }
 }
 
@@ -126,7 +147,15 @@ impl Desk {
 
     /// The gateway, which is not asked anything yet.
     fn gateway(&self) -> Result<GatewayClient, Failure> {
-        let (addresses, tls_of_file) = match self.gateways.as_slice() {
+        let found;
+        let given = match &self.consul {
+            Some(consul) if self.gateways.is_empty() => {
+                found = in_consul(consul)?;
+                found.as_slice()
+            }
+            Some(_) | None => self.gateways.as_slice(),
+        };
+        let (addresses, tls_of_file) = match given {
             [] => {
                 let known = super::gateway_file::read(&self.dir)?;
                 (known.addresses, known.tls)
@@ -170,6 +199,19 @@ impl Desk {
 
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|text| !text.is_empty())
+}
+
+/// Where Consul says that the gateway is.
+fn in_consul(config: &ConsulConfig) -> Result<Vec<String>, Failure> {
+    let away = |error: ConsulError| Failure::new(error.to_string()).line("given by --consul, or RIALTO_CONSUL");
+    let consul = Consul::new(config).map_err(away)?;
+    let found = tokio::task::block_in_place(|| Handle::current().block_on(server::consul::gateways(&consul)));
+    let found = found.map_err(away)?;
+    if found.is_empty() {
+        return Err(Failure::new(format!("Consul at {} knows of no node of the gateway that is well", config.url))
+            .line("is the gateway started with --consul? rialto up --consul URL"));
+    }
+    Ok(found)
 }
 
 /// How often a worker looks, in milliseconds.
