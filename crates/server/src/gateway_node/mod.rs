@@ -70,6 +70,7 @@ pub(crate) fn edges(config: &GatewayNodeConfig, gateway: &Gateway, metrics: &Met
     let mut tasks = vec![
         tokio::spawn(drive::run(desk.clone(), heard)),
         tokio::spawn(registry::run(desk.clone())),
+        tokio::spawn(recall::run(desk.clone())),
         tokio::spawn(tokens::run(desk.clone())),
     ];
     if let Some(file) = &config.network_file {

@@ -8,6 +8,7 @@
 
 use super::banks::Link;
 use super::desk::{Desk, now_ms};
+use super::registry;
 use clearing::{Answer, BankName, Call, CallKind, Command, Epoch, Side, Status, Terms};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(500);
 /// A hold is old when its payment has had its time several times over.
 const OLD_MS: u64 = 10_000;
+const BETWEEN_LOOKS: Duration = Duration::from_secs(5);
 /// Commands of one proposal.
 const AT_ONCE: usize = 1_000;
 
@@ -88,8 +90,20 @@ async fn placed_since(link: &Arc<Link>, since_ms: u64) -> Option<Vec<Terms>> {
     }
 }
 
+/// Looks for old holds now and then, beside everything else. Runs as long as the node serves.
+pub(super) async fn run(desk: Desk) {
+    loop {
+        tokio::time::sleep(BETWEEN_LOOKS).await;
+        for link in desk.banks.links() {
+            if link.is_reachable() && !desk.gateway.life().restoring && registry::holds_the_pen(&desk) {
+                old_holds(&desk, &link).await;
+            }
+        }
+    }
+}
+
 /// Looks for holds of a bank that have grown old, and sees to it that each comes to its end.
-pub(super) async fn old_holds(desk: &Desk, link: &Arc<Link>) {
+async fn old_holds(desk: &Desk, link: &Arc<Link>) {
     let Ok(now_ms) = desk.peek(now_ms).await else { return };
     let before_ms = now_ms.saturating_sub(OLD_MS).max(1);
     let request = api::proto::GatewayHoldsRequest { placed_since_ms: 0, open_since_before_ms: before_ms, cursor: 0 };

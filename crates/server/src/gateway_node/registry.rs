@@ -18,8 +18,6 @@ use tracing::{error, info, warn};
 
 const LOOK_PERIOD: Duration = Duration::from_millis(300);
 const PATIENCE: Duration = Duration::from_millis(1_000);
-/// Banks are asked for holds that have grown old once in so many rounds.
-const ROUNDS_BETWEEN_OLD: u64 = 16;
 
 /// What has been told already, and need not be told every time.
 #[derive(Default)]
@@ -31,7 +29,6 @@ struct Told {
 /// Runs as long as the node serves.
 pub(super) async fn run(desk: Desk) {
     let mut told = Told::default();
-    let mut rounds: u64 = 0;
     loop {
         if let Some(epoch) = epoch_to_begin(&desk) {
             if holds_the_pen(&desk) {
@@ -41,11 +38,7 @@ pub(super) async fn run(desk: Desk) {
         {
             for link in desk.banks.links() {
                 look(&desk, &link, (own, &registered), &mut told).await;
-                if rounds.is_multiple_of(ROUNDS_BETWEEN_OLD) && link.is_reachable() && holds_the_pen(&desk) {
-                    recall::old_holds(&desk, &link).await;
-                }
             }
-            rounds += 1;
         }
         tokio::time::sleep(LOOK_PERIOD).await;
     }
@@ -114,6 +107,6 @@ async fn register(desk: &Desk, link: &Arc<Link>, command: Command, told: &mut To
 }
 
 /// One node is enough to bring a bank its payments; another takes over with the pen.
-fn holds_the_pen(desk: &Desk) -> bool {
+pub(super) fn holds_the_pen(desk: &Desk) -> bool {
     desk.gateway.node_status().pen == Some(desk.node.get())
 }

@@ -97,7 +97,14 @@ pub(super) async fn login(desk: &Desk, request: proto::LoginRequest) -> Result<p
     let expires_ms = desk.tokens.expires_ms();
     // Signed before it is opened: a node that cannot sign opens nothing.
     let token = desk.tokens.sign(session, &party, expires_ms)?;
-    desk.order(Command::OpenSession { session, customer: party, expires_ms }).await?;
+    desk.order(Command::OpenSession { session, customer: party, expires_ms }).await.map_err(|problem| {
+        // The bank has just said who this is, so it is there: only the gateway's log does not know it yet.
+        if problem.code != Code::UnknownBank {
+            return problem;
+        }
+        let detail = format!("bank {bank} is being taken into the network; try again in a moment");
+        Problem::new(Code::BankUnavailable, detail).retry_after_ms(300)
+    })?;
     let live = desk.peek(move |clearing| {
         let number = clearing.bank_named(&bank)?.number;
         let party = clearing::Party { bank: number, holder: Holder::Customer(customer) };
