@@ -13,7 +13,7 @@ use crate::serve::{self, Edges};
 pub(crate) fn edges(config: &BankNodeConfig, bank: &Bank, metrics: &Metrics) -> Result<Edges, NodeError> {
     let desk = Desk { bank: bank.clone(), guard: serve::guard(config)?, metrics: metrics.clone() };
     let (publisher, feed) = page::feed();
-    let addresses = config.http_of_members.iter().copied().collect();
+    let addresses = config.http_of_members.iter().cloned().collect();
     let feeding = tokio::spawn(feeder::run(bank.clone(), publisher, addresses));
     let extra = page::router(feed).merge(audit::router(bank.clone()));
     Ok(Edges { http: router::router(desk.clone(), extra), grpc: grpc::router(desk), tasks: vec![feeding] })

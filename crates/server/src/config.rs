@@ -4,6 +4,7 @@
 use crate::consul::ConsulConfig;
 use clearing::BankName;
 use replica::ApplyError;
+use replica::group::Address;
 use replica::recover::RecoverError;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,7 +17,8 @@ pub type BankNodeConfig = NodeConfig;
 #[derive(Clone, Debug)]
 pub struct GatewayNodeConfig {
     pub node: NodeConfig,
-    /// The banks that this gateway knows from the beginning, and where their nodes serve gRPC.
+    /// The banks that this gateway knows from the beginning, and where their nodes serve gRPC: addresses, or names that
+    /// stand for all addresses that they have ([`crate::dns`]).
     pub banks: Vec<(BankName, Vec<String>)>,
     /// The file in which `rialto up` names all nodes; looked at all the time, so that banks may come and move.
     pub network_file: Option<PathBuf>,
@@ -33,10 +35,11 @@ pub struct NodeConfig {
     pub cluster: u128,
     /// This node's number in the group.
     pub node: u16,
-    /// Every member's number and the address where it listens for its peers, this node included.
-    pub peers: Vec<(u16, SocketAddr)>,
+    /// Every member's number and the address where it listens for its peers, this node included. A name is looked up each
+    /// time that the member is called: it may have moved, or not be there yet.
+    pub peers: Vec<(u16, Address)>,
     /// Where every member serves HTTP, as the page shows it.
-    pub http_of_members: Vec<(u16, SocketAddr)>,
+    pub http_of_members: Vec<(u16, Address)>,
     /// Where to serve HTTP.
     pub http: SocketAddr,
     /// Where to serve gRPC.

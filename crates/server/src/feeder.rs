@@ -7,8 +7,8 @@ use api::status::{self, MemberRole, MemberState, Mode, NodeStatus};
 use bank::BankView;
 use ledger::record::{Body, Record};
 use ledger::{AccountId, Ledger, money};
+use replica::group::Address;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use storage::RealDisk;
 
@@ -21,7 +21,7 @@ const CHANGED_MAX: usize = 64;
 const CLOSE_LAG_MAX: u64 = 1_000;
 
 /// Publishes until the task is dropped.
-pub(crate) async fn run(bank: Bank, mut publisher: Publisher, addresses: BTreeMap<u16, SocketAddr>) {
+pub(crate) async fn run(bank: Bank, mut publisher: Publisher, addresses: BTreeMap<u16, Address>) {
     let start = Instant::now();
     let mut seen_places = 0;
     let mut ticks = tokio::time::interval(PERIOD);
@@ -118,7 +118,7 @@ fn changed(view: &BankView<'_, RealDisk>, since: u64) -> Changed {
     Changed { accounts: accounts.iter().take(CHANGED_MAX).map(AccountId::to_string).collect(), more }
 }
 
-fn snapshot(bank: &Bank, status: &NodeStatus, books: Books, addresses: &BTreeMap<u16, SocketAddr>) -> Snapshot {
+fn snapshot(bank: &Bank, status: &NodeStatus, books: Books, addresses: &BTreeMap<u16, Address>) -> Snapshot {
     let nodes: Vec<NodeCard> = status.members.iter().map(|member| card(bank, status, member, addresses)).collect();
     let (health, reason) = health(status, &nodes);
     Snapshot {
@@ -141,9 +141,9 @@ fn snapshot(bank: &Bank, status: &NodeStatus, books: Books, addresses: &BTreeMap
 }
 
 /// A member as this node sees it.
-fn card(bank: &Bank, status: &NodeStatus, member: &MemberState, addresses: &BTreeMap<u16, SocketAddr>) -> NodeCard {
+fn card(bank: &Bank, status: &NodeStatus, member: &MemberState, addresses: &BTreeMap<u16, Address>) -> NodeCard {
     let MemberState { node, role, http, .. } = member;
-    let known = || addresses.get(node).map(SocketAddr::to_string).unwrap_or_default();
+    let known = || addresses.get(node).map(Address::to_string).unwrap_or_default();
     let voter = *role == MemberRole::Voter;
     let pen = status.pen == Some(*node);
     let card = NodeCard {

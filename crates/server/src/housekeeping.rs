@@ -6,10 +6,9 @@ use crate::config::NodeError;
 use crate::gauges::Gauges;
 use crate::peers::{Peers, Roster, is_settled};
 use paxos::{NodeId, Now};
-use replica::group::{Change, Group, Mode, Op};
+use replica::group::{Address, Change, Group, Mode, Op};
 use replica::{Input, Output, Replica};
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use tracing::info;
 
@@ -26,7 +25,7 @@ pub(crate) struct Housekeeping<A> {
     /// This node's own disk.
     disk: u64,
     /// Where the configuration says that members are.
-    configured: BTreeMap<NodeId, SocketAddr>,
+    configured: BTreeMap<NodeId, Address>,
     roster: Roster,
     looked_us: u64,
     pinned_us: u64,
@@ -38,7 +37,7 @@ impl<A> Housekeeping<A> {
     /// As of the roster that the transport was started with.
     pub(crate) fn new(
         (me, disk): (NodeId, u64),
-        configured: BTreeMap<NodeId, SocketAddr>,
+        configured: BTreeMap<NodeId, Address>,
         roster: Roster,
         (gauges, callers): (Arc<Gauges>, Arc<Callers<A>>),
     ) -> Self {

@@ -6,10 +6,9 @@
 use crate::config::{Exit, NodeError};
 use crate::peers::{Introduced, Me, introduce};
 use paxos::NodeId;
-use replica::group::Group;
+use replica::group::{Address, Group};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,7 +28,7 @@ pub(crate) enum Waited {
 }
 
 /// Waits until one of the members welcomes this node. Asks for nothing else, so it can be ended at any moment.
-pub(crate) fn wait(dir: &Path, me: &Me, others: &[(NodeId, SocketAddr)], parent: bool) -> Result<Waited, NodeError> {
+pub(crate) fn wait(dir: &Path, me: &Me, others: &[(NodeId, Address)], parent: bool) -> Result<Waited, NodeError> {
     if let Some(group) = read(dir)? {
         return Ok(Waited::Admitted(Box::new(group)));
     }
@@ -40,7 +39,7 @@ pub(crate) fn wait(dir: &Path, me: &Me, others: &[(NodeId, SocketAddr)], parent:
     let mut told = None;
     loop {
         for (node, address) in others {
-            match introduce(me, *node, *address) {
+            match introduce(me, *node, address.as_str()) {
                 Introduced::Welcome(group) if group.members.contains_key(&me.node) => {
                     write(dir, &group).map_err(NodeError::system("keeping who admitted this node"))?;
                     info!(event = "admitted", by = node.get(), version = group.version);

@@ -14,6 +14,7 @@ mod clock;
 mod config;
 pub mod consul;
 mod control;
+pub mod dns;
 pub mod edge;
 mod expiry;
 mod feeder;
@@ -40,3 +41,4 @@ mod writeback;
 
 pub use config::{BankNodeConfig, Exit, FailureKind, GatewayNodeConfig, NodeConfig, NodeError};
 pub use node::{run_bank_node, run_gateway_node};
+pub use replica::group::Address;

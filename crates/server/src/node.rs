@@ -88,7 +88,7 @@ fn run<S: Service>(
     start::check(&config.data, config.node, &LogOptions::default())?;
     let listeners = Listeners::bind(config)?;
     if identity.nodes == 0 {
-        let others: Vec<(NodeId, SocketAddr)> = member.others().collect();
+        let others: Vec<(NodeId, Address)> = member.others().collect();
         match joining::wait(&config.data, &member.me, &others, config.exit_with_parent)? {
             Waited::Admitted(group) => member.configured = *group,
             Waited::Stopped(exit) => return Ok(exit),
@@ -331,7 +331,7 @@ fn open<S: Service>(
 struct Membership {
     me: Me,
     /// Where members are, this node among them.
-    addresses: BTreeMap<NodeId, SocketAddr>,
+    addresses: BTreeMap<NodeId, Address>,
     /// The group until the log says otherwise: of a founder the founders, of a newcomer those that admitted it.
     configured: Group,
 }
@@ -361,7 +361,7 @@ impl Membership {
         let me = NodeId::new(*node).ok_or_else(zero)?;
         let mut addresses = BTreeMap::new();
         for (number, address) in peers {
-            addresses.insert(NodeId::new(*number).ok_or_else(zero)?, *address);
+            addresses.insert(NodeId::new(*number).ok_or_else(zero)?, address.clone());
         }
         if addresses.len() != peers.len() || !addresses.contains_key(&me) {
             return Err(NodeError::Config(format!("every member must be named once, node {node} among them")));
@@ -375,20 +375,17 @@ impl Membership {
         Ok(Self { me, addresses, configured })
     }
 
-    fn others(&self) -> impl Iterator<Item = (NodeId, SocketAddr)> + '_ {
-        self.addresses.iter().filter(|(node, _)| **node != self.me.node).map(|(node, address)| (*node, *address))
+    fn others(&self) -> impl Iterator<Item = (NodeId, Address)> + '_ {
+        self.addresses.iter().filter(|(node, _)| **node != self.me.node).map(|(node, address)| (*node, address.clone()))
     }
 }
 
-fn founders(config: &NodeConfig, addresses: &BTreeMap<NodeId, SocketAddr>, mode: FirstMode) -> Group {
-    let http: BTreeMap<u16, SocketAddr> = config.http_of_members.iter().copied().collect();
-    let address = |address: Option<&SocketAddr>| {
-        let text = address.map(SocketAddr::to_string).unwrap_or_default();
-        Address::new(&text).expect("a socket's address is short")
-    };
-    let member = |(node, peer): (&NodeId, &SocketAddr)| {
-        let (peer, http) = (address(Some(peer)), address(http.get(&node.get())));
-        (*node, Member { role: Role::Voter, peer, http, disk: 0 })
+fn founders(config: &NodeConfig, addresses: &BTreeMap<NodeId, Address>, mode: FirstMode) -> Group {
+    let http: BTreeMap<u16, Address> = config.http_of_members.iter().cloned().collect();
+    let unknown = Address::new("").expect("no text is short");
+    let member = |(node, peer): (&NodeId, &Address)| {
+        let http = http.get(&node.get()).unwrap_or(&unknown).clone();
+        (*node, Member { role: Role::Voter, peer: peer.clone(), http, disk: 0 })
     };
     let mode = match mode {
         FirstMode::Leader => Mode::Leader,

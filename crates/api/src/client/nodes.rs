@@ -10,6 +10,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
@@ -49,10 +50,20 @@ impl Interceptor for Credentials {
     }
 }
 
+/// What a node says about itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    Leads,
+    Answers,
+    Silent,
+}
+
 /// All nodes, and the one that is asked now.
 #[derive(Debug)]
 pub(super) struct Nodes {
     banks: Vec<Bank>,
+    /// For each node, whoever waits for its answer: told when it has fallen silent and another leads.
+    silent: Vec<Notify>,
     current: AtomicUsize,
     /// Somebody met a failure: look for the leader now.
     doubt: Notify,
@@ -71,7 +82,8 @@ impl Nodes {
         if banks.is_empty() {
             return Err(ClientError::BadAddress { address: String::new(), reason: "none was given".to_owned() });
         }
-        let nodes = Arc::new(Nodes { banks, current: AtomicUsize::new(0), doubt: Notify::new() });
+        let silent = banks.iter().map(|_| Notify::new()).collect();
+        let nodes = Arc::new(Nodes { banks, silent, current: AtomicUsize::new(0), doubt: Notify::new() });
         if nodes.banks.len() > 1 {
             match options.prefer {
                 Prefer::Leader => tokio::spawn(follow(Arc::downgrade(&nodes))),
@@ -91,6 +103,12 @@ impl Nodes {
         (number, self.banks[number].clone())
     }
 
+    /// Ends when that node answers nobody any more while another leads: its calls are then better asked elsewhere than
+    /// waited for. A process that was stopped or a machine that was cut off breaks no connection.
+    pub(super) fn silence(&self, number: usize) -> Notified<'_> {
+        self.silent[number].notified()
+    }
+
     /// That node did not answer: turns to the next one, unless somebody has turned already.
     pub(super) fn turn_from(&self, failed: usize) {
         let next = (failed + 1) % self.banks.len();
@@ -106,8 +124,7 @@ impl Nodes {
             let mut bank = bank.clone();
             looks.spawn(async move {
                 let status = tokio::time::timeout(LOOK_TIMEOUT, bank.status(proto::StatusRequest {})).await;
-                let leads = matches!(status, Ok(Ok(status)) if status.get_ref().role == "leader");
-                leads.then_some(number)
+                matches!(status, Ok(Ok(status)) if leads(status.get_ref())).then_some(number)
             });
         }
         while let Some(look) = looks.join_next().await {
@@ -119,10 +136,13 @@ impl Nodes {
         false
     }
 
-    async fn current_leads(&self) -> bool {
-        let (_, mut bank) = self.current();
-        let status = tokio::time::timeout(LOOK_TIMEOUT, bank.status(proto::StatusRequest {})).await;
-        matches!(status, Ok(Ok(status)) if status.get_ref().role == "leader")
+    async fn look(&self, number: usize) -> Look {
+        let mut bank = self.banks[number].clone();
+        match tokio::time::timeout(LOOK_TIMEOUT, bank.status(proto::StatusRequest {})).await {
+            Ok(Ok(status)) if leads(status.get_ref()) => Look::Leads,
+            Ok(_) => Look::Answers,
+            Err(_) => Look::Silent,
+        }
     }
 
     /// Back to the first node, if it serves again. True when the client is there.
@@ -150,13 +170,28 @@ async fn come_home(nodes: Weak<Nodes>) {
     }
 }
 
+/// Who holds the pen of a leaderless group has as short a way as a leader.
+fn leads(status: &proto::StatusResponse) -> bool {
+    let holds_pen = status.mode() == proto::Mode::Leaderless && status.pen == status.node && status.quorum;
+    status.role == "leader" || holds_pen
+}
+
 /// Keeps the client at the leader, as long as there is a client.
 async fn follow(nodes: Weak<Nodes>) {
+    let mut pause = LOOK_PAUSE;
     while let Some(held) = nodes.upgrade() {
-        let settled = held.current_leads().await || held.find_leader().await;
-        let pause = if settled { LOOK_PERIOD } else { LOOK_PAUSE };
+        let (asked, _) = held.current();
+        let look = held.look(asked).await;
+        let is_settled = look == Look::Leads || held.find_leader().await;
+        if look == Look::Silent && is_settled && held.current().0 != asked {
+            held.silent[asked].notify_waiters();
+        }
+        // Nobody leads for a moment after a failure, and never where there are no leaders.
+        pause = if is_settled { LOOK_PERIOD } else { (pause * 2).min(LOOK_PERIOD) };
         // The task holds the nodes for one pause at most after their last client is gone.
-        let _ = tokio::time::timeout(pause, held.doubt.notified()).await;
+        if tokio::time::timeout(pause, held.doubt.notified()).await.is_ok() {
+            pause = LOOK_PAUSE;
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Repeating is safe because every call carries its ids. After a failure the next node is asked at once; only when all
 //! have failed in a row does the client wait, a little longer each time. A node that is overloaded is given the time
-//! that it asks for.
+//! that it asks for, one that has fallen silent only until it is seen that another leads.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
@@ -71,10 +71,13 @@ where
     loop {
         let (number, bank) = nodes.current();
         let attempt_ends = deadline.min(Instant::now() + options.attempt_timeout);
-        let status = match tokio::time::timeout_at(attempt_ends, call(bank)).await {
-            Ok(Ok(response)) => return Ok(response.into_inner()),
-            Ok(Err(status)) => status,
-            Err(_) => Status::deadline_exceeded("the node did not answer in time"),
+        let status = tokio::select! {
+            answer = call(bank) => match answer {
+                Ok(response) => return Ok(response.into_inner()),
+                Err(status) => status,
+            },
+            () = nodes.silence(number) => Status::deadline_exceeded("the node has fallen silent, and another leads"),
+            () = tokio::time::sleep_until(attempt_ends) => Status::deadline_exceeded("the node did not answer in time"),
         };
         let mut wait = Duration::ZERO;
         match verdict(&status) {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use certs::Files;
 use clap::{ArgAction, Args, Subcommand};
-use server::{Exit, NodeConfig};
+use server::{Address, Exit, NodeConfig};
 
 use super::bank_failure::explain;
 use super::init;
@@ -255,7 +255,7 @@ pub(super) fn understand(settings: &Settings, kind: Kind) -> Result<Node, Failur
     let (http, grpc, peer_listen) = (listen("http", 0)?, listen("grpc", 10)?, listen("peer-listen", 20)?);
     let peers = match settings.get("peers") {
         Some(given) => given.parse(peer_list)?,
-        None if identity.nodes == 1 => vec![(node, peer_listen)],
+        None if identity.nodes == 1 => vec![(node, of_socket(peer_listen))],
         None => {
             return Err(Failure::usage(format!(
                 "{} {name} has {} nodes: say where they listen for each other",
@@ -267,7 +267,7 @@ pub(super) fn understand(settings: &Settings, kind: Kind) -> Result<Node, Failur
     };
     let http_of_members = match settings.get("members-http") {
         Some(given) => given.parse(peer_list)?,
-        None => vec![(node, http)],
+        None => vec![(node, of_socket(http))],
     };
     let (operator_token, mut warnings) = match settings.get("operator-token-file") {
         Some(given) => token::read(given.text.as_ref()).map(|read| (Some(read.token), read.warnings))?,
@@ -372,12 +372,25 @@ fn resolve(text: &str) -> Result<SocketAddr, String> {
         .ok_or_else(|| format!("`{text}` does not resolve to an address"))
 }
 
-fn peer_list(text: &str) -> Result<Vec<(u16, SocketAddr)>, String> {
+fn of_socket(address: SocketAddr) -> Address {
+    Address::new(&address.to_string()).expect("a socket's address is short")
+}
+
+/// Of a member: a name is looked up when it is called, so it need not be there yet.
+fn member_address(text: &str) -> Result<Address, String> {
+    let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
+    if host.is_empty() || !port.parse::<u16>().is_ok_and(|port| port > 0) {
+        return Err(format!("`{text}` is no address: it is HOST:PORT, for example 10.0.0.1:7121"));
+    }
+    Address::new(text).ok_or_else(|| format!("`{text}` is no address: it has at most {} letters and signs", Address::MAX))
+}
+
+fn peer_list(text: &str) -> Result<Vec<(u16, Address)>, String> {
     let one = |item: &str| {
         let (number, address) = item
             .split_once('=')
             .ok_or_else(|| format!("`{item}` is no member: write NUMBER=HOST:PORT, separated by commas"))?;
-        Ok((node_number(number.trim())?, resolve(address.trim())?))
+        Ok((node_number(number.trim())?, member_address(address.trim())?))
     };
     let peers = text.split(',').map(one).collect::<Result<Vec<_>, String>>()?;
     for (index, (number, address)) in peers.iter().enumerate() {

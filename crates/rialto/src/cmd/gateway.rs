@@ -24,6 +24,8 @@ Examples:
       --banks alpha=10.0.1.1:7111+10.0.1.2:7112+10.0.1.3:7113,beta=10.0.2.1:7111 --no-tls --operator-token-file token
   rialto gateway … --consul https://10.0.0.9:8501 --consul-ca consul-ca.pem --consul-token-file token
       the banks are found in Consul, and customers find this node there; gateway_addr and consul_addr are its keys in a file
+  rialto gateway … --banks alpha=dns:alpha.rialto.svc.cluster.local:7111,beta=dns:beta.rialto.svc.cluster.local:7111
+      in Kubernetes: the names of headless services, whose pods may come and go
   rialto gateway --config /etc/rialto/gateway.toml
 
 Every flag can also be given in the environment (--network-file: RIALTO_NETWORK_FILE) or in the file of --config
@@ -37,7 +39,8 @@ pub(crate) struct GatewayArgs {
     command: Option<GatewayCommand>,
     #[command(flatten)]
     flags: NodeFlags,
-    /// Banks and where their nodes serve gRPC: NAME=HOST:PORT+HOST:PORT,NAME=…
+    /// Banks and where their nodes serve gRPC: NAME=HOST:PORT+HOST:PORT,NAME=…; dns:HOST:PORT stands for every address that
+    /// the name has, now and later
     #[arg(long, value_name = "LIST")]
     banks: Option<String>,
     /// The network.json of a `rialto up`, which names all banks, also those that come later
@@ -93,7 +96,9 @@ fn bank_list(text: &str) -> Result<Vec<(BankName, Vec<String>)>, String> {
             .split_once('=')
             .ok_or_else(|| format!("`{item}` is no bank: write NAME=HOST:PORT+HOST:PORT, separated by commas"))?;
         let name = BankName::new(name.trim()).map_err(|error| error.to_string())?;
-        Ok((name, addresses.split('+').map(|address| address.trim().to_owned()).collect()))
+        let addresses: Vec<String> = addresses.split('+').map(|address| address.trim().to_owned()).collect();
+        addresses.iter().try_for_each(|address| server::dns::check(address))?;
+        Ok((name, addresses))
     };
     text.split(',').map(bank).collect()
 }
@@ -109,6 +114,8 @@ mod tests {
         assert_eq!(shown, [("alpha", 2), ("beta", 1)]);
         assert!(bank_list("alpha").expect_err("no address").contains("NAME=HOST:PORT"));
         assert!(bank_list("Alpha=a:1").is_err());
+        assert!(bank_list("alpha=dns:a:1+b:2").is_ok());
+        assert!(bank_list("alpha=dns:a").expect_err("no port").contains("dns:HOST:PORT"));
     }
 
     #[test]

@@ -47,12 +47,42 @@ impl Town {
         self.gateway.customer(&signed_in.token).expect("a token")
     }
 
-    fn balance(&self, customer: &Customer) -> i128 {
-        self.runtime.block_on(customer.balance()).expect("the bank answers").balance
+    /// With votes that may take as long as a busy machine needs.
+    fn patient(name: &str) -> Town {
+        let town = Town::new(name);
+        let (done, told) = operate(&town, &["settings", "timeout-2pc-ms", "60000"]);
+        assert!(done, "{told}");
+        town
     }
 
+    /// After everything that is decided has been delivered.
+    fn balance(&self, customer: &Customer) -> i128 {
+        until("the bank has all that is decided", || {
+            let balance = self.runtime.block_on(customer.balance()).ok()?;
+            (balance.undelivered == 0).then_some(balance.balance)
+        })
+    }
+
+    /// What is decided about a payment.
     fn pay(&self, customer: &Customer, terms: &Terms) -> Standing {
-        self.runtime.block_on(customer.pay(terms)).expect("the gateway answers").standing
+        until("it is decided", || {
+            let answer = self.runtime.block_on(customer.pay(terms)).expect("the gateway answers");
+            (!matches!(answer.standing, Standing::Undecided { .. })).then_some(answer.standing)
+        })
+    }
+
+    /// A payment that has to go through: one that became void on a busy machine is ordered again.
+    fn pays(&self, customer: &Customer, payer: &str, payee: &str, minor: u128) {
+        let mut terms = order(new_payment_id(), payer, payee, minor);
+        until("it is paid", || match self.pay(customer, &terms) {
+            Standing::Paid { .. } => Some(()),
+            Standing::Refused { code, .. } if code == "bank_timed_out" => {
+                terms = order(new_payment_id(), payer, payee, minor);
+                None
+            }
+            Standing::NotTaken { code, .. } if code == "bank_unavailable" => None,
+            refused => panic!("{payer} pays {payee}: {refused:?}"),
+        });
     }
 
     fn pid(&self, group: &str, node: u64) -> Option<u32> {
@@ -118,7 +148,7 @@ fn refused_for(standing: &Standing) -> &str {
 
 #[test]
 fn customers_of_two_banks_pay_each_other_and_every_refusal_has_its_code() {
-    let town = Town::new("payments");
+    let town = Town::patient("payments");
     let (alice, bob) = (town.sign_in("alice@alpha"), town.sign_in("bob@beta"));
     let id = new_payment_id();
     let first = order(id, "alice@alpha", "bob@beta", 12_50);
@@ -171,7 +201,7 @@ fn operate(town: &Town, arguments: &[&str]) -> (bool, String) {
 
 #[test]
 fn banks_owe_each_other_what_was_paid_until_they_settle_and_never_more_than_their_cap() {
-    let town = Town::new("positions");
+    let town = Town::patient("positions");
     let (alice, bob) = (town.sign_in("alice@alpha"), town.sign_in("bob@beta"));
     assert_eq!(operate(&town, &["positions"]), (true, "no bank owes another anything\n".to_owned()));
     assert!(paid(&town.pay(&alice, &order(new_payment_id(), "alice@alpha", "bob@beta", 20_00))));
@@ -236,7 +266,7 @@ fn a_payment_that_hangs_is_listed_with_whom_it_waits_for_and_can_be_voided_by_ha
 
 #[test]
 fn a_certificate_opens_what_is_its_owners_and_nothing_else() {
-    let town = Town::new("roles");
+    let town = Town::patient("roles");
     let file = network_json(town.network.dir().as_ref());
     let alpha = file["banks"]["alpha"]["grpc"].as_str().expect("an address").to_owned();
     assert!(alpha.starts_with("https://"), "{alpha}");
@@ -269,7 +299,7 @@ fn a_certificate_opens_what_is_its_owners_and_nothing_else() {
 
 #[test]
 fn a_bank_added_to_a_running_network_is_paid_at_once() {
-    let town = Town::new("one-more");
+    let town = Town::patient("one-more");
     let alice = town.sign_in("alice@alpha");
     let (done, told) = operate(&town, &["bank", "add", "gamma", "--nodes", "1"]);
     assert!(done && told.starts_with("bank gamma runs; its page: http://127.0.0.1:"), "{told}");
@@ -287,7 +317,7 @@ fn a_bank_added_to_a_running_network_is_paid_at_once() {
 
 #[test]
 fn over_http_a_customer_signs_in_pays_and_looks_with_nothing_but_curl() {
-    let town = Town::new("http");
+    let town = Town::patient("http");
     let file = network_json(town.network.dir().as_ref());
     let url = file["gateway"]["http"].as_str().expect("an address").to_owned();
     let ask = |method: &str, path: &str, token: Option<&str>, key: Option<&str>, body: Option<Value>| {
@@ -374,7 +404,7 @@ fn logs_below(dir: &Path, found: &mut Vec<PathBuf>) {
 
 #[test]
 fn a_day_in_the_life_leaves_a_line_for_each_request_on_both_sides_and_no_secret_anywhere() {
-    let town = Town::new("day");
+    let town = Town::patient("day");
     let dir = PathBuf::from(town.network.dir());
     let file = network_json(&dir);
     let url = file["gateway"]["http"].as_str().expect("an address").to_owned();
@@ -442,7 +472,7 @@ fn order_of(id: &str) -> Value {
 
 #[test]
 fn signing_out_ends_a_session_on_every_node_and_wrong_passwords_slow_down() {
-    let town = Town::new("sessions");
+    let town = Town::patient("sessions");
     let party: NamedParty = "alice@alpha".parse().expect("well formed");
     let login = |password: &str| town.runtime.block_on(town.gateway.login(&party, &Secret::new(password.to_owned())));
     let one = login("alice-demo").expect("her password");
@@ -558,8 +588,8 @@ fn a_bank_that_is_away_burns_no_id_and_the_payment_goes_through_when_it_is_back(
         }
     });
     assert_eq!(away, "bank_unavailable");
-    let carol = order(new_payment_id(), "alice@alpha", "carol@alpha", 4);
-    assert!(paid(&town.pay(&alice, &carol)), "others go on");
+    // Others go on.
+    town.pays(&alice, "alice@alpha", "carol@alpha", 4);
     assert_eq!(refused_for(&town.pay(&alice, &terms)), "bank_unavailable");
     pids.iter().for_each(|pid| signal("CONT", *pid));
     until("the same payment goes through", || {

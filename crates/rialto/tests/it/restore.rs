@@ -50,8 +50,14 @@ impl Town {
         });
     }
 
+    /// Votes may take as long as a busy machine needs.
+    fn be_patient(&self) {
+        let (code, said) = self.operator(&["settings", "timeout-2pc-ms", "60000"]);
+        assert_eq!(code, Some(0), "{said}");
+    }
+
     fn pay(&self, profile: &str, payee: &str, amount: &str) {
-        let (code, said) = self.command(profile, &["pay", payee, amount]);
+        let (code, said) = self.command(profile, &["pay", payee, amount, "--wait"]);
         assert!(code == Some(0) && said.contains("paid"), "{profile} pays {payee} {amount}: {code:?} {said}");
     }
 
@@ -116,6 +122,7 @@ fn a_restored_bank_gets_its_payments_again_and_says_what_it_lost() {
     for (profile, bank) in [("alice", "alpha"), ("carol", "alpha"), ("bob", "beta")] {
         town.sign_in(profile, bank);
     }
+    town.be_patient();
     town.pay("alice", "bob@beta", "100");
     assert!(network.stop().success());
     let backup = town.dir.path().join("backup");
@@ -188,6 +195,7 @@ fn a_restored_gateway_knows_what_was_paid_and_the_one_before_it_is_refused() {
     for (profile, bank) in [("alice", "alpha"), ("bob", "beta")] {
         town.sign_in(profile, bank);
     }
+    town.be_patient();
     town.pay("alice", "bob@beta", "100");
     assert!(network.stop().success());
     let backup = town.dir.path().join("backup");
@@ -303,7 +311,7 @@ fn a_hold_that_no_gateway_knows_of_is_asked_about_and_comes_to_its_end() {
         let url = bank_url(&network, "alpha");
         account(&url, "alice").expect("the demo made her")["available"].as_str().expect("digits").to_owned()
     };
-    assert_eq!(available(), "600.00", "the money is set aside");
+    // That the money is set aside is what the bank has just said; it may be let go at any moment from now on.
     until("the hold is let go", || (available() == "1000.00").then_some(()));
     town.audit();
     let log = std::fs::read_to_string(town.path().join("gateway/1/node.log")).expect("it logs");

@@ -9,7 +9,7 @@ use api::trace::TraceContext;
 use certs::{Expected, Protocol};
 use clearing::{BankName, Call, PaymentId, Reply};
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
@@ -23,6 +23,8 @@ const BATCH_MAX: usize = 2_048;
 const IN_FLIGHT_MAX: usize = 8;
 /// Payments whose trace is remembered, at most.
 const TRACES_MAX: usize = 65_536;
+/// Looks in a row without an answer after which a bank is away.
+const UNANSWERED_MAX: u32 = 2;
 /// A bank's nodes answer within two seconds by themselves; whoever does not is asked again.
 const PATIENCE: Duration = Duration::from_millis(1_900);
 
@@ -40,7 +42,9 @@ pub(super) struct Link {
     addresses: Vec<String>,
     client: Client,
     calls: mpsc::Sender<(Call, Option<TraceContext>)>,
-    reachable: Arc<AtomicBool>,
+    reachable: AtomicBool,
+    /// Looks in a row that nobody answered. An answer to anything else counts as well.
+    unanswered: Arc<AtomicU32>,
     /// This node brings the bank, which was restored, its payments.
     replaying: AtomicBool,
 }
@@ -61,6 +65,17 @@ impl Link {
 
     pub(super) fn end_replay(&self) {
         self.replaying.store(false, Ordering::Relaxed);
+    }
+
+    /// Nobody answered a look. One such look may be a busy moment, so only some in a row mean that the bank is away.
+    pub(super) fn looked_in_vain(&self) {
+        if self.unanswered.fetch_add(1, Ordering::Relaxed) + 1 >= UNANSWERED_MAX {
+            self.set_reachable(false);
+        }
+    }
+
+    pub(super) fn looked(&self) {
+        self.unanswered.store(0, Ordering::Relaxed);
     }
 
     pub(super) fn set_reachable(&self, reachable: bool) {
@@ -140,9 +155,10 @@ impl Banks {
             Options { deadline: PATIENCE, attempt_timeout: PATIENCE, token: None, tls, prefer: Prefer::Leader };
         let client = Client::connect_with(&addresses, options).map_err(|error| error.to_string())?;
         let (calls, queue) = mpsc::channel(QUEUE_MAX);
-        let reachable = Arc::new(AtomicBool::new(false));
-        tokio::spawn(send(client.clone(), queue, self.replies.clone()));
-        Ok(Link { name, addresses, client, calls, reachable, replaying: AtomicBool::new(false) })
+        let unanswered = Arc::new(AtomicU32::new(0));
+        tokio::spawn(send(client.clone(), queue, self.replies.clone(), Arc::clone(&unanswered)));
+        let (reachable, replaying) = (AtomicBool::new(false), AtomicBool::new(false));
+        Ok(Link { name, addresses, client, calls, reachable, unanswered, replaying })
     }
 }
 
@@ -153,7 +169,12 @@ fn of_bank(files: certs::Files, name: &BankName) -> Result<Arc<certs::Client>, S
 }
 
 /// Gathers what waits, and sends it. Ends when the link is dropped.
-async fn send(client: Client, mut queue: mpsc::Receiver<(Call, Option<TraceContext>)>, replies: mpsc::Sender<Heard>) {
+async fn send(
+    client: Client,
+    mut queue: mpsc::Receiver<(Call, Option<TraceContext>)>,
+    replies: mpsc::Sender<Heard>,
+    unanswered: Arc<AtomicU32>,
+) {
     let places = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
     loop {
         let mut calls = Vec::new();
@@ -167,12 +188,15 @@ async fn send(client: Client, mut queue: mpsc::Receiver<(Call, Option<TraceConte
         {
             calls.push(more);
         }
-        let (client, replies) = (client.clone(), replies.clone());
+        let (client, replies, unanswered) = (client.clone(), replies.clone(), Arc::clone(&unanswered));
         tokio::spawn(async move {
             let answered = client.payment_calls(&calls).await;
             drop(place);
             let found = match answered {
-                Ok(found) => found,
+                Ok(found) => {
+                    unanswered.store(0, Ordering::Relaxed);
+                    found
+                }
                 Err(error) => {
                     if error.code() == Some(Code::StaleEpoch) {
                         error!(event = "gateway_superseded", why = %error, todo = "this gateway was restored over, and its nodes still run: stop them");

@@ -32,6 +32,7 @@ mod waiting;
 
 use crate::config::{GatewayNodeConfig, NodeError};
 use crate::consul::{self, Consul};
+use crate::dns;
 use crate::edge::metrics::Metrics;
 use crate::handle::Handle;
 use crate::serve::{self, Edges};
@@ -66,13 +67,18 @@ pub(crate) fn edges(config: &GatewayNodeConfig, gateway: &Gateway, metrics: &Met
         guard: serve::guard(&config.node)?,
         metrics: metrics.clone(),
     };
-    desk.banks.know(&config.banks);
+    let (named, fixed): (Vec<_>, Vec<_>) = config.banks.iter().cloned().partition(|(_, given)| dns::has_names(given));
+    desk.banks.know(&fixed);
     let mut tasks = vec![
         tokio::spawn(drive::run(desk.clone(), heard)),
         tokio::spawn(registry::run(desk.clone())),
         tokio::spawn(recall::run(desk.clone())),
         tokio::spawn(tokens::run(desk.clone())),
     ];
+    if !named.is_empty() {
+        let banks = Arc::clone(&desk.banks);
+        tasks.push(tokio::spawn(dns::follow_banks(named, move |found| banks.know(found))));
+    }
     if let Some(file) = &config.network_file {
         tasks.push(tokio::spawn(discovery::run(desk.clone(), file.clone())));
     }

@@ -12,8 +12,9 @@ use super::replaying;
 use clearing::bank::{Bank, Standing};
 use clearing::{BankName, Command, Epoch, GroupId};
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
 const LOOK_PERIOD: Duration = Duration::from_millis(300);
@@ -26,9 +27,13 @@ struct Told {
     superseded: BTreeSet<(BankName, u32)>,
 }
 
+fn noted(told: &Mutex<Told>) -> MutexGuard<'_, Told> {
+    told.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Runs as long as the node serves.
 pub(super) async fn run(desk: Desk) {
-    let mut told = Told::default();
+    let told = Arc::new(Mutex::new(Told::default()));
     loop {
         if let Some(epoch) = epoch_to_begin(&desk) {
             if holds_the_pen(&desk) {
@@ -36,9 +41,14 @@ pub(super) async fn run(desk: Desk) {
             }
         } else if let Ok((own, registered)) = desk.peek(|clearing| (clearing.epoch(), clearing.banks().to_vec())).await
         {
+            // All at once: a bank that does not answer delays the look at no other.
+            let registered = Arc::new(registered);
+            let mut looks = JoinSet::new();
             for link in desk.banks.links() {
-                look(&desk, &link, (own, &registered), &mut told).await;
+                let (desk, registered, told) = (desk.clone(), Arc::clone(&registered), Arc::clone(&told));
+                looks.spawn(async move { look(&desk, &link, (own, &registered), &told).await });
             }
+            while looks.join_next().await.is_some() {}
         }
         tokio::time::sleep(LOOK_PERIOD).await;
     }
@@ -50,12 +60,13 @@ fn epoch_to_begin(desk: &Desk) -> Option<Epoch> {
     if life.restoring { Epoch::new(life.incarnation) } else { None }
 }
 
-async fn look(desk: &Desk, link: &Arc<Link>, (own, registered): (Epoch, &[Bank]), told: &mut Told) {
+async fn look(desk: &Desk, link: &Arc<Link>, (own, registered): (Epoch, &[Bank]), told: &Mutex<Told>) {
     let asked = link.client().with_deadline(PATIENCE).status().await;
     let Ok(status) = asked else {
-        link.set_reachable(false);
+        link.looked_in_vain();
         return;
     };
+    link.looked();
     let Some(group) = status.cluster.as_ref().and_then(|id| GroupId::new(api::grpc::id_bits(id))) else { return };
     // A node of before there were restores names no incarnation.
     let Some(epoch) = Epoch::new(status.incarnation.max(1)) else { return };
@@ -63,7 +74,7 @@ async fn look(desk: &Desk, link: &Arc<Link>, (own, registered): (Epoch, &[Bank])
     match known {
         Some(bank) if bank.group == group && epoch < bank.epoch => {
             link.set_reachable(false);
-            if told.superseded.insert((link.name, epoch.get())) {
+            if noted(told).superseded.insert((link.name, epoch.get())) {
                 let newest = bank.epoch.get();
                 error!(event = "bank_superseded", bank = %link.name, incarnation = epoch.get(), newest, todo = "this bank was restored from a backup, and nodes of before still run: stop them");
             }
@@ -82,7 +93,7 @@ async fn look(desk: &Desk, link: &Arc<Link>, (own, registered): (Epoch, &[Bank])
                 }
             }
         },
-        _ if !status.quorum || told.refused.contains(&(link.name, group.get())) => link.set_reachable(false),
+        _ if !status.quorum || noted(told).refused.contains(&(link.name, group.get())) => link.set_reachable(false),
         Some(_) | None => {
             // One that is not known yet is told of at the first payment to it; so it may as well be tried.
             link.set_reachable(known.is_none());
@@ -92,13 +103,13 @@ async fn look(desk: &Desk, link: &Arc<Link>, (own, registered): (Epoch, &[Bank])
     }
 }
 
-async fn register(desk: &Desk, link: &Arc<Link>, command: Command, told: &mut Told) {
+async fn register(desk: &Desk, link: &Arc<Link>, command: Command, told: &Mutex<Told>) {
     let Command::RegisterBank { group, epoch, last_number, .. } = command else { return };
     match desk.order(command).await {
         Ok(_) => info!(event = "bank_registered", bank = %link.name, incarnation = epoch.get(), last_number),
         Err(problem) if problem.code == api::code::Code::NameTaken => {
             link.set_reachable(false);
-            told.refused.insert((link.name, group.get()));
+            noted(told).refused.insert((link.name, group.get()));
             warn!(event = "bank_refused", bank = %link.name, why = "another bank has this name", todo = "give it another name");
         }
         // Tried again in a moment.

@@ -44,7 +44,7 @@ use replica::{Input, Message, wire};
 pub(crate) use roster::{Contact, Me, Roster, is_settled};
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
@@ -164,7 +164,7 @@ pub(crate) enum Introduced {
 }
 
 /// Says who this node is to one member, hears the answer, and leaves.
-pub(crate) fn introduce(me: &Me, to: NodeId, address: SocketAddr) -> Introduced {
+pub(crate) fn introduce(me: &Me, to: NodeId, address: &str) -> Introduced {
     match writer::greet(me, to, address) {
         Ok((_, Reply::Welcome { disk: _, group })) => Introduced::Welcome(group),
         Ok((_, Reply::Refused(why))) => Introduced::Refused(why),

@@ -5,9 +5,8 @@
 
 use super::link::Papers;
 use paxos::{NodeId, Slot, Status};
-use replica::group::Group;
+use replica::group::{Address, Group};
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Who this node is to its peers.
@@ -62,10 +61,10 @@ impl Roster {
     pub(crate) fn of(
         group: &Group,
         me: NodeId,
-        configured: &BTreeMap<NodeId, SocketAddr>,
+        configured: &BTreeMap<NodeId, Address>,
         (before, settled): (&Roster, bool),
     ) -> Self {
-        let configured = |node: &NodeId| configured.get(node).map(SocketAddr::to_string);
+        let configured = |node: &NodeId| configured.get(node).map(Address::to_string);
         let contact = |(node, member): (&NodeId, &replica::group::Member)| {
             let address = configured(node).unwrap_or_else(|| member.peer.as_str().to_owned());
             (*node, Contact { address, pin: Some(member.disk).filter(|disk| *disk != 0) })
@@ -135,7 +134,7 @@ mod tests {
 
     #[test]
     fn the_configuration_says_where_a_member_is_and_else_the_log() {
-        let configured = [(node(2), SocketAddr::from(([127, 0, 0, 1], 7)))].into();
+        let configured = [(node(2), Address::new("127.0.0.1:7").expect("short"))].into();
         let roster = Roster::of(&group(None), node(1), &configured, (&Roster::default(), true));
         let addresses: Vec<&str> = roster.others.values().map(|contact| contact.address.as_str()).collect();
         assert_eq!(addresses, ["127.0.0.1:7", "host-3:7121"]);

@@ -133,7 +133,7 @@ fn the_end_of_a_stale_connection_is_not_the_end_of_the_living_one() {
             std::thread::yield_now();
         }
     };
-    let (stale, _) = writer::greet(&one.peers.shared.me, node(2), two.address).expect("it is heard");
+    let (stale, _) = writer::greet(&one.peers.shared.me, node(2), &two.address.to_string()).expect("it is heard");
     until("the stale one comes in", 2);
     drop(stale);
     until("the stale one ends", 1);
@@ -151,7 +151,7 @@ fn a_peer_that_can_speak_again_is_connected_again() {
     // Node 1 refuses node 2 for now, which is dialled all the same.
     let of_one = two.peers.peer(node(1)).expect("it is known");
     of_one.set_out(true, node(1), &two.inbox);
-    let comes = || writer::greet(&one.peers.shared.me, node(2), two.address).expect("it is heard").0;
+    let comes = || writer::greet(&one.peers.shared.me, node(2), &two.address.to_string()).expect("it is heard").0;
     let said = |what: &str, wanted: fn(&Input) -> bool| two.wait(what, wanted);
     said("it can be spoken to", |input| matches!(input, Input::Connected(_)));
     let first = comes();
@@ -193,10 +193,10 @@ fn members_with_certificates_speak_and_a_node_under_anothers_number_does_not() {
     say_until_heard((&two, &one), 1, 2);
     // A good certificate of a third member, and the number and disk of the second.
     let posing = Me { papers: Some(Arc::new(issued.papers("bank/alpha/3"))), ..two.peers.shared.me.clone() };
-    assert!(writer::greet(&posing, node(1), one.address).is_err(), "it speaks under another's number");
+    assert!(writer::greet(&posing, node(1), &one.address.to_string()).is_err(), "it speaks under another's number");
     // And one that answers where another is looked for.
-    let error = writer::greet(&one.peers.shared.me, node(3), two.address).expect_err("that is node 2");
+    let error = writer::greet(&one.peers.shared.me, node(3), &two.address.to_string()).expect_err("that is node 2");
     assert_eq!(error.to_string(), "it should be node 3, and its certificate is that of bank/alpha/2");
     let plain = Me { papers: None, ..two.peers.shared.me.clone() };
-    assert!(writer::greet(&plain, node(1), one.address).is_err(), "it speaks in plain text");
+    assert!(writer::greet(&plain, node(1), &one.address.to_string()).is_err(), "it speaks in plain text");
 }

@@ -8,7 +8,7 @@ use super::{Contact, Me, Peer, Peers, SILENCE_MAX};
 use crate::config::NodeError;
 use paxos::NodeId;
 use std::io;
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -81,9 +81,6 @@ fn dial(address: &str, to: NodeId, peers: &Peers) -> Result<Link, NoConnection> 
         true => NoConnection::Unwelcome(certs::why(&error)),
         false => NoConnection::Unreachable(error.kind()),
     };
-    // A name is looked up each time: the member may have moved.
-    let address = address.to_socket_addrs().map_err(unreachable)?.next();
-    let address = address.ok_or(NoConnection::Unreachable(io::ErrorKind::AddrNotAvailable))?;
     let (link, reply) = greet(&peers.shared.me, to, address).map_err(unreachable)?;
     match reply {
         Reply::Welcome { disk, group: _ } => match peers.recognize(to, disk).map_err(unreachable)? {
@@ -104,8 +101,8 @@ pub(super) fn is_told(error: &io::Error) -> bool {
 }
 
 /// Says who this node is, and hears what the other makes of that.
-pub(super) fn greet(me: &Me, to: NodeId, address: SocketAddr) -> io::Result<(Link, Reply)> {
-    let stream = TcpStream::connect_timeout(&address, DIAL_TIMEOUT)?;
+pub(super) fn greet(me: &Me, to: NodeId, address: &str) -> io::Result<(Link, Reply)> {
+    let stream = connect(address)?;
     stream.set_nodelay(true)?;
     stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
     stream.set_read_timeout(Some(REPLY_TIMEOUT))?;
@@ -115,6 +112,18 @@ pub(super) fn greet(me: &Me, to: NodeId, address: SocketAddr) -> io::Result<(Lin
     Greeting { cluster, group, from: me.node.get(), to: to.get(), disk: me.disk }.write(&mut link)?;
     let reply = Reply::read(&mut link)?;
     Ok((link, reply))
+}
+
+/// A name is looked up each time: the member may have moved. Of several addresses the first that answers is taken.
+fn connect(address: &str) -> io::Result<TcpStream> {
+    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for address in address.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, DIAL_TIMEOUT) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }
 
 /// Writes until the connection breaks (why), or the node stops (none).

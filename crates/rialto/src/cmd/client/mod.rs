@@ -39,7 +39,8 @@ pub(crate) struct ClientArgs {
     /// Keeps several people on one machine apart [default: RIALTO_PROFILE, or default]
     #[arg(long, value_name = "NAME", value_parser = |text: &str| text.parse::<ProfileName>())]
     profile: Option<ProfileName>,
-    /// A node of the gateway, more than once for several [default: RIALTO_GATEWAY, or those of DIR/network.json]
+    /// A node of the gateway, more than once for several; dns:HOST:PORT stands for every address that the name has
+    /// [default: RIALTO_GATEWAY, or those of DIR/network.json]
     #[arg(long = "gateway", value_name = "ADDR")]
     gateways: Vec<String>,
     /// Find the gateway in Consul: http://HOST:PORT, or https://HOST:PORT [default: RIALTO_CONSUL]
@@ -167,6 +168,7 @@ impl Desk {
                 (given.to_vec(), known.and_then(|known| known.tls))
             }
         };
+        let addresses = looked_up(addresses)?;
         let tls = self.tls_dir.clone().or(tls_of_file).map(|dir| {
             let files = certs::Files::new(dir, certs::Subject::Client);
             certs::Client::new(files, certs::Expected::NodeOfAnyGateway, certs::Protocol::Grpc).map(Arc::new)
@@ -212,6 +214,16 @@ fn in_consul(config: &ConsulConfig) -> Result<Vec<String>, Failure> {
             .line("is the gateway started with --consul? rialto up --consul URL"));
     }
     Ok(found)
+}
+
+/// Names stand for every address that they have at present.
+fn looked_up(given: Vec<String>) -> Result<Vec<String>, Failure> {
+    given.iter().try_for_each(|address| server::dns::check(address)).map_err(Failure::usage)?;
+    if !given.iter().any(|address| address.starts_with(server::dns::PREFIX)) {
+        return Ok(given);
+    }
+    let found = tokio::task::block_in_place(|| Handle::current().block_on(server::dns::addresses(&given)));
+    found.map_err(|error| Failure::new(error.to_string()).line("given by --gateway, or RIALTO_GATEWAY"))
 }
 
 /// How often a worker looks, in milliseconds.
