@@ -16,8 +16,19 @@ pub struct Bank {
     /// The number of its newest payment, and the place of that one's record.
     pub last_number: u64,
     pub last_place: Option<u64>,
+    /// The gateway's incarnation in which it was last asked for all that it holds or held: see [`Recall`].
+    pub(crate) recalled: Epoch,
     /// Its payments that are undecided, or owe it an acknowledgement or wait for another's.
     pub open: u64,
+}
+
+/// What a gateway that came back from a backup has yet to hear: everything that banks set aside for it since that moment,
+/// ended or not, for it may have forgotten any of it. A bank that has not been asked takes part in nothing new: what it and
+/// another owe each other is not known here so far.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Recall {
+    /// Milliseconds since the Unix epoch, by the banks' clocks.
+    pub since_ms: u64,
 }
 
 /// Whether a bank takes part.

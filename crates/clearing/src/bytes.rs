@@ -82,6 +82,10 @@ impl<'a> In<'a> {
         In { rest: bytes }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
     pub(crate) fn array<const LEN: usize>(&mut self, field: &'static str) -> Result<[u8; LEN], Bad> {
         let (taken, rest) = self.rest.split_first_chunk::<LEN>().ok_or(Bad { field })?;
         self.rest = rest;

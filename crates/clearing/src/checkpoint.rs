@@ -4,7 +4,8 @@
 //! key                       value (version u8 = 1 first; little endian)
 //! B  number u16 big endian  name · group · epoch · standing
 //! C  number u16 big endian  (it has caught up since)
-//! E                         epoch of the gateway
+//! D  number u16 big endian  epoch of the gateway (in which it was asked for what it holds)
+//! E                         epoch of the gateway · asked for since, if anything is
 //! K  key u64 big endian     node · public key · expiry
 //! L  payment u128           (listed for the operator)
 //! N  bank u16 big endian    number of its newest payment · place
@@ -23,7 +24,7 @@
 //! Each record puts or deletes whole values, so of many records about one key only the last counts. What can be counted
 //! (open payments of a bank, reservations) is not stored. Keys sort so that what others lean on comes first.
 
-use crate::bank::Standing;
+use crate::bank::{Recall, Standing};
 use crate::bytes::Out;
 use crate::clearing::Clearing;
 use crate::finding::Vote;
@@ -32,7 +33,7 @@ use crate::order::{Pair, Party, PaymentId, Side};
 use crate::outcome::Verdict;
 use crate::payment::{Owed, Payment, Phase, Wish, put_owed};
 use crate::position::PositionKey;
-use crate::record::{Body, Record, RecordError, Taken};
+use crate::record::{Body, Record, RecordError, Taken, put_recall};
 use crate::settings::SettingEntry;
 use ledger::RecordBytes;
 
@@ -49,7 +50,7 @@ pub fn fold_effects(bytes: &RecordBytes, put: &mut Put<'_>) -> Result<(), Record
     let record = Record::decode(bytes)?;
     put_time(record.time_ms, put);
     match record.body {
-        Body::EpochBegan { epoch } => put_value(b"E", put, |out| out.value(&epoch)),
+        Body::EpochBegan { epoch, recall } => put_epoch(epoch, recall, put),
         Body::BankRegistered { number, name, group, epoch, standing } => {
             put_bank(number, &name, group, epoch, &standing, put);
             put(&bank_key(b'C', number), None);
@@ -57,6 +58,7 @@ pub fn fold_effects(bytes: &RecordBytes, put: &mut Put<'_>) -> Result<(), Record
         // The rest of the bank's entry is not known here, so that it has caught up is an entry of its own; the next
         // registration takes it away again.
         Body::BankCaughtUp { number } => put_value(&bank_key(b'C', number), put, |_| {}),
+        Body::BankRecalled { number, epoch } => put_recalled(number, epoch, put),
         Body::SessionOpened { session, customer, expires_ms } => {
             put_session(session, &customer, record.time_ms, expires_ms, put);
         }
@@ -137,10 +139,13 @@ pub(crate) fn entries(clearing: &Clearing, slice: Slice, each: &mut dyn FnMut(&[
 
 fn entries_of_network(clearing: &Clearing, put: &mut Put<'_>) {
     let state = &clearing.state;
-    put_value(b"E", put, |out| out.value(&state.epoch));
+    put_epoch(state.epoch, state.recall, put);
     put_time(state.time_ms, put);
     for bank in &state.banks {
         put_bank(bank.number, &bank.name, bank.group, bank.epoch, &bank.standing, put);
+        if bank.recalled > Epoch::FIRST {
+            put_recalled(bank.number, bank.recalled, put);
+        }
         if let Some(place) = bank.last_place {
             put_newest(bank.number, bank.last_number, place, put);
         }
@@ -191,6 +196,19 @@ fn put_bank(number: BankNumber, name: &BankName, group: GroupId, epoch: Epoch, s
         out.value(&epoch);
         out.value(standing);
     });
+}
+
+fn put_epoch(epoch: Epoch, recall: Option<Recall>, put: &mut Put<'_>) {
+    put_value(b"E", put, |out| {
+        out.value(&epoch);
+        if recall.is_some() {
+            put_recall(recall, out);
+        }
+    });
+}
+
+fn put_recalled(bank: BankNumber, epoch: Epoch, put: &mut Put<'_>) {
+    put_value(&bank_key(b'D', bank), put, |out| out.value(&epoch));
 }
 
 fn put_newest(bank: BankNumber, number: u64, place: u64, put: &mut Put<'_>) {

@@ -2,7 +2,7 @@
 //!
 //! Told the same requests in the same order, two of them are equal, and leave the same journal.
 
-use crate::bank::{Bank, SigningKey};
+use crate::bank::{Bank, Recall, SigningKey};
 use crate::checkpoint::{self, Slice};
 use crate::command::Command;
 use crate::names::{BankName, BankNumber, Epoch, SessionId};
@@ -110,6 +110,11 @@ impl Clearing {
 
     pub fn bank_named(&self, name: &BankName) -> Option<&Bank> {
         self.state.bank_named(name)
+    }
+
+    /// The banks that a restored gateway has yet to ask, and what for.
+    pub fn to_recall(&self) -> impl Iterator<Item = (&Bank, Recall)> {
+        self.state.banks.iter().filter_map(|bank| Some((bank, self.state.unrecalled(bank.number)?)))
     }
 
     /// A session, ended or not; expired ones may be forgotten.

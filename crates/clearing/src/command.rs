@@ -32,6 +32,12 @@ pub enum Command {
         name: BankName,
         epoch: Epoch,
     },
+    /// A bank has told everything that it set aside since a restored gateway's backup, and all of it is here: in the gateway's
+    /// incarnation that asked.
+    BankRecalled {
+        name: BankName,
+        epoch: Epoch,
+    },
     OpenSession {
         session: SessionId,
         customer: NamedParty,
@@ -140,6 +146,7 @@ impl Command {
             Command::BeginEpoch { .. }
             | Command::RegisterBank { .. }
             | Command::BankCaughtUp { .. }
+            | Command::BankRecalled { .. }
             | Command::OpenSession { .. }
             | Command::EndSession { .. }
             | Command::AddKey { .. }
@@ -168,6 +175,7 @@ mod kind {
     pub(super) const RESOLVE: u8 = 15;
     pub(super) const ACKNOWLEDGE: u8 = 16;
     pub(super) const CHANGE_SETTING: u8 = 17;
+    pub(super) const BANK_RECALLED: u8 = 18;
 }
 
 impl Stored for PaymentRequest {
@@ -213,6 +221,11 @@ impl Stored for Command {
             }
             Command::BankCaughtUp { name, epoch } => {
                 out.u8(kind::BANK_CAUGHT_UP);
+                out.value(name);
+                out.value(epoch);
+            }
+            Command::BankRecalled { name, epoch } => {
+                out.u8(kind::BANK_RECALLED);
                 out.value(name);
                 out.value(epoch);
             }
@@ -306,6 +319,7 @@ impl Stored for Command {
                 last_number: from.u64("number")?,
             },
             kind::BANK_CAUGHT_UP => Command::BankCaughtUp { name: from.value()?, epoch: from.value()? },
+            kind::BANK_RECALLED => Command::BankRecalled { name: from.value()?, epoch: from.value()? },
             kind::OPEN_SESSION => Command::OpenSession {
                 session: from.value()?,
                 customer: from.value()?,

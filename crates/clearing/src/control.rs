@@ -23,4 +23,10 @@ pub enum Control {
     AnyIncarnation,
     /// A bank that is only asked how a hold stands goes on listening to older incarnations. For the simulated bank to heed.
     LookRaisesNoFence,
+    /// A restored gateway asks its banks nothing about what it may have forgotten.
+    RecallNothing,
+    /// A restored bank answers before it has its payments again. For the simulated bank to heed.
+    RestoredBankAnswers,
+    /// A restored bank posts only what it still holds. For the simulated bank to heed.
+    RestoredBankNeedsHold,
 }

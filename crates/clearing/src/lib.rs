@@ -50,6 +50,7 @@ mod state;
 pub mod told;
 
 pub use agenda::{Call, CallKind};
+pub use bank::Recall;
 pub use bytes::Bad;
 pub use checkpoint::fold_effects;
 pub use clearing::Clearing;

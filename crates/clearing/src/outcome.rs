@@ -40,6 +40,7 @@ pub enum Outcome {
         epoch: Epoch,
     },
     BankCaughtUp,
+    BankRecalled,
     SessionOpened {
         ended_instead: Option<SessionId>,
     },

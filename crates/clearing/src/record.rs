@@ -10,7 +10,7 @@
 //! The longest is a payment that was taken. Each bank's payments are linked by place, newest first, so that those after
 //! a number are found without an index when the bank comes back from a backup.
 
-use crate::bank::Standing;
+use crate::bank::{Recall, Standing};
 use crate::bytes::{Bad, In, Out, Stored};
 use crate::finding::Vote;
 use crate::names::{BankName, BankNumber, Epoch, GroupId, KeyId, NodeNumber, SessionId};
@@ -35,6 +35,8 @@ pub struct Record {
 pub enum Body {
     EpochBegan {
         epoch: Epoch,
+        /// Banks are asked for what they set aside since then; none in records of before banks were asked.
+        recall: Option<Recall>,
     },
     BankRegistered {
         number: BankNumber,
@@ -45,6 +47,10 @@ pub enum Body {
     },
     BankCaughtUp {
         number: BankNumber,
+    },
+    BankRecalled {
+        number: BankNumber,
+        epoch: Epoch,
     },
     SessionOpened {
         session: SessionId,
@@ -151,6 +157,7 @@ pub mod kind {
     pub const SIDE_DELIVERED: u16 = 15;
     pub const ACKNOWLEDGED: u16 = 16;
     pub const SETTING_CHANGED: u16 = 17;
+    pub const BANK_RECALLED: u16 = 18;
 }
 
 /// Why bytes are not a record of the gateway.
@@ -223,6 +230,7 @@ impl Body {
             Body::EpochBegan { .. } => kind::EPOCH_BEGAN,
             Body::BankRegistered { .. } => kind::BANK_REGISTERED,
             Body::BankCaughtUp { .. } => kind::BANK_CAUGHT_UP,
+            Body::BankRecalled { .. } => kind::BANK_RECALLED,
             Body::SessionOpened { .. } => kind::SESSION_OPENED,
             Body::SessionEnded { .. } => kind::SESSION_ENDED,
             Body::SessionForgotten { .. } => kind::SESSION_FORGOTTEN,
@@ -242,7 +250,10 @@ impl Body {
 
     fn put(&self, out: &mut Out) {
         match self {
-            Body::EpochBegan { epoch } => out.value(epoch),
+            Body::EpochBegan { epoch, recall } => {
+                out.value(epoch);
+                put_recall(*recall, out);
+            }
             Body::BankRegistered { number, name, group, epoch, standing } => {
                 out.value(number);
                 out.value(name);
@@ -251,6 +262,10 @@ impl Body {
                 out.value(standing);
             }
             Body::BankCaughtUp { number } => out.value(number),
+            Body::BankRecalled { number, epoch } => {
+                out.value(number);
+                out.value(epoch);
+            }
             Body::SessionOpened { session, customer, expires_ms } => {
                 out.value(session);
                 out.value(customer);
@@ -299,7 +314,7 @@ impl Body {
     /// `None` for a kind that is not known.
     fn take(kind: u16, from: &mut In<'_>) -> Result<Option<Body>, Bad> {
         Ok(Some(match kind {
-            kind::EPOCH_BEGAN => Body::EpochBegan { epoch: from.value()? },
+            kind::EPOCH_BEGAN => Body::EpochBegan { epoch: from.value()?, recall: take_recall(from)? },
             kind::BANK_REGISTERED => Body::BankRegistered {
                 number: from.value()?,
                 name: from.value()?,
@@ -308,6 +323,7 @@ impl Body {
                 standing: from.value()?,
             },
             kind::BANK_CAUGHT_UP => Body::BankCaughtUp { number: from.value()? },
+            kind::BANK_RECALLED => Body::BankRecalled { number: from.value()?, epoch: from.value()? },
             kind::SESSION_OPENED => {
                 Body::SessionOpened { session: from.value()?, customer: from.value()?, expires_ms: from.u64("expiry")? }
             }
@@ -345,6 +361,16 @@ impl Body {
             _ => return Ok(None),
         }))
     }
+}
+
+/// Zero, which is also what follows an older record, stands for "nothing to recall".
+pub(crate) fn put_recall(recall: Option<Recall>, out: &mut Out) {
+    out.u48(recall.map_or(0, |recall| recall.since_ms));
+}
+
+pub(crate) fn take_recall(from: &mut In<'_>) -> Result<Option<Recall>, Bad> {
+    let since_ms = from.u48("time")?;
+    Ok((since_ms > 0).then_some(Recall { since_ms }))
 }
 
 /// All ones stand for "no place", as in the ledger's records.

@@ -32,6 +32,7 @@ pub fn call(clearing: &Clearing, bank: BankNumber, taken: &Taken, decided: &Deci
         (true, crate::outcome::Verdict::Void(_)) => CallKind::VoidTransfer,
     };
     let (terms, number) = (clearing.terms(&taken.order), *taken.numbers.of(side));
-    // Payments come in the order of their numbers, so that all before this one are there.
-    Some(Call { kind, to: bank, terms, number, complete_through: number - 1, gateway: clearing.epoch() })
+    // Payments come in the order of their numbers, so that all before this one are there but those that are undecided.
+    let complete_through = clearing.state.complete_through(bank).min(number - 1);
+    Some(Call { kind, to: bank, terms, number, complete_through, gateway: clearing.epoch() })
 }

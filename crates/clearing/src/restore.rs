@@ -11,6 +11,7 @@ use crate::names::{BankName, BankNumber, KeyId, SessionId};
 use crate::order::{Order, Pair, Party, PaymentId, Side};
 use crate::payment::{Cause, Origin, Payment, Phase, take_owed};
 use crate::position::PositionKey;
+use crate::record::take_recall;
 use crate::session::Session;
 use crate::settings::SettingEntry;
 
@@ -46,7 +47,17 @@ impl Clearing {
                 let number = fields.bank()?;
                 self.known_bank(number, &fields)?.standing = Standing::Live;
             }
-            b'E' => self.state.epoch = fields.take()?,
+            b'D' => {
+                let number = fields.bank()?;
+                let epoch = fields.take()?;
+                self.known_bank(number, &fields)?.recalled = epoch;
+            }
+            b'E' => {
+                self.state.epoch = fields.take()?;
+                if !fields.value.is_empty() {
+                    self.state.recall = take_recall(&mut fields.value).map_err(field)?;
+                }
+            }
             b'K' => self.restore_key(&mut fields)?,
             b'L' => drop(self.state.listed.insert(fields.payment()?)),
             b'N' => {

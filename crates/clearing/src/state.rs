@@ -3,7 +3,7 @@
 //! The rules decide what the record says; [`State::absorb`] does it. So a state that is made again from the journal went
 //! through the very same code as the one that lived through it.
 
-use crate::bank::{Bank, SigningKey, Standing};
+use crate::bank::{Bank, Recall, SigningKey, Standing};
 use crate::control::Control;
 use crate::finding::Vote;
 use crate::names::{BankName, BankNumber, Epoch, KeyId};
@@ -19,6 +19,8 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct State {
     pub(crate) epoch: Epoch,
+    /// What banks are asked for in this incarnation; nothing in the first.
+    pub(crate) recall: Option<Recall>,
     pub(crate) time_ms: u64,
     /// By number, from 1.
     pub(crate) banks: Vec<Bank>,
@@ -40,6 +42,7 @@ impl State {
     pub(crate) fn new() -> State {
         State {
             epoch: Epoch::FIRST,
+            recall: None,
             time_ms: 0,
             banks: Vec::new(),
             bank_names: BTreeMap::new(),
@@ -96,6 +99,13 @@ impl State {
         first_open.map_or(self.bank(bank).last_number, |(_, number)| number - 1)
     }
 
+    /// What a bank has yet to be asked for since the gateway was restored. Also a bank that registers only now may have been
+    /// known before.
+    pub(crate) fn unrecalled(&self, bank: BankNumber) -> Option<Recall> {
+        let is_asked = self.bank(bank).recalled == self.epoch || self.is_off(Control::RecallNothing);
+        self.recall.filter(|_| !is_asked)
+    }
+
     /// Whether a vote still speaks of the present: see [`Vote`].
     pub(crate) fn counts(&self, bank: BankNumber, vote: &Vote) -> bool {
         vote.gateway == self.epoch && vote.reported.epoch == self.bank(bank).epoch
@@ -106,11 +116,12 @@ impl State {
         assert!(record.time_ms >= self.time_ms, "the gateway's time never goes back");
         self.time_ms = record.time_ms;
         match record.body {
-            Body::EpochBegan { epoch } => self.begin_epoch(epoch),
+            Body::EpochBegan { epoch, recall } => self.begin_epoch(epoch, recall),
             Body::BankRegistered { number, name, group, epoch, standing } => {
                 self.put_bank(number, name, |bank| (bank.group, bank.epoch, bank.standing) = (group, epoch, standing));
             }
             Body::BankCaughtUp { number } => self.bank_mut(number).standing = Standing::Live,
+            Body::BankRecalled { number, epoch } => self.bank_mut(number).recalled = epoch,
             Body::SessionOpened { session, customer, expires_ms } => {
                 let opened_ms = record.time_ms;
                 self.sessions.put(session, Session { customer, opened_ms, expires_ms, ended: false });
@@ -143,9 +154,10 @@ impl State {
         }
     }
 
-    pub(crate) fn begin_epoch(&mut self, epoch: Epoch) {
+    pub(crate) fn begin_epoch(&mut self, epoch: Epoch, recall: Option<Recall>) {
         assert!(epoch > self.epoch, "incarnations only rise");
         self.epoch = epoch;
+        self.recall = recall;
         if !self.is_off(Control::PresumeAfterRestore) {
             self.payments.values_mut().for_each(Payment::doubt);
         }
@@ -161,6 +173,7 @@ impl State {
                 name,
                 group: crate::names::GroupId::new(1).expect("not zero"),
                 epoch: Epoch::FIRST,
+                recalled: Epoch::FIRST,
                 standing: Standing::Live,
                 last_number: 0,
                 last_place: None,

@@ -38,7 +38,7 @@ pub use desk::Refusal;
 pub use input::{Input, Settings, Vows};
 pub use message::Message;
 pub use output::{Divergence, Output};
-pub use refound::{Copy, RefoundError, Refounded, refound};
+pub use refound::{Copy, RefoundError, Refounded, Votes, refound};
 pub use replica::Replica;
 pub use request::{Tag, Tagged};
 pub use state_machine::{At, JournalPort, StateMachine};

@@ -1,19 +1,21 @@
 //! A group's next life, made from the copy of one node's files.
 //!
 //! ```text
-//! log of the copy   … chosen │ voted for only │ ─►  … chosen │ the same, now chosen │ Refound, chosen
+//! log of the copy   … chosen │ voted for only │ ─►  … chosen │ the same, now chosen │ Refound, chosen │ what is asked
 //! ```
 //!
-//! Whatever the copy holds counts, also what it had only voted for: that may have been chosen and acknowledged, and a
-//! request that was never chosen may still be. What other members had beyond it is lost, and so are they: from the next
+//! Whatever the copy holds counts, as a rule also what it had only voted for: that may have been chosen and acknowledged,
+//! and a request that was never chosen may still be. Where others can tell better what was decided, as banks can tell the
+//! gateway, votes are left out instead: see [`Votes`]. What other members had beyond it is lost, and so are they: from the next
 //! slot on the copy's node is the only member, in the group's next incarnation. No majority ever spoke about these slots in
 //! that life, so one node may decide them. The others are made anew, with new numbers, by the ordinary way of members.
 
 use crate::applier::{Applier, ApplierSettings};
-use crate::group::{Change, Group, Op};
+use crate::group::{Change, Group, INCARNATION_MAX, Op};
 use crate::recover::{REPLAY_BYTES, RecoverError};
-use crate::request::{self, Tag};
+use crate::request::{self, Tag, Tagged};
 use crate::state_machine::StateMachine;
+use bytes::Bytes;
 use paxos::{Batch, NodeId, Slot};
 use std::path::Path;
 use storage::{Disk, Log, LogError, LogOptions, LogRecord, OpenError, Owner, Unsynced};
@@ -31,6 +33,19 @@ pub struct Copy {
     pub applier: ApplierSettings,
     /// Present time, Unix milliseconds.
     pub clock_ms: u64,
+    /// Which life begins: more than any that was begun of this group before, from whatever copy.
+    pub incarnation: u32,
+    /// What becomes of what the copy had only voted for.
+    pub votes: Votes,
+}
+
+/// What becomes of what a copy had only voted for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Votes {
+    /// It counts: it may have been acknowledged.
+    Count,
+    /// It is left out: it may also be what the others decided against, and somebody else knows.
+    Leave,
 }
 
 /// A group that begins another life.
@@ -65,6 +80,8 @@ pub enum RefoundError {
     NotFounded,
     #[error("this copy is of node {0}, which is no member: take another node's")]
     NoMember(NodeId),
+    #[error("incarnation {asked} is none that can begin: this copy is of incarnation {of}")]
+    Incarnation { asked: u32, of: u32 },
 }
 
 impl From<OpenError> for RefoundError {
@@ -79,8 +96,8 @@ impl From<LogError> for RefoundError {
     }
 }
 
-/// Writes the beginning of the next life into the log under `dir`, a copy that nothing else uses. When it fails the copy
-/// is to be thrown away; nothing else has changed.
+/// Writes the beginning of the next life into the log under `dir`, a copy that nothing else uses, and after it the first
+/// request of that life, if there is one. When it fails the copy is to be thrown away; nothing else has changed.
 ///
 /// # Errors
 /// When the copy is damaged, incomplete, or another node's.
@@ -89,6 +106,7 @@ pub fn refound<S: StateMachine, D: Disk>(
     dir: &Path,
     machine: S,
     copy: &Copy,
+    first: impl FnOnce(&S) -> Option<Bytes>,
 ) -> Result<Refounded<S, D>, RefoundError> {
     let found = Log::find(disk.clone(), dir, copy.owner, copy.log.clone())?;
     let mut applier = Applier::open(disk, dir, copy.owner, machine, Group::unknown(), copy.applier)?;
@@ -112,9 +130,13 @@ pub fn refound<S: StateMachine, D: Disk>(
         apply(&mut applier, batches.into_iter().map(Batch::new))?;
     }
     // What was voted for, in the order of slots; a gap, or a vote whose batch is gone, holds nothing.
-    let highest = recovered.accepted.iter().map(|(slot, ..)| *slot).max().unwrap_or(chosen).max(chosen);
+    let accepted = match copy.votes {
+        Votes::Count => recovered.accepted,
+        Votes::Leave => Vec::new(),
+    };
+    let highest = accepted.iter().map(|(slot, ..)| *slot).max().unwrap_or(chosen).max(chosen);
     let mut tail: Vec<Batch> = (chosen..highest).map(|_| Batch::noop()).collect();
-    for (slot, _, _, batch) in recovered.accepted {
+    for (slot, _, _, batch) in accepted {
         let at = slot.checked_sub(chosen + 1).and_then(|at| usize::try_from(at).ok());
         if let (Some(place), Some(batch)) = (at.and_then(|at| tail.get_mut(at)), batch) {
             *place = Batch::new(batch);
@@ -125,6 +147,12 @@ pub fn refound<S: StateMachine, D: Disk>(
     let last = refounding(&applier, copy)?;
     apply(&mut applier, [last.clone()])?;
     tail.push(last);
+    if let Some(request) = first(applier.machine()) {
+        let tag = Tag { origin: copy.node.get(), boot: 0, seq: 1 };
+        let batch = request::encode(copy.clock_ms, &[Tagged { tag, request }]);
+        apply(&mut applier, [batch.clone()])?;
+        tail.push(batch);
+    }
     let round = recovered.promised.0 + 1;
     let node = copy.node.get();
     let mut records = vec![LogRecord::Promised { round, node }];
@@ -134,7 +162,7 @@ pub fn refound<S: StateMachine, D: Disk>(
         node,
         batch: batch.bytes().clone(),
     }));
-    records.push(LogRecord::Chosen { through: ended.next().get() });
+    records.push(LogRecord::Chosen { through: applier.applied().get() });
     for record in records {
         let _ = log.append(Unsynced::new(vec![record], ()))?;
     }
@@ -158,11 +186,14 @@ fn refounding<S: StateMachine, D: Disk>(applier: &Applier<S, D>, copy: &Copy) ->
     if !group.is_founded() {
         return Err(RefoundError::NotFounded);
     }
+    if copy.incarnation <= group.incarnation || copy.incarnation > INCARNATION_MAX {
+        return Err(RefoundError::Incarnation { asked: copy.incarnation, of: group.incarnation });
+    }
     if group.role(copy.node).is_none() {
         return Err(RefoundError::NoMember(copy.node));
     }
     let others = group.members.keys().copied().filter(|node| *node != copy.node).collect();
-    let op = Op::Refound { node: copy.node, others, incarnation: group.incarnation.saturating_add(1) };
+    let op = Op::Refound { node: copy.node, others, incarnation: copy.incarnation };
     let change = Change { expected_version: group.version, op };
     let tag = Tag { origin: copy.node.get(), boot: 0, seq: 0 };
     Ok(request::encode_control(copy.clock_ms, tag, &change))

@@ -48,7 +48,9 @@ pub async fn addresses(given: &[String]) -> io::Result<Vec<String>> {
 }
 
 async fn lookup(name: String) -> io::Result<Vec<String>> {
-    let found = tokio::net::lookup_host(&name).await.map_err(|error| io::Error::new(error.kind(), format!("{name}: {error}")))?;
+    let found = tokio::net::lookup_host(&name)
+        .await
+        .map_err(|error| io::Error::new(error.kind(), format!("{name}: {error}")))?;
     Ok(found.map(|address| address.to_string()).collect())
 }
 
@@ -74,7 +76,9 @@ pub(crate) async fn follow_banks(
                     info!(event = "bank_names", bank = %bank, addresses = %addresses.join(" "));
                     know(&[(*bank, addresses.clone())]);
                 }
-                Err(why) => warn!(event = "bank_names", bank = %bank, why = %why, effect = "what is known goes on working"),
+                Err(why) => {
+                    warn!(event = "bank_names", bank = %bank, why = %why, effect = "what is known goes on working")
+                }
             }
             seen.insert(*bank, found);
         }
@@ -100,9 +104,13 @@ mod tests {
     async fn a_name_stands_for_all_its_addresses_and_one_that_is_not_there_is_told() {
         let given = ["dns:localhost:7111", "10.0.0.1:7112", "10.0.0.1:7112"].map(str::to_owned);
         let found = addresses(&given).await.expect("every machine has a localhost");
-        assert!(found.contains(&"127.0.0.1:7111".to_owned()) && found.contains(&"10.0.0.1:7112".to_owned()), "{found:?}");
+        assert!(
+            found.contains(&"127.0.0.1:7111".to_owned()) && found.contains(&"10.0.0.1:7112".to_owned()),
+            "{found:?}"
+        );
         assert_eq!(found.iter().filter(|address| address.starts_with("10.")).count(), 1);
-        let nowhere = addresses(&["dns:nowhere.invalid:7111".to_owned()]).await.expect_err("RFC 6761 keeps .invalid free");
+        let nowhere =
+            addresses(&["dns:nowhere.invalid:7111".to_owned()]).await.expect_err("RFC 6761 keeps .invalid free");
         assert!(nowhere.to_string().contains("nowhere.invalid"), "{nowhere}");
     }
 }

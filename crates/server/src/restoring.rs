@@ -4,11 +4,13 @@
 //! made anew and receive their books from it. So no two copies of different moments are ever mixed, and no vote of the life
 //! before counts in the next one.
 
-use crate::edge::port::Life;
+use crate::edge::port::{Life, gateway_placer};
 use crate::service::Service;
 use crate::start;
+use bytes::Bytes;
+use ledger::{Command, Fence, Request};
 use paxos::NodeId;
-use replica::{ApplierSettings, Copy, RefoundError, Refounded, StateMachine};
+use replica::{ApplierSettings, Copy, RefoundError, Refounded, StateMachine, Votes};
 use std::path::Path;
 use storage::{Identity, Log, LogOptions, OpenError, RealDisk};
 
@@ -26,7 +28,7 @@ pub struct NewLife {
     pub incarnation: u32,
     /// The last slot of the life before that the copy holds.
     pub ended_slot: u64,
-    /// How many of its slots the copy had only voted for: they count now.
+    /// How many of its slots the copy had only voted for: of a bank they count now, of a gateway they are left out.
     pub taken_over: u64,
     /// The state's own time at its end, Unix milliseconds.
     pub time_ms: u64,
@@ -40,13 +42,14 @@ pub struct NewLife {
     pub restoring: bool,
 }
 
-/// Through which slot the copy of a node under `dir` surely knows all to be chosen: of several copies the one with most is
-/// the one to take. Changes nothing.
+/// How far the copy of a node under `dir` reaches: through which slot it surely knows all to be chosen, and the highest that
+/// it holds anything of. Of several copies the one with most is the one to take. Changes nothing.
 ///
 /// # Errors
 /// When it cannot be read.
-pub fn reaches(dir: &Path, identity: &Identity) -> Result<u64, OpenError> {
-    Ok(Log::find(RealDisk, dir, identity.owner(), LogOptions::default())?.chosen())
+pub fn reaches(dir: &Path, identity: &Identity) -> Result<(u64, u64), OpenError> {
+    let found = Log::find(RealDisk, dir, identity.owner(), LogOptions::default())?;
+    Ok((found.chosen(), found.held()))
 }
 
 /// Why a copy may not be taken, if it may not, by its own notes.
@@ -60,6 +63,15 @@ pub fn noted_against(dir: &Path) -> Option<&'static str> {
     }
 }
 
+/// Who has what the group lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Network {
+    /// A gateway brings a bank its payments, and banks tell a gateway theirs.
+    Joined,
+    /// Nobody: a bank by itself serves with what it has.
+    Alone,
+}
+
 /// Begins the group's next life in the copy under `dir`, which nothing else uses. When it fails the copy is to be thrown
 /// away.
 ///
@@ -68,13 +80,24 @@ pub fn noted_against(dir: &Path) -> Option<&'static str> {
 pub fn begin_new_life(
     dir: &Path,
     identity: &Identity,
-    kind: GroupKind,
-    clock_ms: u64,
+    (kind, network): (GroupKind, Network),
+    (incarnation, clock_ms): (u32, u64),
 ) -> Result<NewLife, RefoundError> {
+    let life = (incarnation, clock_ms);
     match kind {
-        GroupKind::Bank => begin::<bank::Machine>(dir, identity, clock_ms, |machine| machine.ledger().time_ms()),
+        GroupKind::Bank => {
+            let nobody_brings_it = |machine: &bank::Machine| {
+                let known = machine.ledger().fence(gateway_placer());
+                let fence = Fence { complete_through: 0, caught_up: incarnation, ..known };
+                let command = Command::Fence { placer: gateway_placer(), fence };
+                (network == Network::Alone).then(|| Request::single(command).encode().into())
+            };
+            let time_ms = |machine: &bank::Machine| machine.ledger().time_ms();
+            begin(dir, identity, (life, Votes::Count), nobody_brings_it, time_ms)
+        }
         GroupKind::Gateway => {
-            begin::<gateway::Machine>(dir, identity, clock_ms, |machine| machine.clearing().time_ms())
+            let time_ms = |machine: &gateway::Machine| machine.clearing().time_ms();
+            begin(dir, identity, (life, Votes::Leave), |_| None, time_ms)
         }
     }
 }
@@ -82,7 +105,8 @@ pub fn begin_new_life(
 fn begin<S: Service + StateMachine>(
     dir: &Path,
     identity: &Identity,
-    clock_ms: u64,
+    ((incarnation, clock_ms), votes): ((u32, u64), Votes),
+    first: impl FnOnce(&S) -> Option<Bytes>,
     time_ms: impl Fn(&S) -> u64,
 ) -> Result<NewLife, RefoundError> {
     // The seed spreads hash tables of a look that is soon over.
@@ -93,9 +117,11 @@ fn begin<S: Service + StateMachine>(
         log: LogOptions::default(),
         applier: ApplierSettings { fold_records: u64::MAX, hash_seed },
         clock_ms,
+        incarnation,
+        votes,
     };
     let Refounded { applier, ended, ended_places, taken_over } =
-        replica::refound(&RealDisk, dir, S::fresh(hash_seed), &copy)?;
+        replica::refound(&RealDisk, dir, S::fresh(hash_seed), &copy, first)?;
     let Life { incarnation, restoring, complete_through } = applier.machine().life(applier.group().incarnation);
     Ok(NewLife {
         incarnation,

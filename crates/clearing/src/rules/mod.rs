@@ -4,7 +4,8 @@
 //! order of their precedence, and then a record says what happened. The tables, first check first:
 //!
 //! ```text
-//! take    NoSession · SessionEnded · SessionExpired · (replay, IdReused) · DeadlinePassed · BankRestoring (payer's, payee's)
+//! take    NoSession · SessionEnded · SessionExpired · (replay, IdReused) · DeadlinePassed · BankRestoring (payer's, payee's;
+//!         also of a bank that has yet to be asked what it holds since the gateway was restored)
 //!         · BankBusy (payer's, payee's)                       leave no record
 //!         then UnknownBank · OwnAccount · LimitExceeded · CapExceeded     are on record and stay
 //! cancel  NoSession · SessionEnded · SessionExpired · IdReused · UnknownBank · BankRestoring · BankBusy · Full
@@ -52,6 +53,7 @@ impl<'a, J: JournalPort + ?Sized> Rules<'a, J> {
                 self.register_bank(*name, *group, *epoch, *last_number)
             }
             Command::BankCaughtUp { name, epoch } => self.bank_caught_up(name, *epoch),
+            Command::BankRecalled { name, epoch } => self.bank_recalled(name, *epoch),
             Command::OpenSession { session, customer, expires_ms } => {
                 self.open_session(*session, customer, *expires_ms)
             }

@@ -1,7 +1,7 @@
 //! Incarnations, banks, keys and settings.
 
 use super::{Rules, Ruling, done, replay};
-use crate::bank::Standing;
+use crate::bank::{Recall, Standing};
 use crate::command::Command;
 use crate::names::{BankName, BankNumber, Epoch, GroupId, KeyId};
 use crate::order::PaymentId;
@@ -12,6 +12,8 @@ use ledger::JournalPort;
 
 /// Every node of the gateway looks at every bank now and then.
 const BANKS_MAX: usize = 1_000;
+/// Clocks of banks and gateway differ by less.
+const CLOCKS_DIFFER_MS: u64 = 60_000;
 /// A handful of nodes, each with a key in use, one to come and some that are running out.
 const KEYS_MAX: usize = 64;
 
@@ -24,7 +26,11 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
         if epoch < known {
             return Err(Refusal::StaleEpoch { known });
         }
-        self.write(Body::EpochBegan { epoch });
+        // Who was not asked yet in the incarnation before is asked for as much now.
+        let before = self.state.banks.iter().find_map(|bank| self.state.unrecalled(bank.number));
+        let newest_ms = self.state.time_ms.saturating_sub(CLOCKS_DIFFER_MS).max(1);
+        let since_ms = before.map_or(newest_ms, |recall| recall.since_ms.min(newest_ms));
+        self.write(Body::EpochBegan { epoch, recall: Some(Recall { since_ms }) });
         Ok(done(Outcome::EpochBegan { epoch }))
     }
 
@@ -59,6 +65,18 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
         }
         self.write(Body::BankCaughtUp { number: bank.number });
         Ok(done(Outcome::BankCaughtUp))
+    }
+
+    pub(super) fn bank_recalled(&mut self, name: &BankName, epoch: Epoch) -> Ruling {
+        let number = self.state.bank_named(name).ok_or(Refusal::UnknownBank)?.number;
+        if epoch != self.state.epoch {
+            return Err(Refusal::StaleEpoch { known: self.state.epoch });
+        }
+        if self.state.unrecalled(number).is_none() {
+            return Ok(replay(Outcome::BankRecalled));
+        }
+        self.write(Body::BankRecalled { number, epoch });
+        Ok(done(Outcome::BankRecalled))
     }
 
     pub(super) fn add_key(&mut self, command: &Command) -> Ruling {

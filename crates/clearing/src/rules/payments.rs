@@ -91,6 +91,7 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
                 Err(Refusal::UnknownBank)
             };
         };
+        self.check_banks_are_recalled(&order)?;
         self.check_banks_have_room(&order)?;
         match self.check_order(&order) {
             Ok(()) => Ok(self.admit(order, Origin::Customer { session: request.session }, taker)),
@@ -121,6 +122,13 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
             None if self.has_room_between(order) => Ok(()),
             None => Err(Reason::CapExceeded { cap: Amount::MAX, owed }),
         }
+    }
+
+    /// What they owe each other has to be known before more is added to it.
+    fn check_banks_are_recalled(&self, order: &Order) -> Result<(), Refusal> {
+        let unrecalled =
+            Side::BOTH.into_iter().map(|side| order.bank(side)).find(|bank| self.state.unrecalled(*bank).is_some());
+        unrecalled.map_or(Ok(()), |bank| Err(Refusal::BankRestoring { bank }))
     }
 
     fn check_banks_have_room(&self, order: &Order) -> Result<(), Refusal> {
@@ -186,6 +194,7 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
         if let Some(first) = self.earlier(&self.state.terms(&order))? {
             return Ok(first);
         }
+        self.check_banks_are_recalled(&order)?;
         self.check_banks_have_room(&order)?;
         let (key, direction) = PositionKey::between(order.payee.bank, order.payer.bank, currency);
         let position = self.state.positions.get(&key).copied().unwrap_or_default();

@@ -6,8 +6,8 @@ use clearing::{
     BankName, Call, CallKind, CustomerName, Epoch, Finding, Holder, NamedParty, PaymentId, Reply, Reported, Side, Terms,
 };
 use ledger::{
-    AccountId, Amount, Answer, Command, Context, Currency, Fence, HoldState, JournalPort, Ledger, Movement, Outcome,
-    Owner, Placer, Record, RecordBytes, Reference, Rejected, Request, TransferId,
+    AccountId, Amount, Answer, Body, Command, Context, Currency, Fence, HoldState, JournalPort, Ledger, Movement,
+    Outcome, Owner, Placer, Record, RecordBytes, Reference, Rejected, Request, TransferId,
 };
 use std::collections::BTreeMap;
 
@@ -90,7 +90,9 @@ impl SimBank {
     /// As a bank's node does: in one request with what the gateway says of itself. None from an older incarnation.
     fn apply_for(&mut self, call: &Call, command: Command, now_ms: u64) -> Option<Answer> {
         let epoch = if self.control == Some(Control::AnyIncarnation) { u32::MAX } else { call.gateway.get() };
-        let fence = Fence { epoch, complete_through: call.complete_through, caught_up: 0 };
+        // What a restored bank lacks lies behind the number that its books end with, not behind what others had by then.
+        let complete_through = if self.is_restoring() { 0 } else { call.complete_through };
+        let fence = Fence { epoch, complete_through, caught_up: 0 };
         let answers = self.apply_all(vec![Command::Fence { placer: placer(), fence }, command], now_ms);
         match answers[0].outcome.rejection() {
             Some(Rejected::StaleFence { .. }) => None,
@@ -104,8 +106,22 @@ impl SimBank {
         self.ledger.fence(placer()).complete_through
     }
 
+    /// It came back from a backup, and waits for what the gateway has of it.
+    pub(crate) fn is_restoring(&self) -> bool {
+        self.epoch > Epoch::FIRST && self.ledger.fence(placer()).caught_up < self.epoch.get()
+    }
+
+    /// The gateway says that it has all its payments again.
+    pub(crate) fn catch_up(&mut self, gateway: Epoch, now_ms: u64) -> bool {
+        let fence = Fence { epoch: gateway.get(), complete_through: 0, caught_up: self.epoch.get() };
+        self.apply(Command::Fence { placer: placer(), fence }, now_ms).outcome.rejection().is_none()
+    }
+
     /// Answers a call, unless the gateway that sent it is an older incarnation than one heard before.
     pub(crate) fn answer(&mut self, call: &Call, now_ms: u64) -> Option<Reply> {
+        if self.is_restoring() && self.control != Some(Control::RestoredBankAnswers) {
+            return None;
+        }
         let finding = self.carry_out(call, now_ms)?;
         Some(Reply { kind: call.kind, gateway: call.gateway, said: Reported { epoch: self.epoch, finding } })
     }
@@ -122,6 +138,13 @@ impl SimBank {
                     Some(Control::ReplayedHeldCounts) => Finding::of_first_answer(&outcome),
                     _ => Finding::of(&outcome),
                 });
+            }
+            // A restored bank may lack the hold, and what was decided is decided.
+            CallKind::CommitDebit | CallKind::CommitCredit
+                if self.epoch > Epoch::FIRST && self.control != Some(Control::RestoredBankNeedsHold) =>
+            {
+                self.asked.insert(id, call.terms);
+                self.replay_of(&call.terms, call.kind.side())
             }
             CallKind::CommitDebit | CallKind::CommitCredit => Command::PostHold { id, placer: placer() },
             CallKind::AbortDebit | CallKind::AbortCredit => {
@@ -173,20 +196,42 @@ impl SimBank {
     }
 
     /// Brings a restored bank a payment that was decided: a post needs no hold, and what the payer lacks is suspended.
-    pub(crate) fn replay(&mut self, call: &Call, now_ms: u64) {
+    pub(crate) fn replay(&mut self, call: &Call, now_ms: u64) -> bool {
         let terms = call.terms;
-        let (placer, command) = match call.kind {
-            CallKind::Transfer => (None, self.movement(&terms, party(&terms.payer), party(&terms.payee))),
-            CallKind::CommitDebit | CallKind::CommitCredit => (Some(placer()), self.hold(&terms, call.kind.side())),
+        let replay = match call.kind {
+            CallKind::Transfer => replayed(None, self.movement(&terms, party(&terms.payer), party(&terms.payee))),
+            CallKind::CommitDebit | CallKind::CommitCredit => {
+                self.asked.insert(terms.id, terms);
+                self.replay_of(&terms, call.kind.side())
+            }
             _ => {
-                self.carry_out(call, now_ms);
-                return;
+                return self.carry_out(call, now_ms).is_some();
             }
         };
-        let Movement { id, debit, credit, amount, currency, reference } = command.movement().expect("it moves money");
-        let replay = Command::Replay { id, placer, debit, credit, amount, currency, reference };
-        let outcome = self.apply_for(call, replay, now_ms).expect("the present gateway replays").outcome;
-        assert_eq!(Finding::of(&outcome), Finding::Posted, "a replayed post cannot be refused");
+        let Some(answer) = self.apply_for(call, replay, now_ms) else { return false };
+        assert_eq!(Finding::of(&answer.outcome), Finding::Posted, "a replayed post cannot be refused");
+        true
+    }
+
+    fn replay_of(&self, terms: &Terms, side: Side) -> Command {
+        replayed(Some(placer()), self.hold(terms, side))
+    }
+
+    /// Everything that was set aside since then, ended or not; none to a gateway that is not the present one.
+    pub(crate) fn placed_since(&mut self, since_ms: u64, gateway: Epoch, now_ms: u64) -> Option<Vec<Terms>> {
+        if self.control != Some(Control::LookRaisesNoFence) {
+            let fence = Fence { epoch: gateway.get(), ..Fence::default() };
+            let answer = self.apply(Command::Fence { placer: placer(), fence }, now_ms);
+            answer.outcome.rejection().is_none().then_some(())?;
+        }
+        let placed = |bytes: &RecordBytes| {
+            let record = Record::decode(bytes).expect("the ledger wrote it");
+            match record.body {
+                Body::HoldPlaced { movement, .. } if record.time_ms >= since_ms => Some(self.asked[&movement.id]),
+                _ => None,
+            }
+        };
+        Some(self.journal.records.iter().filter_map(placed).collect())
     }
 
     /// Holds that are older than that, for asking the gateway.
@@ -222,6 +267,11 @@ impl SimBank {
         let account = self.ledger.account(AccountId::interbank(other.as_str(), Currency::EUR));
         account.map_or(0, |account| account.balances.balance())
     }
+}
+
+fn replayed(placer: Option<Placer>, command: Command) -> Command {
+    let Movement { id, debit, credit, amount, currency, reference } = command.movement().expect("it moves money");
+    Command::Replay { id, placer, debit, credit, amount, currency, reference }
 }
 
 fn placer() -> Placer {

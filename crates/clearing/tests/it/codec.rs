@@ -114,7 +114,8 @@ fn bodies() -> Vec<Body> {
     let standing = Standing::Restored { after: u64::MAX, through: u64::MAX };
     let (number, name) = (bank(u16::MAX), longest_customer().bank);
     let mut bodies = vec![
-        Body::EpochBegan { epoch: epoch(u32::MAX) },
+        Body::EpochBegan { epoch: epoch(u32::MAX), recall: Some(clearing::Recall { since_ms: (1 << 48) - 1 }) },
+        Body::BankRecalled { number: bank(3), epoch: epoch(2) },
         Body::BankRegistered { number, name, group, epoch: epoch(7), standing },
         Body::BankCaughtUp { number },
         Body::SessionOpened { session, customer: longest_party(), expires_ms: u64::MAX },
@@ -157,12 +158,12 @@ fn every_record_fits_and_reads_back() {
 
 #[test]
 fn kinds_of_records_are_stable() {
-    let kinds: Vec<u16> = (1..=17).collect();
+    let kinds: Vec<u16> = (1..=18).collect();
     let mut seen: Vec<u16> = bodies().iter().map(Body::kind).collect();
     seen.sort_unstable();
     seen.dedup();
     assert_eq!(seen, kinds);
-    let record = Record { time_ms: 2, slot: 3, place: 4, body: Body::EpochBegan { epoch: epoch(5) } };
+    let record = Record { time_ms: 2, slot: 3, place: 4, body: Body::EpochBegan { epoch: epoch(5), recall: None } };
     let mut bytes = [0; 256];
     (bytes[0], bytes[2], bytes[8], bytes[14], bytes[20]) = (1, 2, 3, 4, 5);
     assert_eq!(record.encode(), bytes);
@@ -193,6 +194,7 @@ fn commands() -> Vec<Command> {
     let (name, key) = (longest_customer().bank, KeyId::new(u64::MAX).expect("not zero"));
     let mut commands = vec![
         Command::BeginEpoch { epoch: epoch(3) },
+        Command::BankRecalled { name: bank_name("alpha"), epoch: epoch(3) },
         register("alpha", u128::MAX, 4, u64::MAX),
         Command::BankCaughtUp { name, epoch: epoch(4) },
         Command::OpenSession { session, customer: longest_customer(), expires_ms: u64::MAX },

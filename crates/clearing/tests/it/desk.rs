@@ -72,6 +72,15 @@ impl Desk {
         answers[0]
     }
 
+    /// A restored gateway's next incarnation, with every bank asked what it holds.
+    pub(crate) fn begin_epoch(&mut self, number: u32) {
+        self.one(Command::BeginEpoch { epoch: epoch(number) });
+        let unasked: Vec<BankName> = self.clearing.to_recall().map(|(bank, _)| bank.name).collect();
+        for name in unasked {
+            self.one(Command::BankRecalled { name, epoch: epoch(number) });
+        }
+    }
+
     pub(crate) fn status(&mut self, command: Command) -> Status {
         self.one(command).status().expect("the answer is about a payment")
     }

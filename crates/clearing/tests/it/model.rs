@@ -35,6 +35,8 @@ pub(crate) struct Joined {
     group: u128,
     pub(crate) epoch: u32,
     restoring: bool,
+    /// The gateway's incarnation that asked it last what it holds.
+    recalled: u32,
     newest: u64,
 }
 
@@ -110,6 +112,13 @@ impl Model {
                 self.banks.get_mut(name.as_str()).expect("tests name known banks").restoring = false;
                 Ok(Outcome::BankCaughtUp)
             }
+            Command::BankRecalled { name, epoch } => {
+                if epoch.get() != self.epoch {
+                    return Err(Refusal::StaleEpoch { known: clearing::Epoch::new(self.epoch).expect("not zero") });
+                }
+                self.banks.get_mut(name.as_str()).expect("tests name known banks").recalled = self.epoch;
+                Ok(Outcome::BankRecalled)
+            }
             Command::BeginEpoch { epoch } => self.begin_epoch(epoch.get()),
             Command::OpenSession { session, customer, .. } => {
                 self.sessions.entry(session.get()).or_insert((*customer, false));
@@ -155,8 +164,13 @@ impl Model {
 
     fn register(&mut self, name: &str, group: u128, incarnation: u32, last_number: u64) -> Ruling {
         let name = NAMES.into_iter().find(|known| *known == name).expect("tests name few banks");
-        let joined =
-            self.banks.entry(name).or_insert(Joined { group, epoch: incarnation, restoring: false, newest: 0 });
+        let joined = self.banks.entry(name).or_insert(Joined {
+            group,
+            epoch: incarnation,
+            restoring: false,
+            recalled: 1,
+            newest: 0,
+        });
         if joined.group != group {
             return Err(Refusal::NameTaken);
         }
@@ -205,6 +219,14 @@ impl Model {
         let terms = self.payer(request)?;
         if let Some(outcome) = self.before(&terms)? {
             return Ok(outcome);
+        }
+        let unrecalled = |party: &&NamedParty| {
+            let name = party.bank.as_str();
+            let both_are_known = self.banks.contains_key(terms.payee.bank.as_str());
+            both_are_known && self.banks[name].recalled < self.epoch
+        };
+        if let Some(party) = [&terms.payer, &terms.payee].into_iter().find(unrecalled) {
+            return Err(Refusal::BankRestoring { bank: number_of(party.bank.as_str()) });
         }
         self.check_room(&terms)?;
         if !self.banks.contains_key(terms.payee.bank.as_str()) {

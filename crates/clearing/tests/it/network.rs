@@ -181,7 +181,7 @@ fn an_id_that_nobody_knows_is_asked_for_at_both_banks() {
     ];
     for (debit, credit, expected, is_listed) in rows {
         let mut desk = Desk::town();
-        desk.one(Command::BeginEpoch { epoch: epoch(2) });
+        desk.begin_epoch(2);
         assert_eq!(desk.status(resolve("alpha", 1)), Status::Undecided);
         assert_eq!(
             call_kinds(&desk, 1),
@@ -219,7 +219,7 @@ fn a_restored_gateway_voids_nothing_that_it_may_have_posted() {
     let mut desk = Desk::town();
     desk.one(take(request(1, bob(), 100)));
     desk.one(report(1, 1, Finding::Held, Finding::NotFound));
-    desk.one(Command::BeginEpoch { epoch: epoch(2) });
+    desk.begin_epoch(2);
     assert_eq!(desk.refusal(report(1, 1, Finding::Held, Finding::Held)), Refusal::StaleEpoch { known: epoch(2) });
     desk.clock_ms = 60_000;
     assert_eq!(desk.status(Command::TimeOut { id: id(1) }), Status::Undecided);
@@ -240,7 +240,7 @@ fn numbers_of_a_restored_gateway_begin_where_none_was_given() {
     let mut desk = Desk::town();
     desk.one(take(request(1, bob(), 100)));
     let before = desk.clearing.banks()[0].last_number;
-    desk.one(Command::BeginEpoch { epoch: epoch(2) });
+    desk.begin_epoch(2);
     desk.one(take(request(2, bob(), 100)));
     assert_eq!((before, desk.clearing.banks()[0].last_number), (1, (1 << 40) + 1));
 }
@@ -259,4 +259,32 @@ fn every_slice_sees_its_own_and_together_they_leave_nothing_out() {
         let changed: Vec<u128> = (0..4).filter(|slice| before[*slice as usize] != after[*slice as usize]).collect();
         assert_eq!(changed, [number % 4]);
     }
+}
+
+#[test]
+fn until_a_restored_gateway_has_asked_a_bank_it_takes_nothing_new_for_it() {
+    let mut desk = Desk::town();
+    desk.clock_ms = 100_000;
+    desk.one(take(request(1, bob(), 100)));
+    desk.one(Command::BeginEpoch { epoch: epoch(2) });
+    let asked: Vec<(u16, u64)> =
+        desk.clearing.to_recall().map(|(bank, recall)| (bank.number.get(), recall.since_ms)).collect();
+    assert_eq!(asked, [(1, 40_000), (2, 40_000), (3, 40_000)], "a minute before its last record");
+    let recalled = |name, number| Command::BankRecalled { name: bank_name(name), epoch: epoch(number) };
+    assert_eq!(desk.refusal(take(request(2, bob(), 100))), Refusal::BankRestoring { bank: bank(1) });
+    assert_eq!(desk.refusal(recalled("alpha", 1)), Refusal::StaleEpoch { known: epoch(2) });
+    desk.one(recalled("alpha", 2));
+    assert_eq!(desk.refusal(take(request(2, bob(), 100))), Refusal::BankRestoring { bank: bank(2) });
+    assert_eq!(desk.restored().digest(), desk.clearing.digest());
+    // What was not asked in one incarnation is asked in the next, from where it would have been.
+    desk.clock_ms = 500_000;
+    desk.one(Command::BeginEpoch { epoch: epoch(3) });
+    assert_eq!(desk.clearing.to_recall().next().map(|(_, recall)| recall.since_ms), Some(40_000));
+    desk.one(register("delta", 4, 1, 0));
+    for name in ["alpha", "beta", "gamma"] {
+        desk.one(recalled(name, 3));
+    }
+    assert_eq!(desk.clearing.to_recall().count(), 1, "whoever comes only now may have been there before");
+    assert_eq!(desk.restored().digest(), desk.clearing.digest());
+    assert_eq!(desk.status(take(request(2, bob(), 100))), Status::Undecided);
 }

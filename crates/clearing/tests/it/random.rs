@@ -82,6 +82,9 @@ fn any_command() -> impl Strategy<Value = Command> {
         1 => (0usize..2).prop_map(|at| Command::BankCaughtUp { name: bank_name(NAMES[at]), epoch: epoch(1) }),
         1 => Just(Command::EndSession { session: session(5) }),
         1 => Just(Command::BeginEpoch { epoch: epoch(2) }),
+        3 => (0usize..3, 1u32..3).prop_map(|(at, number)| {
+            Command::BankRecalled { name: bank_name(NAMES[at]), epoch: epoch(number) }
+        }),
         1 => (0u64..4, any_setting()).prop_map(|(expected_version, change)| {
             Command::ChangeSetting { expected_version, change }
         }),

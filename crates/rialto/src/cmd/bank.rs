@@ -382,7 +382,8 @@ fn member_address(text: &str) -> Result<Address, String> {
     if host.is_empty() || !port.parse::<u16>().is_ok_and(|port| port > 0) {
         return Err(format!("`{text}` is no address: it is HOST:PORT, for example 10.0.0.1:7121"));
     }
-    Address::new(text).ok_or_else(|| format!("`{text}` is no address: it has at most {} letters and signs", Address::MAX))
+    Address::new(text)
+        .ok_or_else(|| format!("`{text}` is no address: it has at most {} letters and signs", Address::MAX))
 }
 
 fn peer_list(text: &str) -> Result<Vec<(u16, Address)>, String> {

@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use clap::Args;
 use ledger::{Body, Movement, Record};
 use serde_json::json;
-use server::restoring::{self, GroupKind, NewLife};
+use server::restoring::{self, GroupKind, Network, NewLife};
 use storage::{DirLock, Identity, LockError, RealDisk, identity};
 
 use super::init::{identity_path, load_identity};
@@ -33,7 +33,7 @@ const EXAMPLES: &str = "\
 Examples:
   rialto restore alpha --from /backup/alpha        a bank of the network in ./rialto-data, which is stopped
   rialto restore gateway --from /backup/gateway    the gateway
-  rialto restore alpha --from /backup/alpha/2 --data /srv/alpha
+  rialto restore alpha --from /backup/alpha/2 --data /srv/alpha --incarnation 2
       one node on a machine of its own; start it as before, then `rialto members add` makes the others anew
 
 The copy is a directory of one node, or one that holds several: then the one that reaches furthest is taken. Copies are good
@@ -42,6 +42,7 @@ A restored bank begins its next incarnation with one member, and serves nobody u
 that it lacks; what its accounts cannot bear by then goes to the account `suspense`. What the bank booked by itself after
 the copy was made is lost: it is listed as far as the old files still tell it.
 Stop whatever still runs of the group before: its nodes are refused from then on, by the gateway and by its banks.
+Every restore of a group begins an incarnation that none before it had: banks and gateway tell one from another by it.
 
 Exit codes: 0 restored; 1 it could not be; 2 wrong flags; 6 the copy is damaged";
 
@@ -64,6 +65,12 @@ pub(crate) struct RestoreArgs {
     /// With --data: the copy is of a node of a gateway
     #[arg(long, requires = "data")]
     gateway: bool,
+    /// With --data: the bank belongs to no gateway, so nobody brings it anything: it serves at once
+    #[arg(long, requires = "data", conflicts_with = "gateway")]
+    alone: bool,
+    /// Which incarnation begins: more than any before, of any copy; `rialto status` shows the newest. Needed with --data
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(2..=1 << 24))]
+    incarnation: Option<u32>,
     /// One JSON object instead of sentences
     #[arg(long)]
     json: bool,
@@ -84,7 +91,13 @@ fn restore_node(args: &RestoreArgs, data: &Path) -> Result<Code, Failure> {
             .line("give the restored node a new directory; the old one stays what it is"));
     }
     let kind = if args.gateway { GroupKind::Gateway } else { GroupKind::Bank };
-    let life = begin_in(&source, data, kind)?;
+    let network = if args.alone { Network::Alone } else { Network::Joined };
+    let incarnation = args.incarnation.ok_or_else(|| {
+        Failure::usage("say which incarnation begins: --incarnation NUMBER, more than any before of this group")
+    })?;
+    let begun = begin_in(&source, data, (kind, network), incarnation);
+    // Half a copy is no directory to start from, and in the way of the next attempt.
+    let life = begun.inspect_err(|_| drop(fs::remove_dir_all(data)))?;
     tell(args, &source, &life, &Lost::Untold("there are no old files to compare with".to_owned()), None);
     if !args.json {
         let (what, node) = (if args.gateway { "gateway" } else { "bank" }, source.identity.node);
@@ -115,10 +128,17 @@ fn restore_in_network(args: &RestoreArgs) -> Result<Code, Failure> {
         Kind::Gateway => GroupKind::Gateway,
     };
     let source = furthest(&args.from, name, Some(bank))?;
+    let has_gateway = layout.banks.iter().any(|bank| bank.kind == Kind::Gateway);
+    let network = if has_gateway { Network::Joined } else { Network::Alone };
+    let incarnation = next_incarnation((dir, bank), &source, args.incarnation)?;
     let (place, making) = (dir.join(name.as_str()), dir.join(format!("{name}.restoring")));
     remove_all(&making)?;
-    let life = begin_in(&source, &making.join(source.identity.node.to_string()), kind)?;
+    let life = begin_in(&source, &making.join(source.identity.node.to_string()), (kind, network), incarnation)?;
     let lost = match kind {
+        // Put aside already, if this was begun before and cut off.
+        GroupKind::Bank if !place.exists() => {
+            lost(&dir.join(format!("{name}.before-{}", life.incarnation)), &source.identity, &life)
+        }
         GroupKind::Bank => lost(&place, &source.identity, &life),
         GroupKind::Gateway => Lost::OfGateway,
     };
@@ -129,6 +149,7 @@ fn restore_in_network(args: &RestoreArgs) -> Result<Code, Failure> {
     fs::rename(&making, &place).map_err(moving("putting the restored files in place"))?;
     let bank = layout.bank_mut(name).expect("it was found above");
     leave_one(bank, source.identity.node);
+    bank.incarnation = life.incarnation;
     layout.save(dir)?;
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(moving("syncing the directory"))?;
     tell(args, &source, &life, &lost, Some(&before));
@@ -140,6 +161,28 @@ fn restore_in_network(args: &RestoreArgs) -> Result<Code, Failure> {
 
 fn moving(what: &'static str) -> impl FnOnce(io::Error) -> Failure {
     move |error| Failure::new(format!("{what}: {error}"))
+}
+
+/// One more than any that was begun before from whatever copy, as far as the directory tells: two lives of one number could
+/// not be told apart, and what the first had would count for the second.
+fn next_incarnation((dir, bank): (&Path, &BankLayout), source: &Source, asked: Option<u32>) -> Result<u32, Failure> {
+    let name = &bank.name;
+    let (own, before) = (name.as_str().to_owned(), format!("{name}.before-"));
+    let entries = fs::read_dir(dir).map_err(|error| Failure::new(format!("reading {}: {error}", dir.display())))?;
+    let places = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| {
+        let file = path.file_name().and_then(|file| file.to_str()).unwrap_or_default();
+        file == own || file.starts_with(&before)
+    });
+    let of_place = |place: PathBuf| directories(&place).unwrap_or_default();
+    let begun = places.flat_map(of_place).filter_map(|dir| Some(load_identity(&dir).ok()?.incarnation)).max();
+    let newest = begun.unwrap_or(1).max(source.identity.incarnation).max(bank.incarnation);
+    match asked {
+        Some(asked) if asked > newest => Ok(asked),
+        Some(asked) => {
+            Err(Failure::usage(format!("incarnation {asked} of {name} has been: the next is {}", newest + 1)))
+        }
+        None => Ok(newest + 1),
+    }
 }
 
 /// From now on one node's process runs here. The numbers of the others are used up.
@@ -163,7 +206,7 @@ struct Source {
 /// Of the copies in a directory the one that reaches furthest.
 fn furthest(from: &Path, name: &BankName, bank: Option<&BankLayout>) -> Result<Source, Failure> {
     let copies = if identity_path(from).exists() { vec![from.to_owned()] } else { directories(from)? };
-    let (mut best, mut complaints): (Option<(u64, Source)>, Vec<String>) = (None, Vec::new());
+    let (mut best, mut complaints): (Option<((u64, u64), Source)>, Vec<String>) = (None, Vec::new());
     for dir in copies {
         match candidate(&dir, name, bank) {
             Ok((reaches, source)) => {
@@ -180,7 +223,7 @@ fn furthest(from: &Path, name: &BankName, bank: Option<&BankLayout>) -> Result<S
     })
 }
 
-fn candidate(dir: &Path, name: &BankName, bank: Option<&BankLayout>) -> Result<(u64, Source), String> {
+fn candidate(dir: &Path, name: &BankName, bank: Option<&BankLayout>) -> Result<((u64, u64), Source), String> {
     let identity = load_identity(dir).map_err(|failure| failure.to_string())?;
     if identity.group != name.as_str() {
         return Err(format!("it is of {}", identity.group));
@@ -204,15 +247,15 @@ fn directories(from: &Path) -> Result<Vec<PathBuf>, Failure> {
 }
 
 /// Copies a node's files to a new directory and begins the next life there.
-fn begin_in(source: &Source, to: &Path, kind: GroupKind) -> Result<NewLife, Failure> {
+fn begin_in(source: &Source, to: &Path, joined: (GroupKind, Network), incarnation: u32) -> Result<NewLife, Failure> {
     let copied = copy(&source.dir, to, &LEFT_OUT);
     copied.map_err(|error| {
         Failure::new(format!("copying {} to {}: {error}", source.dir.display(), to.display())).with_code(Code::Disk)
     })?;
     let now_ms = now_ms();
-    let life = restoring::begin_new_life(to, &source.identity, kind, now_ms).map_err(|error| {
+    let life = restoring::begin_new_life(to, &source.identity, joined, (incarnation, now_ms)).map_err(|error| {
         Failure::new(format!("{} cannot begin another life: {error}", source.dir.display()))
-            .line("nothing was changed; take the copy of another node, or an older one")
+            .line("take the copy of another node, or an older one; what was there is as it was")
             .with_code(Code::Damaged)
     })?;
     // Another disk, by which the nodes to come know it from the one of before.
@@ -313,16 +356,16 @@ fn tell(args: &RestoreArgs, source: &Source, life: &NewLife, lost: &Lost, before
         life.incarnation
     );
     println!("  its log ends with slot {}, its last entry is of {}", life.ended_slot, time(life.time_ms));
-    if life.taken_over > 0 {
+    if life.taken_over > 0 && !matches!(lost, Lost::OfGateway) {
         println!("  {} slots that the copy had only voted for count now", life.taken_over);
     }
     match lost {
         Lost::Transfers { count: 0, .. } => {
-            println!("  nothing that it had booked by itself is lost, by its old files")
+            println!("  no transfer that it had booked by itself is lost, by its old files")
         }
         Lost::Transfers { count, first } => {
             println!(
-                "  lost: {count} transfers booked after that, by its old files; those of the gateway's payments come back"
+                "  lost: {count} transfers booked after that, by its old files; those of the gateway's payments come back, accounts, customers, passwords and settings of that time do not"
             );
             for (time_ms, movement) in first {
                 let Movement { id, debit, credit, amount, currency, .. } = movement;

@@ -46,6 +46,9 @@ pub(crate) struct BankLayout {
     /// Its demo customers are still to be made.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) wants_demo: bool,
+    /// How many lives its restores from backups have begun, with the first: none is begun twice, from whatever copy.
+    #[serde(default = "first_life", skip_serializing_if = "is_first_life")]
+    pub(crate) incarnation: u32,
     /// The mode that the bank was last seen in; of a new one, the first.
     #[serde(default)]
     pub(crate) mode: Mode,
@@ -71,6 +74,14 @@ pub(crate) struct ConsulLayout {
 /// Directories of before there was a gateway say nothing of it.
 fn is_bank(kind: &Kind) -> bool {
     *kind == Kind::Bank
+}
+
+pub(crate) fn first_life() -> u32 {
+    1
+}
+
+fn is_first_life(incarnation: &u32) -> bool {
+    *incarnation == 1
 }
 
 /// A node whose process runs here, and which of the bank's places for ports it has.

@@ -150,6 +150,7 @@ fn new_bank(
         tls: false,
         consul: None,
         wants_demo: gateway == Gateway::Runs && name.as_str() != GATEWAY_NAME,
+        incarnation: crate::network::layout::first_life(),
         mode,
         joined: Vec::new(),
         left: Vec::new(),

@@ -317,3 +317,61 @@ fn a_hold_that_no_gateway_knows_of_is_asked_about_and_comes_to_its_end() {
     let log = std::fs::read_to_string(town.path().join("gateway/1/node.log")).expect("it logs");
     assert!(log.contains("old_holds"), "somebody else let it go");
 }
+
+#[test]
+fn one_copy_can_be_restored_twice_and_be_older_than_any_payment() {
+    let town = Town::new("restored-twice");
+    let network = town.up();
+    for bank in ["alpha", "beta"] {
+        network.event(&[&format!("bank {bank} has customers")]);
+    }
+    town.sign_in("alice", "alpha");
+    town.sign_in("bob", "beta");
+    town.be_patient();
+    assert!(network.stop().success());
+    let backup = town.dir.path().join("backup");
+    copy(&town.path().join("alpha"), &backup);
+
+    let mut network = town.up();
+    let (mut of_alice, mut of_bob) = (1000_00, 1000_00);
+    for incarnation in [2, 3] {
+        town.pay("alice", "bob@beta", "10");
+        town.pay("alice", "carol@alpha", "5");
+        (of_alice, of_bob) = (of_alice - 15_00, of_bob + 10_00);
+        assert!(network.stop().success());
+        let said = town.restore("alpha", &backup);
+        assert!(said.contains(&format!("incarnation {incarnation},")), "{said}");
+        network = town.up();
+        let money = |minor: i32| format!("{}.{:02}", minor / 100, minor % 100);
+        assert_eq!((town.balance("alice"), town.balance("bob")), (money(of_alice), money(of_bob)));
+        town.audit();
+    }
+    assert!(network.stop().success());
+    let arguments = ["restore", "alpha", "--from", backup.to_str().expect("UTF-8"), "--incarnation", "3"];
+    let (code, said) = town.operator(&arguments);
+    assert!(code == Some(2) && said.contains("the next is 4"), "{code:?} {said}");
+}
+
+#[test]
+fn a_bank_without_a_gateway_serves_at_once_when_it_is_restored() {
+    let town = Town::new("restored-alone");
+    let alone = ["--base-port", &town.base, "--nodes", "1", "--no-gateway", "--bank", "alpha"];
+    let network = Network::run(&town.path(), &alone);
+    let url = bank_url(&network, "alpha");
+    let post = |url: &str, path: &str, body: Option<&Value>| {
+        let (status, text) = http::call("POST", &format!("{url}{path}"), body).expect("an answer");
+        assert_eq!(status, 200, "{text}");
+        serde_json::from_str::<Value>(&text).expect("JSON")
+    };
+    let id = post(&url, "/open_account", None)["account_id"].clone();
+    let deposit = json!({"account_id": id, "amount": 7});
+    post(&url, "/deposit_money", Some(&deposit));
+    assert!(network.stop().success());
+    let backup = town.dir.path().join("backup");
+    copy(&town.path().join("alpha"), &backup);
+    town.restore("alpha", &backup);
+    let network = Network::run(&town.path(), &alone);
+    let url = bank_url(&network, "alpha");
+    assert_eq!(post(&url, "/deposit_money", Some(&deposit))["balance"], json!(14.0));
+    assert!(network.stop().success());
+}

@@ -25,6 +25,9 @@ pub(super) async fn find<B: BankPort>(
         // A bank whose name the network has no room for takes no part in it.
         return Ok(proto::GatewayHoldsResponse::default());
     };
+    if request.gateway_epoch > 0 {
+        super::payments::listen_to(desk, request.gateway_epoch).await?;
+    }
     let look = move |view: &dyn View| match request.open_since_before_ms {
         0 => placed_since(view, bank, request.placed_since_ms, request.cursor),
         before_ms => open(view, bank, before_ms),

@@ -71,10 +71,10 @@ async fn find_all<B: BankPort>(desk: &Desk<B>, asked: &[Asked]) -> Result<Vec<pr
     let bank = desk.bank.status().group;
     let life = desk.bank.life();
     check_life(&life, asked)?;
-    let steps = asked.iter().map(|it| step(&bank, it)).collect::<Result<Vec<Step>, Problem>>()?;
+    let steps = asked.iter().map(|it| step(&bank, &life, it)).collect::<Result<Vec<Step>, Problem>>()?;
     // Also before a mere look: what is said now must stay so, and nothing that an older incarnation of the gateway still has
     // on its way may come after it.
-    let commands = [fence(asked)].into_iter().chain(steps.iter().flat_map(Step::commands)).collect();
+    let commands = [fence(&life, asked)].into_iter().chain(steps.iter().flat_map(Step::commands)).collect();
     let submitted = desk.bank.submit(Request { linked: false, commands }).await;
     let answers = submitted.map_err(|error| unanswered(&error))?;
     if let Some(Rejected::StaleFence { known }) = answers.first().and_then(|answer| answer.outcome.rejection()) {
@@ -103,7 +103,9 @@ async fn find_all<B: BankPort>(desk: &Desk<B>, asked: &[Asked]) -> Result<Vec<pr
     Ok(found.iter().map(|finding| finding_message(finding, epoch)).collect())
 }
 
-/// A restored bank takes nothing but what it lacks, and only it takes that.
+/// A restored bank takes nothing but what it lacks, and only one that was restored takes that: for it, also later, a
+/// payment that it has is repeated and one that it lacks is booked. A gateway that was itself restored may have forgotten
+/// that it brought it all.
 fn check_life(life: &Life, asked: &[Asked]) -> Result<(), Problem> {
     let mut kinds = asked.iter().map(|it| it.replay);
     let replay = kinds.next().unwrap_or(false);
@@ -113,11 +115,11 @@ fn check_life(life: &Life, asked: &[Asked]) -> Result<(), Problem> {
     }
     match (life.restoring, replay) {
         (true, false) => Err(restoring()),
-        (false, true) => {
-            let detail = "this bank does not wait for payments: its books are whole, so a replay might pay twice";
+        (false, true) if life.incarnation <= 1 => {
+            let detail = "this bank was never restored from a backup: it lacks nothing, so nothing is replayed to it";
             Err(Problem::new(Code::NotPermitted, detail))
         }
-        (true, true) | (false, false) => Ok(()),
+        (true | false, true) | (false, false) => Ok(()),
     }
 }
 
@@ -126,16 +128,33 @@ fn epoch_of(asked: &[Asked]) -> u32 {
     asked.iter().map(|it| it.gateway.get()).min().unwrap_or(0)
 }
 
-fn fence(asked: &[Asked]) -> Command {
+/// What a restored bank lacks lies behind the number that its own books end with, whatever others have by now: until it has
+/// that, no call raises the number.
+fn fence(life: &Life, asked: &[Asked]) -> Command {
     let epoch = epoch_of(asked);
     let same = asked.iter().filter(|it| it.gateway.get() == epoch);
-    let complete_through = same.map(|it| it.complete_through).max().unwrap_or(0);
+    let complete_through =
+        same.filter(|it| !life.restoring || it.replay).map(|it| it.complete_through).max().unwrap_or(0);
     Command::Fence { placer: gateway_placer(), fence: Fence { epoch, complete_through, caught_up: 0 } }
 }
 
 fn superseded(known: u32) -> Problem {
     let detail = format!("incarnation {known} of the gateway has been heard here: this call is of an older one");
     Problem::new(Code::StaleEpoch, detail).with("known", known)
+}
+
+/// From now on nothing of an older incarnation of the gateway is carried out here.
+pub(super) async fn listen_to<B: BankPort>(desk: &Desk<B>, epoch: u32) -> Result<(), Problem> {
+    raise(desk, Fence { epoch, complete_through: 0, caught_up: 0 }).await
+}
+
+async fn raise<B: BankPort>(desk: &Desk<B>, fence: Fence) -> Result<(), Problem> {
+    let request = Request::single(Command::Fence { placer: gateway_placer(), fence });
+    let answers = desk.bank.submit(request).await.map_err(|error| unanswered(&error))?;
+    match answers.first().and_then(|answer| answer.outcome.rejection()) {
+        Some(Rejected::StaleFence { known }) => Err(superseded(*known)),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// A restored bank has all its payments again: from now on it serves.
@@ -149,18 +168,14 @@ pub(super) async fn caught_up<B: BankPort>(
         return Err(Problem::new(Code::StaleEpoch, detail).with("known", life.incarnation));
     }
     let fence = Fence { epoch: message.gateway_epoch, complete_through: 0, caught_up: message.incarnation };
-    let request = Request::single(Command::Fence { placer: gateway_placer(), fence });
-    let answers = desk.bank.submit(request).await.map_err(|error| unanswered(&error))?;
-    match answers.first().and_then(|answer| answer.outcome.rejection()) {
-        Some(Rejected::StaleFence { known }) => Err(superseded(*known)),
-        Some(_) | None => Ok(proto::CaughtUpResponse {}),
-    }
+    raise(desk, fence).await?;
+    Ok(proto::CaughtUpResponse {})
 }
 
 /// What a call comes to.
 enum Step {
     Order(Command),
-    /// A hold, and what is kept beside it for whoever asks the gateway about it later.
+    /// A hold, placed or posted, and what is kept beside it for whoever asks the gateway about it later.
     Hold(Box<[Command; 2]>),
     Look(TransferId),
 }
@@ -183,7 +198,7 @@ impl Step {
     }
 }
 
-fn step(bank: &str, asked: &Asked) -> Result<Step, Problem> {
+fn step(bank: &str, life: &Life, asked: &Asked) -> Result<Step, Problem> {
     let terms = &asked.terms;
     let ours = terms.party(asked.kind.side()).bank;
     if ours.as_str() != bank {
@@ -192,8 +207,12 @@ fn step(bank: &str, asked: &Asked) -> Result<Step, Problem> {
     }
     let (id, placer) = (terms.id, gateway_placer());
     let command = match asked.kind {
-        CallKind::CommitDebit | CallKind::CommitCredit if asked.replay => {
-            replay(Some(placer), hold(terms, placer, asked.kind.side()))
+        // What was decided is decided: a bank that was restored may lack the hold.
+        CallKind::CommitDebit | CallKind::CommitCredit if asked.replay || life.incarnation > 1 => {
+            let side = asked.kind.side();
+            let posted = replay(Some(placer), hold(terms, placer, side));
+            let posted = posted.ok_or_else(|| Problem::new(Code::Internal, "a hold moves nothing"))?;
+            return Ok(Step::Hold(Box::new([posted, note(terms, placer, side)])));
         }
         CallKind::Transfer if asked.replay => replay(None, transfer(terms)),
         CallKind::PrepareDebit | CallKind::PrepareCredit if asked.replay => None,

@@ -41,10 +41,10 @@ pub struct Life {
 }
 
 impl Life {
-    /// A bank's, in that incarnation of its group. One that no gateway ever spoke to has nothing to wait for.
+    /// A bank's, in that incarnation of its group. Whoever restores one that has no gateway says so in its books.
     pub fn of_bank(ledger: &Ledger, incarnation: u32) -> Life {
         let fence = ledger.fence(gateway_placer());
-        let restoring = incarnation > 1 && fence.epoch > 0 && fence.caught_up < incarnation;
+        let restoring = incarnation > 1 && fence.caught_up < incarnation;
         Life { incarnation, restoring, complete_through: fence.complete_through }
     }
 }

@@ -3,110 +3,138 @@
 //!
 //! A bank that has voted ends no hold on its own: it waits for the gateway's word. Here the gateway looks for those who wait.
 //! What it does not know it takes up as a question to both banks ([`clearing::Command::Resolve`]): posted anywhere forces post,
-//! voided anywhere forces void. A restored gateway asks so for all that was placed since its last record, ended or not,
-//! before it says that it is there again; so its positions are what the banks' books say.
+//! voided anywhere forces void. A restored gateway asks so for all that was placed since its last record, ended or not, and
+//! takes nothing new for a bank before that; so its positions are what the banks' books say. Which banks it has asked is in its
+//! replicated state, so that whoever holds the pen next goes on.
 
 use super::banks::Link;
 use super::desk::{Desk, now_ms};
 use super::registry;
-use clearing::{Answer, BankName, Call, CallKind, Command, Epoch, Side, Status, Terms};
+use api::code::Code;
+use api::problem::Problem;
+use api::proto;
+use clearing::{Answer, BankName, Call, CallKind, Clearing, Command, Epoch, Refusal, Side, Status, Terms};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
-/// Clocks of banks and gateway differ by less.
-const MARGIN_MS: u64 = 60_000;
-/// Banks that are away are waited for so long by a gateway that begins anew.
+/// How long a bank's payments wait for room, before they are asked for anew.
 const PATIENCE: Duration = Duration::from_secs(20);
-const PAUSE: Duration = Duration::from_millis(500);
+const PAUSE: Duration = Duration::from_millis(300);
 /// A hold is old when its payment has had its time several times over.
 const OLD_MS: u64 = 10_000;
 const BETWEEN_LOOKS: Duration = Duration::from_secs(5);
-/// Commands of one proposal.
-const AT_ONCE: usize = 1_000;
 
-/// A restored gateway hears from its banks what was paid since its backup, and begins its next incarnation with that.
+/// A restored gateway's next incarnation begins. What it then has to ask every bank stands in its state: see
+/// [`Clearing::to_recall`](clearing::Clearing::to_recall).
 pub(super) async fn begin_epoch(desk: &Desk, epoch: Epoch) {
-    let Ok((last_ms, registered)) = desk
-        .peek(|clearing| (clearing.time_ms(), clearing.banks().iter().map(|bank| bank.name).collect::<Vec<BankName>>()))
-        .await
-    else {
-        return;
-    };
-    let since_ms = last_ms.saturating_sub(MARGIN_MS).max(1);
-    let until = Instant::now() + PATIENCE;
-    let mut told = BTreeMap::new();
-    for name in registered {
-        loop {
-            let heard = match desk.banks.link(&name) {
-                Some(link) => placed_since(&link, since_ms).await,
-                None => None,
-            };
-            if let Some(terms) = heard {
-                told.extend(terms.into_iter().map(|terms| (terms.id, (name, terms))));
-                break;
-            }
-            if Instant::now() >= until {
-                warn!(event = "bank_not_asked", bank = %name, effect = "what was paid through it since the backup may be missing here: rialto audit tells");
-                break;
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
-    }
-    let resolve = |(bank, terms): (BankName, Terms)| Command::Resolve { bank, terms, taker: desk.node };
-    let mut commands: Vec<Command> = told.into_values().map(resolve).collect();
-    let rest = commands.split_off(commands.len().min(AT_ONCE));
-    let asked = commands.len() + rest.len();
-    // With the beginning itself, so that no crash comes between.
-    commands.insert(0, Command::BeginEpoch { epoch });
-    if let Err(error) = desk.submit(commands).await {
-        warn!(event = "gateway_restore_waits", why = %error, effect = "it is tried again");
-        return;
-    }
-    info!(
-        event = "gateway_restored",
-        incarnation = epoch.get(),
-        asked_about = asked,
-        effect = "what an older one still sends is refused"
-    );
-    for commands in rest.chunks(AT_ONCE) {
-        // Those that are still held are found again in any case.
-        let _ = desk.submit(commands.to_vec()).await;
+    match desk.submit(vec![Command::BeginEpoch { epoch }]).await {
+        Ok(_) => info!(
+            event = "gateway_restored",
+            incarnation = epoch.get(),
+            effect = "banks are asked what was paid since the backup; what an older incarnation still sends is refused"
+        ),
+        Err(error) => warn!(event = "gateway_restore_waits", why = %error, effect = "it is tried again"),
     }
 }
 
-async fn placed_since(link: &Arc<Link>, since_ms: u64) -> Option<Vec<Terms>> {
-    let (mut found, mut cursor) = (Vec::new(), 0);
+/// Asks banks about what this gateway may have forgotten, or has never known. Runs as long as the node serves.
+pub(super) async fn run(desk: Desk) {
+    let mut old_holds_at = Instant::now() + BETWEEN_LOOKS;
     loop {
-        let request = api::proto::GatewayHoldsRequest { placed_since_ms: since_ms, open_since_before_ms: 0, cursor };
-        let (terms, next) = link.client().gateway_holds(request).await.ok()?;
-        found.extend(terms);
+        tokio::time::sleep(PAUSE).await;
+        let serves = !desk.gateway.life().restoring && registry::holds_the_pen(&desk);
+        let Ok((epoch, to_recall)) = desk.peek(to_recall).await else { continue };
+        let looks_for_old = Instant::now() >= old_holds_at;
+        if looks_for_old {
+            old_holds_at = Instant::now() + BETWEEN_LOOKS;
+        }
+        for link in desk.banks.links().into_iter().filter(|link| serves && link.is_reachable()) {
+            if let Some(since_ms) = to_recall.get(&link.name) {
+                match recall(&desk, &link, epoch, *since_ms).await {
+                    Ok(asked_about) => info!(event = "bank_recalled", bank = %link.name, asked_about),
+                    Err(problem) => {
+                        warn!(event = "bank_recall_stopped", bank = %link.name, why = %problem.detail, effect = "it is begun again; no new payment of this bank is taken before")
+                    }
+                }
+            } else if looks_for_old {
+                old_holds(&desk, &link, epoch).await;
+            }
+        }
+    }
+}
+
+fn to_recall(clearing: &Clearing) -> (Epoch, BTreeMap<BankName, u64>) {
+    (clearing.epoch(), clearing.to_recall().map(|(bank, recall)| (bank.name, recall.since_ms)).collect())
+}
+
+/// Enters everything that a bank set aside since then, and that it has been asked. A page at a time, each waited for, so that
+/// neither memory nor the log has to hold it all at once.
+async fn recall(desk: &Desk, link: &Link, epoch: Epoch, since_ms: u64) -> Result<usize, Problem> {
+    let (mut asked_about, mut cursor) = (0, 0);
+    loop {
+        let request = proto::GatewayHoldsRequest {
+            placed_since_ms: since_ms,
+            open_since_before_ms: 0,
+            cursor,
+            gateway_epoch: epoch.get(),
+        };
+        let (placed, next) = link.client().gateway_holds(request).await.map_err(|error| {
+            Problem::new(Code::Unavailable, format!("bank {} did not tell what it holds: {error}", link.name))
+        })?;
+        asked_about += placed.len();
+        enter(desk, link.name, placed).await?;
         if next == 0 {
-            return Some(found);
+            break;
         }
         cursor = next;
     }
+    desk.order(Command::BankRecalled { name: link.name, epoch }).await?;
+    Ok(asked_about)
 }
 
-/// Looks for old holds now and then, beside everything else. Runs as long as the node serves.
-pub(super) async fn run(desk: Desk) {
-    loop {
-        tokio::time::sleep(BETWEEN_LOOKS).await;
-        for link in desk.banks.links() {
-            if link.is_reachable() && !desk.gateway.life().restoring && registry::holds_the_pen(&desk) {
-                old_holds(&desk, &link).await;
+/// Until each is there. What finds no room waits for those before it to come to their end.
+async fn enter(desk: &Desk, bank: BankName, mut placed: Vec<Terms>) -> Result<(), Problem> {
+    let until = Instant::now() + PATIENCE;
+    while !placed.is_empty() {
+        let commands = placed.iter().map(|terms| Command::Resolve { bank, terms: *terms, taker: desk.node }).collect();
+        let answers = desk.submit(commands).await.map_err(|error| super::desk::unanswered(&error))?;
+        let mut waiting = Vec::new();
+        for (terms, answer) in placed.into_iter().zip(answers) {
+            match answer {
+                Answer::Refused(Refusal::BankBusy { .. } | Refusal::BankRestoring { .. } | Refusal::Full) => {
+                    waiting.push(terms);
+                }
+                // Its other bank tells of it as well, when it registers.
+                Answer::Refused(Refusal::UnknownBank) | Answer::Done { .. } => {}
+                Answer::Refused(why) => {
+                    error!(event = "recall_refused", bank = %bank, payment = %terms.id, why = ?why, todo = "its books contradict the gateway's: set it right by hand");
+                }
             }
         }
+        if !waiting.is_empty() && Instant::now() >= until {
+            let detail = format!("{} of the payments that {bank} tells of find no room yet", waiting.len());
+            return Err(Problem::new(Code::Overloaded, detail));
+        }
+        placed = waiting;
+        if !placed.is_empty() {
+            tokio::time::sleep(PAUSE).await;
+        }
     }
+    Ok(())
 }
 
 /// Looks for holds of a bank that have grown old, and sees to it that each comes to its end.
-async fn old_holds(desk: &Desk, link: &Arc<Link>) {
+async fn old_holds(desk: &Desk, link: &Link, epoch: Epoch) {
     let Ok(now_ms) = desk.peek(now_ms).await else { return };
     let before_ms = now_ms.saturating_sub(OLD_MS).max(1);
-    let request = api::proto::GatewayHoldsRequest { placed_since_ms: 0, open_since_before_ms: before_ms, cursor: 0 };
+    let request = proto::GatewayHoldsRequest {
+        placed_since_ms: 0,
+        open_since_before_ms: before_ms,
+        cursor: 0,
+        gateway_epoch: epoch.get(),
+    };
     let Ok((old, _)) = link.client().gateway_holds(request).await else { return };
     if old.is_empty() {
         return;
@@ -126,7 +154,6 @@ async fn old_holds(desk: &Desk, link: &Arc<Link>) {
     let bank = link.name;
     let resolve = |terms: &Terms| Command::Resolve { bank, terms: *terms, taker: desk.node };
     let Ok(answers) = desk.submit(stray.iter().map(resolve).collect()).await else { return };
-    let Ok(epoch) = desk.peek(|clearing| clearing.epoch()).await else { return };
     for (terms, answer) in stray.iter().zip(answers) {
         if let Some(call) = again(desk, terms, bank, &answer, epoch).await {
             desk.banks.call(call);

@@ -58,6 +58,11 @@ async fn bring(desk: &Desk, link: &Arc<Link>, bank: &Bank, after: u64) -> Result
             Problem::new(Code::Unavailable, format!("bank {} did not take its payments: {error}", bank.name))
         })?;
         for (call, found) in calls.iter().zip(found) {
+            // Only what this very incarnation has is what it will serve with.
+            if let Some(other) = found.filter(|reported| reported.epoch != bank.epoch) {
+                let detail = format!("incarnation {} of bank {} answered", other.epoch.get(), bank.name);
+                return Err(Problem::new(Code::StaleEpoch, detail));
+            }
             let found = found.map(|reported| reported.finding);
             if found != Some(wanted(call.kind)) {
                 error!(event = "replay_refused", bank = %bank.name, payment = %call.terms.id, call = ?call.kind, bank_says = ?found,

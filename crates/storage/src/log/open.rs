@@ -64,6 +64,11 @@ impl<D: Disk> LogFound<D> {
         self.scan.as_ref().map_or(0, Scan::chosen_for_good)
     }
 
+    /// The highest slot that it holds anything of, chosen or only voted for.
+    pub fn held(&self) -> u64 {
+        self.scan.as_ref().map_or(0, |scan| scan.index.highest().max(scan.chosen))
+    }
+
     /// The oldest slot from which on it holds the batches of all that it marks as chosen.
     pub fn first_slot(&self) -> u64 {
         let first = |scan: &Scan<D>| scan.index.first_of_unbroken(scan.chosen).max(scan.trimmed_below);

@@ -123,8 +123,7 @@ impl World {
         session
     }
 
-    pub(super) fn tell(&mut self, order: usize, answer: Answer) {
-        let now_ms = self.now_ms;
+    pub(super) fn tell(&mut self, order: usize, answer: Answer, said_ms: u64) {
         if let Answer::Refused(Refusal::NoSession | Refusal::SessionEnded) = answer {
             self.sessions.remove(&self.orders[order].customer);
         }
@@ -134,18 +133,24 @@ impl World {
         let Some(status) = answer.status().filter(|status| *status != Status::Undecided) else { return };
         let at = &self.orders[order];
         let differs = at.told.is_some_and(|before| is_paid(before) != is_paid(status));
-        if differs && (at.told.is_some_and(is_paid) || !self.may_differ(at.told_ms)) {
+        if differs && !self.may_differ(at) {
             self.alarms.push(format!("{} was told {:?} and {status:?}", at.request.id, at.told));
         }
         let order = &mut self.orders[order];
         if order.told.is_none() {
-            (order.told, order.told_ms) = (Some(status), now_ms);
+            (order.told, order.told_ms) = (Some(status), said_ms);
         }
     }
 
     /// A "void" that a gateway said and then lost with its disks may turn into "paid" where both banks hold: see the
-    /// operator's list. "Paid" stays paid.
-    pub(super) fn may_differ(&self, told_ms: u64) -> bool {
-        self.gateway_restored_ms.is_some_and(|restored_ms| told_ms <= restored_ms)
+    /// operator's list. "Paid" stays paid, unless one of its banks was lost as well: then nobody is left who knows.
+    pub(super) fn may_differ(&self, order: &Order) -> bool {
+        let lost =
+            |restored_ms: Option<u64>, since_ms: u64| restored_ms.is_some_and(|restored_ms| since_ms <= restored_ms);
+        let payee = BANKS.iter().position(|bank| *bank == order.request.payee.bank.as_str()).expect("a bank");
+        let of_bank = |bank: usize| lost(self.bank_restored_ms[bank], order.made_ms);
+        let both_are_lost =
+            lost(self.gateway_restored_ms, order.made_ms) && [order.customer.0, payee].into_iter().any(of_bank);
+        both_are_lost || lost(self.gateway_restored_ms, order.told_ms) && !order.told.is_some_and(is_paid)
     }
 }

@@ -9,6 +9,7 @@ mod runs;
 
 use std::collections::BTreeMap;
 
+use clearing::bank::Standing;
 use clearing::control::Control;
 use clearing::outcome::Delivery;
 use clearing::payment::OperatorName;
@@ -46,7 +47,7 @@ enum Message {
     ToLog { node: usize, command: Command, order: Option<usize> },
     ToBank { node: usize, call: Call },
     ToDriver { node: usize, id: PaymentId, reply: Reply },
-    ToCustomer { order: usize, answer: Answer },
+    ToCustomer { order: usize, answer: Answer, said_ms: u64 },
     AskToBank { bank: usize, id: PaymentId, answer: Answer },
 }
 
@@ -63,6 +64,7 @@ struct World {
     backup: Option<Desk>,
     bank_backups: Vec<Option<SimBank>>,
     gateway_restored_ms: Option<u64>,
+    bank_restored_ms: Vec<Option<u64>>,
     incarnation: u32,
     control: Option<Control>,
     quiet: bool,
@@ -77,6 +79,17 @@ enum Restores {
     None,
     Gateway,
     Banks,
+    Both,
+}
+
+impl Restores {
+    fn has_gateway(self) -> bool {
+        matches!(self, Restores::Gateway | Restores::Both)
+    }
+
+    fn has_banks(self) -> bool {
+        matches!(self, Restores::Banks | Restores::Both)
+    }
 }
 
 const BANKS: [&str; 3] = ["alpha", "beta", "gamma"];
@@ -97,6 +110,7 @@ impl World {
             sessions: BTreeMap::new(),
             backup: None,
             bank_backups: vec![None; banks.len()],
+            bank_restored_ms: vec![None; banks.len()],
             banks,
             gateway_restored_ms: None,
             incarnation: 1,
@@ -131,7 +145,21 @@ impl World {
     fn is_at_rest(&self) -> bool {
         let holds: u64 = self.banks.iter().map(|bank| bank.ledger.hold_count()).sum();
         let all_told = self.orders.iter().all(Order::is_over);
-        self.desk.clearing.payment_count() == 0 && holds == 0 && all_told && self.messages.is_empty()
+        let none_is_asked = self.desk.clearing.to_recall().next().is_none();
+        self.desk.clearing.payment_count() == 0
+            && holds == 0
+            && all_told
+            && self.messages.is_empty()
+            && none_is_asked
+            && self.banks_are_whole()
+    }
+
+    /// Whoever was restored is known to be, and has what it lacked.
+    fn banks_are_whole(&self) -> bool {
+        let is_whole = |(bank, known): (&SimBank, &clearing::bank::Bank)| {
+            bank.epoch == known.epoch && known.standing == Standing::Live && !bank.is_restoring()
+        };
+        self.banks.iter().zip(self.desk.clearing.banks()).all(is_whole)
     }
 
     fn step(&mut self) {
@@ -144,6 +172,8 @@ impl World {
         self.customers_act();
         self.nodes_act();
         self.banks_act();
+        self.look_at_banks();
+        self.recall();
         if !self.quiet {
             self.disaster();
         }
@@ -184,7 +214,7 @@ impl World {
                 let answer = self.desk.one(command);
                 self.poll(node, command.payment());
                 match (order, command) {
-                    (Some(order), _) => self.send(Message::ToCustomer { order, answer }),
+                    (Some(order), _) => self.send(Message::ToCustomer { order, answer, said_ms: self.now_ms }),
                     (None, Command::Resolve { bank, terms, .. }) => {
                         let bank = self.banks.iter().position(|of| of.name == bank).expect("a bank asked");
                         self.send(Message::AskToBank { bank, id: terms.id, answer });
@@ -206,7 +236,7 @@ impl World {
                 }
                 self.poll(node, Some(id));
             }
-            Message::ToCustomer { order, answer } => self.tell(order, answer),
+            Message::ToCustomer { order, answer, said_ms } => self.tell(order, answer, said_ms),
             Message::AskToBank { bank, id, answer } => match answer.status() {
                 Some(Status::Paid { .. }) => self.banks[bank].end(id, true, self.now_ms),
                 Some(Status::Refused { .. }) => self.banks[bank].end(id, false, self.now_ms),
@@ -255,6 +285,37 @@ impl World {
         }
     }
 
+    /// A restored gateway asks its banks what it may have forgotten. It can stop in the middle, and begins again then.
+    fn recall(&mut self) {
+        let to_recall: Vec<_> =
+            self.desk.clearing.to_recall().map(|(bank, recall)| (bank.name, bank.number, recall)).collect();
+        for (name, number, recall) in to_recall {
+            if !self.dice.one_in(4) {
+                continue;
+            }
+            let bank = usize::from(number.get()) - 1;
+            if self.banks[bank].is_restoring() {
+                continue;
+            }
+            let gateway = self.desk.clearing.epoch();
+            let Some(mut placed) = self.banks[bank].placed_since(recall.since_ms, gateway, self.now_ms) else {
+                continue;
+            };
+            // Whoever knows of every hold that there was asks for none anew, and this rule would never be needed.
+            if self.control == Some(Control::ReplayedHeldCounts) {
+                placed.clear();
+            }
+            let is_entered = placed.into_iter().all(|terms| {
+                let resolve = Command::Resolve { bank: name, terms, taker: taker(0) };
+                let stops = !self.quiet && self.dice.one_in(30);
+                !stops && matches!(self.desk.one(resolve), Answer::Done { .. })
+            });
+            if is_entered {
+                self.desk.one(Command::BankRecalled { name, epoch: gateway });
+            }
+        }
+    }
+
     fn disaster(&mut self) {
         match self.dice.below(150) {
             0..4 => {
@@ -269,13 +330,13 @@ impl World {
                     self.desk.one(Command::VoidByHand { id, operator });
                 }
             }
-            7..9 if self.restores == Restores::Gateway => self.backup = Some(self.desk.clone()),
-            9..11 if self.restores == Restores::Gateway => self.restore_gateway(),
-            7..9 if self.restores == Restores::Banks => {
+            7..9 if self.restores.has_gateway() => self.backup = Some(self.desk.clone()),
+            9..11 if self.restores.has_gateway() => self.restore_gateway(),
+            11..13 if self.restores.has_banks() => {
                 let bank = self.dice.below(3) as usize;
                 self.bank_backups[bank] = Some(self.banks[bank].clone());
             }
-            9..11 if self.restores == Restores::Banks => self.restore_bank(),
+            13..15 if self.restores.has_banks() => self.restore_bank(),
             _ => {}
         }
     }
@@ -305,22 +366,46 @@ impl World {
         self.desk.one(Command::BeginEpoch { epoch: epoch(self.incarnation) });
     }
 
-    /// A bank falls back to its backup, and gets every decided payment again before anything else.
+    /// A bank falls back to its backup. The gateway sees that when it looks next.
     fn restore_bank(&mut self) {
         let number = self.dice.below(3) as usize;
         let Some(backup) = self.bank_backups[number].clone() else { return };
         let incarnation = self.banks[number].epoch.get() + 1;
         self.banks[number] = backup;
         self.banks[number].epoch = epoch(incarnation);
-        let complete_through = self.banks[number].complete_through();
-        self.desk.one(register(BANKS[number], number as u128 + 1, incarnation, complete_through));
-        for call in self.lacking(number) {
-            self.banks[number].replay(&call, self.now_ms);
-        }
-        self.desk.one(Command::BankCaughtUp { name: bank_name(BANKS[number]), epoch: epoch(incarnation) });
+        self.bank_restored_ms[number] = Some(self.now_ms);
     }
 
-    fn lacking(&self, number: usize) -> Vec<Call> {
+    /// The gateway looks at its banks: whoever came back from a backup gets every decided payment again before anything else.
+    /// It can stop in the middle, and begins again then.
+    fn look_at_banks(&mut self) {
+        for number in 0..self.banks.len() {
+            if !self.dice.one_in(10) {
+                continue;
+            }
+            let (incarnation, complete_through) = (self.banks[number].epoch, self.banks[number].complete_through());
+            let known = *self.desk.clearing.bank(bank(number as u16 + 1)).expect("it registered");
+            if known.epoch < incarnation {
+                self.desk.one(register(BANKS[number], number as u128 + 1, incarnation.get(), complete_through));
+                continue;
+            }
+            if let Standing::Restored { after, .. } = known.standing {
+                let stops_after = if self.quiet { u64::MAX } else { self.dice.below(40) };
+                let calls = self.lacking(number, after);
+                let is_brought = (0..)
+                    .zip(&calls)
+                    .all(|(at, call)| at < stops_after && self.banks[number].replay(call, self.now_ms));
+                if is_brought {
+                    self.desk.one(Command::BankCaughtUp { name: known.name, epoch: incarnation });
+                }
+            } else if self.banks[number].is_restoring() {
+                let gateway = self.desk.clearing.epoch();
+                self.banks[number].catch_up(gateway, self.now_ms);
+            }
+        }
+    }
+
+    fn lacking(&self, number: usize, after: u64) -> Vec<Call> {
         let this = bank(number as u16 + 1);
         let mut place = self.desk.clearing.bank(this).expect("it registered").last_place;
         let mut calls = Vec::new();
@@ -328,7 +413,7 @@ impl World {
             let record = Record::decode(&self.desk.journal.records[at as usize]).expect("the gateway wrote it");
             let (taken, number_there, before) =
                 replay::previous(&record, this).expect("the chain leads from payment to payment");
-            if number_there <= self.banks[number].complete_through() {
+            if number_there <= after {
                 break;
             }
             let decision = self.desk.journal.places.get(&clearing::decision_id(taken.order.id));
