@@ -122,6 +122,7 @@ codes! {
     UnknownBank "unknown_bank" 404 NotFound "There is no such bank in the network" "Check the bank's name.";
     BankUnavailable "bank_unavailable" 503 Unavailable "The bank cannot be reached now" "Send it again after Retry-After, with the same id.";
     BankRestoring "bank_restoring" 503 Unavailable "The bank is being restored" "Send it again later, with the same id.";
+    PayerBusy "payer_busy" 429 ResourceExhausted "Too many payments of yours are on their way" "Send it again after Retry-After, with the same id.";
     BankBusy "bank_busy" 429 ResourceExhausted "Too many payments of the bank are on their way" "Send it again after Retry-After, with the same id.";
     DeadlinePassed "deadline_passed" 400 DeadlineExceeded "The payment's deadline has passed" "It was not taken; send it with a later deadline if it is still wanted.";
     InvalidTimeout "invalid_timeout" 400 InvalidArgument "The timeout cannot be used" "Give 50 to 60000 ms, or leave it out.";

@@ -285,6 +285,7 @@ pub fn code_of_refusal(refusal: &Refusal) -> Code {
         Refusal::DeadlinePassed | Refusal::Expired => Code::DeadlinePassed,
         Refusal::BankRestoring { .. } => Code::BankRestoring,
         Refusal::BankBusy { .. } => Code::BankBusy,
+        Refusal::PayerBusy => Code::PayerBusy,
         Refusal::UnknownBank => Code::UnknownBank,
         Refusal::NameTaken => Code::NameTaken,
         Refusal::StaleEpoch { .. } => Code::StaleEpoch,
@@ -304,7 +305,7 @@ pub fn problem(refusal: &Refusal) -> Problem {
     let code = code_of_refusal(refusal);
     let problem = Problem::new(code, refusal.to_string());
     match code {
-        Code::Overloaded | Code::BankBusy => problem.retry_after_ms(200),
+        Code::Overloaded | Code::BankBusy | Code::PayerBusy => problem.retry_after_ms(200),
         Code::BankRestoring => problem.retry_after_ms(2_000),
         _ => problem,
     }

@@ -3,7 +3,7 @@
 
 use crate::clearing::Clearing;
 use crate::names::BankNumber;
-use crate::order::{PaymentId, Side};
+use crate::order::{Party, PaymentId, Side};
 use crate::payment::{Phase, Wish};
 use crate::position::{POSITION_MAX, Position, PositionKey};
 use std::collections::BTreeMap;
@@ -13,6 +13,8 @@ use std::collections::BTreeMap;
 pub enum Broken {
     #[error("{bank:?} counts {kept} open payments, there are {found}")]
     OpenCount { bank: BankNumber, kept: u64, found: u64 },
+    #[error("the payers' counts of open payments differ from the payments")]
+    OpenOfPayer,
     #[error("a position of {key:?} has other reservations than its undecided payments")]
     Reserved { key: PositionKey },
     #[error("the position {key:?} is out of bounds, or names a bank that is not there, or twice")]
@@ -68,10 +70,15 @@ fn payments_are_sound(clearing: &Clearing) -> Result<(), Broken> {
 
 fn counts_are_right(clearing: &Clearing) -> Result<(), Broken> {
     let mut open: BTreeMap<BankNumber, u64> = BTreeMap::new();
+    let mut of_payers: BTreeMap<Party, u64> = BTreeMap::new();
     for payment in clearing.state.payments.values() {
+        *of_payers.entry(payment.order.payer).or_default() += 1;
         for side in payment.sides() {
             *open.entry(payment.order.bank(*side)).or_default() += 1;
         }
+    }
+    if clearing.state.open_of != of_payers {
+        return Err(Broken::OpenOfPayer);
     }
     for bank in &clearing.state.banks {
         let found = open.get(&bank.number).copied().unwrap_or(0);

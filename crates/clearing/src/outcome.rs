@@ -143,6 +143,8 @@ pub enum Refusal {
     BankRestoring { bank: BankNumber },
     #[error("too many payments of the bank are open")]
     BankBusy { bank: BankNumber },
+    #[error("too many payments of the payer are open")]
+    PayerBusy,
     #[error("there is no such bank in the network")]
     UnknownBank,
     #[error("the name belongs to another group")]
@@ -203,6 +205,7 @@ impl Refusal {
             Refusal::DeadlinePassed => 105,
             Refusal::BankRestoring { .. } => 106,
             Refusal::BankBusy { .. } => 107,
+            Refusal::PayerBusy => 120,
             Refusal::UnknownBank => 108,
             Refusal::NameTaken => 109,
             Refusal::StaleEpoch { .. } => 110,

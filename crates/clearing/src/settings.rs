@@ -17,6 +17,9 @@ pub enum SettingChange {
     PairCap { debtor: BankNumber, creditor: BankNumber, currency: Currency, cap: Option<Amount> },
     /// How many payments of one bank may be undecided or undelivered at once: 1 to 1,000,000.
     OpenPerBank { payments: u64 },
+    /// How many payments of one payer may be undecided or undelivered at once: 1 to 1,000,000. So that one customer does
+    /// not take the whole bank's room.
+    OpenPerCustomer { payments: u64 },
     /// How many live sessions a customer may have: 1 to 64. One more ends the oldest.
     SessionsPerCustomer { sessions: u64 },
     /// How long the node that took a payment is left alone with it: 0 to 600,000 ms.
@@ -37,6 +40,7 @@ pub struct Settings {
     entries: Vec<SettingEntry>,
     pub vote_timeout_ms: u64,
     pub open_per_bank: u64,
+    pub open_per_customer: u64,
     pub sessions_per_customer: u64,
     pub take_over_after_ms: u64,
     limits: BTreeMap<Currency, Amount>,
@@ -49,6 +53,7 @@ impl Default for Settings {
             entries: Vec::new(),
             vote_timeout_ms: 2_000,
             open_per_bank: 10_000,
+            open_per_customer: 2_000,
             sessions_per_customer: 8,
             take_over_after_ms: 1_000,
             limits: BTreeMap::new(),
@@ -98,6 +103,7 @@ impl Settings {
         match entry.change {
             SettingChange::VoteTimeout { ms } => self.vote_timeout_ms = ms,
             SettingChange::OpenPerBank { payments } => self.open_per_bank = payments,
+            SettingChange::OpenPerCustomer { payments } => self.open_per_customer = payments,
             SettingChange::SessionsPerCustomer { sessions } => self.sessions_per_customer = sessions,
             SettingChange::TakeOver { after_ms } => self.take_over_after_ms = after_ms,
             SettingChange::PaymentLimit { currency, limit } => put_or_lift(&mut self.limits, currency, limit),
@@ -120,7 +126,9 @@ impl SettingChange {
     pub(crate) fn is_in_range(&self) -> bool {
         match *self {
             SettingChange::VoteTimeout { ms } => (50..=60_000).contains(&ms),
-            SettingChange::OpenPerBank { payments } => (1..=1_000_000).contains(&payments),
+            SettingChange::OpenPerBank { payments } | SettingChange::OpenPerCustomer { payments } => {
+                (1..=1_000_000).contains(&payments)
+            }
             SettingChange::SessionsPerCustomer { sessions } => (1..=64).contains(&sessions),
             SettingChange::TakeOver { after_ms } => after_ms <= 600_000,
             SettingChange::PaymentLimit { .. } => true,
@@ -160,6 +168,10 @@ impl Stored for SettingChange {
                 out.u8(6);
                 out.u64(*after_ms);
             }
+            SettingChange::OpenPerCustomer { payments } => {
+                out.u8(7);
+                out.u64(*payments);
+            }
         }
     }
 
@@ -176,6 +188,7 @@ impl Stored for SettingChange {
             4 => SettingChange::OpenPerBank { payments: from.u64("setting")? },
             5 => SettingChange::SessionsPerCustomer { sessions: from.u64("setting")? },
             6 => SettingChange::TakeOver { after_ms: from.u64("setting")? },
+            7 => SettingChange::OpenPerCustomer { payments: from.u64("setting")? },
             _ => return Err(Bad { field: "setting" }),
         })
     }

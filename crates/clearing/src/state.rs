@@ -29,6 +29,8 @@ pub(crate) struct State {
     pub(crate) keys: BTreeMap<KeyId, SigningKey>,
     /// Undecided, or not delivered.
     pub(crate) payments: BTreeMap<PaymentId, Payment>,
+    /// How many of them each payer has.
+    pub(crate) open_of: BTreeMap<Party, u64>,
     /// The numbers of those at their banks.
     pub(crate) open_numbers: BTreeSet<(BankNumber, u64)>,
     pub(crate) positions: BTreeMap<PositionKey, Position>,
@@ -49,6 +51,7 @@ impl State {
             sessions: Sessions::default(),
             keys: BTreeMap::new(),
             payments: BTreeMap::new(),
+            open_of: BTreeMap::new(),
             open_numbers: BTreeSet::new(),
             positions: BTreeMap::new(),
             listed: BTreeSet::new(),
@@ -206,6 +209,7 @@ impl State {
             self.bank_mut(bank).open += 1;
             self.open_numbers.insert((bank, *payment.numbers.of(*side)));
         }
+        *self.open_of.entry(payment.order.payer).or_default() += 1;
         if payment.reserves() {
             *self.reservation(&payment.order) += payment.order.amount.minor();
         }
@@ -246,6 +250,11 @@ impl State {
     /// From now on the journal alone knows the payment.
     fn finish(&mut self, id: PaymentId) {
         let payment = self.payments.remove(&id).expect("only a live payment comes to its end");
+        let of_payer = self.open_of.get_mut(&payment.order.payer).expect("it was counted when taken");
+        *of_payer -= 1;
+        if *of_payer == 0 {
+            self.open_of.remove(&payment.order.payer);
+        }
         for side in payment.sides() {
             let number = payment.order.bank(*side);
             let bank = self.bank_mut(number);

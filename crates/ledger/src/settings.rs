@@ -62,6 +62,16 @@ impl Settings {
         self.daily_debit_limits.of(currency)
     }
 
+    /// Every limit of a transfer, by currency.
+    pub fn transfer_limits(&self) -> impl Iterator<Item = (Currency, Amount)> {
+        self.transfer_limits.0.iter().copied()
+    }
+
+    /// Every limit of what one customer can be debited on one day, by currency.
+    pub fn daily_debit_limits(&self) -> impl Iterator<Item = (Currency, Amount)> {
+        self.daily_debit_limits.0.iter().copied()
+    }
+
     pub(crate) fn push(&mut self, entry: SettingEntry) {
         self.put_in_force(entry.change);
         self.entries.push(entry);

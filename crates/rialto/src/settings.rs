@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::failure::Failure;
 
 /// Names of all settings of a node, except `config` itself.
-pub(crate) const NAMES: [&str; 23] = [
+pub(crate) const NAMES: [&str; 24] = [
     "name",
     "node",
     "cluster",
@@ -34,6 +34,7 @@ pub(crate) const NAMES: [&str; 23] = [
     "banks",
     "network-file",
     "token-minutes",
+    "timeout-2pc-ms",
 ];
 
 /// Keys of a file by which others know a setting.

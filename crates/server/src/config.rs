@@ -22,6 +22,8 @@ pub struct GatewayNodeConfig {
     pub banks: Vec<(BankName, Vec<String>)>,
     /// The file in which `rialto up` names all nodes; looked at all the time, so that banks may come and move.
     pub network_file: Option<PathBuf>,
+    /// What the gateway's setting of that name is to be, 50 to 60,000 ms; an entry in its log, made when this node serves.
+    pub vote_timeout_ms: Option<u64>,
     /// How long tokens are good, in milliseconds.
     pub token_ms: u64,
 }

@@ -21,8 +21,9 @@ pub use gateway::{
 pub use group::{ChangeMembers, ChangeMode, GroupState, MemberChange, ModeState};
 pub use time::rfc3339;
 pub use v1::{
-    Account, AccountPage, AccountsQuery, AddCustomer, BatchOutcome, CreateAccount, CreateTransfer, CreateTransfers,
-    Customer, Elected, Item, LockCustomer, SetPassword, Statement, StatementEntry, StatementQuery, Transfer,
+    Account, AccountPage, AccountsQuery, AddCustomer, BatchOutcome, ChangeLimit, CreateAccount, CreateTransfer,
+    CreateTransfers, Customer, Elected, Item, LimitInForce, LimitKind, LimitsInForce, LockCustomer, SetPassword,
+    Statement, StatementEntry, StatementQuery, Transfer,
 };
 
 use serde::de::DeserializeOwned;

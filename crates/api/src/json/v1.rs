@@ -39,6 +39,44 @@ pub struct Customer {
     pub replayed: bool,
 }
 
+/// `POST /v1/limits`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object, such as {\"limit\": \"daily_debit\", \"amount\": \"500.00\"}")]
+pub struct ChangeLimit {
+    pub limit: LimitKind,
+    /// `null`, or left out, lifts it.
+    pub amount: Option<Digits>,
+    pub currency: Option<String>,
+    /// The version that the change replaces; the present one if it is left out.
+    pub expected_version: Option<u64>,
+}
+
+/// What of a bank is limited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case", expecting = "\"daily_debit\" or \"transfer\"")]
+pub enum LimitKind {
+    /// What one customer can be debited on one UTC day.
+    DailyDebit,
+    /// What one transfer or hold can move.
+    Transfer,
+}
+
+/// `GET /v1/limits`: what is in force.
+#[derive(Debug, Serialize)]
+pub struct LimitsInForce {
+    /// Counts the changes: what the next one may name.
+    pub version: u64,
+    pub limits: Vec<LimitInForce>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct LimitInForce {
+    pub limit: LimitKind,
+    pub currency: &'static str,
+    /// An exact decimal.
+    pub amount: String,
+}
+
 /// `POST /v1/customers/{name}/password`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object, such as {\"password\": \"…\"}")]

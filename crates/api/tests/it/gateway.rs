@@ -323,7 +323,7 @@ impl Gateway for TestGateway {
         let header = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
         let token = header.and_then(|text| text.strip_prefix("Bearer ")).unwrap_or_default();
         self.books().revoked.insert(token.to_owned());
-        Ok(Response::new(proto::LogoutResponse {}))
+        Ok(Response::new(proto::LogoutResponse { ended: 1 }))
     }
 
     async fn view_balance(
@@ -443,6 +443,31 @@ impl Gateway for TestGateway {
         &self,
         _request: Request<proto::SettingsRequest>,
     ) -> Result<Response<proto::GatewaySettings>, Status> {
+        Err(not_for_customers())
+    }
+
+    async fn sessions(
+        &self,
+        _request: Request<proto::SessionsRequest>,
+    ) -> Result<Response<proto::SessionsResponse>, Status> {
+        Ok(Response::new(proto::SessionsResponse::default()))
+    }
+
+    async fn acknowledge_payment(
+        &self,
+        _request: Request<proto::AcknowledgePaymentRequest>,
+    ) -> Result<Response<proto::AcknowledgePaymentResponse>, Status> {
+        Err(not_for_customers())
+    }
+
+    async fn keys(&self, _request: Request<proto::KeysRequest>) -> Result<Response<proto::KeysResponse>, Status> {
+        Err(not_for_customers())
+    }
+
+    async fn retire_key(
+        &self,
+        _request: Request<proto::RetireKeyRequest>,
+    ) -> Result<Response<proto::RetireKeyResponse>, Status> {
         Err(not_for_customers())
     }
 

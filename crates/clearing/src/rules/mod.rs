@@ -6,7 +6,7 @@
 //! ```text
 //! take    NoSession · SessionEnded · SessionExpired · (replay, IdReused) · DeadlinePassed · BankRestoring (payer's, payee's;
 //!         also of a bank that has yet to be asked what it holds since the gateway was restored)
-//!         · BankBusy (payer's, payee's)                       leave no record
+//!         · BankBusy (payer's, payee's) · PayerBusy           leave no record
 //!         then UnknownBank · OwnAccount · LimitExceeded · CapExceeded     are on record and stay
 //! cancel  NoSession · SessionEnded · SessionExpired · IdReused · UnknownBank · BankRestoring · BankBusy · Full
 //! report  StaleEpoch (gateway's, then each bank's) · UnknownPayment

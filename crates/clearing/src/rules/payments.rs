@@ -93,6 +93,9 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
         };
         self.check_banks_are_recalled(&order)?;
         self.check_banks_have_room(&order)?;
+        if self.state.open_of.get(&payer).copied().unwrap_or(0) >= self.state.settings.open_per_customer {
+            return Err(Refusal::PayerBusy);
+        }
         match self.check_order(&order) {
             Ok(()) => Ok(self.admit(order, Origin::Customer { session: request.session }, taker)),
             Err(reason) if reason == Reason::OwnAccount || self.may_presume() => Ok(self.refuse(&terms, payer, reason)),

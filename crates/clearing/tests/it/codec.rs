@@ -103,6 +103,7 @@ fn settings() -> Vec<SettingChange> {
         SettingChange::PaymentLimit { currency, limit },
         SettingChange::PairCap { debtor: bank(1), creditor: bank(2), currency, cap: None },
         SettingChange::OpenPerBank { payments: 1 },
+        SettingChange::OpenPerCustomer { payments: 1 },
         SettingChange::SessionsPerCustomer { sessions: 2 },
         SettingChange::TakeOver { after_ms: 3 },
     ]

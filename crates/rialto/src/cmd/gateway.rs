@@ -46,6 +46,10 @@ pub(crate) struct GatewayArgs {
     /// The network.json of a `rialto up`, which names all banks, also those that come later
     #[arg(long, value_name = "FILE")]
     network_file: Option<String>,
+    /// How long a payment waits for the votes of its banks, in milliseconds, 50 to 60000: when this node serves it becomes the
+    /// setting of that name for the whole gateway [default: what its log says, 2000 at first]
+    #[arg(long = "timeout-2pc-ms", value_name = "MS")]
+    timeout_2pc_ms: Option<String>,
     /// How long a sign-in is good, in minutes [default: 60]
     #[arg(long, value_name = "MINUTES")]
     token_minutes: Option<String>,
@@ -57,12 +61,17 @@ enum GatewayCommand {
 }
 
 pub(crate) fn run(args: GatewayArgs) -> Result<Code, Failure> {
-    let GatewayArgs { command, mut flags, banks, network_file, token_minutes } = args;
+    let GatewayArgs { command, mut flags, banks, network_file, timeout_2pc_ms, token_minutes } = args;
     if let Some(GatewayCommand::Init(init)) = command {
         return init::run(init);
     }
     let file = flags.config_file();
-    let own = [("banks", banks), ("network-file", network_file), ("token-minutes", token_minutes)];
+    let own = [
+        ("banks", banks),
+        ("network-file", network_file),
+        ("timeout-2pc-ms", timeout_2pc_ms),
+        ("token-minutes", token_minutes),
+    ];
     let own = own.into_iter().filter_map(|(name, value)| value.map(|value| (name, value)));
     let settings = Settings::gather(flags.given().chain(own), |name| std::env::var(name).ok(), file.as_deref())?;
     let node = understand(&settings, Kind::Gateway)?;
@@ -80,6 +89,7 @@ fn gateway(settings: &Settings, node: &Node) -> Result<GatewayNodeConfig, Failur
         banks: settings.get("banks").map_or(Ok(Vec::new()), |given| given.parse(bank_list))?,
         network_file: settings.get("network-file").map(|given| PathBuf::from(&given.text)),
         token_ms: minutes * 60_000,
+        vote_timeout_ms: settings.get("timeout-2pc-ms").map(|given| given.parse(vote_timeout)).transpose()?,
     })
 }
 
@@ -87,6 +97,13 @@ fn minutes(text: &str) -> Result<u64, String> {
     match text.parse::<u64>() {
         Ok(minutes) if (1..=TOKEN_MINUTES_MAX).contains(&minutes) => Ok(minutes),
         Ok(_) | Err(_) => Err(format!("`{text}` is no time for a sign-in: give 1 to {TOKEN_MINUTES_MAX} minutes")),
+    }
+}
+
+fn vote_timeout(text: &str) -> Result<u64, String> {
+    match text.parse::<u64>() {
+        Ok(ms) if (50..=60_000).contains(&ms) => Ok(ms),
+        Ok(_) | Err(_) => Err(format!("`{text}` is no time for votes: give 50 to 60000 milliseconds")),
     }
 }
 
@@ -123,6 +140,10 @@ mod tests {
         assert_eq!(minutes("60"), Ok(60));
         for wrong in ["0", "1441", "x", "-5"] {
             assert!(minutes(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!((vote_timeout("50"), vote_timeout("60000")), (Ok(50), Ok(60_000)));
+        for wrong in ["49", "60001", "2s", ""] {
+            assert!(vote_timeout(wrong).expect_err(wrong).contains("50 to 60000"), "{wrong}");
         }
     }
 }

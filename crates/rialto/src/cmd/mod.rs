@@ -9,6 +9,7 @@ pub(crate) mod client;
 pub(crate) mod gateway;
 mod gateway_file;
 pub(crate) mod init;
+pub(crate) mod limits;
 pub(crate) mod members;
 pub(crate) mod mode;
 pub(crate) mod operator;

@@ -110,6 +110,11 @@ impl Bank {
         self.call(Method::POST, "/v1/mode", Some(body)).await?.map_err(|problem| refusal(&problem))
     }
 
+    /// Looks at something; what is answered is for the caller to read.
+    pub(crate) async fn get(&self, path: &str) -> Result<serde_json::Value, Failure> {
+        self.call(Method::GET, path, None).await?.map_err(|problem| refusal(&problem))
+    }
+
     /// Asks for something that may be asked for twice; what is answered is for the caller to read.
     pub(crate) async fn post(&self, path: &str, body: &serde_json::Value) -> Result<serde_json::Value, Failure> {
         let answer = self.call(Method::POST, path, Some(body.to_string())).await?;

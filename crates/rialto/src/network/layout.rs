@@ -46,6 +46,9 @@ pub(crate) struct BankLayout {
     /// Its demo customers are still to be made.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) wants_demo: bool,
+    /// It was there before the network was, so nobody made customers in it unasked.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) no_demo: bool,
     /// How many lives its restores from backups have begun, with the first: none is begun twice, from whatever copy.
     #[serde(default = "first_life", skip_serializing_if = "is_first_life")]
     pub(crate) incarnation: u32,

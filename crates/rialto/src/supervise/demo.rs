@@ -12,7 +12,7 @@ use crate::members::bank::{Bank, Nodes};
 use crate::network::name::BankName;
 use crate::network::network_file::Kind;
 
-const USERS: &str = include_str!("../../demo/users.json");
+pub(super) const USERS: &str = include_str!("../../demo/users.json");
 
 impl Running {
     /// Once the network is ready: banks that still lack their demo customers get them.

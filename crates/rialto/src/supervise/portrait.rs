@@ -9,12 +9,21 @@ use super::fleet::{Life, Member};
 use super::plan::NodePlan;
 use super::running::Running;
 use super::screen::{BankPart, Health, Invitation, Picture, Row, grouped};
+use crate::cmd::user::parse_users;
 use crate::lookout::View;
 use crate::network::network_file::Kind;
 use api::status::{Mode, NodeStatus, Role};
 
 /// A node that has just started has not heard of the others yet: nothing to worry about.
 const QUORUM_PATIENCE_MS: u64 = 2_000;
+
+/// Demo customers, as commands name them.
+struct People {
+    payer: String,
+    /// With a space before it, or nothing: then the command asks.
+    password: String,
+    payee: String,
+}
 
 impl Running {
     pub(super) fn picture(&self) -> Picture {
@@ -53,18 +62,39 @@ impl Running {
     fn invitation_to_pay(&self, gateway: &BankRun) -> Invitation {
         let banks: Vec<&BankRun> = self.banks.iter().filter(|bank| bank.plan.kind == Kind::Bank).collect();
         let (program, dir) = (&self.program, self.dir_flag());
-        let (first, last) = (&banks[0].plan, &banks[banks.len() - 1].plan);
-        let mut commands = vec![
-            (format!("{program} login {} alice alice-demo{dir}", first.name), "a demo customer".to_owned()),
-            (format!("{program} pay bob@{} 12.50{dir}", last.name), String::new()),
-            (format!("{program} balance{dir}"), String::new()),
-            (format!("{program} history{dir}"), String::new()),
-        ];
+        let has_demo = |bank: &&&BankRun| self.layout.bank(&bank.plan.name).is_some_and(|bank| !bank.no_demo);
+        let with_demo: Vec<&&BankRun> = banks.iter().filter(has_demo).collect();
+        let first = &banks[0].plan;
+        let mut commands = match (with_demo.first(), with_demo.last(), self.people()) {
+            (Some(at), Some(other), Some(People { payer, password, payee })) => vec![
+                (format!("{program} login {} {payer}{password}{dir}", at.plan.name), "a demo customer".to_owned()),
+                (format!("{program} pay {payee}@{} 12.50{dir}", other.plan.name), String::new()),
+                (format!("{program} balance{dir}"), String::new()),
+                (format!("{program} history{dir}"), String::new()),
+            ],
+            _ => vec![
+                (format!("{program} user add NAME --bank {}{dir}", first.name), "a customer".to_owned()),
+                (format!("{program} login {} NAME{dir}", first.name), String::new()),
+            ],
+        };
         let leader = gateway.leader.and_then(|node| gateway.place(node)).map(|place| &self.fleet.members[place].life);
         if let Some(Life::Running { child }) = leader {
             commands.push((format!("kill -9 {}", child.pid), "who leads the gateway; then pay again".to_owned()));
         }
         Invitation { page: format!("http://{}/", first.ports.balancer_http()), commands }
+    }
+
+    /// Whom to try it as: the first two of the network's demo customers. A password is shown only where it is no secret.
+    fn people(&self) -> Option<People> {
+        let file = self.dir.join("demo").join("users.json");
+        let (users, is_own) = match std::fs::read_to_string(file) {
+            Ok(text) => (parse_users(&text).ok()?, text != super::demo::USERS),
+            Err(_) => (parse_users(super::demo::USERS).ok()?, false),
+        };
+        let [payer, payee, ..] = users.as_slice() else { return None };
+        let shown = payer.password.as_ref().filter(|_| !is_own);
+        let password = shown.map(|password| format!(" {password}")).unwrap_or_default();
+        Some(People { payer: payer.username.clone(), password, payee: payee.username.clone() })
     }
 
     /// The page, and three commands.

@@ -88,6 +88,7 @@ pub(crate) fn prepare(wishes: &Wishes, program: &Path) -> Result<Prepared, Failu
         notes.push("everything that was there is deleted".to_owned());
     }
     let names = which_groups(wishes, &layout)?;
+    notes.extend(take_over(&mut layout, &names, wishes.gateway));
     for name in &names {
         check_mode(&layout, name, wishes)?;
     }
@@ -150,6 +151,7 @@ fn new_bank(
         tls: false,
         consul: None,
         wants_demo: gateway == Gateway::Runs && name.as_str() != GATEWAY_NAME,
+        no_demo: gateway == Gateway::Not,
         incarnation: crate::network::layout::first_life(),
         mode,
         joined: Vec::new(),
@@ -175,6 +177,12 @@ fn which_groups(wishes: &Wishes, layout: &Layout) -> Result<Vec<BankName>, Failu
             names.push(named("beta"));
         }
     }
+    // A bank that was alone so far gets another one to pay to.
+    let has_gateway = layout.banks.iter().any(|bank| bank.kind == Kind::Gateway);
+    if wishes.banks.is_empty() && wishes.gateway == Gateway::Runs && !has_gateway && names.len() == 1 {
+        let other = if names[0].as_str() == "beta" { "alpha" } else { "beta" };
+        names.push(named(other));
+    }
     let mut seen = Vec::new();
     names.retain(|name| {
         !seen.contains(name) && {
@@ -186,6 +194,21 @@ fn which_groups(wishes: &Wishes, layout: &Layout) -> Result<Vec<BankName>, Failu
         names.push(gateway);
     }
     Ok(names)
+}
+
+/// A bank that was there before there was a gateway joins the network as it is: its accounts and money stay, and demo
+/// customers are made in no bank but new ones.
+fn take_over(layout: &mut Layout, names: &[BankName], gateway: Gateway) -> Option<String> {
+    let has_gateway = layout.banks.iter().any(|bank| bank.kind == Kind::Gateway);
+    if gateway != Gateway::Runs || has_gateway || layout.banks.is_empty() {
+        return None;
+    }
+    let mut joins = Vec::new();
+    for bank in layout.banks.iter_mut().filter(|bank| names.contains(&bank.name) && !bank.wants_demo) {
+        bank.no_demo = true;
+        joins.push(bank.name.as_str());
+    }
+    Some(format!("bank {} joins a network with a gateway, with the money that it has", joins.join(" and bank ")))
 }
 
 /// The mode of a bank that is there is an entry in its log: no flag changes it.

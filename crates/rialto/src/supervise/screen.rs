@@ -10,8 +10,10 @@ use super::story;
 use crate::network::network_file::Kind;
 use api::status::Mode;
 
-/// Events that stay visible below the table.
+/// Events that stay visible below the table, where there is room.
 const EVENTS_SHOWN: usize = 6;
+/// So many are shown whatever the size of the terminal.
+const EVENTS_KEPT: usize = 2;
 
 /// One row of the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,7 +139,7 @@ impl Screen {
         match self {
             Screen::Terminal(_) => {}
             Screen::Lines => {
-                for line in render(picture, Colours::Off) {
+                for line in render(picture, Room::Enough, Colours::Off) {
                     print(&line);
                 }
             }
@@ -148,20 +150,18 @@ impl Screen {
     /// Draws the table if it changed.
     pub(crate) fn draw(&mut self, picture: &Picture) {
         if let Screen::Terminal(terminal) = self {
-            let mut lines = render(picture, terminal.colours);
-            lines.push(String::new());
-            lines.extend(terminal.events.iter().map(|event| format!("  {event}")));
-            terminal.draw(lines);
+            terminal.draw(picture);
         }
     }
 }
 
 impl Terminal {
-    fn draw(&mut self, lines: Vec<String>) {
+    fn draw(&mut self, picture: &Picture) {
         let (width, height) = rustix::termios::tcgetwinsize(std::io::stdout())
             .map_or((80, 24), |size| (usize::from(size.ws_col.max(20)), usize::from(size.ws_row.max(4))));
         // What scrolled away could not be rubbed out: the last line is for the cursor, the rest has to fit above it.
-        let lines: Vec<String> = lines.into_iter().take(height - 1).map(|line| cut(&line, width - 1)).collect();
+        let lines = fitted(picture, &self.events, height - 1, self.colours);
+        let lines: Vec<String> = lines.into_iter().map(|line| cut(&line, width - 1)).collect();
         if lines == self.drawn {
             return;
         }
@@ -218,10 +218,41 @@ fn cut(line: &str, width: usize) -> String {
     out
 }
 
-fn render(picture: &Picture, colours: Colours) -> Vec<String> {
-    let mut lines = Vec::new();
-    for bank in &picture.banks {
+/// Whether there is room for lines that only make it easier to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Room {
+    Enough,
+    Scarce,
+}
+
+/// The picture and below it what has happened, in so many lines: where they are too few, without what only spaces it out, then
+/// without the oldest events; what to try and the newest events are the last to go.
+fn fitted(picture: &Picture, events: &[String], height: usize, colours: Colours) -> Vec<String> {
+    let indented = |events: &[String]| events.iter().map(|event| format!("  {event}")).collect::<Vec<String>>();
+    let mut lines = render(picture, Room::Enough, colours);
+    if lines.len() + 1 + events.len() <= height {
         lines.push(String::new());
+        lines.extend(indented(events));
+        return lines;
+    }
+    let mut lines = render(picture, Room::Scarce, colours);
+    let room = height.saturating_sub(lines.len()).max(EVENTS_KEPT).min(events.len()).min(height);
+    // The rows of nodes are above what is to be tried.
+    let surplus = (lines.len() + room).saturating_sub(height);
+    let first_row = lines.len().min(2);
+    let end = (first_row + surplus).min(lines.len());
+    lines.drain(first_row.min(end)..end);
+    lines.extend(indented(&events[events.len() - room..]));
+    lines.truncate(height);
+    lines
+}
+
+fn render(picture: &Picture, room: Room, colours: Colours) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (index, bank) in picture.banks.iter().enumerate() {
+        if room == Room::Enough {
+            lines.push(String::new());
+        }
         let mode = bank.mode.text();
         let title = match bank.kind {
             Kind::Bank => format!("bank {}", paint(&bank.name, "1", colours)),
@@ -232,11 +263,15 @@ fn render(picture: &Picture, colours: Colours) -> Vec<String> {
             "    {:<5}  {:<9}  {:<16}  {:>11}  {:>7}  {:>8}",
             "node", "role", "address", "slots", "lag", "memory"
         );
-        lines.push(paint(&header, "2", colours));
+        if room == Room::Enough || index == 0 {
+            lines.push(paint(&header, "2", colours));
+        }
         lines.extend(bank.rows.iter().map(|row| render_row(row, colours)));
     }
     if let Some(invitation) = &picture.invitation {
-        lines.push(String::new());
+        if room == Room::Enough {
+            lines.push(String::new());
+        }
         lines.push(format!("  page      {}", paint(&invitation.page, "4", colours)));
         let width = invitation
             .commands
@@ -249,7 +284,7 @@ fn render(picture: &Picture, colours: Colours) -> Vec<String> {
             let label = if index == 0 { "try" } else { "" };
             lines.push(format!("  {label:<8}  {command:<width$}   {}", paint(why, "2", colours)).trim_end().to_owned());
         }
-        let note = "whoever is on this machine is an operator: opens accounts, deposits, shuts nodes down, unasked";
+        let note = "whoever is on this machine may open, deposit and shut down, unasked";
         lines.push(paint(&format!("  demo      {note}"), "2", colours));
     }
     lines
@@ -339,7 +374,7 @@ mod tests {
     fn the_table_reads_like_this() {
         // The bar shows where a line begins.
         let lines: Vec<String> =
-            render(&picture(), Colours::Off).into_iter().map(|line| format!("|{line}\n")).collect();
+            render(&picture(), Room::Enough, Colours::Off).into_iter().map(|line| format!("|{line}\n")).collect();
         expect![[r#"
             |
             |  bank alpha   leader mode   http://127.0.0.1:7100
@@ -351,9 +386,41 @@ mod tests {
             |  page      http://127.0.0.1:7100/
             |  try       curl -X POST http://127.0.0.1:7100/open_account
             |            kill -9 48213   the leader; watch what happens
-            |  demo      whoever is on this machine is an operator: opens accounts, deposits, shuts nodes down, unasked
+            |  demo      whoever is on this machine may open, deposit and shut down, unasked
         "#]]
         .assert_eq(&lines.concat());
+    }
+
+    /// Two banks and a gateway of three nodes each, as `up` starts them.
+    fn network() -> Picture {
+        let one = picture();
+        let row = |node| Row { node, note: String::new(), ..one.banks[0].rows[1].clone() };
+        let group = |name: &str, kind| BankPart {
+            name: name.to_owned(),
+            kind,
+            rows: (1..=3).map(row).collect(),
+            ..one.banks[0].clone()
+        };
+        let commands = ["login", "pay", "balance", "history", "kill -9 48213"];
+        let banks = vec![group("alpha", Kind::Bank), group("beta", Kind::Bank), group("gateway", Kind::Gateway)];
+        let commands = commands.map(|command| (command.to_owned(), String::new())).to_vec();
+        Picture { banks, invitation: Some(Invitation { commands, ..one.invitation.expect("it has one") }) }
+    }
+
+    #[test]
+    fn on_a_terminal_of_24_lines_everything_to_try_is_seen_and_what_happened_last() {
+        let events: Vec<String> = (1..=6).map(|number| format!("event {number}")).collect();
+        let shown = fitted(&network(), &events, 23, Colours::Off);
+        assert!(shown.len() <= 23, "{shown:#?}");
+        let text = shown.join("\n");
+        for part in ["page", "login", "history", "kill -9", "demo", "event 5", "event 6"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert_eq!(text.matches("follower").count(), 9, "every node has its row: {text}");
+        assert!(shown.iter().all(|line| line.len() < 80), "no line is cut: {text}");
+        let small = fitted(&network(), &events, 10, Colours::Off);
+        assert!(small.len() <= 10 && small.join("\n").contains("event 6"), "{small:#?}");
+        assert_eq!(fitted(&network(), &events, 60, Colours::Off).len(), 34);
     }
 
     #[test]
@@ -365,8 +432,8 @@ mod tests {
 
     #[test]
     fn without_colours_there_is_no_escape_sequence() {
-        assert!(!render(&picture(), Colours::Off).concat().contains('\x1b'));
-        assert!(render(&picture(), Colours::On).concat().contains('\x1b'));
+        assert!(!render(&picture(), Room::Enough, Colours::Off).concat().contains('\x1b'));
+        assert!(render(&picture(), Room::Enough, Colours::On).concat().contains('\x1b'));
     }
 
     #[test]

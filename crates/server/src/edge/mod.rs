@@ -25,6 +25,7 @@ pub mod grpc;
 pub mod guard;
 pub mod health;
 pub mod identity;
+mod limits;
 pub mod listing;
 pub mod metrics;
 pub mod node_calls;

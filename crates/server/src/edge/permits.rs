@@ -50,6 +50,7 @@ use Permit::{Anyone, Bank, Customer, Gateway, Operator};
 pub const TABLE: &[(&str, &[Permit])] = &[
     ("/rialto.v1.Gateway/Login", &[Anyone]),
     ("/rialto.v1.Gateway/Logout", &[Customer]),
+    ("/rialto.v1.Gateway/Sessions", &[Customer]),
     ("/rialto.v1.Gateway/ViewBalance", &[Customer]),
     ("/rialto.v1.Gateway/TransferMoney", &[Customer]),
     ("/rialto.v1.Gateway/TransactionHistory", &[Customer]),
@@ -64,6 +65,9 @@ pub const TABLE: &[(&str, &[Permit])] = &[
     ("/rialto.v1.Gateway/Settle", &[Operator]),
     ("/rialto.v1.Gateway/Settings", &[Operator]),
     ("/rialto.v1.Gateway/ChangeSetting", &[Operator]),
+    ("/rialto.v1.Gateway/AcknowledgePayment", &[Operator]),
+    ("/rialto.v1.Gateway/Keys", &[Operator]),
+    ("/rialto.v1.Gateway/RetireKey", &[Operator]),
     ("/rialto.v1.Bank/Transfer", &[Operator]),
     ("/rialto.v1.Bank/TransferBatch", &[Operator]),
     ("/rialto.v1.Bank/VoidTransfer", &[Operator]),

@@ -16,7 +16,7 @@ use super::customer_calls::{self, Registrar};
 use super::desk::Desk;
 use super::metrics::Metrics;
 use super::port::BankPort;
-use super::{accounts, first_calls, group, guard, node_calls, request_log, transfers};
+use super::{accounts, first_calls, group, guard, limits, node_calls, request_log, transfers};
 use crate::passwords::Passwords;
 
 /// Every route with its methods, for the test that compares them with the OpenAPI document.
@@ -37,6 +37,7 @@ pub const ROUTES: &[(&str, &[&str])] = &[
     ("/v1/customers", &["post"]),
     ("/v1/customers/{name}/password", &["post"]),
     ("/v1/customers/{name}/lock", &["post"]),
+    ("/v1/limits", &["get", "post"]),
     ("/v1/members", &["get", "post"]),
     ("/v1/mode", &["get", "post"]),
     ("/v1/election", &["post"]),
@@ -64,6 +65,7 @@ pub fn router<B: BankPort>(desk: Desk<B>, page: Router) -> Router {
         .route("/v1/transfers/batch", post(transfers::create_batch::<B>))
         .route("/v1/transfers/{id}", get(transfers::read::<B>))
         .route("/v1/transfers/{id}/void", post(transfers::void::<B>))
+        .route("/v1/limits", get(limits::list::<B>).post(limits::change::<B>))
         .route("/v1/members", get(group::list::<B>).post(group::change::<B>))
         .route("/v1/mode", get(group::read_mode::<B>).post(group::change_mode::<B>))
         .route("/v1/election", post(node_calls::elect::<B>))

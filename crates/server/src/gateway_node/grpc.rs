@@ -2,7 +2,7 @@
 
 use super::desk::Desk;
 use super::tokens::Caller;
-use super::{operators, payments, permits, settings, sign_in};
+use super::{operators, payments, permits, settings, sign_in, tokens};
 use crate::edge::grpc::reflection;
 use crate::edge::health::NodeHealth;
 use crate::edge::permits::Role;
@@ -68,7 +68,15 @@ impl Gateway for Service {
 
     async fn logout(&self, request: Request<proto::LogoutRequest>) -> Result<Response<proto::LogoutResponse>, Status> {
         let caller = caller(&request)?;
-        self.counted("Logout", sign_in::logout(&self.desk, &caller)).await
+        self.counted("Logout", sign_in::logout(&self.desk, &caller, request.get_ref().others)).await
+    }
+
+    async fn sessions(
+        &self,
+        request: Request<proto::SessionsRequest>,
+    ) -> Result<Response<proto::SessionsResponse>, Status> {
+        let caller = caller(&request)?;
+        self.counted("Sessions", sign_in::sessions(&self.desk, &caller)).await
     }
 
     async fn view_balance(
@@ -145,6 +153,13 @@ impl Gateway for Service {
         self.counted("VoidPayment", operators::void(&self.desk, request.get_ref())).await
     }
 
+    async fn acknowledge_payment(
+        &self,
+        request: Request<proto::AcknowledgePaymentRequest>,
+    ) -> Result<Response<proto::AcknowledgePaymentResponse>, Status> {
+        self.counted("AcknowledgePayment", operators::acknowledge(&self.desk, request.get_ref())).await
+    }
+
     async fn positions(
         &self,
         _request: Request<proto::PositionsRequest>,
@@ -168,5 +183,16 @@ impl Gateway for Service {
         request: Request<proto::ChangeSettingRequest>,
     ) -> Result<Response<proto::GatewaySettings>, Status> {
         self.counted("ChangeSetting", settings::change(&self.desk, request.into_inner())).await
+    }
+
+    async fn keys(&self, _request: Request<proto::KeysRequest>) -> Result<Response<proto::KeysResponse>, Status> {
+        self.counted("Keys", tokens::keys(&self.desk)).await
+    }
+
+    async fn retire_key(
+        &self,
+        request: Request<proto::RetireKeyRequest>,
+    ) -> Result<Response<proto::RetireKeyResponse>, Status> {
+        self.counted("RetireKey", tokens::retire(&self.desk, request.get_ref())).await
     }
 }

@@ -75,6 +75,9 @@ pub(crate) fn edges(config: &GatewayNodeConfig, gateway: &Gateway, metrics: &Met
         tokio::spawn(recall::run(desk.clone())),
         tokio::spawn(tokens::run(desk.clone())),
     ];
+    if let Some(ms) = config.vote_timeout_ms {
+        tasks.push(tokio::spawn(settings::put_in_force(desk.clone(), ms)));
+    }
     if !named.is_empty() {
         let banks = Arc::clone(&desk.banks);
         tasks.push(tokio::spawn(dns::follow_banks(named, move |found| banks.know(found))));

@@ -1,6 +1,6 @@
 //! What operators and banks ask: what is in doubt, who owes whom, a settlement, what became of an old hold.
 
-use super::desk::{Desk, now_ms};
+use super::desk::{Desk, now_ms, unreadable};
 use super::payments::{patience, wait_for};
 use crate::edge::permits::Role;
 use api::code::Code;
@@ -10,8 +10,10 @@ use api::problem::Problem;
 use api::proto;
 use clearing::bank::Standing;
 use clearing::position::Direction;
-use clearing::{CallKind, Clearing, Command, Epoch, GroupId, OperatorName, Outcome, Side, Status, agenda};
+use clearing::{BankName, CallKind, Clearing, Command, Epoch, GroupId, OperatorName, Outcome, Side, Status, agenda};
+use gateway::PastError;
 use ledger::Amount;
+use std::collections::BTreeSet;
 use tokio::time::Instant;
 
 const PAYMENTS_LISTED: usize = 100;
@@ -43,22 +45,63 @@ pub(super) async fn payments(
         Ok(limit) => limit.min(PAYMENTS_LISTED_MAX),
         Err(_) => PAYMENTS_LISTED_MAX,
     };
+    let wanted = request.wanted();
+    if wanted == proto::PaymentsWanted::Listed {
+        return listed(desk, limit).await;
+    }
+    let away: BTreeSet<BankName> =
+        desk.banks.links().iter().filter(|link| !link.is_reachable()).map(|link| link.name).collect();
     desk.read(move |view| {
         let clearing = view.clearing();
         let mut open = agenda::in_doubt(clearing, now_ms(clearing));
+        open.retain(|payment| wanted == proto::PaymentsWanted::Open || !payment.is_decided);
         open.sort_by_key(|payment| std::cmp::Reverse(payment.age_ms));
         let count = open.len() as u64;
-        let payments = open.iter().take(limit).filter_map(|it| open_payment(clearing, it)).collect();
+        let payments = open.iter().take(limit).filter_map(|it| open_payment(clearing, &away, it)).collect();
         proto::PaymentsResponse { payments, count }
     })
     .await
 }
 
-fn open_payment(clearing: &Clearing, doubt: &agenda::InDoubt) -> Option<proto::OpenPayment> {
+/// Payments that a restored gateway decided without knowing what had been told before.
+async fn listed(desk: &Desk, limit: usize) -> Result<proto::PaymentsResponse, Problem> {
+    let found = desk.read(move |view| {
+        let clearing = view.clearing();
+        let count = clearing.listed().count() as u64;
+        let shown = |id| {
+            let known = view.payment(id)?;
+            let order = known.as_ref().and_then(|known| known.order);
+            Ok(order.map(|order| proto::OpenPayment {
+                payment: Some(message(&clearing.terms(&order))),
+                decided: true,
+                paid: true,
+                age_ms: 0,
+                waits_for:
+                    "an operator: both banks held it when the gateway was restored, so it is paid, though its payer \
+                            may have been told that it is void"
+                        .to_owned(),
+            }))
+        };
+        let payments = clearing.listed().take(limit).filter_map(|id| shown(id).transpose());
+        Ok(proto::PaymentsResponse { payments: payments.collect::<Result<_, PastError>>()?, count })
+    });
+    found.await?.map_err(|error: PastError| unreadable(&error))
+}
+
+pub(super) async fn acknowledge(
+    desk: &Desk,
+    request: &proto::AcknowledgePaymentRequest,
+) -> Result<proto::AcknowledgePaymentResponse, Problem> {
+    desk.order(Command::Acknowledge { id: payment_id(request.id.as_ref())? }).await?;
+    Ok(proto::AcknowledgePaymentResponse {})
+}
+
+fn open_payment(clearing: &Clearing, away: &BTreeSet<BankName>, doubt: &agenda::InDoubt) -> Option<proto::OpenPayment> {
     let payment = clearing.payment(doubt.id)?;
     let waits = doubt.waits_for.iter().filter_map(|(bank, kind)| {
         let name = clearing.bank(*bank)?.name;
-        Some(format!("{name} {}", waits_for(*kind)))
+        let why = if away.contains(&name) { ", which cannot be reached now," } else { "" };
+        Some(format!("{name}{why} {}", waits_for(*kind)))
     });
     let mut waits = waits.collect::<Vec<String>>().join(", ");
     if doubt.a_bank_is_restoring {

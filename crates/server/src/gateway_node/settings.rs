@@ -9,6 +9,11 @@ use api::proto;
 use api::proto::change_setting_request::Change;
 use clearing::{BankNumber, Clearing, Command, SettingChange};
 use ledger::Amount;
+use std::time::Duration;
+use tracing::info;
+
+/// Between two attempts while the group elects.
+const PAUSE: Duration = Duration::from_millis(500);
 
 pub(super) async fn show(desk: &Desk) -> Result<proto::GatewaySettings, Problem> {
     desk.read(|view| shown(view.clearing())).await
@@ -22,6 +27,7 @@ pub(super) async fn change(
     let change = match wanted {
         Change::Timeout2pcMs(ms) => SettingChange::VoteTimeout { ms },
         Change::OpenPerBank(payments) => SettingChange::OpenPerBank { payments },
+        Change::OpenPerCustomer(payments) => SettingChange::OpenPerCustomer { payments },
         Change::SessionsPerCustomer(sessions) => SettingChange::SessionsPerCustomer { sessions },
         Change::TakeOverAfterMs(after_ms) => SettingChange::TakeOver { after_ms },
         Change::PaymentLimit(it) => {
@@ -36,6 +42,31 @@ pub(super) async fn change(
     };
     desk.order(Command::ChangeSetting { expected_version: request.expected_version, change }).await?;
     show(desk).await
+}
+
+/// What the node's configuration says of a setting becomes an entry in the log, once.
+pub(super) async fn put_in_force(desk: Desk, ms: u64) {
+    loop {
+        if let Ok(settings) =
+            desk.read(|view| (view.clearing().settings().version(), view.clearing().settings().vote_timeout_ms)).await
+        {
+            let (expected_version, present) = settings;
+            if present == ms {
+                return;
+            }
+            let change = SettingChange::VoteTimeout { ms };
+            if desk.order(Command::ChangeSetting { expected_version, change }).await.is_ok() {
+                info!(
+                    event = "setting_changed",
+                    timeout_2pc_ms = ms,
+                    before = present,
+                    by = "the node's configuration"
+                );
+                return;
+            }
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
 }
 
 fn shown(clearing: &Clearing) -> proto::GatewaySettings {
@@ -56,6 +87,7 @@ fn shown(clearing: &Clearing) -> proto::GatewaySettings {
         version: settings.version(),
         timeout_2pc_ms: settings.vote_timeout_ms,
         open_per_bank: settings.open_per_bank,
+        open_per_customer: settings.open_per_customer,
         sessions_per_customer: settings.sessions_per_customer,
         take_over_after_ms: settings.take_over_after_ms,
         payment_limits: settings.payment_limits().map(limit).collect(),

@@ -8,6 +8,7 @@ use api::code::Code;
 use api::payment::{bank_name, customer_name};
 use api::problem::Problem;
 use api::proto;
+use clearing::session::Session;
 use clearing::{BankName, Command, CustomerName, Holder, NamedParty, SessionId};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -114,10 +115,44 @@ pub(super) async fn login(desk: &Desk, request: proto::LoginRequest) -> Result<p
     Ok(proto::LoginResponse { token, expires_ms, live_sessions })
 }
 
-/// Ends the session on every node: what is applied after this is refused.
-pub(super) async fn logout(desk: &Desk, caller: &Caller) -> Result<proto::LogoutResponse, Problem> {
-    desk.order(Command::EndSession { session: caller.session }).await?;
-    Ok(proto::LogoutResponse {})
+/// Ends the session on every node, or the customer's other ones: what is applied after this is refused.
+pub(super) async fn logout(desk: &Desk, caller: &Caller, others: bool) -> Result<proto::LogoutResponse, Problem> {
+    let ended = if others {
+        check_session(desk, caller).await?;
+        let live = live_sessions(desk, caller).await?;
+        live.into_iter().map(|(id, _)| id).filter(|id| *id != caller.session).collect()
+    } else {
+        vec![caller.session]
+    };
+    for session in &ended {
+        desk.order(Command::EndSession { session: *session }).await?;
+    }
+    Ok(proto::LogoutResponse { ended: u32::try_from(ended.len()).unwrap_or(u32::MAX) })
+}
+
+/// The caller's own sign-ins, the newest first.
+pub(super) async fn sessions(desk: &Desk, caller: &Caller) -> Result<proto::SessionsResponse, Problem> {
+    check_session(desk, caller).await?;
+    let mut live = live_sessions(desk, caller).await?;
+    live.sort_unstable_by_key(|(_, session)| std::cmp::Reverse(session.opened_ms));
+    let shown = live.into_iter().map(|(id, session)| proto::Session {
+        opened_ms: session.opened_ms,
+        expires_ms: session.expires_ms,
+        current: id == caller.session,
+    });
+    Ok(proto::SessionsResponse { sessions: shown.collect() })
+}
+
+async fn live_sessions(desk: &Desk, caller: &Caller) -> Result<Vec<(SessionId, Session)>, Problem> {
+    let (bank, customer) = (caller.bank, caller.customer);
+    let found = desk.read(move |view| {
+        let clearing = view.clearing();
+        let number = clearing.bank_named(&bank)?.number;
+        let party = clearing::Party { bank: number, holder: Holder::Customer(customer) };
+        let live = clearing.live_sessions(&party, now_ms(clearing));
+        Some(live.map(|(id, session)| (id, *session)).collect::<Vec<_>>())
+    });
+    Ok(found.await?.unwrap_or_default())
 }
 
 /// Whether the caller's session still is, by the group's word: sign-out counts at once, on every node.

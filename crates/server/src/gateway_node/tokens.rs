@@ -9,12 +9,13 @@ use super::desk::Desk;
 use crate::clock::wall_ms;
 use api::code::Code;
 use api::problem::Problem;
+use api::proto;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use clearing::{BankName, Command, CustomerName, Holder, KeyId, NamedParty, SessionId};
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tracing::{info, warn};
@@ -24,7 +25,8 @@ const SIGNS_MS: u64 = 24 * 3_600_000;
 /// Tokens that are remembered as checked, at most.
 const CHECKED_MAX: usize = 100_000;
 const PUBLISH_PAUSE: Duration = Duration::from_millis(200);
-const LOOK_PERIOD: Duration = Duration::from_secs(30);
+/// A key that was retired counts on every node after so long.
+const LOOK_PERIOD: Duration = Duration::from_secs(1);
 /// Longer tokens are none of ours.
 const TOKEN_BYTES_MAX: usize = 2_048;
 /// Whom tokens are for.
@@ -37,6 +39,8 @@ pub(super) struct Caller {
     pub(super) bank: BankName,
     pub(super) customer: CustomerName,
     expires_ms: u64,
+    /// What the token was signed with.
+    key: KeyId,
 }
 
 impl Caller {
@@ -193,6 +197,7 @@ impl Tokens {
             bank: BankName::new(&claims.bank).map_err(|_| bad())?,
             customer: CustomerName::new(&claims.sub).map_err(|_| bad())?,
             expires_ms: claims.exp.saturating_mul(1_000),
+            key,
         })
     }
 
@@ -215,6 +220,13 @@ impl Tokens {
         }
         keys.insert(key, public);
         Ok(public)
+    }
+
+    /// Forgets what was signed with keys that are not good any more, and says whether this node's own is still.
+    fn keep_only(&self, live: &BTreeSet<KeyId>) -> bool {
+        lock(&self.keys).retain(|key, _| live.contains(key));
+        lock(&self.checked).retain(|_, caller| live.contains(&caller.key));
+        live.contains(&lock(&self.own).id)
     }
 }
 
@@ -240,13 +252,40 @@ pub(super) async fn run(desk: Desk) {
             continue;
         }
         tokio::time::sleep(LOOK_PERIOD).await;
-        if wall_ms() >= lock(&desk.tokens.own).signs_until_ms {
+        let live = |clearing: &clearing::Clearing| clearing.keys(wall_ms()).map(|key| key.id).collect();
+        let Ok(live) = desk.peek(live).await else { continue };
+        let is_good = desk.tokens.keep_only(&live);
+        if !is_good || wall_ms() >= lock(&desk.tokens.own).signs_until_ms {
             match SigningKey::make() {
                 Ok(key) => *lock(&desk.tokens.own) = key,
                 Err(why) => warn!(event = "no_key", why = %why, todo = "the old one signs until there is a new one"),
             }
         }
     }
+}
+
+/// What tokens are signed with, for operators.
+pub(super) async fn keys(desk: &Desk) -> Result<proto::KeysResponse, Problem> {
+    let keys = desk.read(|view| view.clearing().keys(wall_ms()).copied().collect::<Vec<_>>()).await?;
+    let shown = keys.iter().map(|key| proto::TokenKey {
+        kid: kid(key.id),
+        node: u32::from(key.node.get()),
+        expires_ms: key.expires_ms,
+    });
+    Ok(proto::KeysResponse { keys: shown.collect() })
+}
+
+/// No token of that key is good any more.
+pub(super) async fn retire(
+    desk: &Desk,
+    request: &proto::RetireKeyRequest,
+) -> Result<proto::RetireKeyResponse, Problem> {
+    let key = key_of(&request.kid).ok_or_else(|| {
+        let detail = format!("kid: {:?} is no key's name; rialto keys lists them", request.kid);
+        Problem::new(Code::MalformedId, detail).with("field", "kid")
+    })?;
+    desk.order(Command::RetireKey { key }).await?;
+    Ok(proto::RetireKeyResponse {})
 }
 
 /// The public keys of the network as a JWK set (RFC 7517).

@@ -40,7 +40,7 @@ mod walk;
 
 pub use answer::{Balance, HistoryEntry, HistoryPage, PaymentAnswer, SignedIn, Standing};
 pub use error::{GatewayError, NotSignedIn};
-pub use operator::{BankPosition, OpenPayment, Operator, SettingChange};
+pub use operator::{BankPosition, OpenPayment, Operator, PaymentsWanted, SettingChange};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -206,12 +206,23 @@ impl Customer {
 
     /// Ends the sign-in at once, on every node.
     pub async fn logout(&self) -> Result<(), GatewayError> {
-        self.gateway
-            .call(Some(&self.bearer), &[], proto::LogoutRequest {}, |mut node, request| async move {
-                node.logout(request).await
-            })
-            .await?;
-        Ok(())
+        self.end_sessions(false).await.map(drop)
+    }
+
+    /// Ends the customer's other sign-ins at once, on every node, and keeps this one. How many there were.
+    pub async fn logout_others(&self) -> Result<u32, GatewayError> {
+        self.end_sessions(true).await
+    }
+
+    async fn end_sessions(&self, others: bool) -> Result<u32, GatewayError> {
+        let end = |mut node: Node, request| async move { node.logout(request).await };
+        Ok(self.gateway.call(Some(&self.bearer), &[], proto::LogoutRequest { others }, end).await?.ended)
+    }
+
+    /// The customer's own sign-ins that are good now, the newest first.
+    pub async fn sessions(&self) -> Result<Vec<proto::Session>, GatewayError> {
+        let look = |mut node: Node, request| async move { node.sessions(request).await };
+        Ok(self.gateway.call(Some(&self.bearer), &[], proto::SessionsRequest {}, look).await?.sessions)
     }
 
     /// The customer's own money, linearizable.

@@ -13,6 +13,8 @@ use crate::grpc::{int128_value, uuid};
 use crate::payment;
 use crate::proto;
 
+/// Which payments to list.
+pub use crate::proto::PaymentsWanted;
 /// One setting, and what it is to be.
 pub use crate::proto::change_setting_request::Change as SettingChange;
 
@@ -64,12 +66,33 @@ impl Operator {
         Ok(self.gateway.call(self.bearer.as_ref(), &[], proto::BanksRequest {}, look).await?.banks)
     }
 
-    /// Payments that are undecided or undelivered, the oldest first, at most `limit`; and how many there are in all.
-    pub async fn open_payments(&self, limit: u32) -> Result<(Vec<OpenPayment>, u64), GatewayError> {
+    /// Payments of that kind, the oldest first, at most `limit`; and how many there are in all.
+    pub async fn payments(&self, wanted: PaymentsWanted, limit: u32) -> Result<(Vec<OpenPayment>, u64), GatewayError> {
         let look = |mut node: Node, request| async move { node.payments(request).await };
-        let answer = self.gateway.call(self.bearer.as_ref(), &[], proto::PaymentsRequest { limit }, look).await?;
+        let request = proto::PaymentsRequest { limit, wanted: wanted.into() };
+        let answer = self.gateway.call(self.bearer.as_ref(), &[], request, look).await?;
         let open = answer.payments.iter().map(open).collect::<Result<_, _>>()?;
         Ok((open, answer.count))
+    }
+
+    /// Somebody has looked at a payment that was listed for that.
+    pub async fn acknowledge(&self, id: PaymentId) -> Result<(), GatewayError> {
+        let request = proto::AcknowledgePaymentRequest { id: Some(uuid(id.get())) };
+        let note = |mut node: Node, request| async move { node.acknowledge_payment(request).await };
+        self.gateway.call(self.bearer.as_ref(), &[], request, note).await.map(drop)
+    }
+
+    /// What tokens are signed with.
+    pub async fn keys(&self) -> Result<Vec<proto::TokenKey>, GatewayError> {
+        let look = |mut node: Node, request| async move { node.keys(request).await };
+        Ok(self.gateway.call(self.bearer.as_ref(), &[], proto::KeysRequest {}, look).await?.keys)
+    }
+
+    /// No token of that key is good any more, on any node.
+    pub async fn retire_key(&self, kid: &str) -> Result<(), GatewayError> {
+        let request = proto::RetireKeyRequest { kid: kid.to_owned() };
+        let retire = |mut node: Node, request| async move { node.retire_key(request).await };
+        self.gateway.call(self.bearer.as_ref(), &[], request, retire).await.map(drop)
     }
 
     /// Voids a payment that is undecided, through the decision itself. `by` goes on record; at most 32 bytes.

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
+use api::client::gateway::PaymentsWanted;
 use api::client::gateway::{BankPosition, GatewayClient, Operator};
 use hyper::StatusCode;
 use ledger::{AccountId, Currency, money};
@@ -19,7 +20,7 @@ use serde::Deserialize;
 use server::audit::AuditReport;
 use tokio::time::{Instant, sleep};
 
-use super::{TlsArgs, Verdict};
+use super::{TlsArgs, Verdict, sides};
 use crate::failure::Failure;
 use crate::http::{Address, Client};
 use crate::network::network_file::NetworkFile;
@@ -41,17 +42,39 @@ pub(super) async fn audit(dir: &Path, tls: &TlsArgs, verdict: &mut Verdict) -> R
         .and_then(|client| client.operator(None))
         .map_err(|error| Failure::new(error.to_string()))?;
     match compare(&client, &network).await {
-        Ok(Compared::Agree { pairs }) => verdict.compared.push(format!(
-            "between banks: nothing on its way and nothing set aside; {pairs} positions are what both banks' books say"
-        )),
+        Ok(Compared::Agree { pairs, away }) => {
+            verdict.compared.push(format!(
+                "between banks: nothing on its way and nothing set aside; {} positions are what both banks' books say",
+                pairs.len()
+            ));
+            for (bank, other) in &away {
+                verdict.unproved.push(format!(
+                    "between banks: bank {bank} or {other} does not run here, so their books were not compared"
+                ));
+            }
+            one_by_one(&network, &pairs, verdict).await;
+        }
         Ok(Compared::Differ(findings)) => verdict.findings.extend(findings),
-        Ok(Compared::NeverQuiet { open }) => verdict.remarks.push(format!(
+        Ok(Compared::NeverQuiet { open }) => verdict.unproved.push(format!(
             "between banks: payments were moving all the time ({open} on their way), so positions were not compared; \
              audit again in a quiet moment, or see: rialto payments"
         )),
         Err(why) => verdict.findings.push(format!("between banks: {why}")),
     }
     Ok(())
+}
+
+/// Each payment has one outcome, the same on both sides.
+async fn one_by_one(network: &NetworkFile, pairs: &[(String, String, Currency)], verdict: &mut Verdict) {
+    let mut both_have = 0;
+    for (low, high, currency) in pairs {
+        match sides::compare(network, (low, high, *currency)).await {
+            Ok(Ok(count)) => both_have += count,
+            Ok(Err(findings)) => return verdict.findings.extend(findings),
+            Err(why) => return verdict.findings.push(format!("between banks: {why}")),
+        }
+    }
+    verdict.compared.push(format!("between banks: {both_have} payments, each once and alike in both books"));
 }
 
 /// The same, for who only wants to know whether all is well.
@@ -67,8 +90,8 @@ pub(crate) async fn judged(dir: &Path, tls: &TlsArgs) -> Judged {
     let mut verdict = Verdict::default();
     match audit(dir, tls, &mut verdict).await {
         Err(failure) => Judged::Unproved { why: failure.to_string() },
-        Ok(()) if verdict.compared.is_empty() => {
-            let said = verdict.findings.into_iter().chain(verdict.remarks).next();
+        Ok(()) if verdict.compared.is_empty() || !verdict.findings.is_empty() => {
+            let said = verdict.findings.into_iter().chain(verdict.unproved).next();
             Judged::Unproved { why: said.unwrap_or_else(|| "there is no gateway".to_owned()) }
         }
         Ok(()) => Judged::Agrees,
@@ -76,9 +99,16 @@ pub(crate) async fn judged(dir: &Path, tls: &TlsArgs) -> Judged {
 }
 
 enum Compared {
-    Agree { pairs: usize },
+    Agree {
+        /// Whose positions were compared.
+        pairs: Vec<(String, String, Currency)>,
+        /// Pairs of which one does not run here.
+        away: Vec<(String, String)>,
+    },
     Differ(Vec<String>),
-    NeverQuiet { open: u64 },
+    NeverQuiet {
+        open: u64,
+    },
 }
 
 async fn compare(gateway: &Operator, network: &NetworkFile) -> Result<Compared, String> {
@@ -106,7 +136,7 @@ struct Seen {
 }
 
 async fn look(gateway: &Operator) -> Result<Seen, String> {
-    let (_, open) = gateway.open_payments(1).await.map_err(|error| error.to_string())?;
+    let (_, open) = gateway.payments(PaymentsWanted::Open, 1).await.map_err(|error| error.to_string())?;
     let positions = gateway.positions().await.map_err(|error| error.to_string())?;
     Ok(Seen { positions: net(&positions), open })
 }
@@ -173,7 +203,11 @@ fn signed(text: &str, currency: Currency) -> Option<i128> {
 }
 
 /// None where there is no such thing.
-async fn ask<T: for<'a> Deserialize<'a>>(client: &mut Client, path: &str, bank: &str) -> Result<Option<T>, String> {
+pub(super) async fn ask<T: for<'a> Deserialize<'a>>(
+    client: &mut Client,
+    path: &str,
+    bank: &str,
+) -> Result<Option<T>, String> {
     let give_up = Instant::now() + ASK_PATIENCE;
     loop {
         let answer = client.get(path, ASK_PATIENCE).await.map_err(|error| format!("bank {bank}: {error}"))?;
@@ -193,8 +227,13 @@ async fn ask<T: for<'a> Deserialize<'a>>(client: &mut Client, path: &str, bank: 
 
 /// With nothing on its way, everything must be equal.
 fn judge(positions: &Net, books: &Books) -> Compared {
-    let mut findings = Vec::new();
+    let (mut findings, mut pairs, mut away) = (Vec::new(), Vec::new(), Vec::new());
     for ((low, high, currency), owed) in positions {
+        let runs_here = |bank: &String| books.holds.contains_key(bank);
+        match runs_here(low) && runs_here(high) {
+            true => pairs.push((low.clone(), high.clone(), *currency)),
+            false => away.push((low.clone(), high.clone())),
+        }
         for (bank, other, expected) in [(low, high, *owed), (high, low, -*owed)] {
             // A bank that does not run here is not asked.
             let Some(found) = books.interbank.get(&(bank.clone(), other.clone(), *currency)) else { continue };
@@ -215,7 +254,7 @@ fn judge(positions: &Net, books: &Books) -> Compared {
              holds when they grow old"
         ));
     }
-    if findings.is_empty() { Compared::Agree { pairs: positions.len() } } else { Compared::Differ(findings) }
+    if findings.is_empty() { Compared::Agree { pairs, away } } else { Compared::Differ(findings) }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! Of a network with a gateway, what lies between the banks is compared too: [`between_banks`].
 
 pub(crate) mod between_banks;
+mod sides;
 
 use std::time::Duration;
 
@@ -59,6 +60,8 @@ struct Verdict {
     ok: bool,
     /// What differs or could not be asked, a sentence each.
     findings: Vec<String>,
+    /// What could not be compared, a sentence each: nothing speaks against it, and nothing for it.
+    unproved: Vec<String>,
     /// What was compared, a sentence a bank.
     compared: Vec<String>,
     /// How the banks stand beside their books: mode, members, transfers under way, rot that was repaired.
@@ -102,10 +105,15 @@ fn show(verdict: &Verdict, json: bool) {
         println!("{}", serde_json::to_string(verdict).expect("a verdict holds only strings, numbers and lists"));
         return;
     }
-    for line in verdict.compared.iter().chain(&verdict.remarks).chain(&verdict.findings) {
+    for line in verdict.compared.iter().chain(&verdict.remarks).chain(&verdict.unproved).chain(&verdict.findings) {
         println!("{line}");
     }
-    println!("{}", if verdict.ok { "the books are in order" } else { "the books are NOT proved to be in order" });
+    let last = match (verdict.ok, verdict.unproved.is_empty()) {
+        (true, true) => "the books are in order",
+        (true, false) => "the books are in order, as far as they could be compared",
+        (false, _) => "the books are NOT proved to be in order",
+    };
+    println!("{last}");
 }
 
 /// What a node's own count found, and whether its sums are those of double entry.

@@ -65,6 +65,9 @@ pub(crate) async fn run(args: LoginArgs) -> Result<Code, Failure> {
         print_json(&Done { customer: customer.to_string(), expires, live_sessions, resumed });
     } else {
         println!("signed in as {customer} until {expires}");
+        if live_sessions > 1 {
+            println!("sign-ins of {customer} that are good now: {live_sessions}; rialto sessions lists them");
+        }
         if resumed > 0 {
             println!("payments that waited for it: {resumed}; they go out by `rialto outbox run` or `rialto shell`");
         }

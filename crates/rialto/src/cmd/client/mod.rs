@@ -16,6 +16,7 @@ pub(super) mod password;
 pub(crate) mod pay;
 pub(crate) mod payment;
 mod say;
+pub(crate) mod sessions;
 pub(crate) mod shell;
 mod waiting;
 

@@ -1,6 +1,7 @@
 //! What the operator of a gateway does: look after payments that hang, see what banks owe each other, settle, change limits.
 //! One file per command; here is the way to the gateway that they share.
 
+pub(crate) mod keys;
 pub(crate) mod payments;
 pub(crate) mod positions;
 pub(crate) mod settings;

@@ -1,6 +1,6 @@
 //! `rialto payments`: those that are undecided or undelivered, whom they wait for, and the decision by hand.
 
-use api::client::gateway::OpenPayment;
+use api::client::gateway::{OpenPayment, PaymentsWanted};
 use clap::{Args, Subcommand};
 use clearing::PaymentId;
 use ledger::TransferId;
@@ -11,9 +11,12 @@ use crate::failure::{Code, Failure};
 
 const EXAMPLES: &str = "\
 Examples:
-  rialto payments --in-doubt                      what is undecided, the oldest first: its age, whom it waits for, why
-  rialto payments                                 what is decided and not yet in both banks' books as well
+  rialto payments --in-doubt                      what is undecided, or decided and not yet in both banks' books: the
+                                                  oldest first, its age, whom it waits for, and why
+  rialto payments --undecided                     only what is undecided
   rialto payments void 018f2f6c-… --by anna       decides void, if it is not decided otherwise; anna goes on record
+  rialto payments --listed                        what a restored gateway decided though its payer may have been told void
+  rialto payments acknowledge 018f2f6c-…          somebody has looked at one of these
 
 A payment needs nobody: it is decided within its time, and delivered when its banks are back. What hangs, hangs on a bank.
 Exit codes: 0 listed, or void; 1 it is decided otherwise, or the gateway could not be asked; 2 wrong flags";
@@ -24,9 +27,15 @@ Exit codes: 0 listed, or void; 1 it is decided otherwise, or the gateway could n
 pub(crate) struct PaymentsArgs {
     #[command(subcommand)]
     command: Option<PaymentsCommand>,
-    /// Only those that are not decided
-    #[arg(long)]
+    /// All that are on their way: undecided, or not yet in both banks' books (also what is shown without it)
+    #[arg(long, conflicts_with_all = ["undecided", "listed"])]
     in_doubt: bool,
+    /// Only those that are not decided
+    #[arg(long, conflicts_with = "listed")]
+    undecided: bool,
+    /// Those that a restored gateway had to decide without knowing what had been told before
+    #[arg(long)]
+    listed: bool,
     /// At most so many
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     limit: u32,
@@ -47,12 +56,17 @@ enum PaymentsCommand {
         #[arg(long, value_name = "NAME")]
         by: String,
     },
+    /// Take a payment off the list of --listed
+    Acknowledge {
+        #[arg(value_name = "ID", value_parser = payment_id)]
+        id: PaymentId,
+    },
 }
 
 #[derive(Serialize)]
 struct All {
     payments: Vec<Row>,
-    /// Undecided and undelivered ones, in all.
+    /// Of that kind, in all.
     count: u64,
 }
 
@@ -70,16 +84,38 @@ struct Row {
 
 pub(crate) async fn run(args: PaymentsArgs) -> Result<Code, Failure> {
     let gateway = args.at.open()?;
-    if let Some(PaymentsCommand::Void { id, by }) = args.command {
-        let answer = gateway.void(id, &by).await.map_err(failed)?;
-        return Ok(tell(&answer, "refused", args.json));
+    match args.command {
+        Some(PaymentsCommand::Void { id, by }) => {
+            let answer = gateway.void(id, &by).await.map_err(failed)?;
+            return Ok(tell(&answer, "refused", args.json));
+        }
+        Some(PaymentsCommand::Acknowledge { id }) => {
+            gateway.acknowledge(id).await.map_err(failed)?;
+            match args.json {
+                true => print_json(&serde_json::json!({ "id": id.to_string(), "acknowledged": true })),
+                false => println!("payment {id} is off the list"),
+            }
+            return Ok(Code::Done);
+        }
+        None => {}
     }
-    let (open, count) = gateway.open_payments(args.limit).await.map_err(failed)?;
-    let rows: Vec<Row> = open.iter().filter(|it| !args.in_doubt || !it.decided).map(row).collect();
+    let (wanted, none) = match (args.undecided, args.listed) {
+        (true, _) => (PaymentsWanted::Undecided, "undecided"),
+        (_, true) => (PaymentsWanted::Listed, "listed"),
+        (false, false) => (PaymentsWanted::Open, "on its way"),
+    };
+    let (open, count) = gateway.payments(wanted, args.limit).await.map_err(failed)?;
+    let rows: Vec<Row> = open.iter().map(row).collect();
     match (args.json, rows.is_empty()) {
         (true, _) => print_json(&All { payments: rows, count }),
-        (false, true) => println!("no payment is {}", if args.in_doubt { "in doubt" } else { "on its way" }),
-        (false, false) => rows.iter().map(line).for_each(|line| println!("{line}")),
+        (false, true) => println!("no payment is {none}"),
+        (false, false) => {
+            rows.iter().map(|row| line(row, args.listed)).for_each(|line| println!("{line}"));
+            let more = count.saturating_sub(rows.len() as u64);
+            if more > 0 {
+                println!("… and {more} more (--limit N)");
+            }
+        }
     }
     Ok(Code::Done)
 }
@@ -98,7 +134,10 @@ fn row(open: &OpenPayment) -> Row {
     }
 }
 
-fn line(row: &Row) -> String {
+fn line(row: &Row, is_listed: bool) -> String {
+    if is_listed {
+        return format!("{}  {} -> {}  {}  waits for {}", row.id, row.payer, row.payee, row.amount, row.waits_for);
+    }
     let state = match (row.decided, row.paid) {
         (false, _) => "undecided",
         (true, true) => "paid, undelivered",
@@ -134,12 +173,12 @@ mod tests {
             age_ms: 830,
             waits_for: "beta to set the payee's side aside".to_owned(),
         };
-        let undecided = line(&row);
+        let undecided = line(&row, false);
         (row.decided, row.paid, row.age_ms, row.waits_for) =
             (true, true, 61_500, "beta to acknowledge that it is paid".to_owned());
         expect![[r#"
             018f2f6c-0000-7000-8000-000000000001  alice@alpha -> bob@beta  12.50 EUR  undecided for 830 ms; waits for beta to set the payee's side aside
             018f2f6c-0000-7000-8000-000000000001  alice@alpha -> bob@beta  12.50 EUR  paid, undelivered for 61 s; waits for beta to acknowledge that it is paid"#]]
-        .assert_eq(&format!("{undecided}\n{}", line(&row)));
+        .assert_eq(&format!("{undecided}\n{}", line(&row, false)));
     }
 }

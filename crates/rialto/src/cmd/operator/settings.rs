@@ -45,6 +45,11 @@ enum Change {
         #[arg(value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
         payments: u64,
     },
+    /// Payments of one payer that may be undecided or undelivered at once
+    OpenPerCustomer {
+        #[arg(value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+        payments: u64,
+    },
     /// Sign-ins of one customer that are good at once; one more ends the oldest
     SessionsPerCustomer {
         #[arg(value_name = "N", value_parser = clap::value_parser!(u64).range(1..=64))]
@@ -96,6 +101,7 @@ fn message(change: &Change) -> Result<SettingChange, Failure> {
     Ok(match change {
         Change::Timeout { ms } => SettingChange::Timeout2pcMs(*ms),
         Change::OpenPerBank { payments } => SettingChange::OpenPerBank(*payments),
+        Change::OpenPerCustomer { payments } => SettingChange::OpenPerCustomer(*payments),
         Change::SessionsPerCustomer { sessions } => SettingChange::SessionsPerCustomer(*sessions),
         Change::TakeOverAfterMs { ms } => SettingChange::TakeOverAfterMs(*ms),
         Change::PaymentLimit { limit, currency } => SettingChange::PaymentLimit(proto::PaymentLimit {
@@ -121,6 +127,7 @@ fn lines(settings: &proto::GatewaySettings) -> Vec<String> {
     let mut lines = vec![
         format!("timeout-2pc-ms         {}", settings.timeout_2pc_ms),
         format!("open-per-bank          {}", settings.open_per_bank),
+        format!("open-per-customer      {}", settings.open_per_customer),
         format!("sessions-per-customer  {}", settings.sessions_per_customer),
         format!("take-over-after-ms     {}", settings.take_over_after_ms),
     ];
@@ -140,6 +147,7 @@ fn as_json(settings: &proto::GatewaySettings) -> Value {
         "version": settings.version,
         "timeout_2pc_ms": settings.timeout_2pc_ms,
         "open_per_bank": settings.open_per_bank,
+        "open_per_customer": settings.open_per_customer,
         "sessions_per_customer": settings.sessions_per_customer,
         "take_over_after_ms": settings.take_over_after_ms,
         "payment_limits": limits.collect::<Vec<_>>(),
