@@ -271,9 +271,13 @@ pub fn code_of(reason: &Reason) -> Code {
         Reason::VoidedByOperator => Code::VoidedByOperator,
         Reason::VoidedAtBank { .. } => Code::VoidedAtBank,
         Reason::NotHeldAtBoth => Code::NotHeldAtBoth,
+        Reason::BankRefused { code: LOCKED } => Code::CustomerLocked,
         Reason::BankRefused { .. } => Code::BankRefused,
     }
 }
+
+/// The ledger's number for a customer who is locked: it is stable, and a test holds it against the ledger.
+const LOCKED: u16 = 25;
 
 /// The stable code of a refusal.
 pub fn code_of_refusal(refusal: &Refusal) -> Code {
@@ -345,6 +349,14 @@ mod tests {
             currency: Currency::EUR,
             reference: Reference::new("rent").expect("short"),
         }
+    }
+
+    #[test]
+    fn a_locked_customer_is_told_so() {
+        let account = ledger::AccountId::new(7).expect("not nil");
+        let code = ledger::Rejected::CustomerLocked { account }.code();
+        assert_eq!(code_of(&Reason::BankRefused { code }), Code::CustomerLocked);
+        assert_eq!(code_of(&Reason::BankRefused { code: 1 }), Code::BankRefused);
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod http;
 mod lab;
 mod members;
 mod network;
+mod operators;
 mod outage;
 mod payer;
 mod payments;

@@ -18,17 +18,17 @@ use tokio::runtime::Runtime;
 
 use crate::network::{Network, TestDir, free_bases, network_json, run, signal, stderr, stdout, until};
 
-const OPENING: i128 = 1000_00;
+pub(crate) const OPENING: i128 = 1000_00;
 
-struct Town {
-    network: Network,
-    runtime: Runtime,
-    gateway: GatewayClient,
+pub(crate) struct Town {
+    pub(crate) network: Network,
+    pub(crate) runtime: Runtime,
+    pub(crate) gateway: GatewayClient,
     _dir: TestDir,
 }
 
 impl Town {
-    fn new(name: &str) -> Town {
+    pub(crate) fn new(name: &str) -> Town {
         let dir = TestDir::new(name);
         let network = Network::run(dir.path(), &["--base-port", &free_bases(3).to_string()]);
         for bank in ["alpha", "beta"] {
@@ -39,7 +39,7 @@ impl Town {
         Town { network, runtime, gateway, _dir: dir }
     }
 
-    fn sign_in(&self, who: &str) -> Customer {
+    pub(crate) fn sign_in(&self, who: &str) -> Customer {
         let party: NamedParty = who.parse().expect("well formed");
         let name = who.split('@').next().expect("a name");
         let password = Secret::new(format!("{name}-demo"));
@@ -48,7 +48,7 @@ impl Town {
     }
 
     /// With votes that may take as long as a busy machine needs.
-    fn patient(name: &str) -> Town {
+    pub(crate) fn patient(name: &str) -> Town {
         let town = Town::new(name);
         let (done, told) = operate(&town, &["settings", "timeout-2pc-ms", "60000"]);
         assert!(done, "{told}");
@@ -56,7 +56,7 @@ impl Town {
     }
 
     /// After everything that is decided has been delivered.
-    fn balance(&self, customer: &Customer) -> i128 {
+    pub(crate) fn balance(&self, customer: &Customer) -> i128 {
         until("the bank has all that is decided", || {
             let balance = self.runtime.block_on(customer.balance()).ok()?;
             (balance.undelivered == 0).then_some(balance.balance)
@@ -64,7 +64,7 @@ impl Town {
     }
 
     /// What is decided about a payment.
-    fn pay(&self, customer: &Customer, terms: &Terms) -> Standing {
+    pub(crate) fn pay(&self, customer: &Customer, terms: &Terms) -> Standing {
         until("it is decided", || {
             let answer = self.runtime.block_on(customer.pay(terms)).expect("the gateway answers");
             (!matches!(answer.standing, Standing::Undecided { .. })).then_some(answer.standing)
@@ -72,7 +72,7 @@ impl Town {
     }
 
     /// A payment that has to go through: one that became void on a busy machine is ordered again.
-    fn pays(&self, customer: &Customer, payer: &str, payee: &str, minor: u128) {
+    pub(crate) fn pays(&self, customer: &Customer, payer: &str, payee: &str, minor: u128) {
         let mut terms = order(new_payment_id(), payer, payee, minor);
         until("it is paid", || match self.pay(customer, &terms) {
             Standing::Paid { .. } => Some(()),
@@ -85,12 +85,12 @@ impl Town {
         });
     }
 
-    fn pid(&self, group: &str, node: u64) -> Option<u32> {
+    pub(crate) fn pid(&self, group: &str, node: u64) -> Option<u32> {
         u32::try_from(self.network.node_of(group, node)["pid"].as_u64()?).ok()
     }
 
     /// SIGKILL to the node of a group that leads now.
-    fn kill_leader(&self, group: &str) {
+    pub(crate) fn kill_leader(&self, group: &str) {
         let pid = until("a leader that runs", || {
             let leads = |node: &u64| {
                 let url = self.network.node_of(group, *node)["http"].as_str()?.to_owned();
@@ -124,7 +124,7 @@ fn caller(network: &Network, subject: &str, expected: Expected) -> Arc<certs::Cl
     Arc::new(certs::Client::new(files, expected, Protocol::Grpc).expect("up has made it"))
 }
 
-fn order(id: PaymentId, payer: &str, payee: &str, minor: u128) -> Terms {
+pub(crate) fn order(id: PaymentId, payer: &str, payee: &str, minor: u128) -> Terms {
     Terms {
         id,
         payer: payer.parse().expect("well formed"),
@@ -135,11 +135,11 @@ fn order(id: PaymentId, payer: &str, payee: &str, minor: u128) -> Terms {
     }
 }
 
-fn paid(standing: &Standing) -> bool {
+pub(crate) fn paid(standing: &Standing) -> bool {
     matches!(standing, Standing::Paid { .. })
 }
 
-fn refused_for(standing: &Standing) -> &str {
+pub(crate) fn refused_for(standing: &Standing) -> &str {
     match standing {
         Standing::Refused { code, .. } | Standing::NotTaken { code, .. } => code,
         Standing::Paid { .. } | Standing::Undecided { .. } => panic!("it was not refused: {standing:?}"),
@@ -194,7 +194,7 @@ fn customers_of_two_banks_pay_each_other_and_every_refusal_has_its_code() {
 }
 
 /// A command of the operator's, on the network's own directory.
-fn operate(town: &Town, arguments: &[&str]) -> (bool, String) {
+pub(crate) fn operate(town: &Town, arguments: &[&str]) -> (bool, String) {
     let done = run(&[arguments, &["--dir", town.network.dir()]].concat());
     (done.status.success(), stdout(&done) + &stderr(&done))
 }
@@ -223,6 +223,8 @@ fn banks_owe_each_other_what_was_paid_until_they_settle_and_never_more_than_thei
     assert!(done && told.contains("is paid"), "{told}");
     assert!(operate(&town, &["settle", "alpha", "beta", "13.00", "--id", &id]).0, "again is the same");
     assert_eq!(operate(&town, &["positions"]), (true, "no bank owes another anything\n".to_owned()));
+    let (done, told) = operate(&town, &["audit"]);
+    assert!(done && told.contains("between banks: 4 payments, each once and alike in both books"), "{told}");
     assert_eq!(
         (town.balance(&alice), town.balance(&bob)),
         (OPENING - 13_00, OPENING + 13_00),
@@ -256,6 +258,13 @@ fn a_payment_that_hangs_is_listed_with_whom_it_waits_for_and_can_be_voided_by_ha
         paying.join().expect("it is answered")
     });
     assert_eq!(refused_for(&paying.expect("it was decided").standing), "voided_by_operator");
+    let (_, told) = operate(&town, &["payments", "--undecided"]);
+    assert_eq!(told, "no payment is undecided\n");
+    let owed = until("it is told that beta is away", || {
+        let (_, told) = operate(&town, &["payments", "--in-doubt"]);
+        told.contains("beta, which cannot be reached now, to acknowledge that it is void").then_some(told)
+    });
+    assert!(owed.contains("void, undelivered for"), "{owed}");
     pids.iter().for_each(|pid| signal("CONT", *pid));
     until("both banks know", || {
         let (done, told) = operate(&town, &["payments"]);
