@@ -17,6 +17,7 @@ pub mod code;
 pub mod field;
 mod group;
 pub mod grpc;
+mod hidden;
 pub mod idempotency;
 pub mod json;
 pub mod openapi;

@@ -50,6 +50,8 @@ pub(crate) struct Log {
     pub(crate) target: Target,
     /// The file of requests; without one they go where the rest goes.
     pub(crate) requests: Option<PathBuf>,
+    /// By a thread of their own, so that a slow disk delays no answer; a command that is soon over writes each at once.
+    pub(crate) in_background: bool,
     pub(crate) levels: Targets,
 }
 
@@ -64,7 +66,10 @@ pub(crate) fn start(node: String, log: &Log) -> Result<(), Failure> {
         let dir = path.parent().unwrap_or(std::path::Path::new("."));
         std::fs::create_dir_all(dir)
             .map_err(|error| Failure::cannot_start(format!("making {}: {error}", dir.display())))?;
-        let sink: Box<dyn Sink> = Box::new(Background::start(open(path)?));
+        let sink: Box<dyn Sink> = match log.in_background {
+            true => Box::new(Background::start(open(path)?)),
+            false => Box::new(open(path)?),
+        };
         Ok(Lines { node: node.clone(), format, sink: Mutex::new(sink) })
     });
     let requests = requests.transpose()?;

@@ -40,10 +40,13 @@ pub(crate) const NAMES: [&str; 24] = [
 /// Keys of a file by which others know a setting.
 const ALIASES: [(&str, &str); 2] = [("consul_addr", "consul"), ("gateway_addr", "grpc")];
 
-/// The variables that a node reads: a node that `up` starts must not get those meant for another.
+/// The variables that one node reads: a node that `up` starts must not get those meant for another. How they log is for all.
 pub(crate) fn environment_names() -> impl Iterator<Item = String> {
-    NAMES.iter().copied().chain(["config"]).map(variable)
+    NAMES.iter().copied().filter(|name| !FOR_ALL.contains(name)).chain(["config"]).map(variable)
 }
+
+/// Settings in the environment of `up` that all its nodes get.
+const FOR_ALL: [&str; 2] = ["log-format", "log-level"];
 
 fn variable(name: &str) -> String {
     format!("RIALTO_{}", name.to_ascii_uppercase().replace('-', "_"))

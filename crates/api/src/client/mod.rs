@@ -43,7 +43,7 @@ mod secured;
 pub use answer::{Account, AccountPage, AfterTransfer, Answered, Opened, Outcome, StatementEntry, StatementPage};
 pub use error::{ClientError, Work};
 pub use gatherer::Gatherer;
-pub use road::outcome;
+pub use road::{outcome, why};
 pub use secret::Secret;
 
 use std::sync::Arc;

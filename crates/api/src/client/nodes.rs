@@ -35,10 +35,12 @@ const MESSAGE_BYTES_MAX: usize = 64 << 20;
 /// One node's services.
 pub(super) type Bank = BankClient<InterceptedService<Road, Credentials>>;
 
-/// Puts the operator token on every call.
+/// Puts the operator token on every call, and how long its answer is waited for.
 #[derive(Debug, Clone)]
 pub(super) struct Credentials {
     bearer: Option<MetadataValue<Ascii>>,
+    /// How long the caller waits: no node needs to work for longer.
+    patience: Duration,
 }
 
 impl Interceptor for Credentials {
@@ -46,6 +48,7 @@ impl Interceptor for Credentials {
         if let Some(bearer) = &self.bearer {
             request.metadata_mut().insert("authorization", bearer.clone());
         }
+        request.set_timeout(self.patience);
         Ok(request)
     }
 }
@@ -74,7 +77,8 @@ impl Nodes {
         addresses: impl IntoIterator<Item = A>,
         options: &Options,
     ) -> Result<Arc<Nodes>, ClientError> {
-        let credentials = Credentials { bearer: options.token.as_deref().map(bearer).transpose()? };
+        let bearer = options.token.as_deref().map(bearer).transpose()?;
+        let credentials = Credentials { bearer, patience: options.attempt_timeout };
         let banks = addresses
             .into_iter()
             .map(|address| bank(address.as_ref(), credentials.clone(), options.tls.as_ref()))

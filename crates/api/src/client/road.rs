@@ -48,12 +48,25 @@ impl Service<Request<Body>> for Road {
         Box::pin(async move {
             let answer = answering.await;
             match &answer {
-                Ok(response) => tell(&node, &call, &outcome(response.headers()), began, trace),
-                Err(error) => tell(&node, &call, &format!("not_sent ({error})"), began, trace),
+                Ok(response) => {
+                    tell(&node, &call, (&outcome(response.headers()), &why(response.headers())), began, trace);
+                }
+                Err(error) => tell(&node, &call, ("not_sent", &cause(error)), began, trace),
             }
             answer
         })
     }
+}
+
+/// An error with all that led to it.
+fn cause(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        text += &format!(": {error}");
+        source = error.source();
+    }
+    text
 }
 
 /// How a call ended, as far as the head of its answer says: a stable code, or gRPC's.
@@ -66,13 +79,21 @@ pub fn outcome(head: &HeaderMap) -> String {
     }
 }
 
+/// Why, in words, where it did not end well.
+pub fn why(head: &HeaderMap) -> String {
+    match Status::from_header_map(head) {
+        Some(status) if status.code() != tonic::Code::Ok => status.message().to_owned(),
+        Some(_) | None => String::new(),
+    }
+}
+
 /// One line a call. Looks at a node's state come every moment, and are told only to who asks for that much.
-fn tell(node: &str, call: &str, outcome: &str, began: Instant, trace: TraceContext) {
+fn tell(node: &str, call: &str, (outcome, why): (&str, &str), began: Instant, trace: TraceContext) {
     let took_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
     let trace = trace.trace_id();
-    if call.ends_with("/Status") {
-        debug!(target: "requests", event = "called", node, call, outcome, took_us, trace);
-    } else {
-        info!(target: "requests", event = "called", node, call, outcome, took_us, trace);
+    match (call.ends_with("/Status"), why.is_empty()) {
+        (true, _) => debug!(target: "requests", event = "called", node, call, outcome, why, took_us, trace),
+        (false, true) => info!(target: "requests", event = "called", node, call, outcome, took_us, trace),
+        (false, false) => info!(target: "requests", event = "called", node, call, outcome, why, took_us, trace),
     }
 }

@@ -313,7 +313,7 @@ pub(super) fn understand(settings: &Settings, kind: Kind) -> Result<Node, Failur
         Some(file) => Some(PathBuf::from(file)),
         None => Some(config.data.join("logs").join(format!("{name}-{node}_requests.log"))),
     };
-    let log = Log { format, target, requests, levels };
+    let log = Log { format, target, requests, in_background: true, levels };
     Ok(Node { config, log, warnings })
 }
 

@@ -27,7 +27,9 @@ Examples:
   rialto up --fresh                       delete what is there and begin anew (asks first)
 
 Ctrl-C stops everything in order; the next `rialto up` goes on with the same money.
-DIR/network.json lists every process and address at any time; DIR/<bank>/<node>/node.log is a node's log.";
+DIR/network.json lists every process and address at any time; DIR/<bank>/<node>/node.log is a node's log, and logs/ beside it has a
+line for each request. RIALTO_LOG_LEVEL (info; info,requests=debug shows what requests hold, but secrets) and RIALTO_LOG_FORMAT
+(text or json) in the environment of `up` are for all its nodes.";
 
 /// Run a network on this machine: node processes, a balancer for each bank, a live table
 #[derive(Debug, Args)]
@@ -78,6 +80,10 @@ pub(crate) async fn run(args: UpArgs) -> Result<Code, Failure> {
     // Asked once: a build that replaces the file must not keep nodes from being started again.
     let program = std::env::current_exe()
         .map_err(|error| Failure::new(format!("finding this program's own file, to start nodes with: {error}")))?;
+    if let Some(level) = std::env::var_os("RIALTO_LOG_LEVEL") {
+        crate::logging::parse_level(&level.to_string_lossy())
+            .map_err(|why| Failure::usage(why).line("given by RIALTO_LOG_LEVEL in the environment"))?;
+    }
     let fresh = match (args.fresh, args.yes) {
         (false, _) => Fresh::Keep,
         (true, false) => Fresh::DeleteAfterAsking,

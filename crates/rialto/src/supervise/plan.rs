@@ -96,8 +96,7 @@ fn arguments(dir: &Path, plan: &NodePlan, layout: &BankLayout, ports: Ports) -> 
     }
     match plan.kind {
         Kind::Bank => {}
-        Kind::Gateway if layout.consul.is_some() => {}
-        // The banks that there are, and those that come later.
+        // The banks that there are, and those that come later; also while Consul is away.
         Kind::Gateway => give("--network-file", NetworkFile::path(dir).into()),
     }
     arguments.push("--exit-with-parent".into());

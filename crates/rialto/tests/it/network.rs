@@ -137,7 +137,13 @@ impl Network {
 
     /// `rialto up --json` with these flags, once it says that it is ready: banks, and the gateway between them.
     pub(crate) fn run(dir: &Path, flags: &[&str]) -> Network {
+        Network::run_logging(dir, flags, "info")
+    }
+
+    /// The same, with nodes that log so much.
+    pub(crate) fn run_logging(dir: &Path, flags: &[&str], level: &str) -> Network {
         let mut up = rialto()
+            .env("RIALTO_LOG_LEVEL", level)
             .args(["up", "--json", "--dir"])
             .arg(dir)
             .args(flags)

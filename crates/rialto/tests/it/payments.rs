@@ -29,8 +29,13 @@ pub(crate) struct Town {
 
 impl Town {
     pub(crate) fn new(name: &str) -> Town {
+        Town::logging(name, "info")
+    }
+
+    /// With nodes that log so much.
+    pub(crate) fn logging(name: &str, level: &str) -> Town {
         let dir = TestDir::new(name);
-        let network = Network::run(dir.path(), &["--base-port", &free_bases(3).to_string()]);
+        let network = Network::run_logging(dir.path(), &["--base-port", &free_bases(3).to_string()], level);
         for bank in ["alpha", "beta"] {
             network.event(&[&format!("bank {bank} has customers")]);
         }
@@ -413,7 +418,9 @@ fn logs_below(dir: &Path, found: &mut Vec<PathBuf>) {
 
 #[test]
 fn a_day_in_the_life_leaves_a_line_for_each_request_on_both_sides_and_no_secret_anywhere() {
-    let town = Town::patient("day");
+    // As much as can be logged of requests, on both sides of every call, customers' own included.
+    let town = Town::logging("day", "info,requests=debug");
+    assert!(operate(&town, &["settings", "timeout-2pc-ms", "60000"]).0);
     let dir = PathBuf::from(town.network.dir());
     let file = network_json(&dir);
     let url = file["gateway"]["http"].as_str().expect("an address").to_owned();
@@ -443,6 +450,37 @@ fn a_day_in_the_life_leaves_a_line_for_each_request_on_both_sides_and_no_secret_
     let signature = secrets[3].rsplit('.').next().expect("a JWT has three parts").to_owned();
     secrets.push(signature);
 
+    // The same from the command line, with an outbox.
+    let command = |arguments: &[&str]| {
+        let mut command = crate::network::rialto();
+        command.args(arguments).args(["--dir", town.network.dir(), "--profile", "alice"]);
+        let output = command
+            .env("RIALTO_LOG_LEVEL", "off,requests=debug")
+            .env("RIALTO_PASSWORD", "n3w-passw0rd")
+            .output()
+            .expect("it starts");
+        (output.status.success(), stdout(&output) + &stderr(&output))
+    };
+    let mut told_to_client = String::new();
+    for arguments in [
+        ["login", "alpha", "alice"].as_slice(),
+        &["pay", "bob@beta", "2.00", "--wait"],
+        &["balance"],
+        &["history"],
+        &["outbox", "list"],
+        &["sessions"],
+    ] {
+        let (done, told) = command(arguments);
+        assert!(done, "{arguments:?}: {told}");
+        told_to_client += &told;
+    }
+    let tokens = std::fs::read_dir(dir.join("clients/alice/tokens")).expect("it is there").flatten();
+    let of_client: Vec<String> = tokens.filter_map(|entry| std::fs::read_to_string(entry.path()).ok()).collect();
+    assert!(!of_client.is_empty(), "her token is kept somewhere");
+    let parts =
+        of_client.iter().flat_map(|text| text.split(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c))));
+    secrets.extend(parts.filter(|part| part.len() > 100).map(str::to_owned));
+
     let read = |name: &str| {
         let mut found = Vec::new();
         logs_below(&dir, &mut found);
@@ -467,8 +505,17 @@ fn a_day_in_the_life_leaves_a_line_for_each_request_on_both_sides_and_no_secret_
     line("alpha-", &["served", "Authenticate", "about=alice", "wrong_credentials", &trace_of(&refused)]);
     line("gateway-", &["served", "POST /v1/logout", "outcome=token_invalid"]);
     line("alpha-", &["served", "POST /v1/customers/alice/password", "caller=local", "outcome=ok"]);
+    // The client's own line, in the trace that its bank was asked in; why something was refused; what was asked.
+    let called = line("client_requests", &["called", "/rialto.v1.Gateway/TransferMoney", "outcome=ok"]);
+    line("gateway-", &["served", "TransferMoney", "alice@alpha", &trace_of(&called)]);
+    line("alpha-", &["served", "PaymentCalls", "PrepareDebit", &trace_of(&called)]);
+    line("gateway-", &["served", "POST /v1/login", "why=\"name or password is wrong\""]);
+    line("gateway-", &["request", "TransferMoney", "fields=", "amount: 200"]);
+    line("gateway-", &["response", "TransferMoney", "fields=", "Paid"]);
+    line("gateway-", &["request", "Login", "LoginRequest", "alice"]);
+    line("gateway-", &["request", "/v1/login", "hidden"]);
 
-    let said = read("") + &town.network.events().join("\n");
+    let said = read("") + &town.network.events().join("\n") + &told_to_client;
     assert!(said.len() > 1_000, "there is something to look at");
     for secret in &secrets {
         assert!(!said.contains(secret.as_str()), "a log holds {secret:?}");

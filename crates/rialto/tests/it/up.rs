@@ -118,3 +118,43 @@ fn every_command_explains_itself_with_examples() {
     }
     assert!(stdout(&run(&["bank", "--help"])).contains("Exit codes (stable):"));
 }
+
+#[test]
+fn a_bank_that_was_alone_joins_a_network_with_its_money_and_what_is_to_be_tried_works() {
+    let dir = TestDir::new("taken-over");
+    let base = crate::network::free_bases(3).to_string();
+    let alone = Network::up(dir.path(), &["--bank", "alpha", "--nodes", "1", "--base-port", &base]);
+    let account = alone.open_account();
+    alone.deposit(&account, "12.50");
+    assert!(alone.stop().success());
+
+    let network = Network::run(dir.path(), &["--nodes", "1"]);
+    network.event(&["bank alpha joins a network with a gateway, with the money that it has"]);
+    network.event(&["bank beta has customers"]);
+    assert_eq!(network.balance(&account), "12.50", "what was there is there");
+    // What `up` prints is for the bank that has somebody to try it with.
+    let file = network_json(dir.path());
+    assert!(file["gateway"]["grpc"].is_string() && file["banks"]["beta"]["http"].is_string(), "{file}");
+    let at = |arguments: &[&str]| {
+        let output = run(&[arguments, &["--dir", network.dir(), "--profile", "p"]].concat());
+        (output.status.code(), stdout(&output) + &stderr(&output))
+    };
+    crate::network::until("alice of beta can sign in", || {
+        (at(&["login", "beta", "alice", "alice-demo"]).0 == Some(0)).then_some(())
+    });
+    let (code, said) = at(&["pay", "bob@beta", "1.00", "--wait"]);
+    assert!(code == Some(0) && said.contains("paid"), "{said}");
+    // Nobody was made in a bank that was somebody's already; its operator adds whom they want, who then pays across.
+    let password = dir.path().join("password");
+    std::fs::write(&password, "secret word\n").expect("there is room");
+    let password = password.to_str().expect("UTF-8");
+    let (code, said) = at(&["login", "alpha", "alice", "alice-demo"]);
+    assert!(code == Some(1), "no demo customer in alpha: {said}");
+    let add = ["user", "add", "erin", "--bank", "alpha", "--password-file", password, "--opening-balance", "5.00"];
+    let added = run(&[add.as_slice(), &["--dir", network.dir()]].concat());
+    assert!(added.status.success(), "{}", stderr(&added));
+    assert_eq!(at(&["login", "alpha", "erin", "--password-file", password]).0, Some(0));
+    let (code, said) = at(&["pay", "bob@beta", "2.00", "--wait"]);
+    assert!(code == Some(0) && said.contains("paid"), "{said}");
+    assert!(network.stop().success());
+}

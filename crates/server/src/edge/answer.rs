@@ -8,6 +8,9 @@ use serde::Serialize;
 
 use api::problem::{MEDIA_TYPE, Problem};
 
+use super::body::Shown;
+use super::request_log::{self, Why};
+
 /// Said when an answer is the first answer to the same request.
 pub const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
@@ -44,6 +47,7 @@ pub fn problem(problem: &Problem) -> Response {
         headers.insert(REPLAYED, HeaderValue::from_static("true"));
     }
     response.extensions_mut().insert(problem.code);
+    response.extensions_mut().insert(Why(problem.detail.clone()));
     response
 }
 
@@ -75,6 +79,9 @@ pub fn created(body: &impl Serialize, location: &str, freshness: Freshness) -> R
 
 fn json(status: StatusCode, body: &impl Serialize, freshness: Freshness) -> Response {
     let body = serde_json::to_vec(body).expect("our shapes have text keys and no failing writers");
+    if tracing::enabled!(target: "requests", tracing::Level::DEBUG) {
+        request_log::response("http", Some(&Shown::of(&body)));
+    }
     let mut response = HttpResponse::new(Body::from(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();

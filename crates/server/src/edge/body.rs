@@ -14,6 +14,7 @@ use api::code::Code;
 use api::problem::Problem;
 
 use super::answer::Refusal;
+use super::request_log;
 
 /// Largest JSON body.
 pub const BODY_BYTES_MAX: usize = 1 << 20;
@@ -75,7 +76,45 @@ impl<S: Send + Sync, const MAX: usize> FromRequest<S> for Call<MAX> {
         if !body.is_empty() && parts.method != Method::GET && !is_json(parts.headers.get(CONTENT_TYPE)) {
             return Err(not_json(parts.headers.get(CONTENT_TYPE)).into());
         }
+        if !body.is_empty() && tracing::enabled!(target: "requests", tracing::Level::DEBUG) {
+            request_log::request(parts.uri.path(), &Shown::of(&body));
+        }
         Ok(Call { query: parts.uri.query().unwrap_or_default().to_owned(), headers: parts.headers, body })
+    }
+}
+
+/// A body as a log may show it: without what is secret.
+pub(super) struct Shown(Option<serde_json::Value>);
+
+impl Shown {
+    pub(super) fn of(body: &[u8]) -> Shown {
+        let mut value = serde_json::from_slice(body).ok();
+        value.iter_mut().for_each(hide);
+        Shown(value)
+    }
+}
+
+/// Members that hold a secret, wherever they are.
+const SECRET: [&str; 3] = ["password", "password_hash", "access_token"];
+
+fn hide(value: &mut serde_json::Value) {
+    match value {
+        serde_json::Value::Object(members) => {
+            for (name, value) in members.iter_mut() {
+                if SECRET.contains(&name.as_str()) { *value = "hidden".into() } else { hide(value) }
+            }
+        }
+        serde_json::Value::Array(items) => items.iter_mut().for_each(hide),
+        _ => {}
+    }
+}
+
+impl std::fmt::Debug for Shown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.0 {
+            Some(value) => write!(f, "{value}"),
+            None => f.write_str("no JSON"),
+        }
     }
 }
 
@@ -126,4 +165,19 @@ fn too_large(max: usize) -> Problem {
 fn late() -> Problem {
     let detail = format!("the body was not complete after {} seconds; nothing was changed", BODY_TIMEOUT.as_secs());
     Problem::new(Code::RequestTimeout, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_secret_is_hidden_wherever_it_is_and_the_rest_is_shown() {
+        let shown = |text: &str| format!("{:?}", Shown::of(text.as_bytes()));
+        let body = r#"{"username":"alice","password":"p4ss","list":[{"access_token":"t0ken","amount":"1.00"}]}"#;
+        let text = shown(body);
+        assert!(!text.contains("p4ss") && !text.contains("t0ken"), "{text}");
+        assert!(text.contains("alice") && text.contains("1.00"), "{text}");
+        assert_eq!(shown("password=p4ss"), "no JSON");
+    }
 }

@@ -24,6 +24,7 @@ use ledger::{
 };
 
 use super::customers;
+use super::deadline;
 use super::desk::{Desk, unknown_account};
 use super::gateway_holds;
 use super::group;
@@ -50,7 +51,11 @@ pub fn router<B: BankPort>(desk: Desk<B>) -> Router {
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(usize::MAX);
     let routes = Routes::new(bank).add_service(health).add_service(reflection()).prepare();
-    routes.into_axum_router().layer(from_fn_with_state(guard, permits::admit)).layer(from_fn(request_log::log))
+    routes
+        .into_axum_router()
+        .layer(from_fn_with_state(guard, permits::admit))
+        .layer(from_fn(deadline::keep))
+        .layer(from_fn(request_log::log))
 }
 
 fn id_text(id: &proto::Uuid) -> uuid::Uuid {
@@ -76,6 +81,7 @@ impl<B: BankPort> Bank for Service<B> {
         &self,
         request: Request<proto::TransferRequest>,
     ) -> Result<Response<proto::TransferResponse>, Status> {
+        request_log::request("Transfer", request.get_ref());
         request_log::note_about(request.get_ref().transfer.iter().filter_map(|it| it.id.as_ref()).map(id_text));
         self.counted("Transfer", self.transfer_one(request.into_inner())).await
     }
@@ -84,6 +90,7 @@ impl<B: BankPort> Bank for Service<B> {
         &self,
         request: Request<proto::TransferBatchRequest>,
     ) -> Result<Response<proto::TransferBatchResponse>, Status> {
+        request_log::request("TransferBatch", request.get_ref());
         request_log::note_about([format!("{} transfers", request.get_ref().transfers.len())]);
         self.counted("TransferBatch", self.transfer_many(request.into_inner())).await
     }
@@ -92,6 +99,7 @@ impl<B: BankPort> Bank for Service<B> {
         &self,
         request: Request<proto::VoidTransferRequest>,
     ) -> Result<Response<proto::TransferResponse>, Status> {
+        request_log::request("VoidTransfer", request.get_ref());
         self.counted("VoidTransfer", self.void(request.into_inner())).await
     }
 
@@ -99,6 +107,7 @@ impl<B: BankPort> Bank for Service<B> {
         &self,
         request: Request<proto::GetTransferRequest>,
     ) -> Result<Response<proto::GetTransferResponse>, Status> {
+        request_log::request("GetTransfer", request.get_ref());
         self.counted("GetTransfer", self.find_transfer(request.into_inner())).await
     }
 
@@ -106,6 +115,7 @@ impl<B: BankPort> Bank for Service<B> {
         &self,
         request: Request<proto::OpenAccountRequest>,
     ) -> Result<Response<proto::OpenAccountResponse>, Status> {
+        request_log::request("OpenAccount", request.get_ref());
         self.counted("OpenAccount", self.open(request.into_inner())).await
     }
 
@@ -113,6 +123,7 @@ impl<B: BankPort> Bank for Service<B> {
         &self,
         request: Request<proto::OpenAccountsRequest>,
     ) -> Result<Response<proto::OpenAccountsResponse>, Status> {
+        request_log::request("OpenAccounts", request.get_ref());
         self.counted("OpenAccounts", self.open_many(request.into_inner())).await
     }
 
@@ -120,6 +131,7 @@ impl<B: BankPort> Bank for Service<B> {
         &self,
         request: Request<proto::GetAccountRequest>,
     ) -> Result<Response<proto::Account>, Status> {
+        request_log::request("GetAccount", request.get_ref());
         self.counted("GetAccount", self.account(request.into_inner())).await
     }
 
@@ -127,6 +139,7 @@ impl<B: BankPort> Bank for Service<B> {
         &self,
         request: Request<proto::ListAccountsRequest>,
     ) -> Result<Response<proto::ListAccountsResponse>, Status> {
+        request_log::request("ListAccounts", request.get_ref());
         self.counted("ListAccounts", self.accounts(request.into_inner())).await
     }
 
@@ -134,6 +147,7 @@ impl<B: BankPort> Bank for Service<B> {
         &self,
         request: Request<proto::StatementRequest>,
     ) -> Result<Response<proto::StatementResponse>, Status> {
+        request_log::request("Statement", request.get_ref());
         self.counted("Statement", self.lines(request.into_inner())).await
     }
 
@@ -145,10 +159,12 @@ impl<B: BankPort> Bank for Service<B> {
         &self,
         request: Request<proto::ChangeMembersRequest>,
     ) -> Result<Response<proto::Group>, Status> {
+        request_log::request("ChangeMembers", request.get_ref());
         self.counted("ChangeMembers", self.change_group(request.into_inner())).await
     }
 
     async fn set_mode(&self, request: Request<proto::SetModeRequest>) -> Result<Response<proto::Group>, Status> {
+        request_log::request("SetMode", request.get_ref());
         self.counted("SetMode", self.change_mode(request.into_inner())).await
     }
 
@@ -159,6 +175,7 @@ impl<B: BankPort> Bank for Service<B> {
         &self,
         request: Request<proto::AuthenticateRequest>,
     ) -> Result<Response<proto::AuthenticateResponse>, Status> {
+        request_log::request("Authenticate", request.get_ref());
         let work = customers::authenticate(&self.desk, &self.passwords, request.into_inner());
         self.counted("Authenticate", work).await
     }
@@ -167,6 +184,7 @@ impl<B: BankPort> Bank for Service<B> {
         &self,
         request: Request<proto::ViewBalanceRequest>,
     ) -> Result<Response<proto::ViewBalanceResponse>, Status> {
+        request_log::request("ViewBalance", request.get_ref());
         self.counted("ViewBalance", customers::balance(&self.desk, request.get_ref())).await
     }
 
@@ -174,6 +192,7 @@ impl<B: BankPort> Bank for Service<B> {
         &self,
         request: Request<proto::TransactionHistoryRequest>,
     ) -> Result<Response<proto::TransactionHistoryResponse>, Status> {
+        request_log::request("TransactionHistory", request.get_ref());
         self.counted("TransactionHistory", customers::history(&self.desk, request.get_ref())).await
     }
 
@@ -181,6 +200,7 @@ impl<B: BankPort> Bank for Service<B> {
         &self,
         request: Request<proto::PaymentCallBatch>,
     ) -> Result<Response<proto::FindingBatch>, Status> {
+        request_log::request("PaymentCalls", request.get_ref());
         self.counted("PaymentCalls", payments::calls(&self.desk, request.get_ref())).await
     }
 
@@ -188,6 +208,7 @@ impl<B: BankPort> Bank for Service<B> {
         &self,
         request: Request<proto::CaughtUpRequest>,
     ) -> Result<Response<proto::CaughtUpResponse>, Status> {
+        request_log::request("CaughtUp", request.get_ref());
         self.counted("CaughtUp", payments::caught_up(&self.desk, request.get_ref())).await
     }
 
@@ -195,10 +216,12 @@ impl<B: BankPort> Bank for Service<B> {
         &self,
         request: Request<proto::GatewayHoldsRequest>,
     ) -> Result<Response<proto::GatewayHoldsResponse>, Status> {
+        request_log::request("GatewayHolds", request.get_ref());
         self.counted("GatewayHolds", gateway_holds::find(&self.desk, *request.get_ref())).await
     }
 
     async fn hold_status(&self, request: Request<proto::PaymentCall>) -> Result<Response<proto::Finding>, Status> {
+        request_log::request("HoldStatus", request.get_ref());
         // Which side is this bank's follows from the payment.
         let ours = self.desk.bank.status().group;
         let is_payer =
@@ -208,37 +231,44 @@ impl<B: BankPort> Bank for Service<B> {
     }
 
     async fn transfer_payment(&self, request: Request<proto::PaymentCall>) -> Result<Response<proto::Finding>, Status> {
+        request_log::request("TransferPayment", request.get_ref());
         self.counted("TransferPayment", payments::call(&self.desk, request.get_ref(), CallKind::Transfer)).await
     }
 
     async fn prepare_debit(&self, request: Request<proto::PaymentCall>) -> Result<Response<proto::Finding>, Status> {
+        request_log::request("PrepareDebit", request.get_ref());
         self.counted("PrepareDebit", payments::call(&self.desk, request.get_ref(), CallKind::PrepareDebit)).await
     }
 
     async fn prepare_credit(&self, request: Request<proto::PaymentCall>) -> Result<Response<proto::Finding>, Status> {
+        request_log::request("PrepareCredit", request.get_ref());
         self.counted("PrepareCredit", payments::call(&self.desk, request.get_ref(), CallKind::PrepareCredit)).await
     }
 
     async fn commit_debit(&self, request: Request<proto::PaymentCall>) -> Result<Response<proto::Finding>, Status> {
+        request_log::request("CommitDebit", request.get_ref());
         self.counted("CommitDebit", payments::call(&self.desk, request.get_ref(), CallKind::CommitDebit)).await
     }
 
     async fn commit_credit(&self, request: Request<proto::PaymentCall>) -> Result<Response<proto::Finding>, Status> {
+        request_log::request("CommitCredit", request.get_ref());
         self.counted("CommitCredit", payments::call(&self.desk, request.get_ref(), CallKind::CommitCredit)).await
     }
 
     async fn abort_debit(&self, request: Request<proto::PaymentCall>) -> Result<Response<proto::Finding>, Status> {
+        request_log::request("AbortDebit", request.get_ref());
         self.counted("AbortDebit", payments::call(&self.desk, request.get_ref(), CallKind::AbortDebit)).await
     }
 
     async fn abort_credit(&self, request: Request<proto::PaymentCall>) -> Result<Response<proto::Finding>, Status> {
+        request_log::request("AbortCredit", request.get_ref());
         self.counted("AbortCredit", payments::call(&self.desk, request.get_ref(), CallKind::AbortCredit)).await
     }
 }
 
 impl<B: BankPort> Service<B> {
     /// Counts a call by its code, and turns a problem into a status.
-    async fn counted<T>(
+    async fn counted<T: std::fmt::Debug>(
         &self,
         call: &'static str,
         work: impl Future<Output = Result<T, Problem>>,
@@ -247,6 +277,7 @@ impl<B: BankPort> Service<B> {
         let done = work.await;
         let code = done.as_ref().map_or_else(|problem| problem.code.text(), |_| "ok");
         self.desk.metrics.count_request("grpc", call, code, began.elapsed());
+        request_log::response(call, done.as_ref().ok());
         done.map(Response::new).map_err(|problem| problem.to_status())
     }
 

@@ -17,6 +17,7 @@ pub mod body;
 pub mod connections;
 pub mod customer_calls;
 mod customers;
+pub(crate) mod deadline;
 pub mod desk;
 pub mod first_calls;
 mod gateway_holds;

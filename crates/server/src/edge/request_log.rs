@@ -44,6 +44,29 @@ pub(crate) fn note_about<T: ToString>(ids: impl IntoIterator<Item = T>) {
     });
 }
 
+/// The fields of a request, for whoever has chosen the level `debug`. Messages that hold a secret do not print it.
+pub(crate) fn request(call: &str, fields: &impl std::fmt::Debug) {
+    debug!(target: "requests", event = "request", call, fields = ?fields);
+}
+
+/// The fields of its answer, if it has one.
+pub(crate) fn response<T: std::fmt::Debug>(call: &str, fields: Option<&T>) {
+    if let Some(fields) = fields {
+        debug!(target: "requests", event = "response", call, fields = ?fields);
+    }
+}
+
+/// What went wrong, in words: beside the code of an error.
+#[derive(Debug, Clone)]
+pub(crate) struct Why(pub(crate) String);
+
+fn why(response: &Response) -> String {
+    match response.extensions().get::<Why>() {
+        Some(Why(why)) => why.clone(),
+        None => api::client::why(response.headers()),
+    }
+}
+
 /// The layer.
 pub(crate) async fn log(request: Request, next: Next) -> Response {
     let given = request.headers().get(HEADER).and_then(|value| value.to_str().ok()).and_then(TraceContext::parse);
@@ -70,10 +93,13 @@ pub(crate) async fn log(request: Request, next: Next) -> Response {
     }
     let took_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
     let trace = context.trace_id();
-    if is_a_look(&call) {
-        debug!(target: "requests", event = "served", call, caller, about, outcome, took_us, trace);
-    } else {
-        info!(target: "requests", event = "served", call, caller, about, outcome, took_us, trace);
+    let why = if outcome == "ok" { String::new() } else { why(&response) };
+    match (is_a_look(&call), why.is_empty()) {
+        (true, _) => debug!(target: "requests", event = "served", call, caller, about, outcome, why, took_us, trace),
+        (false, true) => info!(target: "requests", event = "served", call, caller, about, outcome, took_us, trace),
+        (false, false) => {
+            info!(target: "requests", event = "served", call, caller, about, outcome, why, took_us, trace)
+        }
     }
     response
 }

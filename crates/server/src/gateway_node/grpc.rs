@@ -3,6 +3,7 @@
 use super::desk::Desk;
 use super::tokens::Caller;
 use super::{operators, payments, permits, settings, sign_in, tokens};
+use crate::edge::deadline;
 use crate::edge::grpc::reflection;
 use crate::edge::health::NodeHealth;
 use crate::edge::permits::Role;
@@ -25,7 +26,11 @@ pub(super) fn router(desk: &Desk) -> Router {
     let health = HealthServer::new(NodeHealth::new(desk.gateway.clone()));
     let gateway = GatewayServer::new(Service { desk: desk.clone() }).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let routes = Routes::new(gateway).add_service(health).add_service(reflection()).prepare();
-    routes.into_axum_router().layer(from_fn_with_state(desk.clone(), permits::admit)).layer(from_fn(request_log::log))
+    routes
+        .into_axum_router()
+        .layer(from_fn_with_state(desk.clone(), permits::admit))
+        .layer(from_fn(deadline::keep))
+        .layer(from_fn(request_log::log))
 }
 
 /// The gateway's calls.
@@ -35,7 +40,7 @@ struct Service {
 }
 
 impl Service {
-    async fn counted<T>(
+    async fn counted<T: std::fmt::Debug>(
         &self,
         call: &'static str,
         work: impl Future<Output = Result<T, Problem>>,
@@ -44,6 +49,7 @@ impl Service {
         let done = work.await;
         let code = done.as_ref().map_or_else(|problem| problem.code.text(), |_| "ok");
         self.desk.metrics.count_request("grpc", call, code, began.elapsed());
+        request_log::response(call, done.as_ref().ok());
         done.map(Response::new).map_err(|problem| problem.to_status())
     }
 }
@@ -63,10 +69,12 @@ fn role<T>(request: &Request<T>) -> Result<Role, Status> {
 #[tonic::async_trait]
 impl Gateway for Service {
     async fn login(&self, request: Request<proto::LoginRequest>) -> Result<Response<proto::LoginResponse>, Status> {
+        request_log::request("Login", request.get_ref());
         self.counted("Login", sign_in::login(&self.desk, request.into_inner())).await
     }
 
     async fn logout(&self, request: Request<proto::LogoutRequest>) -> Result<Response<proto::LogoutResponse>, Status> {
+        request_log::request("Logout", request.get_ref());
         let caller = caller(&request)?;
         self.counted("Logout", sign_in::logout(&self.desk, &caller, request.get_ref().others)).await
     }
@@ -75,6 +83,7 @@ impl Gateway for Service {
         &self,
         request: Request<proto::SessionsRequest>,
     ) -> Result<Response<proto::SessionsResponse>, Status> {
+        request_log::request("Sessions", request.get_ref());
         let caller = caller(&request)?;
         self.counted("Sessions", sign_in::sessions(&self.desk, &caller)).await
     }
@@ -83,6 +92,7 @@ impl Gateway for Service {
         &self,
         request: Request<proto::ViewBalanceRequest>,
     ) -> Result<Response<proto::ViewBalanceResponse>, Status> {
+        request_log::request("ViewBalance", request.get_ref());
         let caller = caller(&request)?;
         self.counted("ViewBalance", payments::balance(&self.desk, &caller)).await
     }
@@ -91,6 +101,7 @@ impl Gateway for Service {
         &self,
         request: Request<proto::TransferMoneyRequest>,
     ) -> Result<Response<proto::TransferMoneyResponse>, Status> {
+        request_log::request("TransferMoney", request.get_ref());
         let caller = caller(&request)?;
         self.counted("TransferMoney", payments::pay(&self.desk, &caller, request.into_inner())).await
     }
@@ -99,6 +110,7 @@ impl Gateway for Service {
         &self,
         request: Request<proto::TransactionHistoryRequest>,
     ) -> Result<Response<proto::TransactionHistoryResponse>, Status> {
+        request_log::request("TransactionHistory", request.get_ref());
         let caller = caller(&request)?;
         self.counted("TransactionHistory", payments::history(&self.desk, &caller, request.get_ref())).await
     }
@@ -107,6 +119,7 @@ impl Gateway for Service {
         &self,
         request: Request<proto::GetPaymentRequest>,
     ) -> Result<Response<proto::PaymentStatus>, Status> {
+        request_log::request("GetPayment", request.get_ref());
         let caller = caller(&request)?;
         self.counted("GetPayment", payments::status(&self.desk, &caller, request.get_ref())).await
     }
@@ -115,6 +128,7 @@ impl Gateway for Service {
         &self,
         request: Request<proto::CancelPaymentRequest>,
     ) -> Result<Response<proto::PaymentStatus>, Status> {
+        request_log::request("CancelPayment", request.get_ref());
         let caller = caller(&request)?;
         self.counted("CancelPayment", payments::cancel(&self.desk, &caller, request.into_inner())).await
     }
@@ -123,6 +137,7 @@ impl Gateway for Service {
         &self,
         request: Request<proto::RegisterBankRequest>,
     ) -> Result<Response<proto::RegisterBankResponse>, Status> {
+        request_log::request("RegisterBank", request.get_ref());
         let role = role(&request)?;
         self.counted("RegisterBank", operators::register(&self.desk, &role, request.get_ref())).await
     }
@@ -131,6 +146,7 @@ impl Gateway for Service {
         &self,
         request: Request<proto::ResolvePaymentRequest>,
     ) -> Result<Response<proto::PaymentStatus>, Status> {
+        request_log::request("ResolvePayment", request.get_ref());
         let role = role(&request)?;
         self.counted("ResolvePayment", operators::resolve(&self.desk, &role, request.get_ref())).await
     }
@@ -143,6 +159,7 @@ impl Gateway for Service {
         &self,
         request: Request<proto::PaymentsRequest>,
     ) -> Result<Response<proto::PaymentsResponse>, Status> {
+        request_log::request("Payments", request.get_ref());
         self.counted("Payments", operators::payments(&self.desk, request.get_ref())).await
     }
 
@@ -150,6 +167,7 @@ impl Gateway for Service {
         &self,
         request: Request<proto::VoidPaymentRequest>,
     ) -> Result<Response<proto::PaymentStatus>, Status> {
+        request_log::request("VoidPayment", request.get_ref());
         self.counted("VoidPayment", operators::void(&self.desk, request.get_ref())).await
     }
 
@@ -157,6 +175,7 @@ impl Gateway for Service {
         &self,
         request: Request<proto::AcknowledgePaymentRequest>,
     ) -> Result<Response<proto::AcknowledgePaymentResponse>, Status> {
+        request_log::request("AcknowledgePayment", request.get_ref());
         self.counted("AcknowledgePayment", operators::acknowledge(&self.desk, request.get_ref())).await
     }
 
@@ -168,6 +187,7 @@ impl Gateway for Service {
     }
 
     async fn settle(&self, request: Request<proto::SettleRequest>) -> Result<Response<proto::PaymentStatus>, Status> {
+        request_log::request("Settle", request.get_ref());
         self.counted("Settle", operators::settle(&self.desk, request.get_ref())).await
     }
 
@@ -182,6 +202,7 @@ impl Gateway for Service {
         &self,
         request: Request<proto::ChangeSettingRequest>,
     ) -> Result<Response<proto::GatewaySettings>, Status> {
+        request_log::request("ChangeSetting", request.get_ref());
         self.counted("ChangeSetting", settings::change(&self.desk, request.into_inner())).await
     }
 
@@ -193,6 +214,7 @@ impl Gateway for Service {
         &self,
         request: Request<proto::RetireKeyRequest>,
     ) -> Result<Response<proto::RetireKeyResponse>, Status> {
+        request_log::request("RetireKey", request.get_ref());
         self.counted("RetireKey", tokens::retire(&self.desk, request.get_ref())).await
     }
 }

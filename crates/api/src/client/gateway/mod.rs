@@ -170,6 +170,7 @@ impl GatewayClient {
     {
         let with_token = |node| {
             let mut request = Request::new(message.clone());
+            request.set_timeout(self.options.attempt_timeout);
             if let Some(bearer) = bearer {
                 request.metadata_mut().insert("authorization", bearer.clone());
             }

@@ -31,6 +31,7 @@ use clearing::{Holder, NamedParty};
 use wallet::{Outbox, OutboxError, Profile, ProfileError, ProfileName, Running, SignIn, Worker, WorkerOptions};
 
 use crate::failure::Failure;
+use crate::logging::{self, Format, Log, Target};
 use server::consul::{Consul, ConsulConfig, ConsulError};
 use tokio::runtime::Handle;
 
@@ -123,6 +124,7 @@ impl ClientArgs {
             })?,
         };
         let profile = Profile::open(home.join(name.to_string())).map_err(of_profile)?;
+        log_requests(&profile)?;
         let gateways = match (self.gateways.as_slice(), variable("RIALTO_GATEWAY")) {
             ([], Some(text)) => text.split(',').map(|address| address.trim().to_owned()).collect(),
             (given, _) => given.to_vec(),
@@ -198,6 +200,19 @@ impl Desk {
         let options = WorkerOptions { look_every: self.look_every, ..WorkerOptions::default() };
         Ok(Worker::new(&self.profile, gateway, options).map_err(of_outbox)?.start())
     }
+}
+
+/// A line for each call to the gateway, in the profile: what was asked, how it ended, and in which trace, so that it can be
+/// found again in the logs of the gateway and of the banks.
+fn log_requests(profile: &Profile) -> Result<(), Failure> {
+    let format = match variable("RIALTO_LOG_FORMAT").as_deref() {
+        Some("json") => Format::Json,
+        Some(_) | None => Format::Text,
+    };
+    let levels = variable("RIALTO_LOG_LEVEL").unwrap_or_else(|| "off,requests=info".to_owned());
+    let levels = logging::parse_level(&levels).map_err(|why| Failure::usage(why).line("given by RIALTO_LOG_LEVEL"))?;
+    let requests = Some(profile.dir().join("logs").join("client_requests.log"));
+    logging::start("client".to_owned(), &Log { format, target: Target::Stderr, requests, in_background: false, levels })
 }
 
 fn variable(name: &str) -> Option<String> {
