@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::failure::Failure;
 
 /// Names of all settings of a node, except `config` itself.
-pub(crate) const NAMES: [&str; 24] = [
+pub(crate) const NAMES: [&str; 25] = [
     "name",
     "node",
     "cluster",
@@ -25,6 +25,7 @@ pub(crate) const NAMES: [&str; 24] = [
     "consul",
     "consul-token-file",
     "consul-ca",
+    "consul-check",
     "no-tls",
     "log-format",
     "log-file",

@@ -108,6 +108,10 @@ pub(super) struct NodeFlags {
     /// The certificate of the CA that signed Consul's own, PEM
     #[arg(long, value_name = "FILE")]
     consul_ca: Option<String>,
+    /// How Consul finds out whether the node is well: ttl (it says so), or grpc (the agent asks it; over TLS the agent needs a
+    /// certificate of the network's CA, and `enable_agent_tls_for_checks`) [default: ttl]
+    #[arg(long, value_name = "KIND")]
+    consul_check: Option<String>,
     /// Accept that traffic is not encrypted; needed on any address but loopback that is not covered by --tls-dir
     #[arg(long, num_args = 0, default_missing_value = "true", action = ArgAction::Set)]
     no_tls: Option<String>,
@@ -154,6 +158,7 @@ impl NodeFlags {
             ("consul", self.consul),
             ("consul-token-file", self.consul_token_file),
             ("consul-ca", self.consul_ca),
+            ("consul-check", self.consul_check),
             ("no-tls", self.no_tls),
             ("log-format", self.log_format),
             ("log-file", self.log_file),

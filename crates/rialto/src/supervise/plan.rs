@@ -96,7 +96,8 @@ fn arguments(dir: &Path, plan: &NodePlan, layout: &BankLayout, ports: Ports) -> 
     }
     match plan.kind {
         Kind::Bank => {}
-        // The banks that there are, and those that come later; also while Consul is away.
+        Kind::Gateway if layout.consul.is_some() => {}
+        // The banks that there are, and those that come later.
         Kind::Gateway => give("--network-file", NetworkFile::path(dir).into()),
     }
     arguments.push("--exit-with-parent".into());

@@ -40,10 +40,23 @@ struct Agent {
 
 impl Agent {
     fn start(program: &Path, dir: &TestDir) -> Agent {
+        Agent::start_with(program, dir, None)
+    }
+
+    /// With `tls` a directory with `ca.crt` and the agent's own certificate: it then also serves https, two ports above http
+    /// and two more, and shows that certificate to the nodes that it checks.
+    fn start_with(program: &Path, dir: &TestDir, tls: Option<&Path>) -> Agent {
         let base = free_base();
         let config = dir.path().join("consul.json");
-        let acl = json!({"acl": {"enabled": true, "default_policy": "deny"}, "disable_update_check": true});
-        std::fs::write(&config, acl.to_string()).expect("written");
+        let mut settings = json!({"acl": {"enabled": true, "default_policy": "deny"}, "disable_update_check": true});
+        if let Some(tls) = tls {
+            settings["ports"] = json!({"https": base + 4});
+            settings["ca_file"] = json!(tls.join("ca.crt"));
+            settings["cert_file"] = json!(tls.join("bank-consul-1.crt"));
+            settings["key_file"] = json!(tls.join("bank-consul-1.key"));
+            settings["enable_agent_tls_for_checks"] = json!(true);
+        }
+        std::fs::write(&config, settings.to_string()).expect("written");
         let port = |flag: &str, offset: u16| format!("-{flag}={}", base + offset);
         let process = Command::new(program)
             .args(["agent", "-dev", "-bind=127.0.0.1", "-client=127.0.0.1", "-dns-port=-1", "-grpc-port=-1"])
@@ -207,6 +220,10 @@ impl Gamma<'_> {
     }
 
     fn start(&self, base: u16, speaks: Speaks) -> Child {
+        self.start_with(base, speaks, &[])
+    }
+
+    fn start_with(&self, base: u16, speaks: Speaks, flags: &[&str]) -> Child {
         let at = |offset: u16| format!("127.0.0.1:{}", base + offset);
         let mut bank = rialto();
         bank.args([
@@ -228,6 +245,7 @@ impl Gamma<'_> {
         .arg(self.token)
         .arg("--log-file")
         .arg(self.dir.join("gamma.log"))
+        .args(flags)
         .stdout(Stdio::null())
         .stderr(Stdio::null());
         if speaks == Speaks::Tls {
@@ -269,6 +287,26 @@ fn nodes_and_customers_find_each_other_in_a_real_consul() {
     let (status, filed) = agent.call("GET", "/v1/kv/cert/alpha/1?raw=true", None).expect("Consul answers");
     let own = std::fs::read_to_string(net.join("tls/bank-alpha-1.crt")).expect("up has made it");
     assert_eq!((status, filed), (200, own), "the public certificate");
+
+    // A customer with a certificate and no CA takes the one that the network has filed, once, and is told to compare it.
+    let own_tls = dir.path().join("own-tls");
+    std::fs::create_dir_all(&own_tls).expect("there is room");
+    for file in ["client.crt", "client.key"] {
+        std::fs::copy(net.join("tls").join(file), own_tls.join(file)).expect("up has made it");
+    }
+    let newcomer = |arguments: &[&str]| {
+        let (home, tls) = (dir.path().join("customers"), own_tls.to_str().expect("UTF-8"));
+        let flags = ["--consul", &url, "--consul-token-file", token.to_str().expect("UTF-8"), "--tls-dir", tls];
+        let place = ["--dir", home.to_str().expect("UTF-8"), "--profile", "carol"];
+        let output = run(&[arguments, &flags, &place].concat());
+        (output.status.code(), stdout(&output) + &stderr(&output))
+    };
+    let (code, said) = newcomer(&["login", "alpha", "carol", "carol-demo"]);
+    assert!(code == Some(0) && said.contains("was taken from Consul") && said.contains("SHA-256"), "{said}");
+    let authority = std::fs::read(net.join("tls/ca.crt")).expect("up has made it");
+    assert_eq!(std::fs::read(own_tls.join("ca.crt")).expect("it is pinned"), authority);
+    let (code, said) = newcomer(&["balance"]);
+    assert!(code == Some(0) && !said.contains("taken from Consul"), "{said}");
 
     // Without the token Consul tells nothing, and that is said.
     let no_token =
@@ -336,8 +374,62 @@ fn nodes_and_customers_find_each_other_in_a_real_consul() {
     };
     let (code, said) = by_address(&["pay", "bob@beta", "1"]);
     assert!(code == Some(0) && said.contains("paid"), "{said}");
+    // Whoever has found the gateway before looks for it where it was; whoever has not is told.
     let (code, said) = customers.command("alice", &["balance"]);
+    assert!(code == Some(0) && said.contains("cannot be reached; the gateway is looked for where it was"), "{said}");
+    let (code, said) = customers.command("newcomer", &["login", "alpha", "carol", "carol-demo"]);
     assert_ne!(code, Some(0));
     assert!(said.contains("Consul at") && said.contains("cannot be reached"), "{said}");
+    // Also a gateway that starts while Consul is away still knows its banks.
+    let gateway = network.node_of("gateway", 1)["pid"].as_u64().expect("it runs");
+    signal("KILL", u32::try_from(gateway).expect("a process number"));
+    network.event(&["gateway node 1", "starts again"]);
+    customers.pays("alice", "bob@beta");
     assert!(network.stop().success());
+}
+
+#[test]
+fn over_tls_nodes_register_with_consul_and_its_agent_asks_them_with_a_certificate_of_its_own() {
+    let Some(program) = program() else { return };
+    let dir = TestDir::new("consul-tls");
+    let tls = dir.path().join("net/tls");
+    let tls_text = tls.to_str().expect("UTF-8");
+    let command = |arguments: &[&str]| {
+        let output = run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
+    };
+    command(&["certs", "init", "--dir", tls_text]);
+    command(&["certs", "issue", "bank/consul/1", "--host", "127.0.0.1", "--host", "localhost", "--dir", tls_text]);
+    let agent = Agent::start_with(&program, &dir, Some(&tls));
+    let token = agent.token(&dir);
+    let port: u16 = agent.url.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
+    let https = format!("https://127.0.0.1:{}", port + 4);
+    let gamma = Gamma { dir: dir.path(), consul: &https, token: &token };
+    gamma.make();
+
+    // Whose certificate is not of the CA that was named is no Consul.
+    let other = dir.path().join("other");
+    command(&["certs", "init", "--dir", other.to_str().expect("UTF-8")]);
+    let mut lost =
+        gamma.start_with(free_base(), Speaks::Tls, &["--consul-ca", other.join("ca.crt").to_str().expect("UTF-8")]);
+    let log = dir.path().join("gamma.log");
+    until("it is told", || std::fs::read_to_string(&log).ok().filter(|log| log.contains("consul_away")));
+    assert_eq!(agent.passing("rialto-bank", "gamma"), Vec::<u64>::new());
+    lost.kill().expect("it is ours");
+    lost.wait().expect("it is ours");
+
+    let authority = tls.join("ca.crt");
+    let flags = ["--consul-ca", authority.to_str().expect("UTF-8"), "--consul-check", "grpc"];
+    let mut process = gamma.start_with(free_base(), Speaks::Tls, &flags);
+    until("the agent has asked it", || (agent.passing("rialto-bank", "gamma").len() == 1).then_some(()));
+    let (_, checks) = agent.call("GET", "/v1/health/checks/rialto-bank", None).expect("Consul answers");
+    assert!(checks.contains("gRPC check") && checks.contains("success"), "{checks}");
+    // A node that is stopped, and cannot say so, is found out by the agent.
+    signal("STOP", process.id());
+    until("the agent finds it out", || agent.passing("rialto-bank", "gamma").is_empty().then_some(()));
+    signal("CONT", process.id());
+    until("it is well again", || (agent.passing("rialto-bank", "gamma").len() == 1).then_some(()));
+    signal("TERM", process.id());
+    assert!(process.wait().expect("it is ours").success());
+    assert_eq!(agent.passing("rialto-bank", "gamma"), Vec::<u64>::new(), "it said that it leaves");
 }

@@ -32,6 +32,18 @@ pub struct ConsulConfig {
     pub token: Option<Secret>,
     /// The certificate, PEM, of who signed Consul's own: its CA, not the network's.
     pub ca: Option<PathBuf>,
+    /// How it is found out whether a node is well.
+    pub check: Check,
+}
+
+/// How Consul finds out whether a node is well.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Check {
+    /// The node says so, every two seconds.
+    #[default]
+    Ttl,
+    /// The agent asks it, by the health protocol of gRPC. Where nodes speak TLS the agent needs a certificate of theirs.
+    Grpc,
 }
 
 /// Why Consul gave no answer, or not the one that was asked for.
@@ -183,7 +195,8 @@ mod tests {
 
     #[test]
     fn an_address_that_cannot_be_used_says_why() {
-        let of = |url: &str| Consul::new(&ConsulConfig { url: url.to_owned(), token: None, ca: None });
+        let of =
+            |url: &str| Consul::new(&ConsulConfig { url: url.to_owned(), token: None, ca: None, check: Check::Ttl });
         assert_eq!(of("http://127.0.0.1:8500/").expect("good").at(), "127.0.0.1:8500");
         assert_eq!(of("http://consul").expect("good").at(), "consul:8500");
         for (url, why) in [

@@ -4,6 +4,7 @@ use super::client::{Consul, ConsulError};
 use clearing::BankName;
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tracing::{info, warn};
 
@@ -94,22 +95,75 @@ pub(super) fn key(group: &str, node: u16) -> String {
     format!("cert/{group}/{node}")
 }
 
-/// Where the gateway's nodes serve gRPC now.
+/// Where the CA's certificate is filed, for those who have none yet.
+pub(super) const AUTHORITY: &str = "cert/ca";
+
+/// Where the gateway's nodes serve gRPC now, of those whose filed certificates can be believed.
 ///
 /// # Errors
 /// When Consul is away, or refuses.
-pub async fn gateways(consul: &Consul) -> Result<Vec<String>, ConsulError> {
+pub async fn gateways(consul: &Consul, tls: Option<&certs::Files>) -> Result<Vec<String>, ConsulError> {
     let (found, _) = consul.passing(Service::Gateway, 0).await?;
-    Ok(found.into_iter().map(|instance| instance.grpc).collect())
+    Ok(believable(consul, tls, Service::Gateway, found).await)
 }
 
-/// Keeps a gateway's node knowing where the banks are. Runs as long as the node serves.
+/// The network's CA as it is filed, PEM.
+///
+/// # Errors
+/// When Consul is away or refuses, or none is filed.
+pub async fn authority(consul: &Consul) -> Result<Vec<u8>, ConsulError> {
+    Ok(consul.get(&format!("/v1/kv/{AUTHORITY}?raw=true"), Duration::ZERO).await?.body.to_vec())
+}
+
+/// Tells of the gateway's nodes whenever they are others, for whoever stays longer than for one question. Runs until it is
+/// dropped; Consul that is away changes nothing.
+pub async fn follow_gateways(consul: Consul, tls: Option<certs::Files>, moved: impl Fn(Vec<String>)) {
+    let (mut index, mut last) = (0, Vec::new());
+    loop {
+        let Ok((found, next)) = consul.passing(Service::Gateway, index).await else {
+            index = 0;
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        };
+        let mut found = believable(&consul, tls.as_ref(), Service::Gateway, found).await;
+        found.sort_unstable();
+        if !found.is_empty() && found != last {
+            last.clone_from(&found);
+            moved(found);
+        }
+        index = if next < index { 0 } else { next };
+        if next == 0 {
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+async fn believable(
+    consul: &Consul,
+    tls: Option<&certs::Files>,
+    service: Service,
+    found: Vec<Instance>,
+) -> Vec<String> {
+    let mut believed = Vec::new();
+    for instance in found {
+        if is_believable(consul, tls, service, &instance).await {
+            believed.push(instance.grpc);
+        }
+    }
+    believed
+}
+
+/// Keeps a gateway's node knowing where the banks are. What was found is kept in a file, for a node that starts while Consul
+/// is away. Runs as long as the node serves.
 pub(crate) async fn follow_banks(
     consul: Consul,
     tls: Option<certs::Files>,
+    kept: PathBuf,
     know: impl Fn(&[(BankName, Vec<String>)]) + Send,
 ) {
     let (mut index, mut is_away) = (0, false);
+    let mut known = read(&kept);
+    know(&pairs(&known));
     loop {
         let (found, next) = match consul.passing(Service::Bank, index).await {
             Ok(found) => found,
@@ -125,16 +179,23 @@ pub(crate) async fn follow_banks(
         if std::mem::replace(&mut is_away, false) {
             info!(event = "consul_back");
         }
-        let mut banks: BTreeMap<BankName, Vec<String>> = BTreeMap::new();
+        let mut banks = Known::new();
         for instance in found {
             let Ok(name) = BankName::new(&instance.group) else { continue };
-            if is_believable(&consul, tls.as_ref(), &instance).await {
-                banks.entry(name).or_default().push(instance.grpc);
+            if is_believable(&consul, tls.as_ref(), Service::Bank, &instance).await {
+                banks.entry(name.as_str().to_owned()).or_default().push(instance.grpc);
             }
         }
-        let mut banks: Vec<(BankName, Vec<String>)> = banks.into_iter().collect();
-        banks.iter_mut().for_each(|(_, addresses)| addresses.sort_unstable());
-        know(&banks);
+        banks.values_mut().for_each(|addresses| addresses.sort_unstable());
+        know(&pairs(&banks));
+        // Whoever is gone for the moment may be back where they were.
+        let before = known.clone();
+        known.extend(banks);
+        if known != before
+            && let Err(error) = keep(&kept, &known)
+        {
+            warn!(event = "banks_not_kept", file = %kept.display(), why = %error, effect = "a start while Consul is away knows them not");
+        }
         // An index that goes back is of another Consul: from the beginning.
         index = if next < index { 0 } else { next };
         if next == 0 {
@@ -143,17 +204,39 @@ pub(crate) async fn follow_banks(
     }
 }
 
+/// Banks by name, and where their nodes serve gRPC.
+type Known = BTreeMap<String, Vec<String>>;
+
+fn pairs(known: &Known) -> Vec<(BankName, Vec<String>)> {
+    known.iter().filter_map(|(name, at)| Some((BankName::new(name).ok()?, at.clone()))).collect()
+}
+
+/// What cannot be read is as good as nothing: Consul knows better.
+fn read(file: &Path) -> Known {
+    std::fs::read(file).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
+}
+
+fn keep(file: &Path, known: &Known) -> std::io::Result<()> {
+    let new = file.with_extension("new");
+    std::fs::write(&new, serde_json::to_vec_pretty(known)?)?;
+    std::fs::rename(&new, file)
+}
+
 /// A node whose filed certificate is not of the pinned CA, or of another node, is not called.
-async fn is_believable(consul: &Consul, tls: Option<&certs::Files>, instance: &Instance) -> bool {
+async fn is_believable(consul: &Consul, tls: Option<&certs::Files>, service: Service, instance: &Instance) -> bool {
     let Some(files) = tls else { return true };
     let Instance { group, node, grpc } = instance;
-    let Ok(subject) = certs::Subject::bank(group, *node) else { return false };
+    let subject = match service {
+        Service::Bank => certs::Subject::bank(group, *node),
+        Service::Gateway => certs::Subject::gateway(group, *node),
+    };
+    let Ok(subject) = subject else { return false };
     let vouched = match consul.certificate(group, *node).await {
         Some(pem) => files.vouches_for(&pem, &subject),
         None => Err("there is none".to_owned()),
     };
     if let Err(why) = &vouched {
-        warn!(event = "certificate_refused", bank = %group, node, address = %grpc, key = %key(group, *node), why = %why, effect = "it is not called");
+        warn!(event = "certificate_refused", group = %group, node, address = %grpc, key = %key(group, *node), why = %why, effect = "it is not called");
     }
     vouched.is_ok()
 }

@@ -1,8 +1,9 @@
 //! Consul: where a network's nodes say that they are there, and find each other.
 //!
 //! ```text
-//! service rialto-bank, rialto-gateway    an instance a node: where it serves gRPC, meta group and node, a TTL check
+//! service rialto-bank, rialto-gateway    an instance a node: where it serves gRPC, meta group and node, a check
 //! key     cert/<group>/<node>            the node's public certificate
+//! key     cert/ca                        the network's CA, for customers who have none yet
 //! ```
 //!
 //! Consul is asked for addresses, never for trust: a certificate found there must be of the pinned CA and of the node that
@@ -13,7 +14,7 @@ mod client;
 mod find;
 mod present;
 
-pub use client::{Consul, ConsulConfig, ConsulError};
+pub use client::{Check, Consul, ConsulConfig, ConsulError};
 pub(crate) use find::follow_banks;
-pub use find::{Instance, Service, gateways};
+pub use find::{Instance, Service, authority, follow_gateways, gateways};
 pub(crate) use present::Present;

@@ -1,7 +1,8 @@
 //! Saying that one is there: a registration with a TTL check that is kept alive, and the public certificate beside it.
 
+use super::client::Check;
 use super::client::{Consul, ConsulError};
-use super::find::{Service, key};
+use super::find::{AUTHORITY, Service, key};
 use crate::config::{NodeConfig, NodeError};
 use crate::handle::Handle;
 use serde_json::json;
@@ -66,19 +67,19 @@ struct Word {
 
 impl Word {
     async fn keep(&self, is_well: impl Fn() -> bool) {
-        let (mut is_there, mut is_told, mut filed) = (false, false, None);
+        let (mut is_there, mut told, mut filed) = (false, None, None);
         loop {
             let said = self.say(&mut is_there, is_well(), &mut filed).await;
             match said {
-                Ok(()) if !is_told => {
-                    is_told = true;
+                Ok(()) if told != Some(true) => {
+                    told = Some(true);
                     info!(event = "consul_registered", service = self.service.name(), id = %self.id);
                 }
                 Ok(()) => {}
                 Err(error) => {
                     // It may have forgotten this node: next time from the beginning.
                     (is_there, filed) = (false, None);
-                    if std::mem::replace(&mut is_told, false) || matches!(error, ConsulError::Refused { .. }) {
+                    if told.replace(false) != Some(false) || matches!(error, ConsulError::Refused { .. }) {
                         warn!(event = "consul_away", why = %error, effect = "others do not learn of this node; what they know goes on working");
                     }
                 }
@@ -93,6 +94,10 @@ impl Word {
             *is_there = true;
         }
         self.file_certificate(filed).await?;
+        if self.config.consul.as_ref().is_some_and(|consul| consul.check == Check::Grpc) {
+            // The agent asks by itself; only whether it still knows of this node is looked at.
+            return self.consul.get(&format!("/v1/agent/service/{}", self.id), Duration::ZERO).await.map(drop);
+        }
         let (status, output) =
             if is_well { ("passing", "it serves") } else { ("critical", "no majority of its group answers it") };
         let body = json!({"Status": status, "Output": output}).to_string();
@@ -110,9 +115,30 @@ impl Word {
             "Address": address,
             "Port": grpc.port(),
             "Meta": {"group": self.config.group, "node": self.config.node.to_string()},
-            "Check": {"TTL": format!("{}s", TTL.as_secs()), "DeregisterCriticalServiceAfter": FORGOTTEN_AFTER},
+            "Check": self.check(),
         });
         self.consul.put("/v1/agent/service/register?replace-existing-checks=true", body.to_string()).await
+    }
+
+    /// The node speaks for itself, or the agent asks it: over TLS with a certificate of its own, which it shows only if it
+    /// was told to (`enable_agent_tls_for_checks`).
+    fn check(&self) -> serde_json::Value {
+        let (is_there, tls) = (self.config.consul.as_ref().map(|consul| consul.check), self.config.tls.is_some());
+        match is_there {
+            Some(Check::Grpc) => json!({
+                "GRPC": self.config.grpc.to_string(),
+                "GRPCUseTLS": tls,
+                // The name of its CA's certificates is no host's: who it is, its caller's own TLS looks at.
+                "TLSSkipVerify": tls,
+                "Interval": format!("{}s", BEAT.as_secs()),
+                "Timeout": format!("{}s", BEAT.as_secs()),
+                "DeregisterCriticalServiceAfter": FORGOTTEN_AFTER,
+            }),
+            Some(Check::Ttl) | None => json!({
+                "TTL": format!("{}s", TTL.as_secs()),
+                "DeregisterCriticalServiceAfter": FORGOTTEN_AFTER,
+            }),
+        }
     }
 
     /// The public certificate, again when it is another one.
@@ -123,6 +149,9 @@ impl Word {
             return Ok(());
         }
         self.consul.put(&format!("/v1/kv/{}", key(&self.config.group, self.config.node)), pem.clone()).await?;
+        if let Ok(authority) = std::fs::read_to_string(files.authority()) {
+            self.consul.put(&format!("/v1/kv/{AUTHORITY}"), authority).await?;
+        }
         *filed = Some(pem);
         Ok(())
     }

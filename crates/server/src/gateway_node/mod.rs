@@ -89,7 +89,8 @@ pub(crate) fn edges(config: &GatewayNodeConfig, gateway: &Gateway, metrics: &Met
         let consul = Consul::new(settings).map_err(|error| NodeError::Config(error.to_string()))?;
         let banks = Arc::clone(&desk.banks);
         let know = move |found: &[(clearing::BankName, Vec<String>)]| banks.know(found);
-        tasks.push(tokio::spawn(consul::follow_banks(consul, config.node.tls.clone(), know)));
+        let kept = config.node.data.join("banks.json");
+        tasks.push(tokio::spawn(consul::follow_banks(consul, config.node.tls.clone(), kept, know)));
     }
     Ok(Edges { http: http::router(&desk), grpc: grpc::router(&desk), tasks })
 }

@@ -120,6 +120,14 @@ impl GatewayClient {
         Ok(GatewayClient { nodes: Arc::new(Nodes::new(addresses, tls.as_ref())?), options: GatewayOptions::default() })
     }
 
+    /// The gateway's nodes are at these addresses from now on, for every clone of this client.
+    ///
+    /// # Errors
+    /// When there is no address, or one that cannot be used; then nothing changes.
+    pub fn move_to<A: AsRef<str>>(&self, addresses: impl IntoIterator<Item = A>) -> Result<(), GatewayError> {
+        self.nodes.move_to(addresses)
+    }
+
     /// The same connections, used otherwise.
     #[must_use]
     pub fn with_options(&self, options: GatewayOptions) -> GatewayClient {

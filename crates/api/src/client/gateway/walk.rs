@@ -7,8 +7,8 @@
 //! The walk keeps apart what an outbox must keep apart: whether a byte of the request can have arrived anywhere.
 
 use std::error::Error;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use clearing::PaymentId;
@@ -34,8 +34,9 @@ pub(super) type Node = GatewayClient<Road>;
 /// All nodes, and the one that is asked now.
 #[derive(Debug)]
 pub(super) struct Nodes {
-    nodes: Vec<Node>,
+    nodes: RwLock<Vec<Node>>,
     current: AtomicUsize,
+    tls: Option<Arc<certs::Client>>,
 }
 
 impl Nodes {
@@ -43,28 +44,50 @@ impl Nodes {
         addresses: impl IntoIterator<Item = A>,
         tls: Option<&Arc<certs::Client>>,
     ) -> Result<Nodes, GatewayError> {
-        let node = |address: A| {
-            let address = address.as_ref();
-            let bad = |reason: String| GatewayError::BadAddress { address: address.to_owned(), reason };
-            connect::channel(address, tls).map(GatewayClient::new).map_err(bad)
-        };
-        let nodes = addresses.into_iter().map(node).collect::<Result<Vec<Node>, GatewayError>>()?;
-        if nodes.is_empty() {
-            return Err(GatewayError::BadAddress { address: String::new(), reason: "none was given".to_owned() });
-        }
-        Ok(Nodes { nodes, current: AtomicUsize::new(0) })
+        let nodes = RwLock::new(connected(addresses, tls)?);
+        Ok(Nodes { nodes, current: AtomicUsize::new(0), tls: tls.cloned() })
+    }
+
+    /// From now on these are the nodes. Calls that are under way end as they began.
+    pub(super) fn move_to<A: AsRef<str>>(&self, addresses: impl IntoIterator<Item = A>) -> Result<(), GatewayError> {
+        let nodes = connected(addresses, self.tls.as_ref())?;
+        *self.nodes.write().unwrap_or_else(PoisonError::into_inner) = nodes;
+        Ok(())
     }
 
     fn current(&self) -> (usize, Node) {
-        let number = self.current.load(Ordering::Relaxed);
-        (number, self.nodes[number].clone())
+        let nodes = self.nodes.read().unwrap_or_else(PoisonError::into_inner);
+        // There may be fewer than when it was chosen.
+        let number = self.current.load(Ordering::Relaxed) % nodes.len();
+        (number, nodes[number].clone())
+    }
+
+    fn len(&self) -> usize {
+        self.nodes.read().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// That node failed: turns to the next, unless another call has turned already, which is as good.
     fn turn_from(&self, failed: usize) {
-        let next = (failed + 1) % self.nodes.len();
+        let next = (failed + 1) % self.len();
         let _ = self.current.compare_exchange(failed, next, Ordering::Relaxed, Ordering::Relaxed);
     }
+}
+
+/// A connection to each, made when the first call needs it.
+fn connected<A: AsRef<str>>(
+    addresses: impl IntoIterator<Item = A>,
+    tls: Option<&Arc<certs::Client>>,
+) -> Result<Vec<Node>, GatewayError> {
+    let node = |address: A| {
+        let address = address.as_ref();
+        let bad = |reason: String| GatewayError::BadAddress { address: address.to_owned(), reason };
+        connect::channel(address, tls).map(GatewayClient::new).map_err(bad)
+    };
+    let nodes = addresses.into_iter().map(node).collect::<Result<Vec<Node>, GatewayError>>()?;
+    if nodes.is_empty() {
+        return Err(GatewayError::BadAddress { address: String::new(), reason: "none was given".to_owned() });
+    }
+    Ok(nodes)
 }
 
 /// What a failed attempt means.
@@ -121,7 +144,7 @@ where
         }
         nodes.turn_from(number);
         steps.failures += 1;
-        if steps.failures.is_multiple_of(nodes.nodes.len()) {
+        if steps.failures.is_multiple_of(nodes.len()) {
             if !steps.reached && began.elapsed() >= options.connect_patience {
                 return Err(given_up(&steps, stake, &status));
             }

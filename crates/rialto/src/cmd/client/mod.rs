@@ -154,7 +154,7 @@ impl Desk {
         let found;
         let given = match &self.consul {
             Some(consul) if self.gateways.is_empty() => {
-                found = in_consul(consul)?;
+                found = self.in_consul(consul)?;
                 found.as_slice()
             }
             Some(_) | None => self.gateways.as_slice(),
@@ -179,6 +179,52 @@ impl Desk {
         let tls = tls.transpose().map_err(|error| Failure::new(error.to_string()))?;
         let gateway = GatewayClient::connect_with(addresses, tls).map_err(of_gateway)?;
         Ok(gateway.with_options(LOOK))
+    }
+
+    /// This client's certificate and the CA that it trusts, where they were given.
+    fn files(&self) -> Option<certs::Files> {
+        self.tls_dir.clone().map(|dir| certs::Files::new(dir, certs::Subject::Client))
+    }
+
+    /// Where Consul says that the gateway is; while Consul is away, where it was.
+    fn in_consul(&self, config: &ConsulConfig) -> Result<Vec<String>, Failure> {
+        let away = |error: ConsulError| Failure::new(error.to_string()).line("given by --consul, or RIALTO_CONSUL");
+        let consul = Consul::new(config).map_err(away)?;
+        let files = self.files();
+        if let Some(files) = &files {
+            pin_authority(&consul, files)?;
+        }
+        let kept = self.profile.dir().join("gateway.json");
+        let found = server::consul::gateways(&consul, files.as_ref());
+        match tokio::task::block_in_place(|| Handle::current().block_on(found)) {
+            Ok(found) if found.is_empty() => {
+                Err(Failure::new(format!("Consul at {} knows of no node of the gateway that is well", config.url))
+                    .line("is the gateway started with --consul? rialto up --consul URL"))
+            }
+            Ok(found) => {
+                // Only for while Consul is away: no command fails because it cannot be kept.
+                let _ = std::fs::write(&kept, serde_json::json!(found).to_string());
+                Ok(found)
+            }
+            Err(error) => {
+                let known =
+                    std::fs::read(&kept).ok().and_then(|text| serde_json::from_slice::<Vec<String>>(&text).ok());
+                let known = known.filter(|known| !known.is_empty()).ok_or_else(|| away(error))?;
+                eprintln!(
+                    "warning: Consul at {} cannot be reached; the gateway is looked for where it was",
+                    config.url
+                );
+                Ok(known)
+            }
+        }
+    }
+
+    /// Keeps a client that stays at the gateway wherever that goes, as long as the client is used.
+    fn follow(&self, gateway: &GatewayClient) -> Option<tokio::task::JoinHandle<()>> {
+        let consul = self.consul.as_ref().filter(|_| self.gateways.is_empty())?;
+        let (consul, gateway) = (Consul::new(consul).ok()?, gateway.clone());
+        let moved = move |addresses: Vec<String>| drop(gateway.move_to(addresses));
+        Some(tokio::spawn(server::consul::follow_gateways(consul, self.files(), moved)))
     }
 
     /// In whose name to act.
@@ -219,17 +265,27 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|text| !text.is_empty())
 }
 
-/// Where Consul says that the gateway is.
-fn in_consul(config: &ConsulConfig) -> Result<Vec<String>, Failure> {
-    let away = |error: ConsulError| Failure::new(error.to_string()).line("given by --consul, or RIALTO_CONSUL");
-    let consul = Consul::new(config).map_err(away)?;
-    let found = tokio::task::block_in_place(|| Handle::current().block_on(server::consul::gateways(&consul)));
-    let found = found.map_err(away)?;
-    if found.is_empty() {
-        return Err(Failure::new(format!("Consul at {} knows of no node of the gateway that is well", config.url))
-            .line("is the gateway started with --consul? rialto up --consul URL"));
+/// A client that has a certificate and no CA takes the one that the network has filed, once: from then on it is pinned.
+fn pin_authority(consul: &Consul, files: &certs::Files) -> Result<(), Failure> {
+    let path = files.authority();
+    if path.exists() || !files.certificate().exists() {
+        return Ok(());
     }
-    Ok(found)
+    let filed = tokio::task::block_in_place(|| Handle::current().block_on(server::consul::authority(consul)));
+    let filed = filed.map_err(|error| {
+        Failure::new(format!("there is no {}, and Consul has none to give: {error}", path.display()))
+            .line("copy the network's ca.crt there")
+    })?;
+    let failed = |error: String| Failure::new(format!("{}: {error}", path.display()));
+    std::fs::write(&path, filed).map_err(|error| failed(error.to_string()))?;
+    let facts = certs::Facts::read(&path).map_err(|error| failed(error.to_string()))?;
+    let fingerprint = facts.map_or_else(String::new, |facts| facts.fingerprint);
+    eprintln!(
+        "note: the network's CA was taken from Consul, and is the one that is trusted from now on: {}",
+        path.display()
+    );
+    eprintln!("note: compare it with what the network's operator tells you (rialto certs show): SHA-256 {fingerprint}");
+    Ok(())
 }
 
 /// Names stand for every address that they have at present.

@@ -125,6 +125,7 @@ impl Signals {
 pub(crate) async fn run(args: ShellArgs) -> Result<Code, Failure> {
     let desk = args.client.open()?;
     let gateway = desk.gateway()?;
+    let follows = desk.follow(&gateway);
     let (answers, mut answered) = mpsc::channel(1);
     let mut shell = Shell {
         outbox: desk.outbox()?,
@@ -147,7 +148,9 @@ pub(crate) async fn run(args: ShellArgs) -> Result<Code, Failure> {
     println!("{MENU}");
     let leaving = shell.work(&mut editor, &mut print, &mut signals, &mut answered).await;
     editor.restore();
-    shell.leave(leaving?).await
+    let left = shell.leave(leaving?).await;
+    follows.iter().for_each(tokio::task::JoinHandle::abort);
+    left
 }
 
 impl Shell {
