@@ -1,0 +1,8 @@
+//! Payments over simulated groups of nodes: gateway and banks, each a replica of three with its own log and disk.
+
+mod calls;
+mod customers;
+mod dice;
+mod group;
+mod network;
+mod world;

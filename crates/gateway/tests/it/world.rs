@@ -1,0 +1,446 @@
+//! One run: a gateway of three nodes and three banks of three, customers, and trouble: power that fails on any node, links
+//! that are cut both ways or one way, messages that are lost, doubled and late, and elections in the middle of all.
+//!
+//! Each node of the gateway drives payments by its own state, which may lag; what it asks of a bank goes to any of that bank's
+//! nodes, and an answer that does not come is no answer. So a decision is only ever what the groups' logs say.
+
+use std::collections::BTreeMap;
+
+use clearing::{Action, Answer, BankNumber, Call, Command, Driver, NodeNumber, PaymentId, Request, agenda};
+use ledger::{AccountId, Amount, Currency, Owner, Reference, TransferId};
+use replica::Reply;
+use replica::group::Mode;
+
+use crate::calls::{self, BankGroup};
+use crate::customers::{BANKS, CUSTOMERS, OPENING, Order, is_for_now, orders, party, session_of};
+use crate::dice::Dice;
+use crate::group::{Group, NODES};
+
+pub(crate) type GatewayGroup = Group<gateway::Machine>;
+
+/// A node looks at its clock so often.
+const TICK_US: u64 = 5_000;
+const BEGIN_US: u64 = 1_000_000_000_000;
+const TROUBLE_US: u64 = 5_000_000;
+/// So long everything has to come to its end once the trouble is over.
+const QUIET_US: u64 = 60_000_000;
+
+/// The rules that a run breaks on purpose.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Broken {
+    /// A driver tells the banks to post when it has heard that both hold, before the decision is in the log.
+    DecideBeforeRecording,
+    /// A node takes a proposal that it has not seen applied for done, and tells its customer so.
+    BelieveUnapplied,
+}
+
+enum Letter {
+    ToGateway { node: u16, command: Command, order: Option<usize> },
+    ToBank { bank: usize, node: u16, from: u16, call: Call },
+    ToDriver { node: u16, id: PaymentId, reply: clearing::Reply },
+    ToCustomer { order: usize, answer: Answer },
+}
+
+pub(crate) struct World {
+    dice: Dice,
+    pub(crate) now_us: u64,
+    pub(crate) gateway: GatewayGroup,
+    pub(crate) banks: Vec<BankGroup>,
+    drivers: BTreeMap<u16, BTreeMap<PaymentId, Driver>>,
+    letters: BTreeMap<(u64, u64), Letter>,
+    sent: u64,
+    /// Requests that wait at a node of the gateway: whose they are.
+    asked: BTreeMap<(u16, u64), (Command, Option<usize>)>,
+    /// Calls that wait at a node of a bank: who asked.
+    called: BTreeMap<(usize, u16, u64), (u16, Call)>,
+    pub(crate) orders: Vec<Order>,
+    /// When nodes come back.
+    returns: BTreeMap<(usize, u16), u64>,
+    quiet: bool,
+    broken: Option<Broken>,
+    /// What must not have happened.
+    pub(crate) wrong: Vec<String>,
+    pub(crate) kills: u64,
+    pub(crate) cuts: u64,
+    pub(crate) unknown: u64,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, broken: Option<Broken>) -> World {
+        let mut dice = Dice(seed);
+        let mut mode = || if dice.one_in(3) { Mode::Leaderless } else { Mode::Leader };
+        let gateway = Group::new(1, mode(), gateway::Machine::new, BEGIN_US);
+        let banks = (0..BANKS.len())
+            .map(|number| Group::new(number as u128 + 2, mode(), || bank::Machine::new(7), BEGIN_US))
+            .collect();
+        let from_us = BEGIN_US + 1_500_000;
+        let orders = orders(&mut dice, 10, from_us, from_us + TROUBLE_US * 3 / 4);
+        let mut world = World {
+            dice,
+            now_us: BEGIN_US,
+            gateway,
+            banks,
+            drivers: (1..=NODES).map(|node| (node, BTreeMap::new())).collect(),
+            letters: BTreeMap::new(),
+            sent: 0,
+            asked: BTreeMap::new(),
+            called: BTreeMap::new(),
+            orders,
+            returns: BTreeMap::new(),
+            quiet: true,
+            broken,
+            wrong: Vec::new(),
+            kills: 0,
+            cuts: 0,
+            unknown: 0,
+        };
+        world.found();
+        world
+    }
+
+    /// Banks with customers who have money, registered at the gateway, and everybody signed in.
+    fn found(&mut self) {
+        for bank in 0..BANKS.len() {
+            let opened = CUSTOMERS.into_iter().enumerate().flat_map(|(at, name)| {
+                let account = calls::account(&clearing::CustomerName::new(name).expect("a good name"));
+                let open = ledger::Command::OpenAccount { id: account, owner: Owner::EMPTY, currency: Currency::EUR };
+                let deposit = ledger::Command::Transfer {
+                    id: TransferId::new((1 << 100) + at as u128).expect("not nil"),
+                    debit: AccountId::vault(Currency::EUR),
+                    credit: account,
+                    amount: Amount::new(OPENING).expect("in range"),
+                    currency: Currency::EUR,
+                    reference: Reference::EMPTY,
+                };
+                [open, deposit]
+            });
+            let request = ledger::Request { linked: false, commands: opened.collect() }.encode();
+            self.must_bank(bank, request);
+        }
+        let register = |number: usize| Command::RegisterBank {
+            name: clearing::BankName::new(BANKS[number]).expect("a good name"),
+            group: clearing::GroupId::new(number as u128 + 2).expect("not zero"),
+            epoch: clearing::Epoch::FIRST,
+            last_number: 0,
+        };
+        let open = |bank: usize, customer: usize| Command::OpenSession {
+            session: session_of(bank, customer),
+            customer: party(CUSTOMERS[customer], BANKS[bank]),
+            expires_ms: BEGIN_US / 1_000 + 3_600_000,
+        };
+        let mut commands: Vec<Command> = (0..BANKS.len()).map(register).collect();
+        for bank in 0..BANKS.len() {
+            commands.extend((0..CUSTOMERS.len()).map(|customer| open(bank, customer)));
+        }
+        let request = Request { commands }.encode();
+        self.must_gateway(request);
+    }
+
+    fn must_bank(&mut self, bank: usize, request: Vec<u8>) {
+        for _ in 0..400 {
+            let node = 1 + self.dice.below(u64::from(NODES)) as u16;
+            let seq = self.banks[bank].submit(node, request.clone(), self.now_us, &mut self.dice);
+            for _ in 0..40 {
+                self.pass();
+                if self.banks[bank].take_told().into_iter().any(|(_, (of, told))| Some(of) == seq && told.is_ok()) {
+                    return;
+                }
+            }
+        }
+        panic!("bank {bank} does not begin");
+    }
+
+    fn must_gateway(&mut self, request: Vec<u8>) {
+        for _ in 0..400 {
+            let seq = self.gateway.submit(1, request.clone(), self.now_us, &mut self.dice);
+            for _ in 0..40 {
+                self.pass();
+                for (_, (of, told)) in self.gateway.take_told() {
+                    if let (true, Ok(Reply::Answer(Ok(answers)))) = (Some(of) == seq, told) {
+                        let refused = answers.iter().find(|answer| matches!(answer, Answer::Refused(_)));
+                        assert_eq!(refused, None);
+                        return;
+                    }
+                }
+            }
+        }
+        panic!("the gateway does not begin");
+    }
+
+    fn pass(&mut self) {
+        self.now_us += TICK_US;
+        self.gateway.tick(self.now_us, &mut self.dice);
+        for bank in &mut self.banks {
+            bank.tick(self.now_us, &mut self.dice);
+        }
+    }
+
+    /// A run to its quiet end.
+    pub(crate) fn run(mut self) -> Result<World, String> {
+        self.quiet = false;
+        let trouble_ends = self.now_us + 1_500_000 + TROUBLE_US;
+        while self.now_us < trouble_ends {
+            self.step();
+        }
+        self.quiet = true;
+        self.gateway.mend(self.now_us, &mut self.dice);
+        for bank in 0..self.banks.len() {
+            self.banks[bank].mend(self.now_us, &mut self.dice);
+        }
+        self.returns.values_mut().for_each(|at| *at = (*at).min(trouble_ends));
+        let end = self.now_us + QUIET_US;
+        while self.now_us < end && !self.is_at_rest() {
+            self.step();
+        }
+        match self.wrong.first() {
+            Some(wrong) => Err(wrong.clone()),
+            None => self.check().map(|()| self),
+        }
+    }
+
+    fn is_at_rest(&self) -> bool {
+        let decided = self.orders.iter().all(|order| order.told.is_some());
+        let open = self.gateway.machine(1).is_none_or(|machine| machine.clearing().payment_count() > 0);
+        decided && !open && self.gateway.agrees() && self.banks.iter().all(Group::agrees) || !self.wrong.is_empty()
+    }
+
+    fn step(&mut self) {
+        self.pass();
+        self.come_back();
+        while let Some(entry) = self.letters.first_entry().filter(|entry| entry.key().0 <= self.now_us) {
+            let letter = entry.remove();
+            self.deliver(letter);
+        }
+        self.hear_gateway();
+        self.hear_banks();
+        self.customers_act();
+        self.drive();
+        if !self.quiet {
+            self.trouble();
+        }
+    }
+
+    fn send(&mut self, letter: Letter) {
+        if !self.quiet && self.dice.one_in(20) {
+            return;
+        }
+        let delay_us = match self.dice.below(10) {
+            0 if !self.quiet => self.dice.below(1_500_000),
+            _ => self.dice.below(8_000),
+        };
+        self.sent += 1;
+        self.letters.insert((self.now_us + delay_us, self.sent), letter);
+    }
+
+    fn deliver(&mut self, letter: Letter) {
+        match letter {
+            Letter::ToGateway { node, command, order } => {
+                let request = Request::single(command).encode();
+                if let Some(seq) = self.gateway.submit(node, request, self.now_us, &mut self.dice) {
+                    self.asked.insert((node, seq), (command, order));
+                    if self.broken == Some(Broken::BelieveUnapplied)
+                        && let (Some(order), Command::Cancel { .. }) = (order, command)
+                    {
+                        let reason = clearing::Reason::VoidedByPayer;
+                        let delivery = clearing::Delivery::Pending;
+                        let told = self.orders[order].hear(clearing::Status::Refused { reason, delivery });
+                        self.wrong.extend(told.err());
+                    }
+                }
+            }
+            Letter::ToBank { bank, node, from, call } => {
+                let request = calls::request(&call);
+                if let Some(seq) = self.banks[bank].submit(node, request, self.now_us, &mut self.dice) {
+                    self.called.insert((bank, node, seq), (from, call));
+                }
+            }
+            Letter::ToDriver { node, id, reply } => {
+                if let Some(driver) = self.drivers.get_mut(&node).and_then(|drivers| drivers.get_mut(&id))
+                    && let Some(alarm) = driver.on_reply(&reply)
+                {
+                    self.wrong.push(format!("{alarm:?}"));
+                }
+            }
+            Letter::ToCustomer { order, answer } => match answer {
+                Answer::Refused(refusal) if !is_for_now(&refusal) => {
+                    self.wrong.push(format!("{} was refused: {refusal:?}", self.orders[order].request.id));
+                }
+                answer => {
+                    let heard = answer.status().map_or(Ok(()), |status| self.orders[order].hear(status));
+                    self.wrong.extend(heard.err());
+                }
+            },
+        }
+    }
+
+    fn hear_gateway(&mut self) {
+        for (node, (seq, told)) in self.gateway.take_told() {
+            let Some((_, order)) = self.asked.remove(&(node, seq)) else { continue };
+            match (told, order) {
+                (Ok(Reply::Answer(Ok(answers))), Some(order)) => {
+                    let answer = *answers.first().expect("as many as commands");
+                    self.send(Letter::ToCustomer { order, answer });
+                }
+                // Not proposed, or nobody knows: the customer sends it again, the driver sees it in its state or does too.
+                (Err(_), _) => self.unknown += 1,
+                (Ok(_), _) => {}
+            }
+        }
+    }
+
+    fn hear_banks(&mut self) {
+        for bank in 0..self.banks.len() {
+            for (node, (seq, told)) in self.banks[bank].take_told() {
+                let Some((from, call)) = self.called.remove(&(bank, node, seq)) else { continue };
+                let Ok(Reply::Answer(Ok(answers))) = told else { continue };
+                if let Some(reply) = calls::reply(&call, &answers, &self.banks[bank], node) {
+                    self.send(Letter::ToDriver { node: from, id: call.terms.id, reply });
+                }
+            }
+        }
+    }
+
+    fn customers_act(&mut self) {
+        for order in 0..self.orders.len() {
+            let at = &mut self.orders[order];
+            if at.told.is_some() || self.now_us < at.next_us.max(at.from_us) {
+                continue;
+            }
+            at.next_us = self.now_us + 150_000;
+            let (request, wants_void) = (at.request, at.cancel_us.is_some_and(|cancel_us| cancel_us <= self.now_us));
+            let node = 1 + self.dice.below(u64::from(NODES)) as u16;
+            let taker = taker(node);
+            let command = match wants_void {
+                true => Command::Cancel { request, taker },
+                false => Command::Take { request, deadline_ms: u64::MAX, taker },
+            };
+            self.send(Letter::ToGateway { node, command, order: Some(order) });
+        }
+    }
+
+    /// Every node of the gateway that runs does what its own state says is to be done.
+    fn drive(&mut self) {
+        let now_ms = self.now_us / 1_000;
+        for node in 1..=NODES {
+            let Some(machine) = self.gateway.machine(node) else { continue };
+            let drivers = self.drivers.get_mut(&node).expect("each node has its own");
+            let mut actions = Vec::new();
+            for id in agenda::due(machine.clearing(), taker(node), now_ms) {
+                let driver = drivers.entry(id).or_insert_with(|| Driver::new(id));
+                actions.extend(driver.poll(machine.clearing(), now_ms));
+            }
+            drivers.retain(|id, _| machine.clearing().payment(*id).is_some());
+            if self.broken == Some(Broken::DecideBeforeRecording) {
+                let early = actions.iter().filter_map(|action| early_commits(machine.clearing(), action)).flatten();
+                actions = early.collect::<Vec<_>>().into_iter().chain(actions).collect();
+            }
+            for action in actions {
+                match action {
+                    Action::Call(call) => {
+                        let to = 1 + self.dice.below(u64::from(NODES)) as u16;
+                        self.send(Letter::ToBank { bank: index_of(call.to), node: to, from: node, call });
+                    }
+                    Action::Propose(command) => self.send(Letter::ToGateway { node, command, order: None }),
+                    Action::Alarm { .. } => self.wrong.push(format!("{action:?}")),
+                }
+            }
+        }
+    }
+
+    /// Any node of any group, at any moment.
+    fn trouble(&mut self) {
+        let group = self.dice.index(self.banks.len() + 1);
+        match self.dice.below(160) {
+            0 | 1 => {
+                let node = 1 + self.dice.below(u64::from(NODES)) as u16;
+                self.kill(group, node);
+            }
+            // All of a group at once: what is acknowledged is on disks.
+            2 if self.dice.one_in(4) => (1..=NODES).for_each(|node| self.kill(group, node)),
+            3 | 4 => {
+                let from = 1 + self.dice.below(u64::from(NODES)) as u16;
+                let to = from % NODES + 1;
+                let both = self.dice.one_in(2);
+                self.cuts += 1;
+                match group {
+                    0 => self.gateway.cut_link(from, to, both, self.now_us, &mut self.dice),
+                    bank => self.banks[bank - 1].cut_link(from, to, both, self.now_us, &mut self.dice),
+                }
+            }
+            5 | 6 => match group {
+                0 => self.gateway.mend(self.now_us, &mut self.dice),
+                bank => self.banks[bank - 1].mend(self.now_us, &mut self.dice),
+            },
+            7 => {
+                let node = 1 + self.dice.below(u64::from(NODES)) as u16;
+                match group {
+                    0 => self.gateway.checkpoint(node, self.now_us, &mut self.dice),
+                    bank => self.banks[bank - 1].checkpoint(node, self.now_us, &mut self.dice),
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn kill(&mut self, group: usize, node: u16) {
+        let back_us = self.now_us + 50_000 + self.dice.below(1_500_000);
+        self.kills += 1;
+        match group {
+            0 => {
+                self.gateway.kill(node, self.now_us, &mut self.dice);
+                // What its drivers knew, and who waited there, is gone with it.
+                self.drivers.insert(node, BTreeMap::new());
+                self.asked.retain(|(at, _), _| *at != node);
+            }
+            bank => {
+                self.banks[bank - 1].kill(node, self.now_us, &mut self.dice);
+                self.called.retain(|(of, at, _), _| (*of, *at) != (bank - 1, node));
+            }
+        }
+        self.returns.entry((group, node)).or_insert(back_us);
+    }
+
+    fn come_back(&mut self) {
+        let due: Vec<(usize, u16)> =
+            self.returns.iter().filter(|(_, at)| **at <= self.now_us).map(|(who, _)| *who).collect();
+        for (group, node) in due {
+            self.returns.remove(&(group, node));
+            match group {
+                0 if self.gateway.down().contains(&node) => self.gateway.start(node, self.now_us, &mut self.dice),
+                bank if bank > 0 && self.banks[bank - 1].down().contains(&node) => {
+                    self.banks[bank - 1].start(node, self.now_us, &mut self.dice);
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// The control: as soon as a report that both hold is to be proposed, the banks are told to post.
+fn early_commits(clearing: &clearing::Clearing, action: &Action) -> Option<Vec<Action>> {
+    let Action::Propose(Command::Report { id, found, .. }) = action else { return None };
+    let held = |side| found.of(side).is_some_and(|said| said.finding == clearing::Finding::Held);
+    if !clearing::Side::BOTH.into_iter().all(held) {
+        return None;
+    }
+    let payment = clearing.payment(*id)?;
+    let commit = |(kind, side): (clearing::CallKind, clearing::Side)| {
+        let to = payment.order.bank(side);
+        let terms = clearing.terms(&payment.order);
+        let gateway = clearing.epoch();
+        Action::Call(Call { kind, to, terms, number: 1, complete_through: 0, gateway })
+    };
+    let both = [
+        (clearing::CallKind::CommitDebit, clearing::Side::Debit),
+        (clearing::CallKind::CommitCredit, clearing::Side::Credit),
+    ];
+    Some(both.into_iter().map(commit).collect())
+}
+
+fn taker(node: u16) -> NodeNumber {
+    NodeNumber::new(node).expect("not zero")
+}
+
+pub(crate) fn index_of(bank: BankNumber) -> usize {
+    usize::from(bank.get()) - 1
+}
