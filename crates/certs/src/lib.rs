@@ -39,7 +39,7 @@ pub use failure::CertsError;
 pub use files::Files;
 pub use subject::{BadSubject, Name, Subject};
 pub use why::{is_of_handshake, is_of_tls, why};
-pub use wire::{Client, Protocol, Server, subject_of};
+pub use wire::{Client, Protocol, Server, subject_of, web_client};
 
 #[cfg(test)]
 mod tests;

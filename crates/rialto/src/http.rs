@@ -3,6 +3,7 @@
 //! Answers are bounded in size and time, so a stranger on a node's port cannot hang or fill the caller.
 
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
@@ -11,16 +12,37 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
 const ANSWER_BYTES_MAX: usize = 4 << 20;
 
 /// Where a node (or a balancer) answers HTTP.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub(crate) struct Address {
     host: String,
     socket: SocketAddr,
+    /// With one, it is spoken to over TLS, and must have a certificate for its name.
+    secured: Option<(TlsConnector, ServerName<'static>)>,
+}
+
+impl PartialEq for Address {
+    fn eq(&self, other: &Address) -> bool {
+        (&self.host, self.socket, self.secured.is_some()) == (&other.host, other.socket, other.secured.is_some())
+    }
+}
+
+impl Eq for Address {}
+
+impl std::fmt::Debug for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let scheme = if self.secured.is_some() { "https" } else { "http" };
+        write!(f, "{scheme}://{}", self.host)
+    }
 }
 
 /// What became of a request, in words that end a sentence "node 2 does not answer: …".
@@ -53,8 +75,10 @@ pub(crate) struct Answer {
 /// Why an address could not be understood.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BadAddress {
-    #[error("`{0}` does not begin with http:// (certificates do not exist yet)")]
+    #[error("`{0}` begins with neither http:// nor https://")]
     NotHttp(String),
+    #[error("`{0}` needs the certificate of the network's CA: give --ca FILE, or RIALTO_CA")]
+    NoAuthority(String),
     #[error("`{0}` does not resolve to an address: {1}")]
     Unresolved(String, String),
 }
@@ -62,22 +86,45 @@ pub(crate) enum BadAddress {
 impl Address {
     /// Understands `http://host:port`, with or without a path, which is ignored.
     pub(crate) fn parse(url: &str) -> Result<Address, BadAddress> {
-        let rest = url.strip_prefix("http://").ok_or_else(|| BadAddress::NotHttp(url.to_owned()))?;
+        Address::parse_with(url, None)
+    }
+
+    /// The same, and `https://host:port` for whoever knows the CA.
+    pub(crate) fn parse_with(url: &str, authority: Option<&Arc<ClientConfig>>) -> Result<Address, BadAddress> {
+        let (rest, is_secured) = match (url.strip_prefix("http://"), url.strip_prefix("https://")) {
+            (Some(rest), _) => (rest, false),
+            (None, Some(rest)) => (rest, true),
+            (None, None) => return Err(BadAddress::NotHttp(url.to_owned())),
+        };
+        let config = authority.filter(|_| is_secured);
+        if is_secured && config.is_none() {
+            return Err(BadAddress::NoAuthority(url.to_owned()));
+        }
         let authority = rest.split('/').next().unwrap_or(rest);
-        let with_port = if authority.contains(':') { authority.to_owned() } else { format!("{authority}:80") };
+        let port = if is_secured { 443 } else { 80 };
+        let with_port = if authority.contains(':') { authority.to_owned() } else { format!("{authority}:{port}") };
         let unresolved = |why: String| BadAddress::Unresolved(authority.to_owned(), why);
         let socket = with_port
             .to_socket_addrs()
             .map_err(|error| unresolved(error.to_string()))?
             .next()
             .ok_or_else(|| unresolved("the name has no address".to_owned()))?;
-        Ok(Address { host: authority.to_owned(), socket })
+        let secured = match config {
+            None => None,
+            Some(config) => {
+                let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+                let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned());
+                let name = name.map_err(|error| BadAddress::Unresolved(host.to_owned(), error.to_string()))?;
+                Some((TlsConnector::from(Arc::clone(config)), name))
+            }
+        };
+        Ok(Address { host: authority.to_owned(), socket, secured })
     }
 }
 
 impl From<SocketAddr> for Address {
     fn from(socket: SocketAddr) -> Address {
-        Address { host: socket.to_string(), socket }
+        Address { host: socket.to_string(), socket, secured: None }
     }
 }
 
@@ -160,6 +207,17 @@ impl Client {
 async fn connect(address: &Address) -> Result<SendRequest<Full<Bytes>>, HttpError> {
     let stream = TcpStream::connect(address.socket).await.map_err(HttpError::Connect)?;
     stream.set_nodelay(true).map_err(HttpError::Connect)?;
+    match &address.secured {
+        None => shake_hands(stream).await,
+        Some((connector, name)) => {
+            shake_hands(connector.connect(name.clone(), stream).await.map_err(HttpError::Connect)?).await
+        }
+    }
+}
+
+async fn shake_hands(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) -> Result<SendRequest<Full<Bytes>>, HttpError> {
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(HttpError::Broken)?;
     // Ends by itself when either side closes; what went wrong is seen by whoever waits for an answer.
     tokio::spawn(async move {
@@ -179,7 +237,9 @@ mod tests {
             Some("127.0.0.1:7101")
         );
         let no_tls = Address::parse("https://127.0.0.1:7101").expect_err("there are no certificates");
-        assert!(no_tls.to_string().contains("does not begin with http://"), "{no_tls}");
+        assert!(no_tls.to_string().contains("--ca FILE"), "{no_tls}");
+        let other = Address::parse("ftp://127.0.0.1:7101").expect_err("none of ours");
+        assert!(other.to_string().contains("neither http:// nor https://"), "{other}");
     }
 
     #[tokio::test]

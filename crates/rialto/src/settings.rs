@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::failure::Failure;
 
 /// Names of all settings of a node, except `config` itself.
-pub(crate) const NAMES: [&str; 25] = [
+pub(crate) const NAMES: [&str; 26] = [
     "name",
     "node",
     "cluster",
@@ -22,6 +22,7 @@ pub(crate) const NAMES: [&str; 25] = [
     "members-http",
     "operator-token-file",
     "tls-dir",
+    "http-tls",
     "consul",
     "consul-token-file",
     "consul-ca",

@@ -54,6 +54,8 @@ pub struct NodeConfig {
     pub operator_token: Option<String>,
     /// This node's certificate: with one, gRPC and the links between members are TLS 1.3 with certificates on both sides.
     pub tls: Option<certs::Files>,
+    /// HTTP is spoken over TLS as well, with that certificate; callers show none.
+    pub http_tls: bool,
     /// Where this node says that it is there, if anywhere.
     pub consul: Option<ConsulConfig>,
     /// Stop in order when standard input ends: the supervising process holds its other end.

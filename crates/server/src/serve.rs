@@ -80,7 +80,16 @@ pub(crate) async fn serve<S: Service>(
     let present = Present::begin(config, node)?;
     let (stop, stopped) = watch::channel(false);
     let (http_listener, grpc_listener) = (listen(doors.0)?, listen(doors.1)?);
-    let http = tokio::spawn(connections::serve(http_listener, http, Wire::Http, Limits::default(), stopped.clone()));
+    let https = match config.tls.clone().filter(|_| config.http_tls) {
+        Some(files) => Some(Arc::new(certs::Server::new(files, Expected::Anybody, Protocol::Http)?)),
+        None => None,
+    };
+    let http = match https {
+        Some(tls) => {
+            tokio::spawn(connections::serve_https(http_listener, http, tls, Limits::default(), stopped.clone()))
+        }
+        None => tokio::spawn(connections::serve(http_listener, http, Wire::Http, Limits::default(), stopped.clone())),
+    };
     let grpc =
         tokio::spawn(connections::serve_grpc(grpc_listener, grpc, tls.map(Arc::new), Limits::default(), stopped));
     watch_signals(node.clone())?;

@@ -99,6 +99,10 @@ pub(super) struct NodeFlags {
     /// certificates on both sides
     #[arg(long, value_name = "DIR")]
     tls_dir: Option<String>,
+    /// HTTP over TLS as well, with this node's certificate of --tls-dir (issued with --host for each name that it is called by);
+    /// callers need none
+    #[arg(long, num_args = 0, default_missing_value = "true")]
+    http_tls: Option<String>,
     /// Consul, where the node says that it is there and others find it: http://HOST:PORT, or https://HOST:PORT with --consul-ca
     #[arg(long, value_name = "URL")]
     consul: Option<String>,
@@ -155,6 +159,7 @@ impl NodeFlags {
             ("members-http", self.members_http),
             ("operator-token-file", self.operator_token_file),
             ("tls-dir", self.tls_dir),
+            ("http-tls", self.http_tls),
             ("consul", self.consul),
             ("consul-token-file", self.consul_token_file),
             ("consul-ca", self.consul_ca),
@@ -280,7 +285,11 @@ pub(super) fn understand(settings: &Settings, kind: Kind) -> Result<Node, Failur
     };
     let tls = settings.get("tls-dir").map(|given| given.parse(|dir| files(dir, kind, &name, node))).transpose()?;
     let no_tls = settings.switch("no-tls")?;
-    for (address, encrypted) in [(http, false), (grpc, tls.is_some()), (peer_listen, tls.is_some())] {
+    let http_tls = settings.switch("http-tls")?;
+    if http_tls && tls.is_none() {
+        return Err(Failure::usage("--http-tls needs certificates").line("give --tls-dir DIR (`rialto certs --help`)"));
+    }
+    for (address, encrypted) in [(http, http_tls), (grpc, tls.is_some()), (peer_listen, tls.is_some())] {
         if address.ip().is_loopback() {
             continue;
         }
@@ -304,6 +313,7 @@ pub(super) fn understand(settings: &Settings, kind: Kind) -> Result<Node, Failur
         data,
         operator_token,
         tls,
+        http_tls,
         consul,
         exit_with_parent: settings.switch("exit-with-parent")?,
     };
@@ -340,8 +350,8 @@ fn demand_protection(address: SocketAddr, has_token: bool, may_speak: bool) -> R
         return Err(Failure::usage(format!(
             "{address} can be reached from other machines, and traffic would not be encrypted"
         ))
-        .line("give --tls-dir DIR with certificates (`rialto certs --help`) for gRPC and the other nodes")
-        .line("HTTP has none yet: listen on 127.0.0.1, or accept that with --no-tls"));
+        .line("give --tls-dir DIR with certificates (`rialto certs --help`), and --http-tls for HTTP")
+        .line("or listen on 127.0.0.1, or accept that with --no-tls"));
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Which nodes a command asks: those of a directory's network, or those that are named.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use hyper::header::HeaderValue;
@@ -17,9 +18,12 @@ pub(crate) struct TargetArgs {
     /// Directory of a network that `rialto up` runs
     #[arg(long, global = true, value_name = "DIR", default_value = "./rialto-data", conflicts_with = "url")]
     dir: PathBuf,
-    /// A node's address, http://HOST:PORT; give it once for each node
+    /// A node's address, http://HOST:PORT or https://HOST:PORT; give it once for each node
     #[arg(long, global = true, value_name = "URL")]
     url: Vec<String>,
+    /// The certificate of the network's CA (ca.crt), for https [default: RIALTO_CA]
+    #[arg(long, global = true, value_name = "FILE")]
+    ca: Option<PathBuf>,
     /// File with the operator's token, for nodes that demand one
     #[arg(long, global = true, value_name = "FILE")]
     operator_token_file: Option<PathBuf>,
@@ -60,12 +64,24 @@ impl TargetArgs {
     /// One bank: of the directory's network, or the one whose nodes are named.
     pub(crate) fn bank(&self, name: &BankName) -> Result<Bank, Failure> {
         let token = token::header(self.operator_token_file.as_deref())?;
-        let address = |url: &String| Address::parse(url).map_err(|error| Failure::usage(error.to_string()));
+        let authority = self.authority()?;
+        let address = |url: &String| {
+            Address::parse_with(url, authority.as_ref()).map_err(|error| Failure::usage(error.to_string()))
+        };
         let nodes = match self.network() {
             Network::Here(dir) => Nodes::Of { dir: dir.to_owned(), bank: name.to_string() },
             Network::Elsewhere => Nodes::At(self.url.iter().map(address).collect::<Result<_, _>>()?),
         };
         Ok(Bank { nodes, token })
+    }
+
+    /// Whom to believe over https.
+    fn authority(&self) -> Result<Option<Arc<rustls::ClientConfig>>, Failure> {
+        let of_environment = || std::env::var_os("RIALTO_CA").filter(|text| !text.is_empty()).map(PathBuf::from);
+        let Some(path) = self.ca.clone().or_else(of_environment) else { return Ok(None) };
+        certs::web_client(&path)
+            .map(Some)
+            .map_err(|error| Failure::usage(error.to_string()).line("given by --ca, or RIALTO_CA"))
     }
 
     /// Whether `rialto up` runs the nodes.
@@ -75,7 +91,9 @@ impl TargetArgs {
 
     pub(crate) fn targets(&self) -> Result<Vec<Target>, Failure> {
         let token = token::header(self.operator_token_file.as_deref())?;
-        let address = |url: &str| Address::parse(url).map_err(|error| Failure::usage(error.to_string()));
+        let authority = self.authority()?;
+        let address =
+            |url: &str| Address::parse_with(url, authority.as_ref()).map_err(|error| Failure::usage(error.to_string()));
         if !self.url.is_empty() {
             let named =
                 self.url.iter().map(|url| Ok(Target { known: None, address: address(url)?, token: token.clone() }));

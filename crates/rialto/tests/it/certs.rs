@@ -170,3 +170,82 @@ fn a_node_does_not_start_with_the_certificate_of_another() {
     assert_eq!(code, Some(4), "{said}");
     assert!(said.contains("is for bank/alpha/2, not for bank/alpha/1"), "{said}");
 }
+
+#[test]
+fn over_https_a_token_is_asked_for_and_whoever_knows_the_ca_is_served() {
+    let dir = TestDir::new("https");
+    let (dir, base) = (dir.path(), free_base());
+    let tls = dir.join("tls");
+    made(&tls, &["init"]);
+    made(&tls, &["issue", "bank/alpha/1", "--host", "127.0.0.1", "--host", "localhost"]);
+    let token = dir.join("token");
+    std::fs::write(&token, "operators-token-of-some-length").expect("there is room");
+    let mine = std::process::Command::new("chmod").arg("600").arg(&token).status().expect("there is a chmod");
+    assert!(mine.success());
+    let (data, text) = (dir.join("node-1"), |path: &Path| path.to_str().expect("UTF-8").to_owned());
+    let (data, token, ca) = (text(&data), text(&token), text(&tls.join("ca.crt")));
+    let made_node = run(&["bank", "init", "--name", "alpha", "--node", "1", "--nodes", "1", "--data", &data]);
+    assert!(made_node.status.success(), "{}", stderr(&made_node));
+    let without = run(&["bank", "--name", "alpha", "--node", "1", "--data", &data, "--http-tls"]);
+    assert!(stderr(&without).contains("--http-tls needs certificates"), "{}", stderr(&without));
+    let at = |offset: u16| format!("127.0.0.1:{}", base + offset);
+    let said = dir.join("said");
+    let process = rialto()
+        .args([
+            "bank",
+            "--name",
+            "alpha",
+            "--node",
+            "1",
+            "--data",
+            &data,
+            "--operator-token-file",
+            &token,
+            "--http-tls",
+        ])
+        .args(["--http", &at(1), "--grpc", &at(11), "--peer-listen", &at(21), "--tls-dir", &text(&tls)])
+        .stderr(File::create(&said).expect("there is room"))
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("the binary was built");
+    let mut process = Stopped(process);
+    let url = format!("https://{}", at(1));
+    let limits = |flags: &[&str]| run(&[&["limits", "--url", &url], flags].concat());
+    let told = until("it serves", || {
+        let output = limits(&["--ca", &ca, "--operator-token-file", &token]);
+        output.status.success().then(|| stdout(&output))
+    });
+    assert_eq!(told, "bank alpha has no limits\n");
+    let unknown = limits(&["--operator-token-file", &token]);
+    assert!(stderr(&unknown).contains("--ca FILE, or RIALTO_CA"), "{}", stderr(&unknown));
+    let unsigned = limits(&["--ca", &ca]);
+    assert!(stderr(&unsigned).contains("wants the operator's token"), "{}", stderr(&unsigned));
+    // What everybody has at hand, with a name of the certificate, with another one, and in plain text.
+    let curl = |arguments: &[&str]| {
+        let output = std::process::Command::new("curl").args(["-sS", "--max-time", "20"]).args(arguments).output();
+        let output = output.expect("there is a curl");
+        (output.status.code(), stdout(&output) + &stderr(&output))
+    };
+    let live = format!("https://localhost:{}/livez", base + 1);
+    assert_eq!(curl(&["--cacert", &ca, &live]).0, Some(0));
+    let other_name = format!("https://other.example:{}/livez", base + 1);
+    let resolve = format!("other.example:{}:127.0.0.1", base + 1);
+    assert_eq!(
+        curl(&["--cacert", &ca, "--resolve", &resolve, &other_name]).0,
+        Some(60),
+        "its certificate is for no such name"
+    );
+    assert_eq!(curl(&[&live]).0, Some(60), "nobody knows this CA");
+    assert_ne!(curl(&[&format!("http://{}/livez", at(1))]).0, Some(0), "nothing is said in plain text");
+    process.0.kill().expect("it is ours");
+}
+
+/// A process that ends with its test.
+struct Stopped(std::process::Child);
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

@@ -37,7 +37,7 @@ use api::code::Code;
 use api::problem::Problem;
 
 use super::answer;
-use super::tls::Door;
+use super::tls::{Asks, Door};
 
 /// How the two wires bound their callers.
 #[derive(Debug, Clone, Copy)]
@@ -100,6 +100,18 @@ pub async fn serve(listener: TcpListener, router: Router, wire: Wire, limits: Li
     accept(listener, Served { router, wire, door: None, limits }, stop).await;
 }
 
+/// The same for HTTP over TLS, for callers without certificates.
+pub async fn serve_https(
+    listener: TcpListener,
+    router: Router,
+    tls: Arc<certs::Server>,
+    limits: Limits,
+    stop: watch::Receiver<bool>,
+) {
+    let door = Some(Door::new(tls, Asks::Nothing));
+    accept(listener, Served { router, wire: Wire::Http, door, limits }, stop).await;
+}
+
 /// The same for gRPC over TLS, as far as there are certificates. Each request then carries its caller, a verified
 /// [`certs::Subject`], in its extensions.
 pub async fn serve_grpc(
@@ -109,7 +121,12 @@ pub async fn serve_grpc(
     limits: Limits,
     stop: watch::Receiver<bool>,
 ) {
-    accept(listener, Served { router, wire: Wire::Grpc, door: tls.map(Door::new), limits }, stop).await;
+    accept(
+        listener,
+        Served { router, wire: Wire::Grpc, door: tls.map(|tls| Door::new(tls, Asks::WhoCalls)), limits },
+        stop,
+    )
+    .await;
 }
 
 /// What is behind a listener.
@@ -180,7 +197,7 @@ async fn serve_one(stream: TcpStream, seat: SeatGuard, served: Served, mut stop:
         () = stopped(&mut stop) => return,
     };
     if let Some((stream, caller)) = opened {
-        speak(stream, state, Some(caller), &served, stop).await;
+        speak(stream, state, caller, &served, stop).await;
     }
 }
 

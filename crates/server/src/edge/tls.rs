@@ -26,12 +26,21 @@ const TOLD_EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub(super) struct Door {
     server: Arc<certs::Server>,
+    asks: Asks,
     told: Arc<Told>,
 }
 
+/// Whether callers show a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asks {
+    WhoCalls,
+    /// Browsers have none: they show a token.
+    Nothing,
+}
+
 impl Door {
-    pub(super) fn new(server: Arc<certs::Server>) -> Door {
-        Door { server, told: Arc::default() }
+    pub(super) fn new(server: Arc<certs::Server>, asks: Asks) -> Door {
+        Door { server, asks, told: Arc::default() }
     }
 
     /// Shakes hands, and says who is there; none when the caller was refused, which is in the log then.
@@ -40,7 +49,7 @@ impl Door {
         stream: S,
         address: Option<SocketAddr>,
         timeout: Duration,
-    ) -> Option<(TlsStream<S>, Subject)> {
+    ) -> Option<(TlsStream<S>, Option<Subject>)> {
         let shaken = tokio::time::timeout(timeout.min(HANDSHAKE_TIMEOUT_MAX), self.shake_hands(stream)).await;
         match shaken.unwrap_or_else(|_| Err("it did not finish its handshake in time".to_owned())) {
             Ok(opened) => Some(opened),
@@ -54,11 +63,14 @@ impl Door {
     async fn shake_hands<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         stream: S,
-    ) -> Result<(TlsStream<S>, Subject), String> {
+    ) -> Result<(TlsStream<S>, Option<Subject>), String> {
         match TlsAcceptor::from(self.server.config()).accept(stream).into_fallible().await {
             Ok(stream) => {
                 let caller = certs::subject_of(stream.get_ref().1.peer_certificates());
-                Ok((stream, caller.ok_or("its certificate does not say who it is")?))
+                match (caller, self.asks) {
+                    (None, Asks::WhoCalls) => Err("its certificate does not say who it is".to_owned()),
+                    (caller, _) => Ok((stream, caller)),
+                }
             }
             Err((error, stream)) => {
                 if certs::is_of_tls(&error) {
