@@ -2,7 +2,8 @@
 //! state and go on where another stopped.
 //!
 //! The node that took a payment drives it; the others leave it alone until it has had its time, and then every one of
-//! them may: all calls are safe to repeat.
+//! them may: all calls are safe to repeat. A node whose own caller waits for a payment need not wait itself: whoever took it
+//! may be gone, and its caller has turned here.
 
 use crate::bank::Standing;
 use crate::clearing::Clearing;
@@ -86,11 +87,20 @@ impl CallKind {
     }
 }
 
-/// The payments that a node is to drive now, the oldest first.
-pub fn due(clearing: &Clearing, node: NodeNumber, now_ms: u64) -> Vec<PaymentId> {
+/// The payments that a node is to drive now, the oldest first. `waits_here` says whether somebody waits at this node for one
+/// that another took.
+pub fn due(
+    clearing: &Clearing,
+    node: NodeNumber,
+    now_ms: u64,
+    mut waits_here: impl FnMut(PaymentId) -> bool,
+) -> Vec<PaymentId> {
     let after_ms = clearing.settings().take_over_after_ms;
-    let is_due = |payment: &&Payment| payment.taker == node || now_ms >= payment.phase_since_ms() + after_ms;
-    let mut due: Vec<&Payment> = clearing.payments().filter(is_due).collect();
+    let mut is_due = |payment: &&Payment| {
+        let is_its_own = payment.taker == node || now_ms >= payment.phase_since_ms() + after_ms;
+        is_its_own || waits_here(payment.order.id)
+    };
+    let mut due: Vec<&Payment> = clearing.payments().filter(|payment| is_due(payment)).collect();
     due.sort_by_key(|payment| payment.place);
     due.into_iter().map(|payment| payment.order.id).collect()
 }

@@ -134,9 +134,14 @@ fn a_missing_vote_is_waited_for_and_then_voids() {
 fn who_takes_over_asks_only_for_what_is_not_on_record() {
     let mut talk = Talk::about(bob());
     talk.desk.one(Command::Report { id: id(1), gateway: Epoch::FIRST, found: Pair { debit: held(), credit: None } });
-    assert_eq!(agenda::due(&talk.desk.clearing, node(1), 1_000), [id(1)], "its taker");
-    assert_eq!(agenda::due(&talk.desk.clearing, node(2), 1_999), []);
-    assert_eq!(agenda::due(&talk.desk.clearing, node(2), 2_000), [id(1)]);
+    let due = |at, now_ms, waits: &[u128]| {
+        agenda::due(&talk.desk.clearing, node(at), now_ms, |payment| waits.iter().any(|known| payment == id(*known)))
+    };
+    assert_eq!(due(1, 1_000, &[]), [id(1)], "its taker");
+    assert_eq!(due(2, 1_999, &[]), []);
+    assert_eq!(due(2, 1_999, &[7]), []);
+    assert_eq!(due(2, 1_001, &[1]), [id(1)], "its caller has turned to this node");
+    assert_eq!(due(2, 2_000, &[]), [id(1)]);
     assert_eq!(talk.calls(2_000), [CallKind::PrepareCredit]);
     let doubt = agenda::in_doubt(&talk.desk.clearing, 2_000);
     assert_eq!((doubt[0].age_ms, doubt[0].is_decided), (1_000, false));

@@ -271,9 +271,20 @@ fn a_bank_with_too_much_open_is_asked_for_nothing_more_and_no_id_is_burnt() {
 }
 
 #[test]
+fn one_payer_with_too_much_open_waits_and_nobody_else_does() {
+    let mut desk = with_payments();
+    desk.one(setting(0, SettingChange::OpenPerCustomer { payments: 1 }));
+    assert_eq!(desk.refusal(take(request(9, bob(), 1))), Refusal::PayerBusy);
+    let of_bob = PaymentRequest { session: session(2), payee: customer("alice", "alpha"), ..request(10, bob(), 1) };
+    assert_eq!(desk.status(take(of_bob)), Status::Undecided);
+    assert_eq!(desk.restored().digest(), desk.clearing.digest());
+}
+
+#[test]
 fn no_position_passes_its_bound_whatever_is_asked_for() {
     let mut desk = Desk::town();
     desk.one(setting(0, SettingChange::OpenPerBank { payments: 1_000_000 }));
+    desk.one(setting(1, SettingChange::OpenPerCustomer { payments: 1_000_000 }));
     let large = |number| PaymentRequest { amount: Amount::MAX, ..request(number, bob(), 1) };
     // 65,536 of the largest amounts are 65,536 cents below the bound.
     for number in 1..=65_536 {

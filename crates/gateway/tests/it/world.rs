@@ -325,7 +325,9 @@ impl World {
             let Some(machine) = self.gateway.machine(node) else { continue };
             let drivers = self.drivers.get_mut(&node).expect("each node has its own");
             let mut actions = Vec::new();
-            for id in agenda::due(machine.clearing(), taker(node), now_ms) {
+            // Now and then a payment's caller has turned to this node, whoever took it.
+            let turns = self.dice.one_in(10);
+            for id in agenda::due(machine.clearing(), taker(node), now_ms, |_| turns) {
                 let driver = drivers.entry(id).or_insert_with(|| Driver::new(id));
                 actions.extend(driver.poll(machine.clearing(), now_ms));
             }

@@ -6,9 +6,11 @@
 
 use super::banks::Heard;
 use super::desk::{Desk, now_ms};
+use super::waiting::Waiting;
 use clearing::{Action, Answer, Command, Driver, Outcome, PaymentId, Phase, agenda};
 use gateway::GatewayView;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 use storage::RealDisk;
 use tokio::sync::mpsc::Receiver;
@@ -80,9 +82,10 @@ pub(super) async fn run(desk: Desk, mut heard: Receiver<Heard>) {
             waiting = desk.waiting.ids();
         }
         let (node, told) = (desk.node, Told { heard: news, all, waiting });
+        let callers = Arc::clone(&desk.waiting);
         let asked = desk.gateway.look(move |applier| {
             let view = GatewayView::new(applier);
-            let round = drivers.round(&view, node, told);
+            let round = drivers.round(&view, node, told, &callers);
             (drivers, round)
         });
         let Some((kept, round)) = asked.await else {
@@ -100,7 +103,13 @@ pub(super) async fn run(desk: Desk, mut heard: Receiver<Heard>) {
 }
 
 impl Drivers {
-    fn round(&mut self, view: &GatewayView<'_, RealDisk>, node: clearing::NodeNumber, told: Told) -> Round {
+    fn round(
+        &mut self,
+        view: &GatewayView<'_, RealDisk>,
+        node: clearing::NodeNumber,
+        told: Told,
+        callers: &Waiting,
+    ) -> Round {
         let clearing = view.clearing();
         let now_ms = now_ms(clearing);
         let mut round = Round::default();
@@ -111,7 +120,9 @@ impl Drivers {
                 touched.insert(heard.id);
             }
         }
-        for id in agenda::due(clearing, node, now_ms) {
+        // Whom another node took from and left, its callers find here.
+        let waits_here = callers.present();
+        for id in agenda::due(clearing, node, now_ms, |id| waits_here.has(id)) {
             let Some(payment) = clearing.payment(id) else { continue };
             let driven = self.by_payment.entry(id).or_insert_with(|| Driven { driver: Driver::new(id), seen: None });
             if told.all || driven.seen != Some(payment.phase) || touched.contains(&id) {

@@ -13,6 +13,15 @@ pub(super) struct Waiting {
     callers: Mutex<HashMap<PaymentId, Vec<oneshot::Sender<Status>>>>,
 }
 
+/// Those who wait, for the length of a look.
+pub(super) struct Present<'a>(MutexGuard<'a, HashMap<PaymentId, Vec<oneshot::Sender<Status>>>>);
+
+impl Present<'_> {
+    pub(super) fn has(&self, id: PaymentId) -> bool {
+        self.0.get(&id).is_some_and(|waiting| waiting.iter().any(|caller| !caller.is_closed()))
+    }
+}
+
 impl Waiting {
     /// Where the decision will be told.
     pub(super) fn add(&self, id: PaymentId) -> oneshot::Receiver<Status> {
@@ -41,6 +50,11 @@ impl Waiting {
             !waiting.is_empty()
         });
         callers.keys().copied().collect()
+    }
+
+    /// Who waits now; nobody comes or goes while it is looked at.
+    pub(super) fn present(&self) -> Present<'_> {
+        Present(self.lock())
     }
 
     /// A panic while the lock was held leaves the map whole.

@@ -247,7 +247,9 @@ impl World {
 
     fn nodes_act(&mut self) {
         for node in 0..self.drivers.len() {
-            for id in agenda::due(&self.desk.clearing, taker(node), self.now_ms) {
+            // Now and then a payment's caller has turned to this node, whoever took it.
+            let turns = self.dice.one_in(10);
+            for id in agenda::due(&self.desk.clearing, taker(node), self.now_ms, |_| turns) {
                 self.drivers[node].entry(id).or_insert_with(|| Driver::new(id));
                 self.poll(node, Some(id));
             }
@@ -317,7 +319,9 @@ impl World {
     }
 
     fn disaster(&mut self) {
-        match self.dice.below(150) {
+        // What only a moment after a restore shows is looked for where there are many.
+        let rare = matches!(self.control, Some(Control::LookRaisesNoFence | Control::RestoredBankAnswers));
+        match self.dice.below(if rare { 50 } else { 150 }) {
             0..4 => {
                 let node = self.dice.below(3) as usize;
                 self.drivers[node].clear();

@@ -121,7 +121,7 @@ fn each_rule_that_is_off_is_found_out() {
     for control in controls {
         // A call that comes so late, and just between a look and what is decided by it, is rare.
         let seeds = match control {
-            Control::LookRaisesNoFence => 2_000,
+            Control::LookRaisesNoFence | Control::RestoredBankAnswers => 4_000,
             _ => 500,
         };
         let (seed, wrong) = found_within(control, seeds).unwrap_or_else(|| panic!("{control:?} was not found"));
