@@ -95,14 +95,37 @@ pub fn due(
     now_ms: u64,
     mut waits_here: impl FnMut(PaymentId) -> bool,
 ) -> Vec<PaymentId> {
-    let after_ms = clearing.settings().take_over_after_ms;
-    let mut is_due = |payment: &&Payment| {
-        let is_its_own = payment.taker == node || now_ms >= payment.phase_since_ms() + after_ms;
-        is_its_own || waits_here(payment.order.id)
-    };
-    let mut due: Vec<&Payment> = clearing.payments().filter(|payment| is_due(payment)).collect();
+    let mut due: Vec<&Payment> =
+        clearing.payments().filter(|payment| is_due(clearing, payment, node, now_ms, &mut waits_here)).collect();
     due.sort_by_key(|payment| payment.place);
     due.into_iter().map(|payment| payment.order.id).collect()
+}
+
+/// Those of `touched` that are due, the oldest first: looked up one by one, where all of them would be too many.
+pub fn due_of(
+    clearing: &Clearing,
+    node: NodeNumber,
+    now_ms: u64,
+    touched: impl IntoIterator<Item = PaymentId>,
+    mut waits_here: impl FnMut(PaymentId) -> bool,
+) -> Vec<PaymentId> {
+    let known = touched.into_iter().filter_map(|id| clearing.payment(id));
+    let mut due: Vec<&Payment> =
+        known.filter(|payment| is_due(clearing, payment, node, now_ms, &mut waits_here)).collect();
+    due.sort_by_key(|payment| payment.place);
+    due.into_iter().map(|payment| payment.order.id).collect()
+}
+
+fn is_due(
+    clearing: &Clearing,
+    payment: &Payment,
+    node: NodeNumber,
+    now_ms: u64,
+    waits_here: &mut impl FnMut(PaymentId) -> bool,
+) -> bool {
+    let after_ms = clearing.settings().take_over_after_ms;
+    let is_its_own = payment.taker == node || now_ms >= payment.phase_since_ms() + after_ms;
+    is_its_own || waits_here(payment.order.id)
 }
 
 /// The calls that a payment needs in its present phase, by side: those whose answers are not on record yet. A bank that

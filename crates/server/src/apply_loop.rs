@@ -230,7 +230,6 @@ impl<S: Service, D: Disk> ApplyLoop<S, D> {
             self.inbox.try_put(Input::Digest { slot, digest });
             self.control.look(&mut self.applier);
         }
-        self.gauges.on_applied.notify_one();
         while let Some(entry) = self.reads.first_entry().filter(|entry| *entry.key() <= slot) {
             for seq in entry.remove() {
                 self.ask(seq);

@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use storage::{Disk, JournalMark};
-use tokio::sync::Notify;
 
 /// How often the protocol's status is copied out.
 const PUBLISH_US: u64 = 20_000;
@@ -25,8 +24,6 @@ pub(crate) struct Gauges {
     pub(crate) checkpoint: AtomicU64,
     /// The apply thread wants a sync of the log, so that a checkpoint may be written.
     pub(crate) fold_waits: AtomicBool,
-    /// Rings after each slot that is applied, for whoever looks at what it changed.
-    pub(crate) on_applied: Arc<Notify>,
     /// Transfers or payments that moved money since the start.
     pub(crate) posted: AtomicU64,
     pub(crate) queue_len: AtomicUsize,
@@ -94,7 +91,6 @@ impl Gauges {
             applied: AtomicU64::new(books.mark.slot),
             checkpoint: AtomicU64::new(checkpoint),
             fold_waits: AtomicBool::new(false),
-            on_applied: Arc::default(),
             posted: AtomicU64::new(0),
             queue_len: AtomicUsize::new(0),
             requests_waiting: AtomicUsize::new(0),

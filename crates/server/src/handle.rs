@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use storage::{RealDisk, StorageError};
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
 /// How long a request or a read waits for its slot; callers have their answer within two seconds.
 const PATIENCE: Duration = Duration::from_millis(1_700);
@@ -225,11 +225,6 @@ impl<S: Service> Handle<S> {
         let answered = tokio::time::timeout(PATIENCE_WITH_HANGING, receiver).await;
         self.shared.questions.take(seq);
         answered.ok()?.ok()?
-    }
-
-    /// Rings after each slot that is applied here. One task may wait for it.
-    pub(crate) fn applied(&self) -> Arc<Notify> {
-        Arc::clone(&self.shared.gauges.on_applied)
     }
 
     /// Stops the node in order: it hands the pen over, finishes what it has, and ends.

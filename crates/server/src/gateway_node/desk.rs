@@ -13,10 +13,11 @@ use crate::edge::port::SubmitError;
 use api::code::Code;
 use api::payment;
 use api::problem::Problem;
-use clearing::{Answer, Clearing, Command, NodeNumber, Outcome, Request};
+use clearing::{Answer, Clearing, Command, NodeNumber, Outcome, PaymentId, Request};
 use gateway::{GatewayView, PastError};
 use std::sync::Arc;
 use storage::RealDisk;
+use tokio::sync::mpsc;
 
 /// The state behind the routes. A clone is another handle of the same.
 #[derive(Clone, Debug)]
@@ -26,6 +27,7 @@ pub(super) struct Desk {
     pub(super) banks: Arc<Banks>,
     pub(super) tokens: Arc<Tokens>,
     pub(super) waiting: Arc<Waiting>,
+    pub(super) nudges: mpsc::Sender<Vec<PaymentId>>,
     pub(super) failures: Arc<Failures>,
     pub(super) guard: Guard,
     pub(super) metrics: Metrics,
@@ -54,6 +56,12 @@ impl Desk {
             Some(Answer::Refused(refusal)) => Err(payment::problem(refusal)),
             None => Err(Problem::new(Code::Internal, "the node gave no answer to a command")),
         }
+    }
+
+    /// Something has happened to these payments: their drivers look at them now. What finds no room is looked at a moment later
+    /// with all others.
+    pub(super) fn nudge(&self, payments: Vec<PaymentId>) {
+        let _ = self.nudges.try_send(payments);
     }
 
     /// A linearizable look at what the group holds.

@@ -1,13 +1,15 @@
 //! Drives payments to their end: asks the banks, reports what they say, delivers what is decided.
 //!
 //! A round looks at the state between two batches, hands each driver what its banks have said, and takes from it what is to
-//! be done. Rounds follow each other whenever something has happened: a slot was applied, a bank has answered, some time has
-//! gone by. Nothing here is remembered that matters: a node that starts reads all of it off the state.
+//! be done. Rounds follow each other whenever something has happened to a payment: this node has taken it, a bank has answered,
+//! a proposal about it was applied. Such a round looks at those payments only; all of them are looked at twenty times a second,
+//! for what is to be tried again or taken over. Nothing here is remembered that matters: a node that starts reads all of it off
+//! the state.
 
 use super::banks::Heard;
 use super::desk::{Desk, now_ms};
 use super::waiting::Waiting;
-use clearing::{Action, Answer, Command, Driver, Outcome, PaymentId, Phase, agenda};
+use clearing::{Action, Answer, Command, Driver, Outcome, PaymentId, agenda};
 use gateway::GatewayView;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -29,18 +31,14 @@ const PROPOSED_MAX: usize = clearing::Request::COMMANDS_MAX as usize;
 /// What goes into a round, and comes back from it.
 #[derive(Default)]
 struct Drivers {
-    by_payment: BTreeMap<PaymentId, Driven>,
-}
-
-struct Driven {
-    driver: Driver,
-    /// What it was when its driver was asked last: a change is a reason to ask again.
-    seen: Option<Phase>,
+    by_payment: BTreeMap<PaymentId, Driver>,
 }
 
 /// What a round is told.
 struct Told {
     heard: Vec<Heard>,
+    /// Payments that something has happened to here.
+    touched: BTreeSet<PaymentId>,
     /// All drivers are asked, not only those about whose payments something is new.
     all: bool,
     /// Payments whose callers wait, looked up now and then.
@@ -55,16 +53,18 @@ struct Round {
 }
 
 /// Runs as long as the node serves.
-pub(super) async fn run(desk: Desk, mut heard: Receiver<Heard>) {
+pub(super) async fn run(desk: Desk, (mut heard, mut nudges): (Receiver<Heard>, Receiver<Vec<PaymentId>>)) {
     let mut drivers = Drivers::default();
     let (mut look_at, mut waiting_at) = (Instant::now(), Instant::now());
-    let applied = desk.gateway.applied();
     loop {
-        let mut news = Vec::new();
+        let (mut news, mut touched) = (Vec::new(), BTreeSet::new());
         tokio::select! {
-            () = applied.notified() => {}
             first = heard.recv() => news.extend(first),
+            first = nudges.recv() => touched.extend(first.into_iter().flatten()),
             () = tokio::time::sleep_until(look_at) => {}
+        }
+        while let Ok(more) = nudges.try_recv() {
+            touched.extend(more);
         }
         while news.len() < HEARD_MAX
             && let Ok(more) = heard.try_recv()
@@ -81,7 +81,7 @@ pub(super) async fn run(desk: Desk, mut heard: Receiver<Heard>) {
             waiting_at = now + WAITING_PERIOD;
             waiting = desk.waiting.ids();
         }
-        let (node, told) = (desk.node, Told { heard: news, all, waiting });
+        let (node, told) = (desk.node, Told { heard: news, touched, all, waiting });
         let callers = Arc::clone(&desk.waiting);
         let asked = desk.gateway.look(move |applier| {
             let view = GatewayView::new(applier);
@@ -113,24 +113,26 @@ impl Drivers {
         let clearing = view.clearing();
         let now_ms = now_ms(clearing);
         let mut round = Round::default();
-        let mut touched = BTreeSet::new();
+        let mut touched = told.touched;
         for heard in told.heard {
-            if let Some(driven) = self.by_payment.get_mut(&heard.id) {
-                round.actions.extend(driven.driver.on_reply(&heard.reply));
+            if let Some(driver) = self.by_payment.get_mut(&heard.id) {
+                round.actions.extend(driver.on_reply(&heard.reply));
                 touched.insert(heard.id);
             }
         }
         // Whom another node took from and left, its callers find here.
         let waits_here = callers.present();
-        for id in agenda::due(clearing, node, now_ms, |id| waits_here.has(id)) {
-            let Some(payment) = clearing.payment(id) else { continue };
-            let driven = self.by_payment.entry(id).or_insert_with(|| Driven { driver: Driver::new(id), seen: None });
-            if told.all || driven.seen != Some(payment.phase) || touched.contains(&id) {
-                driven.seen = Some(payment.phase);
-                round.actions.extend(driven.driver.poll(clearing, now_ms));
-            }
+        let due = match told.all {
+            true => agenda::due(clearing, node, now_ms, |id| waits_here.has(id)),
+            false => agenda::due_of(clearing, node, now_ms, touched, |id| waits_here.has(id)),
+        };
+        for id in due {
+            let driver = self.by_payment.entry(id).or_insert_with(|| Driver::new(id));
+            round.actions.extend(driver.poll(clearing, now_ms));
         }
-        self.by_payment.retain(|id, _| clearing.payment(*id).is_some());
+        if told.all {
+            self.by_payment.retain(|id, _| clearing.payment(*id).is_some());
+        }
         for id in told.waiting {
             // A journal that cannot be read stops the node elsewhere; whoever waits then asks again.
             if let Ok(Some(known)) = view.payment(id) {
@@ -173,4 +175,5 @@ async fn propose(desk: Desk, commands: Vec<Command>) {
             desk.waiting.tell(id, status);
         }
     }
+    desk.nudge(commands.iter().filter_map(Command::payment).collect());
 }

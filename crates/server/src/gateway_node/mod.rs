@@ -50,11 +50,14 @@ pub(crate) type Gateway = Handle<gateway::Machine>;
 
 /// Replies of banks that wait for the driver, at most: beyond it their senders wait.
 const REPLIES_MAX: usize = 16_384;
+/// Words to the driver that wait for it, at most: each may be about many payments.
+const NUDGES_MAX: usize = 1_024;
 
 pub(crate) fn edges(config: &GatewayNodeConfig, gateway: &Gateway, metrics: &Metrics) -> Result<Edges, NodeError> {
     let node =
         NodeNumber::new(config.node.node).ok_or_else(|| NodeError::Config("members are numbered from 1".to_owned()))?;
     let (replies, heard) = mpsc::channel(REPLIES_MAX);
+    let (nudges, nudged) = mpsc::channel(NUDGES_MAX);
     let tokens = Tokens::new(&config.node.group, config.token_ms)
         .map_err(|why| NodeError::Config(format!("the key that signs tokens cannot be made: {why}")))?;
     let desk = Desk {
@@ -63,6 +66,7 @@ pub(crate) fn edges(config: &GatewayNodeConfig, gateway: &Gateway, metrics: &Met
         banks: Arc::new(Banks::new(replies, config.node.tls.clone())),
         tokens: Arc::new(tokens),
         waiting: Arc::new(Waiting::default()),
+        nudges,
         failures: Arc::new(Failures::default()),
         guard: serve::guard(&config.node)?,
         metrics: metrics.clone(),
@@ -70,7 +74,7 @@ pub(crate) fn edges(config: &GatewayNodeConfig, gateway: &Gateway, metrics: &Met
     let (named, fixed): (Vec<_>, Vec<_>) = config.banks.iter().cloned().partition(|(_, given)| dns::has_names(given));
     desk.banks.know(&fixed);
     let mut tasks = vec![
-        tokio::spawn(drive::run(desk.clone(), heard)),
+        tokio::spawn(drive::run(desk.clone(), (heard, nudged))),
         tokio::spawn(registry::run(desk.clone())),
         tokio::spawn(recall::run(desk.clone())),
         tokio::spawn(tokens::run(desk.clone())),

@@ -145,7 +145,10 @@ async fn take(desk: &Desk, caller: &Caller, orders: &[&Ordered]) -> Result<Vec<O
     let deadline_ms = wall_ms() + TAKEN_WITHIN_MS;
     let command = |order: &&Ordered| Command::Take { request: request(caller, order), deadline_ms, taker: desk.node };
     match desk.submit(orders.iter().map(command).collect()).await {
-        Ok(answers) => Ok(answers.into_iter().map(Some).collect()),
+        Ok(answers) => {
+            desk.nudge(orders.iter().map(|order| order.id).collect());
+            Ok(answers.into_iter().map(Some).collect())
+        }
         Err(SubmitError::OutcomeUnknown) => Ok(vec![None; orders.len()]),
         Err(error) => Err(super::desk::unanswered(&error)),
     }
@@ -191,7 +194,10 @@ pub(super) async fn wait_for(
     desk.banks.remember_trace(id);
     let wait = desk.waiting.add(id);
     let answer = match desk.submit(vec![command]).await {
-        Ok(answers) => answers.first().copied(),
+        Ok(answers) => {
+            desk.nudge(vec![id]);
+            answers.first().copied()
+        }
         Err(SubmitError::OutcomeUnknown) => None,
         Err(error) => return Err(super::desk::unanswered(&error)),
     };
