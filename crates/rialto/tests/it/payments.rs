@@ -644,6 +644,17 @@ fn a_bank_that_is_away_burns_no_id_and_the_payment_goes_through_when_it_is_back(
         }
     });
     assert_eq!(away, "bank_unavailable");
+    // Who would sign in there is told that the bank is away, not that anything of theirs is wrong.
+    let party: NamedParty = "bob@beta".parse().expect("well formed");
+    match town.runtime.block_on(town.gateway.login(&party, &Secret::new("bob-demo".to_owned()))) {
+        Err(GatewayError::Refused { code, .. }) => assert_eq!(code.text(), "bank_unavailable"),
+        other => panic!("{other:?}"),
+    }
+    let party: NamedParty = "bob@nowhere".parse().expect("well formed");
+    match town.runtime.block_on(town.gateway.login(&party, &Secret::new("bob-demo".to_owned()))) {
+        Err(GatewayError::Refused { code, .. }) => assert_eq!(code.text(), "unknown_bank"),
+        other => panic!("{other:?}"),
+    }
     // Others go on.
     town.pays(&alice, "alice@alpha", "carol@alpha", 4);
     assert_eq!(refused_for(&town.pay(&alice, &terms)), "bank_unavailable");
@@ -666,4 +677,115 @@ fn a_bank_that_is_away_burns_no_id_and_the_payment_goes_through_when_it_is_back(
         probed += i128::from(is_paid);
     }
     assert_eq!(town.balance(&alice), OPENING - 5 - 4 - probed);
+}
+
+#[test]
+fn with_all_of_the_gateway_dead_at_once_sessions_decisions_deliveries_and_ids_are_there_again() {
+    let town = Town::patient("all-dead");
+    let (alice, bob) = (town.sign_in("alice@alpha"), town.sign_in("bob@beta"));
+    let first = order(new_payment_id(), "alice@alpha", "bob@beta", 10_00);
+    assert!(paid(&town.pay(&alice, &first)));
+    // One that is decided, and that a bank has yet to hear of.
+    let of_beta: Vec<u32> = (1..=3).map(|node| town.pid("beta", node).expect("it runs")).collect();
+    of_beta.iter().for_each(|pid| signal("STOP", *pid));
+    let second = order(new_payment_id(), "alice@alpha", "bob@beta", 5_00);
+    let taken = until("it is taken, or not", || town.runtime.block_on(alice.pay(&second)).ok()).standing;
+    assert!(matches!(taken, Standing::Undecided { .. }), "beta was not known to be away yet: {taken:?}");
+    assert!(operate(&town, &["payments", "void", &second.id.to_string(), "--by", "anna"]).0);
+    let of_gateway: Vec<u32> = (1..=3).map(|node| town.pid("gateway", node).expect("it runs")).collect();
+    of_gateway.iter().for_each(|pid| signal("KILL", *pid));
+    until("others run in their place", || {
+        let again = (1..=3).map(|node| town.pid("gateway", node)).collect::<Option<Vec<u32>>>()?;
+        again.iter().all(|pid| !of_gateway.contains(pid)).then_some(())
+    });
+    // The same sign-in, the same answers, and what was owed is still owed.
+    let again = until("the gateway answers", || town.runtime.block_on(alice.pay(&first)).ok());
+    assert!(paid(&again.standing) && again.duplicate, "{again:?}");
+    let told = until("it is known", || town.runtime.block_on(alice.payment(second.id)).ok().flatten());
+    assert_eq!(refused_for(&told.standing), "voided_by_operator");
+    let (_, owed) = operate(&town, &["payments"]);
+    assert!(owed.contains(&second.id.to_string()) && owed.contains("to acknowledge that it is void"), "{owed}");
+    of_beta.iter().for_each(|pid| signal("CONT", *pid));
+    until("both banks know", || (operate(&town, &["payments"]).1 == "no payment is on its way\n").then_some(()));
+    assert_eq!((town.balance(&alice), town.balance(&bob)), (OPENING - 10_00, OPENING + 10_00));
+    let (done, told) = operate(&town, &["audit"]);
+    assert!(done, "{told}");
+}
+
+#[test]
+fn every_certificate_of_a_running_network_is_replaced_and_no_payment_is_dropped() {
+    let town = Town::patient("rotated");
+    let (alice, bob) = (town.sign_in("alice@alpha"), town.sign_in("bob@beta"));
+    let file = network_json(town.network.dir().as_ref());
+    let tls = file["tls"].as_str().expect("it speaks TLS").to_owned();
+    let mut moved = 0;
+    for group in ["bank/alpha", "bank/beta", "gateway/gateway"] {
+        for node in 1..=3 {
+            let rotated = run(&["certs", "rotate", &format!("{group}/{node}"), "--dir", &tls]);
+            assert!(rotated.status.success(), "{}", stderr(&rotated));
+            assert!(paid(&town.pay(&alice, &order(new_payment_id(), "alice@alpha", "bob@beta", 2))));
+            assert!(paid(&town.pay(&bob, &order(new_payment_id(), "bob@beta", "alice@alpha", 1))));
+            moved += 1;
+        }
+    }
+    // New connections are made with the new ones: also by a node that comes back, and by a customer who comes anew.
+    let victim = town.pid("alpha", 2).expect("it runs");
+    signal("KILL", victim);
+    until("it runs again", || town.pid("alpha", 2).filter(|pid| *pid != victim));
+    let anew = town.runtime.block_on(async { connect(&town.network) });
+    let party: NamedParty = "alice@alpha".parse().expect("well formed");
+    let signed_in = town.runtime.block_on(anew.login(&party, &Secret::new("alice-demo".to_owned())));
+    let alice_again = anew.customer(&signed_in.expect("her password").token).expect("a token");
+    assert!(paid(&town.pay(&alice_again, &order(new_payment_id(), "alice@alpha", "bob@beta", 1))));
+    assert_eq!(town.balance(&alice), OPENING - moved - 1);
+    until("the books agree", || operate(&town, &["audit"]).0.then_some(()));
+}
+
+#[test]
+fn the_benchmark_of_payments_ends_with_every_balance_to_the_cent() {
+    let town = Town::patient("bench");
+    let (done, told) = operate(&town, &["bench", "--payments", "--seconds", "2", "--callers", "4"]);
+    assert!(done && told.contains("conserved") && told.contains("balances to the cent"), "{told}");
+    let (done, told) =
+        operate(&town, &["bench", "--payments", "--seconds", "2", "--callers", "2", "--many", "20", "--json"]);
+    assert!(done, "{told}");
+    let told: Value = serde_json::from_str(told.lines().last().expect("a line")).expect("JSON");
+    assert!(told["payments"].as_u64().or(told["paid"].as_u64()).is_some_and(|paid| paid > 0), "{told}");
+}
+
+#[test]
+fn a_node_of_the_gateway_by_itself_is_told_everything_in_a_file() {
+    let dir = TestDir::new("gateway-by-hand");
+    let text = |path: &Path| path.to_str().expect("UTF-8").to_owned();
+    let data = text(&dir.path().join("data"));
+    let init = run(&["gateway", "init", "--name", "main", "--node", "1", "--nodes", "1", "--data", &data]);
+    assert!(init.status.success(), "{}", stderr(&init));
+    let base = crate::network::free_base();
+    let at = |offset: u16| format!("127.0.0.1:{}", base + offset);
+    let config = dir.path().join("gateway.json");
+    let settings = json!({
+        "name": "main", "node": 1, "data": data, "http": at(1), "gateway_addr": at(11), "peer_listen": at(21),
+        "timeout_2pc_ms": 700, "banks": format!("alpha=dns:localhost:{}", base + 31),
+    });
+    std::fs::write(&config, settings.to_string()).expect("there is room");
+    for (wrong, said) in [("timeout_2pc_ms\":700", "timeout_2pc_ms\":49"), ("dns:localhost:", "dns:localhost")] {
+        let other = dir.path().join("wrong.json");
+        std::fs::write(&other, settings.to_string().replace(wrong, said)).expect("there is room");
+        let refused = run(&["gateway", "--config", &text(&other)]);
+        assert_eq!(refused.status.code(), Some(2), "{}", stderr(&refused));
+        assert!(stderr(&refused).contains("wrong.json"), "{}", stderr(&refused));
+    }
+    let mut node = crate::network::rialto()
+        .args(["gateway", "--config", &text(&config)])
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("the binary was built");
+    let shown = until("the file's setting is in force", || {
+        let shown = run(&["settings", "--gateway", &at(11)]);
+        let told = stdout(&shown);
+        told.contains("timeout-2pc-ms         700").then_some(told)
+    });
+    assert!(shown.contains("open-per-customer      2000"), "{shown}");
+    node.kill().expect("it is ours");
+    node.wait().expect("it is ours");
 }

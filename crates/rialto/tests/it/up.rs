@@ -110,6 +110,12 @@ fn every_command_explains_itself_with_examples() {
         &["members", "replace"],
         &["mode"],
         &["bench"],
+        &["limits"],
+        &["keys"],
+        &["sessions"],
+        &["payments"],
+        &["settings"],
+        &["restore"],
     ];
     for command in commands {
         let help = run(&[command, &["--help"]].concat());
@@ -157,4 +163,40 @@ fn a_bank_that_was_alone_joins_a_network_with_its_money_and_what_is_to_be_tried_
     let (code, said) = at(&["pay", "bob@beta", "2.00", "--wait"]);
     assert!(code == Some(0) && said.contains("paid"), "{said}");
     assert!(network.stop().success());
+}
+
+#[test]
+fn the_commands_that_are_printed_work_as_they_stand() {
+    let dir = TestDir::new("printed");
+    let file = std::fs::File::create(dir.path().join("out")).expect("there is room");
+    let mut up = rialto()
+        .args(["up", "--nodes", "1", "--base-port", &crate::network::free_bases(3).to_string(), "--dir"])
+        .arg(dir.path().join("data"))
+        .stdout(Stdio::from(file))
+        .spawn()
+        .expect("the binary was built");
+    let said = || std::fs::read_to_string(dir.path().join("out")).expect("it is there");
+    crate::network::until("its customers are made", || {
+        (said().contains("bank alpha has customers") && said().contains("bank beta has customers")).then_some(())
+    });
+    let printed = said();
+    let lines: Vec<&str> = printed.lines().skip_while(|line| !line.starts_with("  try ")).collect();
+    let commands: Vec<&str> = lines
+        .iter()
+        .map(|line| line.trim_start_matches("  try").trim())
+        .take_while(|line| !line.starts_with("demo"))
+        .collect();
+    assert_eq!(commands.len(), 5, "{printed}");
+    for (command, part) in commands.iter().zip(["signed in as alice@alpha", "paid 12.50 EUR", "987.50 EUR", "bob@beta"])
+    {
+        // A remark may stand behind it.
+        let command = command.split("   ").next().expect("a command");
+        let output = std::process::Command::new("sh").args(["-c", command]).env("HOME", dir.path()).output();
+        let output = output.expect("there is a shell");
+        let told = stdout(&output) + &stderr(&output);
+        assert!(output.status.success() && told.contains(part), "{command}: {told}");
+    }
+    assert!(commands[4].starts_with("kill -9 "), "{printed}");
+    crate::network::signal("TERM", up.id());
+    assert!(up.wait().expect("it is ours to wait for").success());
 }

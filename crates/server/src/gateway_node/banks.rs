@@ -11,7 +11,7 @@ use clearing::{BankName, Call, PaymentId, Reply};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, mpsc};
 use tracing::{error, info, warn};
 
@@ -25,6 +25,8 @@ const IN_FLIGHT_MAX: usize = 8;
 const TRACES_MAX: usize = 65_536;
 /// Looks in a row without an answer after which a bank is away.
 const UNANSWERED_MAX: u32 = 2;
+/// How long it is believed how quick a bank is.
+const LATELY: Duration = Duration::from_millis(250);
 /// A bank's nodes answer within two seconds by themselves; whoever does not is asked again.
 const PATIENCE: Duration = Duration::from_millis(1_900);
 
@@ -35,16 +37,38 @@ pub(super) struct Heard {
     pub(super) reply: Reply,
 }
 
+/// A call that waits to be sent, and since when.
+type Waiting = (Call, Option<TraceContext>, Instant);
+
+/// How long calls take, from when they were asked for: what waits in the queue here counts, for a vote it is all the same.
+#[derive(Debug, Default)]
+struct Pace(Mutex<Option<(Instant, Duration)>>);
+
+impl Pace {
+    fn note(&self, since: Instant) {
+        let now = Instant::now();
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, now - since));
+    }
+
+    /// What was seen some time ago says nothing any more: whoever asks little is not kept waiting for it.
+    fn lately(&self) -> Option<Duration> {
+        let seen = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.filter(|(at, _)| at.elapsed() < LATELY).map(|(_, took)| took)
+    }
+}
+
 /// One bank, as far as it can be reached.
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) name: BankName,
     addresses: Vec<String>,
     client: Client,
-    calls: mpsc::Sender<(Call, Option<TraceContext>)>,
+    calls: mpsc::Sender<Waiting>,
     reachable: AtomicBool,
     /// Looks in a row that nobody answered. An answer to anything else counts as well.
     unanswered: Arc<AtomicU32>,
+    /// How long the bank took to answer lately.
+    pace: Arc<Pace>,
     /// This node brings the bank, which was restored, its payments.
     replaying: AtomicBool,
 }
@@ -52,6 +76,11 @@ pub(super) struct Link {
 impl Link {
     pub(super) fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// Whether calls of late waited for longer than that for their answer: then more of them come too late for a vote.
+    pub(super) fn is_slower_than(&self, limit: Duration) -> bool {
+        self.pace.lately().is_some_and(|took| took > limit)
     }
 
     pub(super) fn is_reachable(&self) -> bool {
@@ -134,7 +163,7 @@ impl Banks {
         let name = call.terms.party(call.kind.side()).bank;
         if let Some(link) = self.link(&name) {
             let trace = self.traces.lock().unwrap_or_else(PoisonError::into_inner).get(&call.terms.id).copied();
-            let _ = link.calls.try_send((call, trace));
+            let _ = link.calls.try_send((call, trace, Instant::now()));
         }
     }
 
@@ -156,9 +185,10 @@ impl Banks {
         let client = Client::connect_with(&addresses, options).map_err(|error| error.to_string())?;
         let (calls, queue) = mpsc::channel(QUEUE_MAX);
         let unanswered = Arc::new(AtomicU32::new(0));
-        tokio::spawn(send(client.clone(), queue, self.replies.clone(), Arc::clone(&unanswered)));
+        let pace = Arc::new(Pace::default());
+        tokio::spawn(send(client.clone(), queue, self.replies.clone(), (Arc::clone(&unanswered), Arc::clone(&pace))));
         let (reachable, replaying) = (AtomicBool::new(false), AtomicBool::new(false));
-        Ok(Link { name, addresses, client, calls, reachable, unanswered, replaying })
+        Ok(Link { name, addresses, client, calls, reachable, unanswered, pace, replaying })
     }
 }
 
@@ -171,9 +201,9 @@ fn of_bank(files: certs::Files, name: &BankName) -> Result<Arc<certs::Client>, S
 /// Gathers what waits, and sends it. Ends when the link is dropped.
 async fn send(
     client: Client,
-    mut queue: mpsc::Receiver<(Call, Option<TraceContext>)>,
+    mut queue: mpsc::Receiver<Waiting>,
     replies: mpsc::Sender<Heard>,
-    unanswered: Arc<AtomicU32>,
+    (unanswered, pace): (Arc<AtomicU32>, Arc<Pace>),
 ) {
     let places = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
     loop {
@@ -189,12 +219,16 @@ async fn send(
             calls.push(more);
         }
         let (client, replies, unanswered) = (client.clone(), replies.clone(), Arc::clone(&unanswered));
+        let (pace, waited_since) = (Arc::clone(&pace), calls.iter().map(|(_, _, since)| *since).min());
+        let calls: Vec<(Call, Option<TraceContext>)> =
+            calls.into_iter().map(|(call, trace, _)| (call, trace)).collect();
         tokio::spawn(async move {
             let answered = client.payment_calls(&calls).await;
             drop(place);
             let found = match answered {
                 Ok(found) => {
                     unanswered.store(0, Ordering::Relaxed);
+                    waited_since.iter().for_each(|since| pace.note(*since));
                     found
                 }
                 Err(error) => {
@@ -212,5 +246,23 @@ async fn send(
                 }
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bank_is_slow_for_as_long_as_it_was_seen_to_be_lately() {
+        let pace = Pace::default();
+        assert_eq!(pace.lately(), None, "nothing is known of it");
+        let long_ago = Instant::now().checked_sub(Duration::from_secs(3)).expect("the machine is up for longer");
+        pace.note(long_ago);
+        assert!(pace.lately().is_some_and(|took| took >= Duration::from_secs(3)));
+        pace.note(Instant::now());
+        assert!(pace.lately().is_none_or(|took| took < Duration::from_secs(3)), "the newest answer counts");
+        *pace.0.lock().expect("nobody panicked") = Some((long_ago, Duration::from_secs(3)));
+        assert_eq!(pace.lately(), None, "what was long ago says nothing of today");
     }
 }

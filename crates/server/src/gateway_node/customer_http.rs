@@ -113,7 +113,8 @@ pub(super) async fn read(
     let id = field::transfer_id("id", &id)?;
     let request = proto::GetPaymentRequest { id: Some(uuid(id.get())) };
     let status = payments::status(&desk, &caller, &request).await?;
-    Ok(answer::ok(&PaymentState::new(&status, Currency::EUR), Freshness::First))
+    let currency = u16::try_from(status.currency).ok().and_then(Currency::from_number).unwrap_or(Currency::EUR);
+    Ok(answer::ok(&PaymentState::new(&status, currency), Freshness::First))
 }
 
 /// `POST /v1/payments/{id}/cancel`: void, unless it is decided otherwise. The body repeats the payment, which the gateway may

@@ -16,6 +16,7 @@ use api::problem::Problem;
 use clearing::{Answer, Clearing, Command, NodeNumber, Outcome, PaymentId, Request};
 use gateway::{GatewayView, PastError};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use storage::RealDisk;
 use tokio::sync::mpsc;
 
@@ -27,6 +28,8 @@ pub(super) struct Desk {
     pub(super) banks: Arc<Banks>,
     pub(super) tokens: Arc<Tokens>,
     pub(super) waiting: Arc<Waiting>,
+    /// The setting, as of a moment ago.
+    pub(super) vote_timeout_ms: Arc<AtomicU64>,
     pub(super) nudges: mpsc::Sender<Vec<PaymentId>>,
     pub(super) failures: Arc<Failures>,
     pub(super) guard: Guard,

@@ -50,6 +50,8 @@ struct Told {
 struct Round {
     actions: Vec<Action>,
     decided: Vec<(PaymentId, clearing::Status)>,
+    /// The setting, as this node's state has it.
+    vote_timeout_ms: u64,
 }
 
 /// Runs as long as the node serves.
@@ -112,7 +114,7 @@ impl Drivers {
     ) -> Round {
         let clearing = view.clearing();
         let now_ms = now_ms(clearing);
-        let mut round = Round::default();
+        let mut round = Round { vote_timeout_ms: clearing.settings().vote_timeout_ms, ..Round::default() };
         let mut touched = told.touched;
         for heard in told.heard {
             if let Some(driver) = self.by_payment.get_mut(&heard.id) {
@@ -144,6 +146,7 @@ impl Drivers {
 }
 
 fn act(desk: &Desk, round: Round) {
+    desk.vote_timeout_ms.store(round.vote_timeout_ms, std::sync::atomic::Ordering::Relaxed);
     for (id, status) in round.decided {
         desk.waiting.tell(id, status);
     }

@@ -30,6 +30,7 @@ const ROUTES: &[(&str, &[&str])] = &[
     ("/v1/mode", &["get", "post"]),
     ("/v1/election", &["post"]),
     ("/v1/status", &["get"]),
+    ("/v1/audit", &["get"]),
     ("/openapi.json", &["get"]),
     ("/errors/{code}", &["get"]),
     ("/livez", &["get"]),

@@ -41,6 +41,7 @@ use clearing::NodeNumber;
 use desk::Desk;
 use sign_in::Failures;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use tokens::Tokens;
 use tokio::sync::mpsc;
 use waiting::Waiting;
@@ -66,6 +67,7 @@ pub(crate) fn edges(config: &GatewayNodeConfig, gateway: &Gateway, metrics: &Met
         banks: Arc::new(Banks::new(replies, config.node.tls.clone())),
         tokens: Arc::new(tokens),
         waiting: Arc::new(Waiting::default()),
+        vote_timeout_ms: Arc::new(AtomicU64::new(clearing::Settings::default().vote_timeout_ms)),
         nudges,
         failures: Arc::new(Failures::default()),
         guard: serve::guard(&config.node)?,

@@ -48,7 +48,7 @@ pub(super) async fn pay(
     }
     let mut told: BTreeMap<PaymentId, (Told, bool)> = BTreeMap::new();
     let away = away(desk, caller, &orders).await?;
-    let sent: Vec<&Ordered> = orders.iter().filter(|order| !away.contains(&order.id)).collect();
+    let sent: Vec<&Ordered> = orders.iter().filter(|order| !away.contains_key(&order.id)).collect();
     // Whoever waits is there before anything can be decided.
     let waits: Vec<(PaymentId, oneshot::Receiver<Status>)> =
         sent.iter().map(|order| (order.id, desk.waiting.add(order.id))).collect();
@@ -73,7 +73,7 @@ pub(super) async fn pay(
     }
     let payments = orders.iter().map(|order| match told.get(&order.id) {
         Some((told, duplicate)) => status_message(order.id, told, *duplicate),
-        None => bank_away(order),
+        None => not_sent(order, away.get(&order.id).copied().unwrap_or(Code::BankUnavailable)),
     });
     Ok(proto::TransferMoneyResponse { payments: payments.collect() })
 }
@@ -109,31 +109,43 @@ fn own(caller: &Caller, message: &proto::Payment) -> Result<(), Problem> {
     Err(Problem::new(Code::NotPermitted, detail).with("field", "payer"))
 }
 
-/// The payments that are not even sent, because one of their banks is known to be away. One whose id is known is no new
-/// payment: it has its answer.
-async fn away(desk: &Desk, caller: &Caller, orders: &[Ordered]) -> Result<BTreeSet<PaymentId>, Problem> {
-    let is_away = |bank: &clearing::BankName| desk.banks.link(bank).is_some_and(|link| !link.is_reachable());
-    let own_away = is_away(&caller.bank);
-    let suspects: Vec<PaymentId> =
-        orders.iter().filter(|order| own_away || is_away(&order.payee.bank)).map(|order| order.id).collect();
+/// The payments that are not even sent, and why: one of their banks is known to be away, or answers so late that a vote of it
+/// would come too late. One whose id is known is no new payment: it has its answer.
+async fn away(desk: &Desk, caller: &Caller, orders: &[Ordered]) -> Result<BTreeMap<PaymentId, Code>, Problem> {
+    let timeout_ms = desk.vote_timeout_ms.load(std::sync::atomic::Ordering::Relaxed);
+    let late = Duration::from_millis(timeout_ms / 2);
+    let why = |bank: &clearing::BankName| {
+        let link = desk.banks.link(bank)?;
+        match (link.is_reachable(), link.is_slower_than(late)) {
+            (false, _) => Some(Code::BankUnavailable),
+            (true, true) => Some(Code::BankBusy),
+            (true, false) => None,
+        }
+    };
+    let own = why(&caller.bank);
+    let suspects: BTreeMap<PaymentId, Code> =
+        orders.iter().filter_map(|order| Some((order.id, own.or_else(|| why(&order.payee.bank))?))).collect();
     if suspects.is_empty() {
-        return Ok(BTreeSet::new());
+        return Ok(BTreeMap::new());
     }
     check_session(desk, caller).await?;
     let unknown = desk.read(move |view| {
         let is_new = |id: &PaymentId| view.payment(*id).map(|known| known.is_none());
-        let new = |id| is_new(&id).map(|new| new.then_some(id)).transpose();
-        suspects.into_iter().filter_map(new).collect::<Result<BTreeSet<PaymentId>, gateway::PastError>>()
+        let new = |(id, code)| is_new(&id).map(|new| new.then_some((id, code))).transpose();
+        suspects.into_iter().filter_map(new).collect::<Result<BTreeMap<PaymentId, Code>, gateway::PastError>>()
     });
     unknown.await?.map_err(|error| unreadable(&error))
 }
 
-fn bank_away(order: &Ordered) -> proto::PaymentStatus {
+fn not_sent(order: &Ordered, code: Code) -> proto::PaymentStatus {
     let mut message = proto::PaymentStatus { id: Some(uuid(order.id.get())), ..proto::PaymentStatus::default() };
     message.set_state(proto::PaymentState::NotTaken);
-    message.code = Code::BankUnavailable.text().to_owned();
-    message.detail =
-        "a bank of this payment cannot be reached now; it was not taken, send it again as it is".to_owned();
+    message.code = code.text().to_owned();
+    message.detail = match code {
+        Code::BankBusy => "a bank of this payment answers too slowly now; it was not taken, send it again as it is",
+        _ => "a bank of this payment cannot be reached now; it was not taken, send it again as it is",
+    }
+    .to_owned();
     message
 }
 
@@ -232,7 +244,10 @@ pub(super) async fn status(
         Ok(known.filter(|known| Some(known.payer.bank) == number && known.payer.holder == Holder::Customer(customer)))
     });
     match found.await?.map_err(|error: gateway::PastError| unreadable(&error))? {
-        Some(known) => Ok(status_message(id, &told_of_status(known.status), false)),
+        Some(known) => {
+            let currency = known.order.map_or(0, |order| u32::from(order.currency.number()));
+            Ok(proto::PaymentStatus { currency, ..status_message(id, &told_of_status(known.status), false) })
+        }
         None => {
             let detail =
                 format!("no payment {id} of yours so far; that is no outcome: send it again, or have it voided");

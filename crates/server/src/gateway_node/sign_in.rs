@@ -52,7 +52,11 @@ impl Failures {
         if by_name.len() >= NAMES_MAX && !by_name.contains_key(&name) {
             by_name.retain(|_, failed| now < failed.next + PAUSE_MAX);
             if by_name.len() >= NAMES_MAX {
-                by_name.clear();
+                // Whoever floods with names of their own does not free one that is being guessed at.
+                let mut pauses: Vec<Instant> = by_name.values().map(|failed| failed.next).collect();
+                pauses.sort_unstable();
+                let middle = pauses[pauses.len() / 2];
+                by_name.retain(|_, failed| failed.next > middle);
             }
         }
         let failed = by_name.entry(name).or_insert(Failed { times: 0, next: now });
@@ -210,5 +214,10 @@ mod tests {
         }
         let kept = failures.by_name.lock().expect("nobody panicked").len();
         assert!(kept <= NAMES_MAX, "{kept}");
+        // And do not free a name that is being guessed at.
+        let failures = Failures::default();
+        (0..8).for_each(|_| failures.note(7, now));
+        (100..100 + 3 * NAMES_MAX as u64).for_each(|name| failures.note(name, now));
+        assert!(failures.admit(7, now).is_err());
     }
 }

@@ -9,6 +9,7 @@ mod grpc;
 mod idempotency;
 mod memory_bank;
 mod node_calls;
+mod payment_calls;
 mod raw_http;
 mod safety;
 mod sdk;
