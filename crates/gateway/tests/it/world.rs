@@ -35,10 +35,10 @@ pub(crate) enum Broken {
 }
 
 enum Letter {
-    ToGateway { node: u16, command: Command, order: Option<usize> },
-    ToBank { bank: usize, node: u16, from: u16, call: Call },
-    ToDriver { node: u16, id: PaymentId, reply: clearing::Reply },
-    ToCustomer { order: usize, answer: Answer },
+    Order { node: u16, command: Command, order: Option<usize> },
+    Call { bank: usize, node: u16, from: u16, call: Call },
+    Reply { node: u16, id: PaymentId, reply: clearing::Reply },
+    Answer { order: usize, answer: Answer },
 }
 
 pub(crate) struct World {
@@ -234,7 +234,7 @@ impl World {
 
     fn deliver(&mut self, letter: Letter) {
         match letter {
-            Letter::ToGateway { node, command, order } => {
+            Letter::Order { node, command, order } => {
                 let request = Request::single(command).encode();
                 if let Some(seq) = self.gateway.submit(node, request, self.now_us, &mut self.dice) {
                     self.asked.insert((node, seq), (command, order));
@@ -248,20 +248,20 @@ impl World {
                     }
                 }
             }
-            Letter::ToBank { bank, node, from, call } => {
+            Letter::Call { bank, node, from, call } => {
                 let request = calls::request(&call);
                 if let Some(seq) = self.banks[bank].submit(node, request, self.now_us, &mut self.dice) {
                     self.called.insert((bank, node, seq), (from, call));
                 }
             }
-            Letter::ToDriver { node, id, reply } => {
+            Letter::Reply { node, id, reply } => {
                 if let Some(driver) = self.drivers.get_mut(&node).and_then(|drivers| drivers.get_mut(&id))
                     && let Some(alarm) = driver.on_reply(&reply)
                 {
                     self.wrong.push(format!("{alarm:?}"));
                 }
             }
-            Letter::ToCustomer { order, answer } => match answer {
+            Letter::Answer { order, answer } => match answer {
                 Answer::Refused(refusal) if !is_for_now(&refusal) => {
                     self.wrong.push(format!("{} was refused: {refusal:?}", self.orders[order].request.id));
                 }
@@ -279,7 +279,7 @@ impl World {
             match (told, order) {
                 (Ok(Reply::Answer(Ok(answers))), Some(order)) => {
                     let answer = *answers.first().expect("as many as commands");
-                    self.send(Letter::ToCustomer { order, answer });
+                    self.send(Letter::Answer { order, answer });
                 }
                 // Not proposed, or nobody knows: the customer sends it again, the driver sees it in its state or does too.
                 (Err(_), _) => self.unknown += 1,
@@ -294,7 +294,7 @@ impl World {
                 let Some((from, call)) = self.called.remove(&(bank, node, seq)) else { continue };
                 let Ok(Reply::Answer(Ok(answers))) = told else { continue };
                 if let Some(reply) = calls::reply(&call, &answers, &self.banks[bank], node) {
-                    self.send(Letter::ToDriver { node: from, id: call.terms.id, reply });
+                    self.send(Letter::Reply { node: from, id: call.terms.id, reply });
                 }
             }
         }
@@ -314,7 +314,7 @@ impl World {
                 true => Command::Cancel { request, taker },
                 false => Command::Take { request, deadline_ms: u64::MAX, taker },
             };
-            self.send(Letter::ToGateway { node, command, order: Some(order) });
+            self.send(Letter::Order { node, command, order: Some(order) });
         }
     }
 
@@ -340,9 +340,9 @@ impl World {
                 match action {
                     Action::Call(call) => {
                         let to = 1 + self.dice.below(u64::from(NODES)) as u16;
-                        self.send(Letter::ToBank { bank: index_of(call.to), node: to, from: node, call });
+                        self.send(Letter::Call { bank: index_of(call.to), node: to, from: node, call });
                     }
-                    Action::Propose(command) => self.send(Letter::ToGateway { node, command, order: None }),
+                    Action::Propose(command) => self.send(Letter::Order { node, command, order: None }),
                     Action::Alarm { .. } => self.wrong.push(format!("{action:?}")),
                 }
             }

@@ -203,10 +203,14 @@ struct Source {
     identity: Identity,
 }
 
+/// How far a copy reaches: chosen for sure, and held at all.
+type Reach = (u64, u64);
+
 /// Of the copies in a directory the one that reaches furthest.
 fn furthest(from: &Path, name: &BankName, bank: Option<&BankLayout>) -> Result<Source, Failure> {
     let copies = if identity_path(from).exists() { vec![from.to_owned()] } else { directories(from)? };
-    let (mut best, mut complaints): (Option<((u64, u64), Source)>, Vec<String>) = (None, Vec::new());
+    let mut best: Option<(Reach, Source)> = None;
+    let mut complaints = Vec::new();
     for dir in copies {
         match candidate(&dir, name, bank) {
             Ok((reaches, source)) => {
@@ -223,7 +227,7 @@ fn furthest(from: &Path, name: &BankName, bank: Option<&BankLayout>) -> Result<S
     })
 }
 
-fn candidate(dir: &Path, name: &BankName, bank: Option<&BankLayout>) -> Result<((u64, u64), Source), String> {
+fn candidate(dir: &Path, name: &BankName, bank: Option<&BankLayout>) -> Result<(Reach, Source), String> {
     let identity = load_identity(dir).map_err(|failure| failure.to_string())?;
     if identity.group != name.as_str() {
         return Err(format!("it is of {}", identity.group));

@@ -383,14 +383,14 @@ impl World {
     /// The gateway looks at its banks: whoever came back from a backup gets every decided payment again before anything else.
     /// It can stop in the middle, and begins again then.
     fn look_at_banks(&mut self) {
-        for number in 0..self.banks.len() {
+        for (number, name) in BANKS.into_iter().enumerate() {
             if !self.dice.one_in(10) {
                 continue;
             }
             let (incarnation, complete_through) = (self.banks[number].epoch, self.banks[number].complete_through());
             let known = *self.desk.clearing.bank(bank(number as u16 + 1)).expect("it registered");
             if known.epoch < incarnation {
-                self.desk.one(register(BANKS[number], number as u128 + 1, incarnation.get(), complete_through));
+                self.desk.one(register(name, number as u128 + 1, incarnation.get(), complete_through));
                 continue;
             }
             if let Standing::Restored { after, .. } = known.standing {
