@@ -85,7 +85,7 @@ fn test(flags: &[&str]) -> Result<(), Failed> {
     let consul = if with_consul { consul::program() } else { "none".into() };
     let consul = consul.to_string_lossy().into_owned();
     step("tests and bounded simulation", || {
-        run::cargo_with(&["test", "--workspace"], &[("RIALTO_TEST_CONSUL", &consul)])
+        run::cargo_with(&["test", "--workspace", "--no-fail-fast"], &[("RIALTO_TEST_CONSUL", &consul)])
     })?;
     if with_browser {
         step("page in a real browser", browser::test)?;

@@ -23,6 +23,8 @@ use crate::failure::{Code, Failure};
 
 const RESTART_AFTER: Duration = Duration::from_secs(5);
 const RESTART_AFTER_MAX: Duration = Duration::from_secs(30);
+/// A node that has ended so often before it was ever ready is not waited for by a script.
+const STILLBORN_MAX: u32 = 3;
 /// Followers get this long before the leader is told too, and everybody this long before SIGKILL.
 const FOLLOWERS_PATIENCE: Duration = Duration::from_secs(3);
 /// Ends that wait to be looked at; more than that wait for room.
@@ -88,6 +90,11 @@ impl Member {
     fn new(plan: NodePlan) -> Member {
         let life = Life::Stopped;
         Member { plan, life, stillborn: 0, ready_once: false, leaving: false, complaint: None }
+    }
+
+    /// It was never ready, and there is little hope that it will be.
+    pub(crate) fn is_lost(&self) -> bool {
+        !self.ready_once && (self.stillborn >= STILLBORN_MAX || matches!(self.life, Life::Died { .. }))
     }
 }
 

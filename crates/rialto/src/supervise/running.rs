@@ -24,6 +24,7 @@ use crate::file_handles;
 use crate::lookout::Sight;
 use crate::network::layout::Layout;
 use crate::network::name::BankName;
+use crate::network::network_file::Kind;
 
 const BEAT_CALM: Duration = Duration::from_millis(100);
 const BEAT_EXPECTING: Duration = Duration::from_millis(10);
@@ -147,7 +148,7 @@ pub(crate) async fn run(
     }
     let mut refusal = None;
     while refusal.is_none() && running.turn(&mut ended, &mut requests, &mut signals).await? {
-        refusal = running.wrong_mode();
+        refusal = running.wrong_mode().or_else(|| running.never_comes());
     }
     drop(desk);
     running.resizing.abort_all();
@@ -328,6 +329,31 @@ impl Running {
         let is = |bank: &BankRun| bank.view.borrow().mode();
         let other = self.banks.iter().find_map(|bank| Some((bank, is(bank).filter(|mode| *mode != wanted)?)));
         other.map(|(bank, is)| wrong_mode(&self.dir, &bank.plan.name, is, wanted))
+    }
+
+    /// Whoever waits for the one JSON line waits in vain where a bank's majority dies before it was ever ready. A person sees
+    /// it, and may mend it meanwhile.
+    fn never_comes(&self) -> Option<Failure> {
+        if self.ready || !matches!(self.screen, Screen::Json) {
+            return None;
+        }
+        self.banks.iter().find_map(|bank| {
+            let members = bank.plan.nodes.iter().filter_map(|plan| bank.place(plan.node));
+            let lost: Vec<_> = members.map(|place| &self.fleet.members[place]).filter(|node| node.is_lost()).collect();
+            if lost.len() * 2 < bank.plan.nodes.len() {
+                return None;
+            }
+            let whose = match bank.plan.kind {
+                Kind::Bank => format!("bank {}", bank.plan.name),
+                Kind::Gateway => "the gateway".to_owned(),
+            };
+            let mut failure = Failure::cannot_start(format!("{whose} does not start: its nodes end again and again"));
+            for node in lost {
+                let why = node.complaint.as_deref().unwrap_or("it said nothing");
+                failure = failure.line(format!("node {}: {why}", node.plan.node));
+            }
+            Some(failure)
+        })
     }
 
     fn announce(&mut self) {

@@ -11,7 +11,7 @@ use ledger::{AccountId, Amount, Currency};
 use serde_json::Value;
 
 use crate::by_hand::{Node, Place, init};
-use crate::network::{TestDir, free_base, rialto, run, stderr, stdout, until};
+use crate::network::{Owned, TestDir, free_base, rialto, run, stderr, stdout, until};
 
 fn certs(ca: &Path, arguments: &[&str]) -> std::process::Output {
     let dir = ca.to_str().expect("UTF-8");
@@ -208,7 +208,7 @@ fn over_https_a_token_is_asked_for_and_whoever_knows_the_ca_is_served() {
         .stdout(Stdio::null())
         .spawn()
         .expect("the binary was built");
-    let mut process = Stopped(process);
+    let _process = Owned(process);
     let url = format!("https://{}", at(1));
     let limits = |flags: &[&str]| run(&[&["limits", "--url", &url], flags].concat());
     let told = until("it serves", || {
@@ -237,15 +237,4 @@ fn over_https_a_token_is_asked_for_and_whoever_knows_the_ca_is_served() {
     );
     assert_eq!(curl(&[&live]).0, Some(60), "nobody knows this CA");
     assert_ne!(curl(&[&format!("http://{}/livez", at(1))]).0, Some(0), "nothing is said in plain text");
-    process.0.kill().expect("it is ours");
-}
-
-/// A process that ends with its test.
-struct Stopped(std::process::Child);
-
-impl Drop for Stopped {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::{Value, json};
 
 use crate::network::{
-    Network, TestDir, free_base, free_bases, network_json, rialto, run, signal, stderr, stdout, until,
+    Network, Owned, TestDir, free_base, free_bases, network_json, rialto, run, signal, stderr, stdout, until,
 };
 
 /// The program, or none where it was left out on purpose.
@@ -219,11 +219,11 @@ impl Gamma<'_> {
         assert!(output.status.success(), "{}", stderr(&output));
     }
 
-    fn start(&self, base: u16, speaks: Speaks) -> Child {
+    fn start(&self, base: u16, speaks: Speaks) -> Owned {
         self.start_with(base, speaks, &[])
     }
 
-    fn start_with(&self, base: u16, speaks: Speaks, flags: &[&str]) -> Child {
+    fn start_with(&self, base: u16, speaks: Speaks, flags: &[&str]) -> Owned {
         let at = |offset: u16| format!("127.0.0.1:{}", base + offset);
         let mut bank = rialto();
         bank.args([
@@ -251,7 +251,7 @@ impl Gamma<'_> {
         if speaks == Speaks::Tls {
             bank.arg("--tls-dir").arg(self.dir.join("net/tls"));
         }
-        bank.spawn().expect("the binary was built")
+        Owned(bank.spawn().expect("the binary was built"))
     }
 }
 
@@ -334,8 +334,8 @@ fn nodes_and_customers_find_each_other_in_a_real_consul() {
         run(&["user", "add", "dora", "--url", &http_of_gamma, "--password-file", dora.to_str().expect("UTF-8")]);
     assert!(added.status.success(), "{}", stderr(&added));
     customers.pays("alice", "dora@gamma");
-    signal("TERM", process.id());
-    assert!(process.wait().expect("it is ours").success());
+    signal("TERM", process.0.id());
+    assert!(process.0.wait().expect("it is ours").success());
     assert_eq!(agent.passing("rialto-bank", "gamma"), Vec::<u64>::new(), "it said that it leaves");
     let mut process = gamma.start(free_base(), Speaks::Tls);
     until("gamma is back", || (agent.passing("rialto-bank", "gamma").len() == 1).then_some(()));
@@ -343,8 +343,8 @@ fn nodes_and_customers_find_each_other_in_a_real_consul() {
     customers.pays("alice", "dora@gamma");
 
     // Vanish: killed, and never back. Its time runs out.
-    process.kill().expect("it is ours");
-    process.wait().expect("it is ours");
+    process.0.kill().expect("it is ours");
+    process.0.wait().expect("it is ours");
     until("gamma is gone", || agent.passing("rialto-bank", "gamma").is_empty().then_some(()));
 
     // A certificate that is filed under a name that is not its own is not believed, and who has it is not called.
@@ -356,8 +356,8 @@ fn nodes_and_customers_find_each_other_in_a_real_consul() {
         let log = std::fs::read_to_string(&log).ok()?;
         (log.contains("certificate_refused") && log.contains("it is of bank/beta/1")).then_some(())
     });
-    process.kill().expect("it is ours");
-    process.wait().expect("it is ours");
+    process.0.kill().expect("it is ours");
+    process.0.wait().expect("it is ours");
 
     // Consul away: what is known goes on working, and it is told.
     agent.process.kill().expect("it is ours");
@@ -415,8 +415,8 @@ fn over_tls_nodes_register_with_consul_and_its_agent_asks_them_with_a_certificat
     let log = dir.path().join("gamma.log");
     until("it is told", || std::fs::read_to_string(&log).ok().filter(|log| log.contains("consul_away")));
     assert_eq!(agent.passing("rialto-bank", "gamma"), Vec::<u64>::new());
-    lost.kill().expect("it is ours");
-    lost.wait().expect("it is ours");
+    lost.0.kill().expect("it is ours");
+    lost.0.wait().expect("it is ours");
 
     let authority = tls.join("ca.crt");
     let flags = ["--consul-ca", authority.to_str().expect("UTF-8"), "--consul-check", "grpc"];
@@ -425,11 +425,11 @@ fn over_tls_nodes_register_with_consul_and_its_agent_asks_them_with_a_certificat
     let (_, checks) = agent.call("GET", "/v1/health/checks/rialto-bank", None).expect("Consul answers");
     assert!(checks.contains("gRPC check") && checks.contains("success"), "{checks}");
     // A node that is stopped, and cannot say so, is found out by the agent.
-    signal("STOP", process.id());
+    signal("STOP", process.0.id());
     until("the agent finds it out", || agent.passing("rialto-bank", "gamma").is_empty().then_some(()));
-    signal("CONT", process.id());
+    signal("CONT", process.0.id());
     until("it is well again", || (agent.passing("rialto-bank", "gamma").len() == 1).then_some(()));
-    signal("TERM", process.id());
-    assert!(process.wait().expect("it is ours").success());
+    signal("TERM", process.0.id());
+    assert!(process.0.wait().expect("it is ours").success());
     assert_eq!(agent.passing("rialto-bank", "gamma"), Vec::<u64>::new(), "it said that it leaves");
 }

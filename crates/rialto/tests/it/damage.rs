@@ -11,7 +11,7 @@ use storage::RECORD;
 use crate::by_hand::{Node, Place, cluster_of, init, shut_down};
 use crate::checkpoint;
 use crate::http;
-use crate::network::{Network, TestDir, free_base, until};
+use crate::network::{Network, TestDir, free_base, run, stderr, until};
 
 const DAMAGED: Option<i32> = Some(6);
 
@@ -137,6 +137,19 @@ fn is_the_money(told: &str) -> bool {
 
 fn cut(file: &Path, bytes: u64) {
     File::options().write(true).open(file).and_then(|file| file.set_len(bytes)).expect("nobody uses it");
+}
+
+/// A script that waits for the one line of `up --json` is told why it will never come.
+#[test]
+fn a_network_whose_nodes_stay_down_ends_for_a_script_with_the_reason() {
+    let bank = Stopped::new("up-in-vain");
+    cut(&bank.data().join("log/000001"), 0);
+    let dir = bank.dir.path().to_str().expect("UTF-8");
+    let up = run(&["up", "--json", "--no-restart", "--no-gateway", "--dir", dir]);
+    let said = stderr(&up);
+    assert_eq!((up.status.code(), up.stdout.len()), (Some(4), 0), "{said}");
+    assert!(said.contains("error: bank alpha does not start: its nodes end again and again"), "{said}");
+    assert!(said.contains("node 1: ") && said.contains("log/000001"), "{said}");
 }
 
 /// A segment never changes its length, so a shorter one has lost what was synced. Cut anywhere: within its records,

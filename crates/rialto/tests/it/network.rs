@@ -304,3 +304,13 @@ pub(crate) fn signal(name: &str, pid: u32) {
     let sent = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status().expect("there is a kill");
     assert!(sent.success(), "process {pid} is gone already");
 }
+
+/// A process that a test started by itself: it ends with the test, however that ends.
+pub(crate) struct Owned(pub(crate) std::process::Child);
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

@@ -3,8 +3,11 @@
 use api::client::Secret;
 use api::client::gateway::{GatewayError, NotSignedIn, new_payment_id};
 use serde_json::{Value, json};
+use server::edge::permits::{GATEWAY_HTTP, Permit};
+use std::path::Path;
 
-use crate::network::{network_json, until};
+use crate::http::Request;
+use crate::network::{Owned, TestDir, free_base, network_json, rialto, run, stderr, until};
 use crate::payments::{OPENING, Town, operate, order, paid, refused_for};
 
 fn login(town: &Town, who: &str, password: &str) -> Result<api::client::gateway::SignedIn, GatewayError> {
@@ -155,4 +158,48 @@ fn stored_hash() -> String {
     let mut out = [0; 32];
     argon.hash_password_into(b"a secret of before", b"saltsaltsaltsalt", &mut out).expect("in range");
     Base64Unpadded::encode_string(&out)
+}
+
+#[test]
+fn every_path_of_the_gateway_is_for_whom_the_table_says() {
+    let dir = TestDir::new("gateway-permits");
+    let text = |path: &Path| path.to_str().expect("UTF-8").to_owned();
+    let (data, token) = (text(&dir.path().join("data")), dir.path().join("token"));
+    std::fs::write(&token, "the-operators-secret\n").expect("there is room");
+    let init = run(&["gateway", "init", "--name", "main", "--node", "1", "--nodes", "1", "--data", &data]);
+    assert!(init.status.success(), "{}", stderr(&init));
+    let base = free_base();
+    let at = |offset: u16| format!("127.0.0.1:{}", base + offset);
+    let node = rialto()
+        .args(["gateway", "--name", "main", "--node", "1", "--data", &data, "--operator-token-file", &text(&token)])
+        .args(["--http", &at(1), "--grpc", &at(11), "--peer-listen", &at(21)])
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("the binary was built");
+    let mut node = Owned(node);
+    let ask = |method: &str, path: &str, token: Option<&str>| {
+        let url = format!("http://{}{path}", at(1));
+        let patience = std::time::Duration::from_secs(20);
+        Request { method, url: &url, body: None, token, key: None, patience }.send()
+    };
+    until("it is ready", || ask("GET", "/readyz", None).is_ok_and(|(status, _)| status == 200).then_some(()));
+    // The shutdown comes last, or there would be nobody to ask.
+    let (last, others): (Vec<_>, Vec<_>) = GATEWAY_HTTP.iter().partition(|(path, ..)| *path == "/shutdown");
+    for (path, methods, permit) in others.into_iter().chain(last) {
+        let path = path.replace("{id}", "x").replace("{code}", "not_json");
+        for method in methods.iter() {
+            for (token, is_operator) in
+                [(None, false), (Some("the-operators-secres"), false), (Some("the-operators-secret"), true)]
+            {
+                let (status, body) = ask(&method.to_uppercase(), &path, token).expect("an answer");
+                let admitted = match permit {
+                    Permit::Anyone => true,
+                    Permit::Customer => false,
+                    Permit::Operator | Permit::Gateway | Permit::Bank => is_operator,
+                };
+                assert_eq!(status != 401, admitted, "{method} {path} with {token:?}: {status} {body}");
+            }
+        }
+    }
+    assert_eq!(node.0.wait().expect("it is ours").code(), Some(3), "the operator told it to shut down");
 }

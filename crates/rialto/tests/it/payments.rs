@@ -16,7 +16,7 @@ use ledger::{Amount, Currency, Reference};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use crate::network::{Network, TestDir, free_bases, network_json, run, signal, stderr, stdout, until};
+use crate::network::{Network, Owned, TestDir, free_bases, network_json, run, signal, stderr, stdout, until};
 
 pub(crate) const OPENING: i128 = 1000_00;
 
@@ -775,17 +775,16 @@ fn a_node_of_the_gateway_by_itself_is_told_everything_in_a_file() {
         assert_eq!(refused.status.code(), Some(2), "{}", stderr(&refused));
         assert!(stderr(&refused).contains("wrong.json"), "{}", stderr(&refused));
     }
-    let mut node = crate::network::rialto()
+    let node = crate::network::rialto()
         .args(["gateway", "--config", &text(&config)])
         .stderr(std::process::Stdio::null())
         .spawn()
         .expect("the binary was built");
+    let _node = Owned(node);
     let shown = until("the file's setting is in force", || {
         let shown = run(&["settings", "--gateway", &at(11)]);
         let told = stdout(&shown);
         told.contains("timeout-2pc-ms         700").then_some(told)
     });
     assert!(shown.contains("open-per-customer      2000"), "{shown}");
-    node.kill().expect("it is ours");
-    node.wait().expect("it is ours");
 }

@@ -7,11 +7,9 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
 use axum::http::{HeaderMap, Method};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 
 use api::code::Code;
 use api::problem::Problem;
@@ -75,6 +73,21 @@ impl Guard {
         }
     }
 
+    /// Checks an operator's request. With a token anybody may have the page's own files, which hold nothing: the page then
+    /// asks for the token.
+    pub fn admit_to(&self, request: &Request) -> Result<(), Problem> {
+        match self.admit(request.headers()) {
+            Err(_) if self.token.is_some() && is_page_file(request) => Ok(()),
+            admitted => admitted,
+        }
+    }
+
+    /// Checks a request of whoever has no operator's token to show: without one on this node only this machine may call at
+    /// all.
+    pub fn admit_stranger(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        if self.token.is_some() { Ok(()) } else { admit_local(headers) }
+    }
+
     /// Whether there is a token to be shown.
     pub fn has_token(&self) -> bool {
         self.token.is_some()
@@ -133,24 +146,6 @@ fn is_loopback(authority: &str) -> bool {
             host.eq_ignore_ascii_case("localhost")
                 || host.parse::<std::net::Ipv4Addr>().is_ok_and(|address| address.is_loopback())
         }
-    }
-}
-
-/// The layer around every route but `/livez` and `/readyz`.
-pub async fn admit(State(guard): State<Guard>, request: Request, next: Next) -> Response {
-    match guard.admit(request.headers()) {
-        Ok(()) => next.run(request).await,
-        // With a token anybody may have the page's own files, which hold nothing: the page then asks for the token.
-        Err(_) if guard.token.is_some() && is_page_file(&request) => next.run(request).await,
-        Err(problem) => super::answer::Refusal::from(problem).into_response(),
-    }
-}
-
-/// The layer around customers' calls, whose token is their own: without an operator's token only this machine may call at all.
-pub async fn admit_customer(State(guard): State<Guard>, request: Request, next: Next) -> Response {
-    match if guard.token.is_some() { Ok(()) } else { admit_local(request.headers()) } {
-        Ok(()) => next.run(request).await,
-        Err(problem) => super::answer::Refusal::from(problem).into_response(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Who may call what over gRPC: the one table, of bank and gateway, and what a caller is found to be.
+//! Who may call what, over gRPC and over HTTP: the one table, of bank and gateway, and what a caller is found to be.
 //!
 //! ```text
 //! anyone     whoever gets a connection: signs in, or looks whether the node is well
@@ -12,13 +12,14 @@
 //! nobody to tell apart: whoever has the token is an operator; where none is asked for, whoever is on this machine may call
 //! all that needs no customer, and only loopback is open then.
 
+use super::answer::Refusal;
 use super::guard::Guard;
 use api::code::Code;
 use api::problem::Problem;
-use axum::extract::{Request, State};
-use axum::http::HeaderMap;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, Method};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use certs::Subject;
 use std::fmt;
 
@@ -100,7 +101,65 @@ pub const TABLE: &[(&str, &[Permit])] = &[
     ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", &[Anyone]),
 ];
 
-/// Who may make a call.
+/// A path over HTTP, its methods, and who may call it.
+pub type Route = (&'static str, &'static [&'static str], Permit);
+
+/// Every path of a bank over HTTP. The page's own files are besides: they hold nothing.
+pub const BANK_HTTP: &[Route] = &[
+    ("/open_account", &["post"], Operator),
+    ("/deposit_money", &["post"], Operator),
+    ("/withdraw_money", &["post"], Operator),
+    ("/move_money", &["post"], Operator),
+    ("/check_account", &["get"], Operator),
+    ("/shutdown", &["post"], Operator),
+    ("/v1/accounts", &["get", "post"], Operator),
+    ("/v1/accounts/{id}", &["get"], Operator),
+    ("/v1/accounts/{id}/statement", &["get"], Operator),
+    ("/v1/transfers", &["post"], Operator),
+    ("/v1/transfers/batch", &["post"], Operator),
+    ("/v1/transfers/{id}", &["get"], Operator),
+    ("/v1/transfers/{id}/void", &["post"], Operator),
+    ("/v1/customers", &["post"], Operator),
+    ("/v1/customers/{name}/password", &["post"], Operator),
+    ("/v1/customers/{name}/lock", &["post"], Operator),
+    ("/v1/limits", &["get", "post"], Operator),
+    ("/v1/members", &["get", "post"], Operator),
+    ("/v1/mode", &["get", "post"], Operator),
+    ("/v1/election", &["post"], Operator),
+    ("/v1/status", &["get"], Operator),
+    ("/v1/audit", &["get"], Operator),
+    ("/openapi.json", &["get"], Anyone),
+    ("/errors/{code}", &["get"], Anyone),
+    ("/livez", &["get"], Anyone),
+    ("/readyz", &["get"], Anyone),
+    ("/metrics", &["get"], Operator),
+];
+
+/// Every path of the gateway over HTTP.
+pub const GATEWAY_HTTP: &[Route] = &[
+    ("/v1/login", &["post"], Anyone),
+    ("/v1/logout", &["post"], Customer),
+    ("/v1/balance", &["get"], Customer),
+    ("/v1/history", &["get"], Customer),
+    ("/v1/payments", &["post"], Customer),
+    ("/v1/payments/batch", &["post"], Customer),
+    ("/v1/payments/{id}", &["get"], Customer),
+    ("/v1/payments/{id}/cancel", &["post"], Customer),
+    ("/.well-known/jwks.json", &["get"], Anyone),
+    ("/shutdown", &["post"], Operator),
+    ("/v1/members", &["get", "post"], Operator),
+    ("/v1/mode", &["get", "post"], Operator),
+    ("/v1/election", &["post"], Operator),
+    ("/v1/status", &["get"], Operator),
+    ("/v1/audit", &["get"], Operator),
+    ("/openapi.json", &["get"], Anyone),
+    ("/errors/{code}", &["get"], Anyone),
+    ("/livez", &["get"], Anyone),
+    ("/readyz", &["get"], Anyone),
+    ("/metrics", &["get"], Operator),
+];
+
+/// Who may make a call over gRPC.
 ///
 /// # Errors
 /// When there is no such call.
@@ -198,6 +257,31 @@ fn admitted(guard: &Guard, request: &Request) -> Result<(), Problem> {
         return Ok(());
     }
     check(path, row, &Role::of(guard, request.extensions().get(), request.headers())?)
+}
+
+/// The layer around everything over HTTP: a request reaches its handler if it is the caller's to make. Whose token a
+/// customer's request carries is the handler's to find out.
+pub async fn admit_http(
+    State((guard, routes)): State<(Guard, &'static [Route])>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let permit = request.extensions().get::<MatchedPath>().map(|path| {
+        let row = routes.iter().find(|(known, ..)| *known == path.as_str());
+        // What has no row is the page's, and so the operator's.
+        row.map_or(Operator, |(.., permit)| *permit)
+    });
+    let admitted = match permit {
+        // Whoever watches the process, checks a token or looks an error up need not know the operator's token.
+        Some(Anyone) if request.method() == Method::GET => Ok(()),
+        // Nothing is at a path that matches none: that may be told.
+        Some(Anyone | Customer) | None => guard.admit_stranger(request.headers()),
+        Some(Operator | Gateway | Bank) => guard.admit_to(&request),
+    };
+    match admitted {
+        Ok(()) => next.run(request).await,
+        Err(problem) => Refusal::from(problem).into_response(),
+    }
 }
 
 #[cfg(test)]

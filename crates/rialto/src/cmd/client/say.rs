@@ -1,5 +1,6 @@
 //! A payment of the outbox in words, as a row, and as JSON.
 
+use api::code::Code;
 use api::json::rfc3339;
 use clearing::outbox::{ItemState, Paused};
 use ledger::money;
@@ -93,6 +94,10 @@ pub(super) fn sentence(entry: &Entry, colours: Colours) -> String {
             "{} {what}{because}\n  payment {id} is kept; it goes out by itself from `rialto shell` or `rialto outbox run`",
             colours.paint("33", "queued"),
         ),
+        ItemState::Trying(_) | ItemState::Sent(_) if waits_for_a_bank(&entry.word.code) => format!(
+            "{} {what}{because}\n  payment {id} is kept; it is sent again by itself from `rialto shell` or `rialto outbox run`",
+            colours.paint("33", "waiting"),
+        ),
         ItemState::Trying(_) | ItemState::Sent(_) => format!(
             "{} {what}, and its outcome is not known yet{because}\n  payment {id} is kept, and asked about by itself from `rialto shell` or `rialto outbox run`",
             colours.paint("33", "sent"),
@@ -102,6 +107,11 @@ pub(super) fn sentence(entry: &Entry, colours: Colours) -> String {
             colours.paint("33", "cancelling"),
         ),
     }
+}
+
+/// The gateway answered, and did not take it for now.
+fn waits_for_a_bank(code: &str) -> bool {
+    [Code::BankUnavailable, Code::BankBusy].iter().any(|away| away.text() == code)
 }
 
 /// One line of `rialto outbox list`.

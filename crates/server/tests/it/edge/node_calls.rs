@@ -52,9 +52,9 @@ async fn figures_count_requests_and_outcomes() {
 async fn the_description_has_exactly_the_routes_that_are_served() {
     let served = Served::start().await;
     assert_eq!(served.get("/openapi.json").await.body, api::openapi::DOCUMENT);
-    let mut listed: Vec<(String, Vec<String>)> = server::edge::router::ROUTES
+    let mut listed: Vec<(String, Vec<String>)> = server::edge::permits::BANK_HTTP
         .iter()
-        .map(|(path, methods)| ((*path).to_owned(), methods.iter().map(|method| (*method).to_owned()).collect()))
+        .map(|(path, methods, _)| ((*path).to_owned(), methods.iter().map(|method| (*method).to_owned()).collect()))
         .collect();
     listed.sort();
     let mut described = api::openapi::paths(api::openapi::DOCUMENT);

@@ -2,6 +2,7 @@
 
 use super::raw_http::ask;
 use super::served::Served;
+use server::edge::permits::{BANK_HTTP, Permit};
 
 #[tokio::test]
 async fn no_page_of_elsewhere_may_move_money() {
@@ -41,4 +42,22 @@ async fn with_a_token_every_call_but_health_must_carry_it() {
     assert_ne!(served.get("/").await.status, 401);
     assert_ne!(served.get("/assets/page.css").await.status, 401);
     served.get("/events").await.assert_problem(401, "unauthorized");
+}
+
+#[tokio::test]
+async fn every_path_is_for_whom_the_table_says() {
+    let served = Served::with_token("s3cret").await;
+    let (right, wrong) = ([("authorization", "Bearer s3cret")], [("authorization", "Bearer s3cres")]);
+    for (path, methods, permit) in BANK_HTTP {
+        let path = path.replace("{id}", "x").replace("{name}", "x").replace("{code}", "not_json");
+        for method in *methods {
+            for (headers, has_it) in [(&[][..], false), (&wrong, false), (&right, true)] {
+                let before = served.bank.records();
+                let reply = ask(served.http, &method.to_uppercase(), &path, headers, b"").await;
+                let admitted = has_it || *permit == Permit::Anyone;
+                assert_eq!(reply.status != 401, admitted, "{method} {path} {headers:?}: {}", reply.body);
+                assert!(admitted || served.bank.records() == before, "{method} {path} did something");
+            }
+        }
+    }
 }

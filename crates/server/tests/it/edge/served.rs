@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
+use axum::routing::get;
 use server::edge::connections::{Limits, Wire, serve};
 use server::edge::desk::Desk;
 use server::edge::guard::{Guard, OperatorToken};
@@ -39,7 +40,10 @@ impl Served {
         let http = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let grpc_listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let addresses = (http.local_addr().expect("bound"), grpc_listener.local_addr().expect("bound"));
-        let routes = router::router(desk.clone(), Router::new());
+        // What a real node serves beside the calls: here only the places.
+        let page = ["/", "/assets/{name}", "/events", "/v1/audit"];
+        let page = page.into_iter().fold(Router::new(), |page, path| page.route(path, get(async || "")));
+        let routes = router::router(desk.clone(), page);
         let tasks = vec![
             tokio::spawn(serve(http, routes, Wire::Http, limits, stopped.clone())),
             tokio::spawn(serve(grpc_listener, grpc::router(desk), Wire::Grpc, limits, stopped)),
