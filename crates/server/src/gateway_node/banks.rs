@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tracing::{error, info, warn};
 
 /// Calls that wait for one bank, at most.
@@ -25,6 +25,8 @@ const IN_FLIGHT_MAX: usize = 8;
 const TRACES_MAX: usize = 65_536;
 /// Looks in a row without an answer after which a bank is away.
 const UNANSWERED_MAX: u32 = 2;
+/// A payment waits for the first looks at its banks, at most: so long as it takes to find them away.
+const FIRST_LOOK_MAX: Duration = Duration::from_secs(3);
 /// How long it is believed how quick a bank is.
 const LATELY: Duration = Duration::from_millis(250);
 /// A bank's nodes answer within two seconds by themselves; whoever does not is asked again.
@@ -65,6 +67,8 @@ pub(super) struct Link {
     client: Client,
     calls: mpsc::Sender<Waiting>,
     reachable: AtomicBool,
+    /// Whether it has been found out once if it can be reached.
+    looked_at: watch::Sender<bool>,
     /// Looks in a row that nobody answered. An answer to anything else counts as well.
     unanswered: Arc<AtomicU32>,
     /// How long the bank took to answer lately.
@@ -85,6 +89,16 @@ impl Link {
 
     pub(super) fn is_reachable(&self) -> bool {
         self.reachable.load(Ordering::Relaxed)
+    }
+
+    /// Waits until it is known whether the bank can be reached: a node that has just started, or heard of the bank just now,
+    /// calls nobody away whom it has not looked at.
+    pub(super) async fn looked_at(&self) {
+        if *self.looked_at.borrow() {
+            return;
+        }
+        let mut looked_at = self.looked_at.subscribe();
+        let _ = tokio::time::timeout(FIRST_LOOK_MAX, looked_at.wait_for(|looked| *looked)).await;
     }
 
     /// False if it is going on.
@@ -108,6 +122,7 @@ impl Link {
     }
 
     pub(super) fn set_reachable(&self, reachable: bool) {
+        self.looked_at.send_replace(true);
         if self.reachable.swap(reachable, Ordering::Relaxed) != reachable {
             match reachable {
                 true => info!(event = "bank_reached", bank = %self.name),
@@ -188,7 +203,8 @@ impl Banks {
         let pace = Arc::new(Pace::default());
         tokio::spawn(send(client.clone(), queue, self.replies.clone(), (Arc::clone(&unanswered), Arc::clone(&pace))));
         let (reachable, replaying) = (AtomicBool::new(false), AtomicBool::new(false));
-        Ok(Link { name, addresses, client, calls, reachable, unanswered, pace, replaying })
+        let (looked_at, _) = watch::channel(false);
+        Ok(Link { name, addresses, client, calls, reachable, looked_at, unanswered, pace, replaying })
     }
 }
 
@@ -252,6 +268,7 @@ async fn send(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::FutureExt;
 
     #[test]
     fn a_bank_is_slow_for_as_long_as_it_was_seen_to_be_lately() {
@@ -264,5 +281,23 @@ mod tests {
         assert!(pace.lately().is_none_or(|took| took < Duration::from_secs(3)), "the newest answer counts");
         *pace.0.lock().expect("nobody panicked") = Some((long_ago, Duration::from_secs(3)));
         assert_eq!(pace.lately(), None, "what was long ago says nothing of today");
+    }
+
+    #[tokio::test]
+    async fn nobody_is_called_away_before_it_was_looked_at() {
+        let banks = Banks::new(mpsc::channel(1).0, None);
+        let name = BankName::new("beta").expect("a name");
+        banks.know(&[(name, vec!["http://127.0.0.1:1".to_owned()])]);
+        let link = banks.link(&name).expect("it is known");
+        assert!(link.looked_at().now_or_never().is_none(), "nobody knows yet");
+        link.looked_in_vain();
+        assert!(link.looked_at().now_or_never().is_none(), "a busy moment");
+        link.looked_in_vain();
+        assert!(link.looked_at().now_or_never().is_some() && !link.is_reachable());
+        banks.know(&[(name, vec!["http://127.0.0.1:2".to_owned()])]);
+        let moved = banks.link(&name).expect("it is known");
+        assert!(moved.looked_at().now_or_never().is_none(), "where it is now nobody has looked");
+        moved.set_reachable(true);
+        assert!(moved.looked_at().now_or_never().is_some() && moved.is_reachable());
     }
 }

@@ -114,6 +114,11 @@ fn own(caller: &Caller, message: &proto::Payment) -> Result<(), Problem> {
 async fn away(desk: &Desk, caller: &Caller, orders: &[Ordered]) -> Result<BTreeMap<PaymentId, Code>, Problem> {
     let timeout_ms = desk.vote_timeout_ms.load(std::sync::atomic::Ordering::Relaxed);
     let late = Duration::from_millis(timeout_ms / 2);
+    let named: BTreeSet<clearing::BankName> =
+        orders.iter().map(|order| order.payee.bank).chain([caller.bank]).collect();
+    for link in named.iter().filter_map(|bank| desk.banks.link(bank)) {
+        link.looked_at().await;
+    }
     let why = |bank: &clearing::BankName| {
         let link = desk.banks.link(bank)?;
         match (link.is_reachable(), link.is_slower_than(late)) {
