@@ -25,8 +25,8 @@ const IN_FLIGHT_MAX: usize = 8;
 const TRACES_MAX: usize = 65_536;
 /// Looks in a row without an answer after which a bank is away.
 const UNANSWERED_MAX: u32 = 2;
-/// A payment waits for the first looks at its banks, at most: so long as it takes to find them away.
-const FIRST_LOOK_MAX: Duration = Duration::from_secs(3);
+/// So long a bank that was never reached may be one that is only starting.
+const COMING_MAX: Duration = Duration::from_secs(15);
 /// How long it is believed how quick a bank is.
 const LATELY: Duration = Duration::from_millis(250);
 /// A bank's nodes answer within two seconds by themselves; whoever does not is asked again.
@@ -67,8 +67,9 @@ pub(super) struct Link {
     client: Client,
     calls: mpsc::Sender<Waiting>,
     reachable: AtomicBool,
-    /// Whether it has been found out once if it can be reached.
-    looked_at: watch::Sender<bool>,
+    /// Whether it has been reached once, and since when it is tried.
+    reached: watch::Sender<bool>,
+    since: Instant,
     /// Looks in a row that nobody answered. An answer to anything else counts as well.
     unanswered: Arc<AtomicU32>,
     /// How long the bank took to answer lately.
@@ -91,14 +92,14 @@ impl Link {
         self.reachable.load(Ordering::Relaxed)
     }
 
-    /// Waits until it is known whether the bank can be reached: a node that has just started, or heard of the bank just now,
-    /// calls nobody away whom it has not looked at.
-    pub(super) async fn looked_at(&self) {
-        if *self.looked_at.borrow() {
-            return;
+    /// A bank that was never reached yet may be starting, as this node may, and is waited for a moment; then the log knows it
+    /// too. One that was there and is gone, or does not come for long, is away at once.
+    pub(super) async fn is_there(&self) -> bool {
+        if !*self.reached.borrow() && self.since.elapsed() < COMING_MAX {
+            let mut reached = self.reached.subscribe();
+            let _ = tokio::time::timeout(PATIENCE, reached.wait_for(|reached| *reached)).await;
         }
-        let mut looked_at = self.looked_at.subscribe();
-        let _ = tokio::time::timeout(FIRST_LOOK_MAX, looked_at.wait_for(|looked| *looked)).await;
+        self.is_reachable()
     }
 
     /// False if it is going on.
@@ -122,7 +123,9 @@ impl Link {
     }
 
     pub(super) fn set_reachable(&self, reachable: bool) {
-        self.looked_at.send_replace(true);
+        if reachable {
+            self.reached.send_replace(true);
+        }
         if self.reachable.swap(reachable, Ordering::Relaxed) != reachable {
             match reachable {
                 true => info!(event = "bank_reached", bank = %self.name),
@@ -203,8 +206,8 @@ impl Banks {
         let pace = Arc::new(Pace::default());
         tokio::spawn(send(client.clone(), queue, self.replies.clone(), (Arc::clone(&unanswered), Arc::clone(&pace))));
         let (reachable, replaying) = (AtomicBool::new(false), AtomicBool::new(false));
-        let (looked_at, _) = watch::channel(false);
-        Ok(Link { name, addresses, client, calls, reachable, looked_at, unanswered, pace, replaying })
+        let ((reached, _), since) = (watch::channel(false), Instant::now());
+        Ok(Link { name, addresses, client, calls, reachable, reached, since, unanswered, pace, replaying })
     }
 }
 
@@ -284,20 +287,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_is_called_away_before_it_was_looked_at() {
-        let banks = Banks::new(mpsc::channel(1).0, None);
+    async fn a_bank_that_may_be_starting_is_waited_for_and_one_that_went_is_away_at_once() {
         let name = BankName::new("beta").expect("a name");
-        banks.know(&[(name, vec!["http://127.0.0.1:1".to_owned()])]);
-        let link = banks.link(&name).expect("it is known");
-        assert!(link.looked_at().now_or_never().is_none(), "nobody knows yet");
+        let banks = Banks::new(mpsc::channel(1).0, None);
+        let mut link = banks.connect(name, vec!["http://127.0.0.1:1".to_owned()]).expect("an address");
         link.looked_in_vain();
-        assert!(link.looked_at().now_or_never().is_none(), "a busy moment");
         link.looked_in_vain();
-        assert!(link.looked_at().now_or_never().is_some() && !link.is_reachable());
-        banks.know(&[(name, vec!["http://127.0.0.1:2".to_owned()])]);
-        let moved = banks.link(&name).expect("it is known");
-        assert!(moved.looked_at().now_or_never().is_none(), "where it is now nobody has looked");
-        moved.set_reachable(true);
-        assert!(moved.looked_at().now_or_never().is_some() && moved.is_reachable());
+        assert_eq!(link.is_there().now_or_never(), None, "it may be starting");
+        link.since = link.since.checked_sub(COMING_MAX).expect("the machine is up for longer");
+        assert_eq!(link.is_there().now_or_never(), Some(false), "it did not come for long");
+        link.since = Instant::now();
+        link.looked();
+        link.set_reachable(true);
+        assert_eq!(link.is_there().now_or_never(), Some(true));
+        link.looked_in_vain();
+        assert_eq!(link.is_there().now_or_never(), Some(true), "a busy moment");
+        link.looked_in_vain();
+        assert_eq!(link.is_there().now_or_never(), Some(false), "it is gone");
     }
 }

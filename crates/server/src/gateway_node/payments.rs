@@ -116,17 +116,15 @@ async fn away(desk: &Desk, caller: &Caller, orders: &[Ordered]) -> Result<BTreeM
     let late = Duration::from_millis(timeout_ms / 2);
     let named: BTreeSet<clearing::BankName> =
         orders.iter().map(|order| order.payee.bank).chain([caller.bank]).collect();
+    let mut suspected = BTreeMap::new();
     for link in named.iter().filter_map(|bank| desk.banks.link(bank)) {
-        link.looked_at().await;
-    }
-    let why = |bank: &clearing::BankName| {
-        let link = desk.banks.link(bank)?;
-        match (link.is_reachable(), link.is_slower_than(late)) {
-            (false, _) => Some(Code::BankUnavailable),
-            (true, true) => Some(Code::BankBusy),
+        match (link.is_there().await, link.is_slower_than(late)) {
+            (false, _) => suspected.insert(link.name, Code::BankUnavailable),
+            (true, true) => suspected.insert(link.name, Code::BankBusy),
             (true, false) => None,
-        }
-    };
+        };
+    }
+    let why = |bank: &clearing::BankName| suspected.get(bank).copied();
     let own = why(&caller.bank);
     let suspects: BTreeMap<PaymentId, Code> =
         orders.iter().filter_map(|order| Some((order.id, own.or_else(|| why(&order.payee.bank))?))).collect();

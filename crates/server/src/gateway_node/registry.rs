@@ -95,18 +95,26 @@ async fn look(desk: &Desk, link: &Arc<Link>, (own, registered): (Epoch, &[Bank])
         },
         _ if !status.quorum || noted(told).refused.contains(&(link.name, group.get())) => link.set_reachable(false),
         Some(_) | None => {
-            // One that is not known yet is told of at the first payment to it; so it may as well be tried.
-            link.set_reachable(known.is_none());
+            // A newcomer is called from when the log knows it, one that was restored when it has its payments again.
+            if known.is_some() {
+                link.set_reachable(false);
+            }
             let command = Command::RegisterBank { name: link.name, group, epoch, last_number: status.complete_through };
-            register(desk, link, command, told).await;
+            if register(desk, link, command, told).await && known.is_none() {
+                link.set_reachable(true);
+            }
         }
     }
 }
 
-async fn register(desk: &Desk, link: &Arc<Link>, command: Command, told: &Mutex<Told>) {
-    let Command::RegisterBank { group, epoch, last_number, .. } = command else { return };
+/// Whether the log knows it now.
+async fn register(desk: &Desk, link: &Arc<Link>, command: Command, told: &Mutex<Told>) -> bool {
+    let Command::RegisterBank { group, epoch, last_number, .. } = command else { return false };
     match desk.order(command).await {
-        Ok(_) => info!(event = "bank_registered", bank = %link.name, incarnation = epoch.get(), last_number),
+        Ok(_) => {
+            info!(event = "bank_registered", bank = %link.name, incarnation = epoch.get(), last_number);
+            return true;
+        }
         Err(problem) if problem.code == api::code::Code::NameTaken => {
             link.set_reachable(false);
             noted(told).refused.insert((link.name, group.get()));
@@ -115,6 +123,7 @@ async fn register(desk: &Desk, link: &Arc<Link>, command: Command, told: &Mutex<
         // Tried again in a moment.
         Err(_) => {}
     }
+    false
 }
 
 /// One node is enough to bring a bank its payments; another takes over with the pen.

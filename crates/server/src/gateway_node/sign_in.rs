@@ -84,6 +84,8 @@ pub(super) async fn login(desk: &Desk, request: proto::LoginRequest) -> Result<p
     request_log::note_about([format!("{customer}@{bank}")]);
     desk.failures.admit(key, Instant::now())?;
     let link = desk.banks.link(&bank).ok_or_else(|| unknown_bank(&bank))?;
+    // One that has just come is being taken into the network; of one that is away its own answer tells.
+    link.is_there().await;
     let client = link.client();
     match client.authenticate(customer.as_str(), &request.password).await {
         Ok(_) => desk.failures.forget(key),
