@@ -40,6 +40,15 @@ pub(crate) fn parse_level(text: &str) -> Result<Targets, String> {
         .map_err(|_| format!("`{text}` is no log level: use error, warn, info, debug or trace, or `info,paxos=debug`"))
 }
 
+/// Understands `text` and `json`.
+pub(crate) fn parse_format(text: &str) -> Result<Format, String> {
+    match text {
+        "text" => Ok(Format::Text),
+        "json" => Ok(Format::Json),
+        other => Err(format!("`{other}` is no log format: use text or json")),
+    }
+}
+
 /// The target of events that are requests.
 const REQUESTS: &str = "requests";
 

@@ -317,7 +317,7 @@ pub(super) fn understand(settings: &Settings, kind: Kind) -> Result<Node, Failur
         consul,
         exit_with_parent: settings.switch("exit-with-parent")?,
     };
-    let format = settings.get("log-format").map_or(Ok(Format::Text), |given| given.parse(log_format))?;
+    let format = settings.get("log-format").map_or(Ok(Format::Text), |given| given.parse(logging::parse_format))?;
     let target = settings.get("log-file").map_or(Target::Stderr, |given| Target::File(PathBuf::from(&given.text)));
     let levels = match settings.get("log-level") {
         Some(given) => given.parse(logging::parse_level)?,
@@ -360,14 +360,6 @@ pub(super) fn node_number(text: &str) -> Result<u16, String> {
     match text.parse::<u16>() {
         Ok(number) if (1..=99).contains(&number) => Ok(number),
         Ok(_) | Err(_) => Err(format!("`{text}` is no node number: nodes are numbered from 1 to 99")),
-    }
-}
-
-fn log_format(text: &str) -> Result<Format, String> {
-    match text {
-        "text" => Ok(Format::Text),
-        "json" => Ok(Format::Json),
-        other => Err(format!("`{other}` is no log format: use text or json")),
     }
 }
 

@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::init::{mode, nodes_number};
 use crate::failure::{Code, Failure};
+use crate::logging;
 use crate::network::layout::ConsulLayout;
 use crate::network::name::BankName;
 use crate::supervise::fleet::Restart;
@@ -80,9 +81,15 @@ pub(crate) async fn run(args: UpArgs) -> Result<Code, Failure> {
     // Asked once: a build that replaces the file must not keep nodes from being started again.
     let program = std::env::current_exe()
         .map_err(|error| Failure::new(format!("finding this program's own file, to start nodes with: {error}")))?;
-    if let Some(level) = std::env::var_os("RIALTO_LOG_LEVEL") {
-        crate::logging::parse_level(&level.to_string_lossy())
-            .map_err(|why| Failure::usage(why).line("given by RIALTO_LOG_LEVEL in the environment"))?;
+    // What is wrong in it would otherwise be told by each node, in its own log.
+    let of_environment = |name: &str| std::env::var_os(name).map(|text| text.to_string_lossy().into_owned());
+    let refused =
+        |name: &'static str| move |why: String| Failure::usage(why).line(format!("given by {name} in the environment"));
+    if let Some(level) = of_environment("RIALTO_LOG_LEVEL") {
+        logging::parse_level(&level).map_err(refused("RIALTO_LOG_LEVEL"))?;
+    }
+    if let Some(format) = of_environment("RIALTO_LOG_FORMAT") {
+        logging::parse_format(&format).map_err(refused("RIALTO_LOG_FORMAT"))?;
     }
     let fresh = match (args.fresh, args.yes) {
         (false, _) => Fresh::Keep,

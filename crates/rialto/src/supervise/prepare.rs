@@ -208,7 +208,8 @@ fn take_over(layout: &mut Layout, names: &[BankName], gateway: Gateway) -> Optio
         bank.no_demo = true;
         joins.push(bank.name.as_str());
     }
-    Some(format!("bank {} joins a network with a gateway, with the money that it has", joins.join(" and bank ")))
+    let who = (!joins.is_empty()).then(|| joins.join(" and bank "))?;
+    Some(format!("bank {who} joins a network with a gateway, with the money that it has"))
 }
 
 /// The mode of a bank that is there is an entry in its log: no flag changes it.

@@ -301,10 +301,14 @@ fn nodes_and_customers_find_each_other_in_a_real_consul() {
         let output = run(&[arguments, &flags, &place].concat());
         (output.status.code(), stdout(&output) + &stderr(&output))
     };
+    let authority = std::fs::read_to_string(net.join("tls/ca.crt")).expect("up has made it");
+    agent.file("cert/ca", "no certificate");
+    let (code, said) = newcomer(&["login", "alpha", "carol", "carol-demo"]);
+    assert!(code == Some(1) && !own_tls.join("ca.crt").exists(), "what is no certificate is not pinned: {said}");
+    agent.file("cert/ca", &authority);
     let (code, said) = newcomer(&["login", "alpha", "carol", "carol-demo"]);
     assert!(code == Some(0) && said.contains("was taken from Consul") && said.contains("SHA-256"), "{said}");
-    let authority = std::fs::read(net.join("tls/ca.crt")).expect("up has made it");
-    assert_eq!(std::fs::read(own_tls.join("ca.crt")).expect("it is pinned"), authority);
+    assert_eq!(std::fs::read_to_string(own_tls.join("ca.crt")).expect("it is pinned"), authority);
     let (code, said) = newcomer(&["balance"]);
     assert!(code == Some(0) && !said.contains("taken from Consul"), "{said}");
 

@@ -251,10 +251,8 @@ impl Desk {
 /// A line for each call to the gateway, in the profile: what was asked, how it ended, and in which trace, so that it can be
 /// found again in the logs of the gateway and of the banks.
 fn log_requests(profile: &Profile) -> Result<(), Failure> {
-    let format = match variable("RIALTO_LOG_FORMAT").as_deref() {
-        Some("json") => Format::Json,
-        Some(_) | None => Format::Text,
-    };
+    let format = variable("RIALTO_LOG_FORMAT").map_or(Ok(Format::Text), |text| logging::parse_format(&text));
+    let format = format.map_err(|why| Failure::usage(why).line("given by RIALTO_LOG_FORMAT"))?;
     let levels = variable("RIALTO_LOG_LEVEL").unwrap_or_else(|| "off,requests=info".to_owned());
     let levels = logging::parse_level(&levels).map_err(|why| Failure::usage(why).line("given by RIALTO_LOG_LEVEL"))?;
     let requests = Some(profile.dir().join("logs").join("client_requests.log"));
@@ -276,10 +274,13 @@ fn pin_authority(consul: &Consul, files: &certs::Files) -> Result<(), Failure> {
         Failure::new(format!("there is no {}, and Consul has none to give: {error}", path.display()))
             .line("copy the network's ca.crt there")
     })?;
-    let failed = |error: String| Failure::new(format!("{}: {error}", path.display()));
-    std::fs::write(&path, filed).map_err(|error| failed(error.to_string()))?;
-    let facts = certs::Facts::read(&path).map_err(|error| failed(error.to_string()))?;
-    let fingerprint = facts.map_or_else(String::new, |facts| facts.fingerprint);
+    // Only what is a certificate takes its place: what is there once is believed for ever.
+    let offered = path.with_extension("crt.offered");
+    let failed = |error: String| Failure::new(format!("{}: {error}", offered.display()));
+    std::fs::write(&offered, filed).map_err(|error| failed(error.to_string()))?;
+    let facts = certs::Facts::read(&offered).map_err(|error| failed(error.to_string()))?;
+    let fingerprint = facts.ok_or_else(|| failed("it is gone".to_owned()))?.fingerprint;
+    std::fs::rename(&offered, &path).map_err(|error| failed(error.to_string()))?;
     eprintln!(
         "note: the network's CA was taken from Consul, and is the one that is trusted from now on: {}",
         path.display()
