@@ -93,12 +93,10 @@ pub fn due(
     clearing: &Clearing,
     node: NodeNumber,
     now_ms: u64,
-    mut waits_here: impl FnMut(PaymentId) -> bool,
+    waits_here: impl Fn(PaymentId) -> bool,
 ) -> Vec<PaymentId> {
-    let mut due: Vec<&Payment> =
-        clearing.payments().filter(|payment| is_due(clearing, payment, node, now_ms, &mut waits_here)).collect();
-    due.sort_by_key(|payment| payment.place);
-    due.into_iter().map(|payment| payment.order.id).collect()
+    let after_ms = clearing.settings().take_over_after_ms;
+    in_order(clearing.payments().filter(|payment| is_due(payment, node, now_ms, after_ms, &waits_here)))
 }
 
 /// Those of `touched` that are due, the oldest first: looked up one by one, where all of them would be too many.
@@ -107,25 +105,27 @@ pub fn due_of(
     node: NodeNumber,
     now_ms: u64,
     touched: impl IntoIterator<Item = PaymentId>,
-    mut waits_here: impl FnMut(PaymentId) -> bool,
+    waits_here: impl Fn(PaymentId) -> bool,
 ) -> Vec<PaymentId> {
+    let after_ms = clearing.settings().take_over_after_ms;
     let known = touched.into_iter().filter_map(|id| clearing.payment(id));
-    let mut due: Vec<&Payment> =
-        known.filter(|payment| is_due(clearing, payment, node, now_ms, &mut waits_here)).collect();
-    due.sort_by_key(|payment| payment.place);
-    due.into_iter().map(|payment| payment.order.id).collect()
+    in_order(known.filter(|payment| is_due(payment, node, now_ms, after_ms, &waits_here)))
 }
 
 fn is_due(
-    clearing: &Clearing,
     payment: &Payment,
     node: NodeNumber,
     now_ms: u64,
-    waits_here: &mut impl FnMut(PaymentId) -> bool,
+    after_ms: u64,
+    waits_here: &impl Fn(PaymentId) -> bool,
 ) -> bool {
-    let after_ms = clearing.settings().take_over_after_ms;
-    let is_its_own = payment.taker == node || now_ms >= payment.phase_since_ms() + after_ms;
-    is_its_own || waits_here(payment.order.id)
+    payment.taker == node || now_ms >= payment.phase_since_ms() + after_ms || waits_here(payment.order.id)
+}
+
+fn in_order<'a>(payments: impl Iterator<Item = &'a Payment>) -> Vec<PaymentId> {
+    let mut payments: Vec<&Payment> = payments.collect();
+    payments.sort_by_key(|payment| payment.place);
+    payments.into_iter().map(|payment| payment.order.id).collect()
 }
 
 /// The calls that a payment needs in its present phase, by side: those whose answers are not on record yet. A bank that

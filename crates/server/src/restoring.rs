@@ -72,56 +72,62 @@ pub enum Network {
     Alone,
 }
 
+/// What life is to begin.
+#[derive(Clone, Copy, Debug)]
+pub struct Beginning {
+    pub kind: GroupKind,
+    pub network: Network,
+    /// More than any that was begun of this group before, from whatever copy.
+    pub incarnation: u32,
+    /// Present time, Unix milliseconds.
+    pub clock_ms: u64,
+}
+
 /// Begins the group's next life in the copy under `dir`, which nothing else uses. When it fails the copy is to be thrown
 /// away.
 ///
 /// # Errors
 /// When the copy is damaged, incomplete, or another node's.
-pub fn begin_new_life(
-    dir: &Path,
-    identity: &Identity,
-    (kind, network): (GroupKind, Network),
-    (incarnation, clock_ms): (u32, u64),
-) -> Result<NewLife, RefoundError> {
-    let life = (incarnation, clock_ms);
-    match kind {
+pub fn begin_new_life(dir: &Path, identity: &Identity, beginning: Beginning) -> Result<NewLife, RefoundError> {
+    match beginning.kind {
         GroupKind::Bank => {
             let nobody_brings_it = |machine: &bank::Machine| {
                 let known = machine.ledger().fence(gateway_placer());
-                let fence = Fence { complete_through: 0, caught_up: incarnation, ..known };
+                let fence = Fence { complete_through: 0, caught_up: beginning.incarnation, ..known };
                 let command = Command::Fence { placer: gateway_placer(), fence };
-                (network == Network::Alone).then(|| Request::single(command).encode().into())
+                (beginning.network == Network::Alone).then(|| Request::single(command).encode().into())
             };
-            let time_ms = |machine: &bank::Machine| machine.ledger().time_ms();
-            begin(dir, identity, (life, Votes::Count), nobody_brings_it, time_ms)
+            let copy = copy(identity, beginning, Votes::Count)?;
+            begin(dir, &copy, nobody_brings_it, |machine: &bank::Machine| machine.ledger().time_ms())
         }
         GroupKind::Gateway => {
-            let time_ms = |machine: &gateway::Machine| machine.clearing().time_ms();
-            begin(dir, identity, (life, Votes::Leave), |_| None, time_ms)
+            let copy = copy(identity, beginning, Votes::Leave)?;
+            begin(dir, &copy, |_| None, |machine: &gateway::Machine| machine.clearing().time_ms())
         }
     }
 }
 
-fn begin<S: Service + StateMachine>(
-    dir: &Path,
-    identity: &Identity,
-    ((incarnation, clock_ms), votes): ((u32, u64), Votes),
-    first: impl FnOnce(&S) -> Option<Bytes>,
-    time_ms: impl Fn(&S) -> u64,
-) -> Result<NewLife, RefoundError> {
-    // The seed spreads hash tables of a look that is soon over.
-    let hash_seed = 1;
-    let copy = Copy {
+fn copy(identity: &Identity, beginning: Beginning, votes: Votes) -> Result<Copy, RefoundError> {
+    Ok(Copy {
         owner: identity.owner(),
         node: NodeId::new(identity.node).ok_or(RefoundError::NotFounded)?,
         log: LogOptions::default(),
-        applier: ApplierSettings { fold_records: u64::MAX, hash_seed },
-        clock_ms,
-        incarnation,
+        // The seed spreads hash tables of a look that is soon over.
+        applier: ApplierSettings { fold_records: u64::MAX, hash_seed: 1 },
+        clock_ms: beginning.clock_ms,
+        incarnation: beginning.incarnation,
         votes,
-    };
+    })
+}
+
+fn begin<S: Service + StateMachine>(
+    dir: &Path,
+    copy: &Copy,
+    first: impl FnOnce(&S) -> Option<Bytes>,
+    time_ms: impl Fn(&S) -> u64,
+) -> Result<NewLife, RefoundError> {
     let Refounded { applier, ended, ended_places, taken_over } =
-        replica::refound(&RealDisk, dir, S::fresh(hash_seed), &copy, first)?;
+        replica::refound(&RealDisk, dir, S::fresh(copy.applier.hash_seed), copy, first)?;
     let Life { incarnation, restoring, complete_through } = applier.machine().life(applier.group().incarnation);
     Ok(NewLife {
         incarnation,

@@ -5,7 +5,7 @@
 
 use crate::config::{Exit, NodeConfig, NodeError};
 use crate::consul::Present;
-use crate::edge::connections::{self, Limits, Wire};
+use crate::edge::connections::{self, Limits};
 use crate::edge::guard::{Guard, OperatorToken};
 use crate::edge::metrics::Metrics;
 use crate::expiry;
@@ -84,12 +84,7 @@ pub(crate) async fn serve<S: Service>(
         Some(files) => Some(Arc::new(certs::Server::new(files, Expected::Anybody, Protocol::Http)?)),
         None => None,
     };
-    let http = match https {
-        Some(tls) => {
-            tokio::spawn(connections::serve_https(http_listener, http, tls, Limits::default(), stopped.clone()))
-        }
-        None => tokio::spawn(connections::serve(http_listener, http, Wire::Http, Limits::default(), stopped.clone())),
-    };
+    let http = tokio::spawn(connections::serve_http(http_listener, http, https, Limits::default(), stopped.clone()));
     let grpc =
         tokio::spawn(connections::serve_grpc(grpc_listener, grpc, tls.map(Arc::new), Limits::default(), stopped));
     watch_signals(node.clone())?;

@@ -9,7 +9,7 @@ use crate::group::Group;
 
 pub(crate) type BankGroup = Group<bank::Machine>;
 
-pub(crate) fn placer() -> Placer {
+fn placer() -> Placer {
     Placer::named("gateway")
 }
 

@@ -7,17 +7,20 @@ use replica::{ApplierSettings, Copy, RefoundError, Refounded, Votes, refound};
 use std::path::Path;
 use storage::{FaultyDisk, LogOptions, Owner};
 
-fn begin(cluster: &Cluster, node: u16, votes: Votes) -> Result<Refounded<Sums, FaultyDisk>, RefoundError> {
-    let copy = Copy {
+fn copy_of(node: u16) -> Copy {
+    Copy {
         owner: Owner { cluster: 1, node },
         node: id(node),
         log: LogOptions { segment_bytes: 64 << 10 },
         applier: ApplierSettings { fold_records: u64::MAX, hash_seed: 1 },
         clock_ms: 7,
         incarnation: 2,
-        votes,
-    };
-    refound(&cluster.disks[&node], Path::new(DIR), Sums::default(), &copy, |_| None)
+        votes: Votes::Count,
+    }
+}
+
+fn begin(cluster: &Cluster, node: u16) -> Result<Refounded<Sums, FaultyDisk>, RefoundError> {
+    refound(&cluster.disks[&node], Path::new(DIR), Sums::default(), &copy_of(node), |_| None)
 }
 
 /// Three nodes that have worked; then one request reaches node 3 alone, which votes for it and is not heard.
@@ -43,7 +46,7 @@ fn worked(mode: Mode, checkpoint: bool) -> (Cluster, u64) {
 fn one_node_goes_on_with_all_that_its_copy_holds() {
     for (mode, checkpoint) in [(Mode::Leader, false), (Mode::Leader, true), (Mode::Leaderless, true)] {
         let (mut cluster, chosen) = worked(mode, checkpoint);
-        let refounded = begin(&cluster, 3, Votes::Count).expect("a good copy");
+        let refounded = begin(&cluster, 3).expect("a good copy");
         assert_eq!(refounded.applier.group().incarnation, 2);
         assert!(refounded.ended.get() > chosen, "what was voted for counts ({mode:?})");
         assert_eq!(refounded.taken_over, refounded.ended.get() - chosen);
@@ -75,17 +78,9 @@ fn a_copy_that_is_no_copy_of_a_member_begins_nothing() {
     let mut empty = Cluster::new(1, Mode::Leader);
     empty.stop(1);
     empty.disks.insert(2, FaultyDisk::new(2));
-    assert!(matches!(begin(&empty, 2, Votes::Count), Err(RefoundError::NotFounded)));
+    assert!(matches!(begin(&empty, 2), Err(RefoundError::NotFounded)));
     let (cluster, _) = worked(Mode::Leader, true);
-    let as_another = Copy {
-        owner: Owner { cluster: 1, node: 3 },
-        node: id(9),
-        log: LogOptions { segment_bytes: 64 << 10 },
-        applier: ApplierSettings { fold_records: u64::MAX, hash_seed: 1 },
-        clock_ms: 7,
-        incarnation: 2,
-        votes: Votes::Count,
-    };
+    let as_another = Copy { node: id(9), ..copy_of(3) };
     let refused = refound(&cluster.disks[&3], Path::new(DIR), Sums::default(), &as_another, |_| None);
     assert!(matches!(refused, Err(RefoundError::NoMember(node)) if node == id(9)));
     let foreign = Copy { owner: Owner { cluster: 2, node: 3 }, node: id(3), ..as_another };
@@ -96,15 +91,7 @@ fn a_copy_that_is_no_copy_of_a_member_begins_nothing() {
 #[test]
 fn votes_can_be_left_out_and_the_next_life_begins_with_what_is_asked() {
     let (mut cluster, chosen) = worked(Mode::Leader, true);
-    let copy = Copy {
-        owner: Owner { cluster: 1, node: 3 },
-        node: id(3),
-        log: LogOptions { segment_bytes: 64 << 10 },
-        applier: ApplierSettings { fold_records: u64::MAX, hash_seed: 1 },
-        clock_ms: 7,
-        incarnation: 5,
-        votes: Votes::Leave,
-    };
+    let copy = Copy { incarnation: 5, votes: Votes::Leave, ..copy_of(3) };
     let disk = cluster.disks[&3].clone();
     let stale = Copy { incarnation: 1, ..copy.clone() };
     let refused = refound(&disk, Path::new(DIR), Sums::default(), &stale, |_| None);

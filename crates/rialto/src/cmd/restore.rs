@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use clap::Args;
 use ledger::{Body, Movement, Record};
 use serde_json::json;
-use server::restoring::{self, GroupKind, Network, NewLife};
+use server::restoring::{self, Beginning, GroupKind, Network, NewLife};
 use storage::{DirLock, Identity, LockError, RealDisk, identity};
 
 use super::init::{identity_path, load_identity};
@@ -95,7 +95,7 @@ fn restore_node(args: &RestoreArgs, data: &Path) -> Result<Code, Failure> {
     let incarnation = args.incarnation.ok_or_else(|| {
         Failure::usage("say which incarnation begins: --incarnation NUMBER, more than any before of this group")
     })?;
-    let begun = begin_in(&source, data, (kind, network), incarnation);
+    let begun = begin_in(&source, data, Beginning { kind, network, incarnation, clock_ms: now_ms() });
     // Half a copy is no directory to start from, and in the way of the next attempt.
     let life = begun.inspect_err(|_| drop(fs::remove_dir_all(data)))?;
     tell(args, &source, &life, &Lost::Untold("there are no old files to compare with".to_owned()), None);
@@ -133,7 +133,8 @@ fn restore_in_network(args: &RestoreArgs) -> Result<Code, Failure> {
     let incarnation = next_incarnation((dir, bank), &source, args.incarnation)?;
     let (place, making) = (dir.join(name.as_str()), dir.join(format!("{name}.restoring")));
     remove_all(&making)?;
-    let life = begin_in(&source, &making.join(source.identity.node.to_string()), (kind, network), incarnation)?;
+    let beginning = Beginning { kind, network, incarnation, clock_ms: now_ms() };
+    let life = begin_in(&source, &making.join(source.identity.node.to_string()), beginning)?;
     let lost = match kind {
         // Put aside already, if this was begun before and cut off.
         GroupKind::Bank if !place.exists() => {
@@ -251,19 +252,18 @@ fn directories(from: &Path) -> Result<Vec<PathBuf>, Failure> {
 }
 
 /// Copies a node's files to a new directory and begins the next life there.
-fn begin_in(source: &Source, to: &Path, joined: (GroupKind, Network), incarnation: u32) -> Result<NewLife, Failure> {
+fn begin_in(source: &Source, to: &Path, beginning: Beginning) -> Result<NewLife, Failure> {
     let copied = copy(&source.dir, to, &LEFT_OUT);
     copied.map_err(|error| {
         Failure::new(format!("copying {} to {}: {error}", source.dir.display(), to.display())).with_code(Code::Disk)
     })?;
-    let now_ms = now_ms();
-    let life = restoring::begin_new_life(to, &source.identity, joined, (incarnation, now_ms)).map_err(|error| {
+    let life = restoring::begin_new_life(to, &source.identity, beginning).map_err(|error| {
         Failure::new(format!("{} cannot begin another life: {error}", source.dir.display()))
             .line("take the copy of another node, or an older one; what was there is as it was")
             .with_code(Code::Damaged)
     })?;
     // Another disk, by which the nodes to come know it from the one of before.
-    let identity = Identity { incarnation: life.incarnation, made_ms: now_ms, ..source.identity.clone() };
+    let identity = Identity { incarnation: life.incarnation, made_ms: beginning.clock_ms, ..source.identity.clone() };
     identity::create(&RealDisk, to, &identity).map_err(|error| Failure::new(error.to_string()))?;
     Ok(life)
 }

@@ -20,8 +20,8 @@ const QUORUM_PATIENCE_MS: u64 = 2_000;
 /// Demo customers, as commands name them.
 struct People {
     payer: String,
-    /// With a space before it, or nothing: then the command asks.
-    password: String,
+    /// None where it is a secret: then the command asks.
+    password: Option<String>,
     payee: String,
 }
 
@@ -66,12 +66,16 @@ impl Running {
         let with_demo: Vec<&&BankRun> = banks.iter().filter(has_demo).collect();
         let first = &banks[0].plan;
         let mut commands = match (with_demo.first(), with_demo.last(), self.people()) {
-            (Some(at), Some(other), Some(People { payer, password, payee })) => vec![
-                (format!("{program} login {} {payer}{password}{dir}", at.plan.name), "a demo customer".to_owned()),
-                (format!("{program} pay {payee}@{} 12.50{dir}", other.plan.name), String::new()),
-                (format!("{program} balance{dir}"), String::new()),
-                (format!("{program} history{dir}"), String::new()),
-            ],
+            (Some(at), Some(other), Some(People { payer, password, payee })) => {
+                let login = [program, "login", at.plan.name.as_str(), &payer].into_iter().chain(password.as_deref());
+                let login = login.collect::<Vec<&str>>().join(" ");
+                vec![
+                    (format!("{login}{dir}"), "a demo customer".to_owned()),
+                    (format!("{program} pay {payee}@{} 12.50{dir}", other.plan.name), String::new()),
+                    (format!("{program} balance{dir}"), String::new()),
+                    (format!("{program} history{dir}"), String::new()),
+                ]
+            }
             _ => vec![
                 (format!("{program} user add NAME --bank {}{dir}", first.name), "a customer".to_owned()),
                 (format!("{program} login {} NAME{dir}", first.name), String::new()),
@@ -92,8 +96,7 @@ impl Running {
             Err(_) => (parse_users(super::demo::USERS).ok()?, false),
         };
         let [payer, payee, ..] = users.as_slice() else { return None };
-        let shown = payer.password.as_ref().filter(|_| !is_own);
-        let password = shown.map(|password| format!(" {password}")).unwrap_or_default();
+        let password = payer.password.clone().filter(|_| !is_own);
         Some(People { payer: payer.username.clone(), password, payee: payee.username.clone() })
     }
 

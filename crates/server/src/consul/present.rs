@@ -1,7 +1,6 @@
-//! Saying that one is there: a registration with a TTL check that is kept alive, and the public certificate beside it.
+//! Saying that one is there: a registration with a check that is kept alive, and the public certificate beside it.
 
-use super::client::Check;
-use super::client::{Consul, ConsulError};
+use super::client::{Check, Consul, ConsulError};
 use super::find::{AUTHORITY, Service, key};
 use crate::config::{NodeConfig, NodeError};
 use crate::handle::Handle;
@@ -94,7 +93,7 @@ impl Word {
             *is_there = true;
         }
         self.file_certificate(filed).await?;
-        if self.config.consul.as_ref().is_some_and(|consul| consul.check == Check::Grpc) {
+        if self.kind() == Check::Grpc {
             // The agent asks by itself; only whether it still knows of this node is looked at.
             return self.consul.get(&format!("/v1/agent/service/{}", self.id), Duration::ZERO).await.map(drop);
         }
@@ -120,12 +119,16 @@ impl Word {
         self.consul.put("/v1/agent/service/register?replace-existing-checks=true", body.to_string()).await
     }
 
+    fn kind(&self) -> Check {
+        self.config.consul.as_ref().map(|consul| consul.check).unwrap_or_default()
+    }
+
     /// The node speaks for itself, or the agent asks it: over TLS with a certificate of its own, which it shows only if it
     /// was told to (`enable_agent_tls_for_checks`).
     fn check(&self) -> serde_json::Value {
-        let (is_there, tls) = (self.config.consul.as_ref().map(|consul| consul.check), self.config.tls.is_some());
-        match is_there {
-            Some(Check::Grpc) => json!({
+        let tls = self.config.tls.is_some();
+        match self.kind() {
+            Check::Grpc => json!({
                 "GRPC": self.config.grpc.to_string(),
                 "GRPCUseTLS": tls,
                 // The name of its CA's certificates is no host's: who it is, its caller's own TLS looks at.
@@ -134,7 +137,7 @@ impl Word {
                 "Timeout": format!("{}s", BEAT.as_secs()),
                 "DeregisterCriticalServiceAfter": FORGOTTEN_AFTER,
             }),
-            Some(Check::Ttl) | None => json!({
+            Check::Ttl => json!({
                 "TTL": format!("{}s", TTL.as_secs()),
                 "DeregisterCriticalServiceAfter": FORGOTTEN_AFTER,
             }),

@@ -83,7 +83,7 @@ fn open_files_max() -> usize {
 
 /// What is spoken on a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wire {
+enum Wire {
     /// HTTP/1.1, for people and programs.
     Http,
     /// gRPC over HTTP/2 without upgrade.
@@ -95,24 +95,20 @@ const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Refused callers that are told so at the same time; more are simply closed.
 const REFUSALS_AT_ONCE_MAX: usize = 64;
 
-/// Serves in plain text until `stop` turns true, then lets open requests end within [`Limits::drain_timeout`].
-pub async fn serve(listener: TcpListener, router: Router, wire: Wire, limits: Limits, stop: watch::Receiver<bool>) {
-    accept(listener, Served { router, wire, door: None, limits }, stop).await;
-}
-
-/// The same for HTTP over TLS, for callers without certificates.
-pub async fn serve_https(
+/// Serves HTTP until `stop` turns true, then lets open requests end within [`Limits::drain_timeout`]. With a certificate of
+/// this node it is HTTPS, for callers without certificates.
+pub async fn serve_http(
     listener: TcpListener,
     router: Router,
-    tls: Arc<certs::Server>,
+    tls: Option<Arc<certs::Server>>,
     limits: Limits,
     stop: watch::Receiver<bool>,
 ) {
-    let door = Some(Door::new(tls, Asks::Nothing));
+    let door = tls.map(|tls| Door::new(tls, Asks::Nothing));
     accept(listener, Served { router, wire: Wire::Http, door, limits }, stop).await;
 }
 
-/// The same for gRPC over TLS, as far as there are certificates. Each request then carries its caller, a verified
+/// The same for gRPC. Over TLS callers show certificates, and each request carries its caller, a verified
 /// [`certs::Subject`], in its extensions.
 pub async fn serve_grpc(
     listener: TcpListener,
@@ -121,12 +117,8 @@ pub async fn serve_grpc(
     limits: Limits,
     stop: watch::Receiver<bool>,
 ) {
-    accept(
-        listener,
-        Served { router, wire: Wire::Grpc, door: tls.map(|tls| Door::new(tls, Asks::WhoCalls)), limits },
-        stop,
-    )
-    .await;
+    let door = tls.map(|tls| Door::new(tls, Asks::WhoCalls));
+    accept(listener, Served { router, wire: Wire::Grpc, door, limits }, stop).await;
 }
 
 /// What is behind a listener.

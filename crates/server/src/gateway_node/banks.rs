@@ -59,6 +59,15 @@ impl Pace {
     }
 }
 
+/// What looks and calls tell of a bank: shared by its link and by what sends its calls.
+#[derive(Debug, Default)]
+struct Signs {
+    /// Looks in a row that nobody answered. An answer to anything else counts as well.
+    unanswered: AtomicU32,
+    /// How long the bank took to answer lately.
+    pace: Pace,
+}
+
 /// One bank, as far as it can be reached.
 #[derive(Debug)]
 pub(super) struct Link {
@@ -70,10 +79,7 @@ pub(super) struct Link {
     /// Whether it has been reached once, and since when it is tried.
     reached: watch::Sender<bool>,
     since: Instant,
-    /// Looks in a row that nobody answered. An answer to anything else counts as well.
-    unanswered: Arc<AtomicU32>,
-    /// How long the bank took to answer lately.
-    pace: Arc<Pace>,
+    signs: Arc<Signs>,
     /// This node brings the bank, which was restored, its payments.
     replaying: AtomicBool,
 }
@@ -85,7 +91,7 @@ impl Link {
 
     /// Whether calls of late waited for longer than that for their answer: then more of them come too late for a vote.
     pub(super) fn is_slower_than(&self, limit: Duration) -> bool {
-        self.pace.lately().is_some_and(|took| took > limit)
+        self.signs.pace.lately().is_some_and(|took| took > limit)
     }
 
     pub(super) fn is_reachable(&self) -> bool {
@@ -113,13 +119,13 @@ impl Link {
 
     /// Nobody answered a look. One such look may be a busy moment, so only some in a row mean that the bank is away.
     pub(super) fn looked_in_vain(&self) {
-        if self.unanswered.fetch_add(1, Ordering::Relaxed) + 1 >= UNANSWERED_MAX {
+        if self.signs.unanswered.fetch_add(1, Ordering::Relaxed) + 1 >= UNANSWERED_MAX {
             self.set_reachable(false);
         }
     }
 
     pub(super) fn looked(&self) {
-        self.unanswered.store(0, Ordering::Relaxed);
+        self.signs.unanswered.store(0, Ordering::Relaxed);
     }
 
     pub(super) fn set_reachable(&self, reachable: bool) {
@@ -202,12 +208,11 @@ impl Banks {
             Options { deadline: PATIENCE, attempt_timeout: PATIENCE, token: None, tls, prefer: Prefer::Leader };
         let client = Client::connect_with(&addresses, options).map_err(|error| error.to_string())?;
         let (calls, queue) = mpsc::channel(QUEUE_MAX);
-        let unanswered = Arc::new(AtomicU32::new(0));
-        let pace = Arc::new(Pace::default());
-        tokio::spawn(send(client.clone(), queue, self.replies.clone(), (Arc::clone(&unanswered), Arc::clone(&pace))));
+        let signs = Arc::<Signs>::default();
+        tokio::spawn(send(client.clone(), queue, self.replies.clone(), Arc::clone(&signs)));
         let (reachable, replaying) = (AtomicBool::new(false), AtomicBool::new(false));
         let ((reached, _), since) = (watch::channel(false), Instant::now());
-        Ok(Link { name, addresses, client, calls, reachable, reached, since, unanswered, pace, replaying })
+        Ok(Link { name, addresses, client, calls, reachable, reached, since, signs, replaying })
     }
 }
 
@@ -218,12 +223,7 @@ fn of_bank(files: certs::Files, name: &BankName) -> Result<Arc<certs::Client>, S
 }
 
 /// Gathers what waits, and sends it. Ends when the link is dropped.
-async fn send(
-    client: Client,
-    mut queue: mpsc::Receiver<Waiting>,
-    replies: mpsc::Sender<Heard>,
-    (unanswered, pace): (Arc<AtomicU32>, Arc<Pace>),
-) {
+async fn send(client: Client, mut queue: mpsc::Receiver<Waiting>, replies: mpsc::Sender<Heard>, signs: Arc<Signs>) {
     let places = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
     loop {
         let mut calls = Vec::new();
@@ -237,8 +237,8 @@ async fn send(
         {
             calls.push(more);
         }
-        let (client, replies, unanswered) = (client.clone(), replies.clone(), Arc::clone(&unanswered));
-        let (pace, waited_since) = (Arc::clone(&pace), calls.iter().map(|(_, _, since)| *since).min());
+        let (client, replies, signs) = (client.clone(), replies.clone(), Arc::clone(&signs));
+        let waited_since = calls.iter().map(|(_, _, since)| *since).min();
         let calls: Vec<(Call, Option<TraceContext>)> =
             calls.into_iter().map(|(call, trace, _)| (call, trace)).collect();
         tokio::spawn(async move {
@@ -246,8 +246,8 @@ async fn send(
             drop(place);
             let found = match answered {
                 Ok(found) => {
-                    unanswered.store(0, Ordering::Relaxed);
-                    waited_since.iter().for_each(|since| pace.note(*since));
+                    signs.unanswered.store(0, Ordering::Relaxed);
+                    waited_since.iter().for_each(|since| signs.pace.note(*since));
                     found
                 }
                 Err(error) => {

@@ -36,7 +36,7 @@ pub(super) async fn login(State(desk): State<Desk>, call: Call) -> Result<Respon
 pub(super) async fn logout(State(desk): State<Desk>, call: Call) -> Result<Response, Refusal> {
     let caller = permits::customer(&desk, &call.headers).await?;
     call.nothing()?;
-    sign_in::logout(&desk, &caller, false).await?;
+    sign_in::logout(&desk, &caller, api::proto::LogoutRequest { others: false }).await?;
     Ok(answer::ok(&serde_json::json!({ "result": "signed out, on every node" }), Freshness::First))
 }
 

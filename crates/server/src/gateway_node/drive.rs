@@ -55,7 +55,7 @@ struct Round {
 }
 
 /// Runs as long as the node serves.
-pub(super) async fn run(desk: Desk, (mut heard, mut nudges): (Receiver<Heard>, Receiver<Vec<PaymentId>>)) {
+pub(super) async fn run(desk: Desk, mut heard: Receiver<Heard>, mut nudges: Receiver<Vec<PaymentId>>) {
     let mut drivers = Drivers::default();
     let (mut look_at, mut waiting_at) = (Instant::now(), Instant::now());
     loop {

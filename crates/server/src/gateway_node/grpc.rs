@@ -76,7 +76,7 @@ impl Gateway for Service {
     async fn logout(&self, request: Request<proto::LogoutRequest>) -> Result<Response<proto::LogoutResponse>, Status> {
         request_log::request("Logout", request.get_ref());
         let caller = caller(&request)?;
-        self.counted("Logout", sign_in::logout(&self.desk, &caller, request.get_ref().others)).await
+        self.counted("Logout", sign_in::logout(&self.desk, &caller, request.into_inner())).await
     }
 
     async fn sessions(

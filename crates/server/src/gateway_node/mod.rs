@@ -76,7 +76,7 @@ pub(crate) fn edges(config: &GatewayNodeConfig, gateway: &Gateway, metrics: &Met
     let (named, fixed): (Vec<_>, Vec<_>) = config.banks.iter().cloned().partition(|(_, given)| dns::has_names(given));
     desk.banks.know(&fixed);
     let mut tasks = vec![
-        tokio::spawn(drive::run(desk.clone(), (heard, nudged))),
+        tokio::spawn(drive::run(desk.clone(), heard, nudged)),
         tokio::spawn(registry::run(desk.clone())),
         tokio::spawn(recall::run(desk.clone())),
         tokio::spawn(tokens::run(desk.clone())),

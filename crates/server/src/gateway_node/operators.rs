@@ -63,6 +63,10 @@ pub(super) async fn payments(
     .await
 }
 
+/// Whom a listed payment waits for, and why.
+const LISTED: &str = "an operator: both banks held it when the gateway was restored, so it is paid, though its payer may \
+                      have been told that it is void";
+
 /// Payments that a restored gateway decided without knowing what had been told before.
 async fn listed(desk: &Desk, limit: usize) -> Result<proto::PaymentsResponse, Problem> {
     let found = desk.read(move |view| {
@@ -76,10 +80,7 @@ async fn listed(desk: &Desk, limit: usize) -> Result<proto::PaymentsResponse, Pr
                 decided: true,
                 paid: true,
                 age_ms: 0,
-                waits_for:
-                    "an operator: both banks held it when the gateway was restored, so it is paid, though its payer \
-                            may have been told that it is void"
-                        .to_owned(),
+                waits_for: LISTED.to_owned(),
             }))
         };
         let payments = clearing.listed().take(limit).filter_map(|id| shown(id).transpose());

@@ -122,8 +122,12 @@ pub(super) async fn login(desk: &Desk, request: proto::LoginRequest) -> Result<p
 }
 
 /// Ends the session on every node, or the customer's other ones: what is applied after this is refused.
-pub(super) async fn logout(desk: &Desk, caller: &Caller, others: bool) -> Result<proto::LogoutResponse, Problem> {
-    let ended = if others {
+pub(super) async fn logout(
+    desk: &Desk,
+    caller: &Caller,
+    request: proto::LogoutRequest,
+) -> Result<proto::LogoutResponse, Problem> {
+    let ended = if request.others {
         check_session(desk, caller).await?;
         let live = live_sessions(desk, caller).await?;
         live.into_iter().map(|(id, _)| id).filter(|id| *id != caller.session).collect()

@@ -12,8 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-use api::client::gateway::PaymentsWanted;
-use api::client::gateway::{BankPosition, GatewayClient, Operator};
+use api::client::gateway::{BankPosition, GatewayClient, Operator, PaymentsWanted};
 use hyper::StatusCode;
 use ledger::{AccountId, Currency, money};
 use serde::Deserialize;

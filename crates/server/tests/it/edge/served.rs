@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
-use server::edge::connections::{Limits, Wire, serve};
+use server::edge::connections::{Limits, serve_grpc, serve_http};
 use server::edge::desk::Desk;
 use server::edge::guard::{Guard, OperatorToken};
 use server::edge::metrics::Metrics;
@@ -45,8 +45,8 @@ impl Served {
         let page = page.into_iter().fold(Router::new(), |page, path| page.route(path, get(async || "")));
         let routes = router::router(desk.clone(), page);
         let tasks = vec![
-            tokio::spawn(serve(http, routes, Wire::Http, limits, stopped.clone())),
-            tokio::spawn(serve(grpc_listener, grpc::router(desk), Wire::Grpc, limits, stopped)),
+            tokio::spawn(serve_http(http, routes, None, limits, stopped.clone())),
+            tokio::spawn(serve_grpc(grpc_listener, grpc::router(desk), None, limits, stopped)),
         ];
         Served { bank, http: addresses.0, grpc: addresses.1, stop, tasks }
     }
