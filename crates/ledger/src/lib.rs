@@ -37,7 +37,6 @@ pub mod money;
 pub mod movement;
 pub mod outcome;
 pub mod record;
-mod record_fields;
 pub mod request;
 pub mod rules;
 pub mod secret;

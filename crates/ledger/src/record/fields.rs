@@ -1,9 +1,9 @@
 //! Where the fields of a record stand, and how numbers are put there and read: little endian, by hand.
 
+use super::{RecordBytes, U48_MAX};
 use crate::money::TOTAL_MAX;
-use crate::record::{RecordBytes, U48_MAX};
 
-pub(crate) mod at {
+pub(super) mod at {
     pub(crate) const KIND: usize = 0;
     pub(crate) const REJECTION: usize = 2;
     pub(crate) const TIME: usize = 4;
@@ -46,56 +46,56 @@ pub(crate) mod at {
     pub(crate) const FENCE: usize = DEBIT;
 }
 
-pub(crate) fn put<const LEN: usize>(out: &mut RecordBytes, at: usize, bytes: [u8; LEN]) {
+pub(super) fn put<const LEN: usize>(out: &mut RecordBytes, at: usize, bytes: [u8; LEN]) {
     out[at..at + LEN].copy_from_slice(&bytes);
 }
 
-pub(crate) fn put_u16(out: &mut RecordBytes, at: usize, value: u16) {
+pub(super) fn put_u16(out: &mut RecordBytes, at: usize, value: u16) {
     put(out, at, value.to_le_bytes());
 }
 
-pub(crate) fn put_u48(out: &mut RecordBytes, at: usize, value: u64) {
+pub(super) fn put_u48(out: &mut RecordBytes, at: usize, value: u64) {
     assert!(value <= U48_MAX, "slots, places and times of the ledger are below 2^48");
     out[at..at + 6].copy_from_slice(&value.to_le_bytes()[..6]);
 }
 
-pub(crate) fn put_u64(out: &mut RecordBytes, at: usize, value: u64) {
+pub(super) fn put_u64(out: &mut RecordBytes, at: usize, value: u64) {
     put(out, at, value.to_le_bytes());
 }
 
-pub(crate) fn put_u112(out: &mut RecordBytes, at: usize, value: u128) {
+pub(super) fn put_u112(out: &mut RecordBytes, at: usize, value: u128) {
     assert!(value <= TOTAL_MAX, "the rules bound every total");
     out[at..at + 14].copy_from_slice(&value.to_le_bytes()[..14]);
 }
 
-pub(crate) fn put_u128(out: &mut RecordBytes, at: usize, value: u128) {
+pub(super) fn put_u128(out: &mut RecordBytes, at: usize, value: u128) {
     put(out, at, value.to_le_bytes());
 }
 
-pub(crate) fn get<const LEN: usize>(bytes: &RecordBytes, at: usize) -> [u8; LEN] {
+pub(super) fn get<const LEN: usize>(bytes: &RecordBytes, at: usize) -> [u8; LEN] {
     bytes[at..at + LEN].try_into().expect("as many bytes as the field has")
 }
 
-pub(crate) fn get_u16(bytes: &RecordBytes, at: usize) -> u16 {
+pub(super) fn get_u16(bytes: &RecordBytes, at: usize) -> u16 {
     u16::from_le_bytes(get(bytes, at))
 }
 
-pub(crate) fn get_u48(bytes: &RecordBytes, at: usize) -> u64 {
+pub(super) fn get_u48(bytes: &RecordBytes, at: usize) -> u64 {
     let mut wide = [0; 8];
     wide[..6].copy_from_slice(&bytes[at..at + 6]);
     u64::from_le_bytes(wide)
 }
 
-pub(crate) fn get_u64(bytes: &RecordBytes, at: usize) -> u64 {
+pub(super) fn get_u64(bytes: &RecordBytes, at: usize) -> u64 {
     u64::from_le_bytes(get(bytes, at))
 }
 
-pub(crate) fn get_u112(bytes: &RecordBytes, at: usize) -> u128 {
+pub(super) fn get_u112(bytes: &RecordBytes, at: usize) -> u128 {
     let mut wide = [0; 16];
     wide[..14].copy_from_slice(&bytes[at..at + 14]);
     u128::from_le_bytes(wide)
 }
 
-pub(crate) fn get_u128(bytes: &RecordBytes, at: usize) -> u128 {
+pub(super) fn get_u128(bytes: &RecordBytes, at: usize) -> u128 {
     u128::from_le_bytes(get(bytes, at))
 }
