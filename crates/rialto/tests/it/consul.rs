@@ -21,7 +21,7 @@ fn program() -> Option<PathBuf> {
         }
         Ok(text) => Some(PathBuf::from(text)),
         Err(_) => {
-            let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools/root/usr/bin/consul");
+            let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools/consul");
             assert!(
                 tools.is_file(),
                 "there is no Consul: cargo xtask test gets one, RIALTO_TEST_CONSUL=none leaves it out"

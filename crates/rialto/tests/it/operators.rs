@@ -8,7 +8,7 @@ use std::path::Path;
 
 use crate::http::Request;
 use crate::network::{Owned, TestDir, free_base, network_json, rialto, run, stderr, until};
-use crate::payments::{OPENING, Town, operate, order, paid, refused_for};
+use crate::town::{OPENING, Town, operate, order, paid, refused_for};
 
 fn login(town: &Town, who: &str, password: &str) -> Result<api::client::gateway::SignedIn, GatewayError> {
     let party = who.parse().expect("well formed");
@@ -184,7 +184,8 @@ fn every_path_of_the_gateway_is_for_whom_the_table_says() {
     };
     until("it is ready", || ask("GET", "/readyz", None).is_ok_and(|(status, _)| status == 200).then_some(()));
     // The shutdown comes last, or there would be nobody to ask.
-    let (last, others): (Vec<_>, Vec<_>) = GATEWAY_HTTP.iter().partition(|(path, ..)| *path == "/shutdown");
+    let routes = GATEWAY_HTTP.iter().copied().flatten();
+    let (last, others): (Vec<_>, Vec<_>) = routes.partition(|(path, ..)| *path == "/shutdown");
     for (path, methods, permit) in others.into_iter().chain(last) {
         let path = path.replace("{id}", "x").replace("{code}", "not_json");
         for method in methods.iter() {

@@ -1,0 +1,88 @@
+//! What a customer does with nothing but `curl`.
+
+use std::time::Duration;
+
+use api::client::gateway::new_payment_id;
+use serde_json::{Value, json};
+
+use crate::network::network_json;
+use crate::town::Town;
+
+#[test]
+fn over_http_a_customer_signs_in_pays_and_looks_with_nothing_but_curl() {
+    let town = Town::patient("http");
+    let file = network_json(town.network.dir().as_ref());
+    let url = file["gateway"]["http"].as_str().expect("an address").to_owned();
+    let ask = |method: &str, path: &str, token: Option<&str>, key: Option<&str>, body: Option<Value>| {
+        let url = format!("{url}{path}");
+        let patience = Duration::from_secs(20);
+        let request = crate::http::Request { method, url: &url, body: body.as_ref(), token, key, patience };
+        let (status, text) = request.send().expect("an answer");
+        (status, serde_json::from_str::<Value>(&text).expect("JSON"))
+    };
+    let sign_in = |user: &str, password: &str| {
+        ask("POST", "/v1/login", None, None, Some(json!({ "bank": "alpha", "username": user, "password": password })))
+    };
+    let (status, wrong) = sign_in("alice", "wrong");
+    assert_eq!((status, &wrong["code"]), (401, &json!("wrong_credentials")));
+    let (status, signed_in) = sign_in("alice", "alice-demo");
+    assert_eq!((status, &signed_in["token_type"]), (200, &json!("Bearer")));
+    let token = signed_in["access_token"].as_str().expect("a token");
+    let (status, unsigned) = ask("GET", "/v1/balance", None, None, None);
+    assert_eq!((status, &unsigned["code"]), (401, &json!("token_missing")));
+
+    let order = json!({ "payee": "bob@beta", "amount": "12.50", "reference": "rent" });
+    let pay = |key: &str, order: &Value| ask("POST", "/v1/payments", Some(token), Some(key), Some(order.clone()));
+    let (status, first) = pay("march", &order);
+    assert_eq!((status, &first["state"], &first["duplicate"]), (201, &json!("paid"), &json!(false)), "{first}");
+    let (status, again) = pay("march", &order);
+    assert_eq!((status, &again["id"], &again["duplicate"]), (201, &first["id"], &json!(true)), "{again}");
+    let (status, other) = pay("march", &json!({ "payee": "bob@beta", "amount": "12.51" }));
+    assert_eq!((status, &other["code"]), (422, &json!("id_reused")), "{other}");
+    let (status, poor) = pay("yacht", &json!({ "payee": "bob@beta", "amount": 5_000_000 }));
+    assert_eq!((status, &poor["code"], &poor["available"]), (422, &json!("insufficient_funds"), &json!("987.50")));
+
+    for (body, code) in [
+        (json!({ "payee": "bob@beta", "amount": "0.001" }), "amount_too_precise"),
+        (json!({ "payee": "bob@beta" }), "missing_field"),
+        (json!({ "payee": "bob", "amount": "1" }), "invalid_name"),
+        (json!({ "payee": "b b@beta", "amount": "1" }), "invalid_name"),
+        (json!({ "payee": "bob@beta", "amount": "1", "payer": "carol@alpha" }), "unknown_field"),
+        (json!({ "payee": "bob@beta", "amount": "1", "currency": "ZZZ" }), "unknown_currency"),
+    ] {
+        let (status, refused) = ask("POST", "/v1/payments", Some(token), None, Some(body.clone()));
+        assert_eq!((status, &refused["code"]), (400, &json!(code)), "{body}: {refused}");
+    }
+    let many = json!({ "payments": [order, { "payee": "nobody@beta", "amount": "1" }] });
+    let (status, both) = ask("POST", "/v1/payments/batch", Some(token), Some("many"), Some(many));
+    assert_eq!(status, 200, "{both}");
+    assert_eq!(
+        (&both["payments"][0]["state"], &both["payments"][1]["code"]),
+        (&json!("paid"), &json!("unknown_payee"))
+    );
+
+    let (_, balance) = ask("GET", "/v1/balance", Some(token), None, None);
+    assert_eq!((&balance["customer"], &balance["balance"]), (&json!("alice@alpha"), &json!("975.00")), "{balance}");
+    let (_, read) =
+        ask("GET", &format!("/v1/payments/{}", first["id"].as_str().expect("an id")), Some(token), None, None);
+    assert_eq!(read["state"], json!("paid"));
+    let (_, page) = ask("GET", "/v1/history?limit=1", Some(token), None, None);
+    assert_eq!(
+        (&page["entries"][0]["counterparty"], &page["entries"][0]["change"]),
+        (&json!("bob@beta"), &json!("-12.50"))
+    );
+    assert!(page["next_cursor"].is_string(), "{page}");
+    let never = new_payment_id().to_string();
+    let cancelled = ask("POST", &format!("/v1/payments/{never}/cancel"), Some(token), None, Some(order_of(&never)));
+    assert_eq!((cancelled.0, &cancelled.1["code"]), (200, &json!("voided_by_payer")), "{cancelled:?}");
+    let (status, late) = ask("POST", "/v1/payments", Some(token), None, Some(order_of(&never)));
+    assert_eq!((status, &late["code"]), (422, &json!("voided_by_payer")), "a void stays: {late}");
+    assert_eq!(ask("POST", "/v1/logout", Some(token), None, None).0, 200);
+    let (status, over) = ask("GET", "/v1/balance", Some(token), None, None);
+    assert_eq!((status, &over["code"]), (401, &json!("token_revoked")));
+    assert_eq!(ask("GET", "/v1/nothing", None, None, None).1["code"], json!("no_such_path"));
+}
+
+fn order_of(id: &str) -> Value {
+    json!({ "id": id, "payee": "bob@beta", "amount": "1.00" })
+}
