@@ -12,7 +12,7 @@ const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// Where the tests find it, once it is there.
 pub(crate) fn program() -> PathBuf {
-    if has("consul") { PathBuf::from("consul") } else { tools().join("root/usr/bin/consul") }
+    if has("consul") { PathBuf::from("consul") } else { tools().join("consul") }
 }
 
 /// Sees to it that there is a Consul.
@@ -44,7 +44,8 @@ pub(crate) fn install() -> Result<(), Failed> {
     let package = packages.into_iter().find(|path| path.extension().is_some_and(|extension| extension == "deb"));
     let package = package.ok_or_else(|| Failed(format!("no package came; {LEFT_OUT}")))?;
     run(Command::new("dpkg").arg("-x").arg(package).arg(tools.join("root")))?;
-    if program.is_file() { Ok(()) } else { Err(Failed(format!("the package holds no consul; {LEFT_OUT}"))) }
+    fs::rename(tools.join("root/usr/bin/consul"), program)
+        .map_err(|error| Failed(format!("the package holds no consul ({error}); {LEFT_OUT}")))
 }
 
 fn tools() -> PathBuf {

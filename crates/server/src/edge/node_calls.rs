@@ -67,11 +67,6 @@ pub async fn figures<B: NodePort>(State(desk): State<Desk<B>>) -> Response {
     answer::text(StatusCode::OK, metrics::MEDIA_TYPE, page)
 }
 
-/// `GET /openapi.json`.
-pub async fn openapi() -> Response {
-    answer::text(StatusCode::OK, "application/json", api::openapi::DOCUMENT)
-}
-
 /// `GET /errors/{code}`: what the `type` of a problem leads to.
 pub async fn explain(Path(code): Path<String>) -> Result<Response, Refusal> {
     let row = Code::from_text(&code)

@@ -48,7 +48,7 @@ impl Permit {
 use Permit::{Anyone, Bank, Customer, Gateway, Operator};
 
 /// Every call over gRPC, and who may make it.
-pub const TABLE: &[(&str, &[Permit])] = &[
+pub const GRPC: &[(&str, &[Permit])] = &[
     ("/rialto.v1.Gateway/Login", &[Anyone]),
     ("/rialto.v1.Gateway/Logout", &[Customer]),
     ("/rialto.v1.Gateway/Sessions", &[Customer]),
@@ -103,60 +103,62 @@ pub const TABLE: &[(&str, &[Permit])] = &[
 
 /// A path over HTTP, its methods, and who may call it.
 pub type Route = (&'static str, &'static [&'static str], Permit);
+/// All paths of a node, in parts.
+pub type Routes = &'static [&'static [Route]];
 
-/// Every path of a bank over HTTP. The page's own files are besides: they hold nothing.
-pub const BANK_HTTP: &[Route] = &[
-    ("/open_account", &["post"], Operator),
-    ("/deposit_money", &["post"], Operator),
-    ("/withdraw_money", &["post"], Operator),
-    ("/move_money", &["post"], Operator),
-    ("/check_account", &["get"], Operator),
-    ("/shutdown", &["post"], Operator),
-    ("/v1/accounts", &["get", "post"], Operator),
-    ("/v1/accounts/{id}", &["get"], Operator),
-    ("/v1/accounts/{id}/statement", &["get"], Operator),
-    ("/v1/transfers", &["post"], Operator),
-    ("/v1/transfers/batch", &["post"], Operator),
-    ("/v1/transfers/{id}", &["get"], Operator),
-    ("/v1/transfers/{id}/void", &["post"], Operator),
-    ("/v1/customers", &["post"], Operator),
-    ("/v1/customers/{name}/password", &["post"], Operator),
-    ("/v1/customers/{name}/lock", &["post"], Operator),
-    ("/v1/limits", &["get", "post"], Operator),
-    ("/v1/members", &["get", "post"], Operator),
-    ("/v1/mode", &["get", "post"], Operator),
-    ("/v1/election", &["post"], Operator),
-    ("/v1/status", &["get"], Operator),
-    ("/v1/audit", &["get"], Operator),
-    ("/openapi.json", &["get"], Anyone),
-    ("/errors/{code}", &["get"], Anyone),
-    ("/livez", &["get"], Anyone),
-    ("/readyz", &["get"], Anyone),
-    ("/metrics", &["get"], Operator),
+/// Every path of a bank's node over HTTP. Its page is besides: the page's own files are everybody's, what they show is the
+/// operator's ([`Guard::admit_to`]).
+pub const BANK_HTTP: Routes = &[
+    &[
+        ("/open_account", &["post"], Operator),
+        ("/deposit_money", &["post"], Operator),
+        ("/withdraw_money", &["post"], Operator),
+        ("/move_money", &["post"], Operator),
+        ("/check_account", &["get"], Operator),
+        ("/v1/accounts", &["get", "post"], Operator),
+        ("/v1/accounts/{id}", &["get"], Operator),
+        ("/v1/accounts/{id}/statement", &["get"], Operator),
+        ("/v1/transfers", &["post"], Operator),
+        ("/v1/transfers/batch", &["post"], Operator),
+        ("/v1/transfers/{id}", &["get"], Operator),
+        ("/v1/transfers/{id}/void", &["post"], Operator),
+        ("/v1/customers", &["post"], Operator),
+        ("/v1/customers/{name}/password", &["post"], Operator),
+        ("/v1/customers/{name}/lock", &["post"], Operator),
+        ("/v1/limits", &["get", "post"], Operator),
+    ],
+    OF_NODES,
 ];
 
-/// Every path of the gateway over HTTP.
-pub const GATEWAY_HTTP: &[Route] = &[
-    ("/v1/login", &["post"], Anyone),
-    ("/v1/logout", &["post"], Customer),
-    ("/v1/balance", &["get"], Customer),
-    ("/v1/history", &["get"], Customer),
-    ("/v1/payments", &["post"], Customer),
-    ("/v1/payments/batch", &["post"], Customer),
-    ("/v1/payments/{id}", &["get"], Customer),
-    ("/v1/payments/{id}/cancel", &["post"], Customer),
-    ("/.well-known/jwks.json", &["get"], Anyone),
+/// Every path of a gateway's node over HTTP.
+pub const GATEWAY_HTTP: Routes = &[
+    &[
+        ("/v1/login", &["post"], Anyone),
+        ("/v1/logout", &["post"], Customer),
+        ("/v1/balance", &["get"], Customer),
+        ("/v1/history", &["get"], Customer),
+        ("/v1/payments", &["post"], Customer),
+        ("/v1/payments/batch", &["post"], Customer),
+        ("/v1/payments/{id}", &["get"], Customer),
+        ("/v1/payments/{id}/cancel", &["post"], Customer),
+        ("/.well-known/jwks.json", &["get"], Anyone),
+    ],
+    OF_NODES,
+];
+
+/// What every node answers about itself.
+const OF_NODES: &[Route] = &[
     ("/shutdown", &["post"], Operator),
     ("/v1/members", &["get", "post"], Operator),
     ("/v1/mode", &["get", "post"], Operator),
     ("/v1/election", &["post"], Operator),
     ("/v1/status", &["get"], Operator),
     ("/v1/audit", &["get"], Operator),
+    ("/metrics", &["get"], Operator),
     ("/openapi.json", &["get"], Anyone),
     ("/errors/{code}", &["get"], Anyone),
     ("/livez", &["get"], Anyone),
     ("/readyz", &["get"], Anyone),
-    ("/metrics", &["get"], Operator),
 ];
 
 /// Who may make a call over gRPC.
@@ -164,7 +166,7 @@ pub const GATEWAY_HTTP: &[Route] = &[
 /// # Errors
 /// When there is no such call.
 pub fn permits(path: &str) -> Result<&'static [Permit], Problem> {
-    let row = TABLE.iter().find(|(known, _)| *known == path);
+    let row = GRPC.iter().find(|(known, _)| *known == path);
     row.map(|(_, permits)| *permits).ok_or_else(|| {
         Problem::new(Code::NoSuchPath, format!("there is no call {path}; reflection tells which there are"))
     })
@@ -261,13 +263,9 @@ fn admitted(guard: &Guard, request: &Request) -> Result<(), Problem> {
 
 /// The layer around everything over HTTP: a request reaches its handler if it is the caller's to make. Whose token a
 /// customer's request carries is the handler's to find out.
-pub async fn admit_http(
-    State((guard, routes)): State<(Guard, &'static [Route])>,
-    request: Request,
-    next: Next,
-) -> Response {
+pub async fn admit_http(State((guard, routes)): State<(Guard, Routes)>, request: Request, next: Next) -> Response {
     let permit = request.extensions().get::<MatchedPath>().map(|path| {
-        let row = routes.iter().find(|(known, ..)| *known == path.as_str());
+        let row = routes.iter().copied().flatten().find(|(known, ..)| *known == path.as_str());
         // What has no row is the page's, and so the operator's.
         row.map_or(Operator, |(.., permit)| *permit)
     });
@@ -305,7 +303,7 @@ mod tests {
             (known("bank/alpha/2"), Some(Bank)),
             (known("client"), None),
         ];
-        for (path, row) in TABLE {
+        for (path, row) in GRPC {
             for (role, permit) in &everybody {
                 let may = row.contains(&Anyone) || permit.is_some_and(|permit| row.contains(&permit));
                 assert_eq!(check(path, row, role).is_ok(), may, "{path} as {role}");
@@ -324,7 +322,7 @@ mod tests {
             service.method.iter().map(path)
         });
         let there: BTreeSet<String> = calls.collect();
-        let rows: Vec<&str> = TABLE.iter().map(|(path, _)| *path).filter(|path| path.starts_with("/rialto.")).collect();
+        let rows: Vec<&str> = GRPC.iter().map(|(path, _)| *path).filter(|path| path.starts_with("/rialto.")).collect();
         assert_eq!(rows.iter().map(|path| (*path).to_owned()).collect::<BTreeSet<_>>(), there);
         assert_eq!(rows.len(), there.len(), "a call has two rows");
         assert_eq!(permits("/rialto.v1.Bank/Nothing").map_err(|problem| problem.code), Err(Code::NoSuchPath));

@@ -2,11 +2,9 @@
 
 use super::desk::Desk;
 use super::{audit, customer_http, tokens};
-use crate::edge::answer::{self, Refusal};
-use crate::edge::{desk, group, node_calls, permits, request_log, router};
+use crate::edge::answer::Refusal;
+use crate::edge::{desk, permits, router};
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -16,7 +14,7 @@ use super::Gateway;
 pub(super) fn router(gateway: &Desk) -> Router {
     let node =
         desk::Desk { bank: gateway.gateway.clone(), guard: gateway.guard.clone(), metrics: gateway.metrics.clone() };
-    let of_the_gateway = Router::new()
+    let routes = Router::new()
         .route("/v1/login", post(customer_http::login))
         .route("/v1/logout", post(customer_http::logout))
         .route("/v1/balance", get(customer_http::balance))
@@ -27,30 +25,9 @@ pub(super) fn router(gateway: &Desk) -> Router {
         .route("/v1/payments/{id}/cancel", post(customer_http::cancel))
         .route("/.well-known/jwks.json", get(jwks))
         .route("/v1/audit", get(audit::audit))
-        .with_state(gateway.clone());
-    let of_the_node = Router::new()
-        .route("/shutdown", post(node_calls::shut_down::<Gateway>))
-        .route("/v1/members", get(group::list::<Gateway>).post(group::change::<Gateway>))
-        .route("/v1/mode", get(group::read_mode::<Gateway>).post(group::change_mode::<Gateway>))
-        .route("/v1/election", post(node_calls::elect::<Gateway>))
-        .route("/v1/status", get(node_calls::status::<Gateway>))
-        .route("/openapi.json", get(openapi))
-        .route("/errors/{code}", get(node_calls::explain))
-        .route("/metrics", get(node_calls::figures::<Gateway>))
-        .route("/livez", get(node_calls::live))
-        .route("/readyz", get(node_calls::ready::<Gateway>))
-        .with_state(node);
-    of_the_gateway
-        .merge(of_the_node)
-        .fallback(router::no_such_path)
-        .method_not_allowed_fallback(router::method_not_allowed)
-        .layer(from_fn_with_state((gateway.guard.clone(), permits::GATEWAY_HTTP), permits::admit_http))
-        .layer(from_fn_with_state(gateway.metrics.clone(), router::count))
-        .layer(from_fn(request_log::log))
-}
-
-async fn openapi() -> Response {
-    answer::text(StatusCode::OK, "application/json", api::openapi::GATEWAY_DOCUMENT)
+        .with_state(gateway.clone())
+        .merge(router::of_a_node::<Gateway>(api::openapi::GATEWAY_DOCUMENT).with_state(node.clone()));
+    router::enclosed(routes, node, permits::GATEWAY_HTTP)
 }
 
 async fn jwks(State(desk): State<Desk>) -> Response {
@@ -65,7 +42,7 @@ mod tests {
     #[test]
     fn the_description_has_every_route_and_no_other() {
         let methods = |methods: &[&str]| methods.iter().map(|method| (*method).to_owned()).collect::<Vec<_>>();
-        let table = crate::edge::permits::GATEWAY_HTTP.iter();
+        let table = crate::edge::permits::GATEWAY_HTTP.iter().copied().flatten();
         let mut routes: Vec<_> = table.map(|(path, of, _)| ((*path).to_owned(), methods(of))).collect();
         routes.sort();
         assert_eq!(api::openapi::paths(api::openapi::GATEWAY_DOCUMENT), routes);
