@@ -5,16 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use bytes::Bytes;
-use paxos::{Batch, NodeId, Now, Slot};
+use paxos::{NodeId, Now};
 use replica::group::{Address, Group as Members, Member, Mode, Role};
 use replica::recover::{self, Start};
-use replica::{
-    Applied, Applier, ApplierSettings, Input, Message, Output, Refusal, Replica, Reply, Settings, StateMachine,
-    journal_piece, wire,
-};
-use storage::{FaultyDisk, Log, LogOptions, Owner, StorageError};
+use replica::{ApplierSettings, Input, Message, Output, Refusal, Reply, Settings, StateMachine, wire};
+use storage::{FaultyDisk, LogOptions, Owner};
 
 use crate::dice::Dice;
+use crate::node::{Follows, Node};
 
 const DIR: &str = "node";
 const ALPHA: u64 = 8;
@@ -22,14 +20,6 @@ pub(crate) const NODES: u16 = 3;
 
 /// What became of a request, by its number.
 pub(crate) type Told<M> = (u64, Result<Reply<<M as StateMachine>::Answer>, Refusal>);
-
-pub(crate) struct Node<M: StateMachine> {
-    replica: Replica,
-    log: Log<FaultyDisk>,
-    pub(crate) applier: Applier<M, FaultyDisk>,
-    told: Vec<Told<M>>,
-    boot: u64,
-}
 
 struct Letter {
     from: u16,
@@ -109,15 +99,9 @@ impl<M: StateMachine> Group<M> {
         };
         let disk = self.disks[&number].clone();
         let opened = recover::open(&disk, Path::new(DIR), self.fresh, start, |_, _| {}).expect("its disk is sound");
-        let node = Node {
-            replica: opened.replica,
-            log: opened.log,
-            applier: opened.applier,
-            told: Vec::new(),
-            boot: self.boots,
-        };
+        let (node, output) = Node::new(opened, self.boots, self.fresh);
         self.nodes.insert(number, node);
-        self.carry(number, opened.output, at_us, dice);
+        self.carry(number, output, at_us, dice);
         for other in self.others(number) {
             if !self.is_cut(number, other) {
                 self.step(number, Input::Connected(id(other)), at_us, dice);
@@ -212,10 +196,8 @@ impl<M: StateMachine> Group<M> {
     /// A checkpoint on one node, so that the next start begins from there.
     pub(crate) fn checkpoint(&mut self, number: u16, at_us: u64, dice: &mut Dice) {
         let Some(node) = self.nodes.get_mut(&number) else { return };
-        if let Some(job) = node.applier.fold_now() {
-            node.log.sync().expect("the disk is sound");
-            let slot = node.applier.install(job.run().expect("the disk is sound"));
-            self.step(number, Input::Checkpointed(slot), at_us, dice);
+        if let Some(made) = node.checkpoint() {
+            self.step(number, made, at_us, dice);
         }
     }
 
@@ -226,48 +208,11 @@ impl<M: StateMachine> Group<M> {
         self.carry(number, out, at_us, dice);
     }
 
-    fn carry(&mut self, number: u16, mut out: Output, at_us: u64, dice: &mut Dice) {
-        for (to, message) in std::mem::take(&mut out.send) {
-            self.send(number, to, &message, at_us, dice);
-        }
-        let mut inputs = Vec::new();
+    fn carry(&mut self, number: u16, out: Output, at_us: u64, dice: &mut Dice) {
         let Some(node) = self.nodes.get_mut(&number) else { return };
-        if let Some(group) = out.take_unsynced() {
-            let pending = node.log.append(group).expect("the disk is sound");
-            let proof = node.log.sync().expect("the disk is sound");
-            inputs.push(Input::Released(pending.release(&proof).expect("it was synced")));
-        }
-        for (slot, batch) in out.apply {
-            inputs.extend(node.apply(slot, &batch));
-        }
-        node.told.extend(out.refuse.into_iter().map(|(seq, refusal)| (seq, Err(refusal))));
-        assert!(out.diverged.is_none(), "group {}: {:?}", self.cluster, out.diverged);
-        if out.begin_transfer {
-            let mark = node.applier.begin_receiving().expect("the disk is sound").expect("no fold is under way");
-            inputs.push(Input::Receiving(mark));
-        }
-        for (place, records) in out.journal_write {
-            inputs.push(match node.applier.receive(place, &records) {
-                Ok(mark) => Input::Receiving(mark),
-                Err(StorageError::Refused { .. }) => Input::JournalRefused(node.applier.mark()),
-                Err(error) => panic!("{error}"),
-            });
-        }
-        if let Some(mark) = out.finish_transfer {
-            node.log.install(mark.slot).expect("the disk is sound");
-            let mark = node.applier.install_received((self.fresh)()).expect("a good state");
-            inputs.push(Input::Installed { mark, group: node.applier.group().clone() });
-        }
-        if let Some(below) = out.trim {
-            node.log.trim(below.get()).expect("the disk is sound");
-        }
-        let answers: Vec<(NodeId, Message)> =
-            out.serve.iter().map(|serve| (serve.to, node.learned(serve.from))).collect();
-        let pieces = out.journal_read.into_iter().map(|(to, from_place)| {
-            let (reader, mark) = (node.applier.reader(), node.applier.mark());
-            (to, journal_piece(&reader, mark, from_place).expect("the disk is sound"))
-        });
-        for (to, message) in answers.into_iter().chain(pieces.collect::<Vec<_>>()) {
+        let Follows { send, inputs } = node.carry(out);
+        assert!(node.diverged.is_none(), "group {}: {:?}", self.cluster, node.diverged);
+        for (to, message) in send {
             self.send(number, to, &message, at_us, dice);
         }
         for input in inputs {
@@ -286,28 +231,5 @@ impl<M: StateMachine> Group<M> {
         let delay_us = if dice.one_in(40) { dice.below(80_000) } else { 100 + dice.below(2_000) };
         self.sent += 1;
         self.letters.insert((at_us + delay_us, self.sent), Letter { from, to, boot, bytes });
-    }
-}
-
-impl<M: StateMachine> Node<M> {
-    fn apply(&mut self, slot: Slot, batch: &Batch) -> Vec<Input> {
-        let applied = self.applier.apply(slot, batch).expect("a good batch");
-        for Applied { tag, reply } in applied {
-            if tag.boot == self.boot {
-                self.told.push((tag.seq, Ok(reply)));
-            }
-        }
-        let check = self.applier.take_check().map(|(slot, digest)| Input::Digest { slot, digest });
-        [Input::Applied(slot)].into_iter().chain(check).collect()
-    }
-
-    fn learned(&self, from: Slot) -> Message {
-        Message::Paxos(match self.log.read_chosen(from.get(), 1 << 20) {
-            Ok(batches) => paxos::Message::Learned { from, batches: batches.into_iter().map(Batch::new).collect() },
-            Err(StorageError::Absent { .. }) => {
-                paxos::Message::Behind { from, first: Slot::new(self.log.first_slot()) }
-            }
-            Err(error) => panic!("{error}"),
-        })
     }
 }

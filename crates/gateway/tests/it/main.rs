@@ -5,4 +5,6 @@ mod customers;
 mod dice;
 mod group;
 mod network;
+#[path = "../../../replica/tests/it/node.rs"]
+mod node;
 mod world;

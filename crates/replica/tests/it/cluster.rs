@@ -2,37 +2,24 @@
 //! own encoding. No faults save those that a test asks for; the simulator has the rest.
 
 use crate::machine::{Sums, add};
+use crate::node::{Follows, Node};
 use bytes::Bytes;
-use paxos::{Batch, NodeId, Now, Slot};
+use paxos::{NodeId, Now, Slot};
 use replica::group::{Address, Change, Group, Member, Mode, Op, Role};
 use replica::recover::{self, Opened, Start};
-use replica::{
-    Applied, Applier, ApplierSettings, Divergence, Input, Message, Output, Refusal, Replica, Reply, Settings,
-    journal_piece, wire,
-};
+use replica::{ApplierSettings, Input, Message, Output, Refusal, Reply, Settings, wire};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
-use storage::{FaultyDisk, Log, LogOptions, Owner, StorageError};
+use storage::{FaultyDisk, LogOptions, Owner};
 
 pub(crate) const DIR: &str = "node";
 pub(crate) const ALPHA: u64 = 8;
 const TICK_US: u64 = 5_000;
 
-pub(crate) struct Node {
-    pub(crate) replica: Replica,
-    pub(crate) log: Log<FaultyDisk>,
-    pub(crate) applier: Applier<Sums, FaultyDisk>,
-    /// Answers and refusals by number.
-    pub(crate) told: BTreeMap<u64, Result<Reply<u64>, Refusal>>,
-    pub(crate) reads: BTreeMap<u64, Slot>,
-    pub(crate) reads_refused: BTreeSet<u64>,
-    pub(crate) diverged: Option<Divergence>,
-    pub(crate) mended: usize,
-    boot: u64,
-}
-
 pub(crate) struct Cluster {
-    pub(crate) nodes: BTreeMap<u16, Node>,
+    pub(crate) nodes: BTreeMap<u16, Node<Sums>>,
+    /// What was found rotten, and mended, when each node started last.
+    pub(crate) mended: BTreeMap<u16, usize>,
     pub(crate) disks: BTreeMap<u16, FaultyDisk>,
     /// Links that carry nothing, by sender and receiver.
     pub(crate) cut: BTreeSet<(u16, u16)>,
@@ -66,6 +53,7 @@ impl Cluster {
         let settings = Settings { check_us: 0, tail_slots: u64::MAX, resend_us: 100_000, ..Settings::new(0) };
         let mut cluster = Self {
             nodes: BTreeMap::new(),
+            mended: BTreeMap::new(),
             disks: (1..=founders).map(|number| (number, FaultyDisk::new(u64::from(number)))).collect(),
             cut: BTreeSet::new(),
             wires: VecDeque::new(),
@@ -119,19 +107,10 @@ impl Cluster {
 
     pub(crate) fn start(&mut self, number: u16, founders: Group) {
         let opened = self.open(number, founders).expect("it starts");
-        let node = Node {
-            replica: opened.replica,
-            log: opened.log,
-            applier: opened.applier,
-            told: BTreeMap::new(),
-            reads: BTreeMap::new(),
-            reads_refused: BTreeSet::new(),
-            diverged: None,
-            mended: opened.rot.len(),
-            boot: self.boots,
-        };
+        self.mended.insert(number, opened.rot.len());
+        let (node, output) = Node::new(opened, self.boots, Sums::default);
         self.nodes.insert(number, node);
-        self.carry(number, opened.output);
+        self.carry(number, output);
         let others: Vec<u16> = self.nodes.keys().copied().filter(|other| *other != number).collect();
         for other in others {
             self.step(number, Input::Connected(id(other)));
@@ -157,50 +136,10 @@ impl Cluster {
         self.carry(number, out);
     }
 
-    fn carry(&mut self, number: u16, mut out: Output) {
-        for (to, message) in std::mem::take(&mut out.send) {
-            self.send(number, to, &message);
-        }
-        let mut inputs = Vec::new();
+    fn carry(&mut self, number: u16, out: Output) {
         let Some(node) = self.nodes.get_mut(&number) else { return };
-        if let Some(group) = out.take_unsynced() {
-            let pending = node.log.append(group).expect("the disk is sound");
-            let proof = node.log.sync().expect("the disk is sound");
-            inputs.push(Input::Released(pending.release(&proof).expect("it was synced")));
-        }
-        for (slot, batch) in out.apply {
-            inputs.extend(node.apply(slot, &batch));
-        }
-        node.told.extend(out.refuse.into_iter().map(|(seq, refusal)| (seq, Err(refusal))));
-        node.reads.extend(out.reads);
-        node.reads_refused.extend(out.reads_refused);
-        node.diverged = node.diverged.take().or(out.diverged);
-        if out.begin_transfer {
-            let mark = node.applier.begin_receiving().expect("the disk is sound").expect("no fold is under way");
-            inputs.push(Input::Receiving(mark));
-        }
-        for (place, records) in out.journal_write {
-            inputs.push(match node.applier.receive(place, &records) {
-                Ok(mark) => Input::Receiving(mark),
-                Err(StorageError::Refused { .. }) => Input::JournalRefused(node.applier.mark()),
-                Err(error) => panic!("{error}"),
-            });
-        }
-        if let Some(mark) = out.finish_transfer {
-            node.log.install(mark.slot).expect("the disk is sound");
-            let mark = node.applier.install_received(Sums::default()).expect("a good state");
-            inputs.push(Input::Installed { mark, group: node.applier.group().clone() });
-        }
-        if let Some(below) = out.trim {
-            node.log.trim(below.get()).expect("the disk is sound");
-        }
-        let answers: Vec<(NodeId, Message)> =
-            out.serve.iter().map(|serve| (serve.to, node.learned(serve.from))).collect();
-        let pieces = out.journal_read.into_iter().map(|(to, from_place)| {
-            let (reader, mark) = (node.applier.reader(), node.applier.mark());
-            (to, journal_piece(&reader, mark, from_place).expect("the disk is sound"))
-        });
-        for (to, message) in answers.into_iter().chain(pieces.collect::<Vec<_>>()) {
+        let Follows { send, inputs } = node.carry(out);
+        for (to, message) in send {
             self.send(number, to, &message);
         }
         for input in inputs {
@@ -303,10 +242,8 @@ impl Cluster {
     /// A checkpoint on one node.
     pub(crate) fn checkpoint(&mut self, number: u16) {
         let node = self.nodes.get_mut(&number).expect("it runs");
-        if let Some(job) = node.applier.fold_now() {
-            node.log.sync().expect("the disk is sound");
-            let slot = node.applier.install(job.run().expect("the disk is sound"));
-            self.step(number, Input::Checkpointed(slot));
+        if let Some(made) = node.checkpoint() {
+            self.step(number, made);
         }
     }
 
@@ -316,28 +253,5 @@ impl Cluster {
 
     pub(crate) fn sums(&self, number: u16) -> BTreeMap<u8, u64> {
         self.nodes[&number].applier.machine().sums.clone()
-    }
-}
-
-impl Node {
-    fn apply(&mut self, slot: Slot, batch: &Batch) -> Vec<Input> {
-        let applied = self.applier.apply(slot, batch).expect("a good batch");
-        for Applied { tag, reply } in applied {
-            if tag.boot == self.boot {
-                self.told.insert(tag.seq, Ok(reply));
-            }
-        }
-        let check = self.applier.take_check().map(|(slot, digest)| Input::Digest { slot, digest });
-        [Input::Applied(slot)].into_iter().chain(check).collect()
-    }
-
-    fn learned(&self, from: Slot) -> Message {
-        Message::Paxos(match self.log.read_chosen(from.get(), 1 << 20) {
-            Ok(batches) => paxos::Message::Learned { from, batches: batches.into_iter().map(Batch::new).collect() },
-            Err(StorageError::Absent { .. }) => {
-                paxos::Message::Behind { from, first: Slot::new(self.log.first_slot()) }
-            }
-            Err(error) => panic!("{error}"),
-        })
     }
 }

@@ -4,6 +4,7 @@ mod batches;
 mod cluster;
 mod groups;
 mod machine;
+mod node;
 mod receiving;
 mod restored;
 mod rot;

@@ -183,7 +183,7 @@ fn of_a_journal_that_rotted_only_what_is_bad_travels() {
     is_as_others(&mut cluster, 3);
     assert!(cluster.journal_bytes > 0);
     // A piece is asked for at a time, and there are more good batches in it than bad ones.
-    assert!(places > 500 && cluster.nodes[&3].mended == 1, "{places} places, {} mended", cluster.nodes[&3].mended);
+    assert!(places > 500 && cluster.mended[&3] == 1, "{places} places, {} mended", cluster.mended[&3]);
 }
 
 #[test]

@@ -49,14 +49,14 @@ fn is_as_others(cluster: &mut Cluster) {
 #[test]
 fn a_rotten_checkpoint_is_made_again_from_the_journal() {
     let mut cluster = flip_and_start("store", 10);
-    assert_eq!(cluster.nodes[&3].mended, 1);
+    assert_eq!(cluster.mended[&3], 1);
     is_as_others(&mut cluster);
 }
 
 #[test]
 fn rotten_ids_are_made_again_from_the_journal() {
     let mut cluster = flip_and_start("ids", 10);
-    assert_eq!(cluster.nodes[&3].mended, 1);
+    assert_eq!(cluster.mended[&3], 1);
     is_as_others(&mut cluster);
 }
 
