@@ -4,6 +4,7 @@
 mod bankside;
 mod codec;
 mod desk;
+mod dice;
 mod driver;
 mod model;
 mod network;

@@ -33,14 +33,14 @@ pub(crate) fn session_of(bank: usize, customer: usize) -> SessionId {
 
 pub(crate) fn orders(dice: &mut Dice, count: u64, from_us: u64, until_us: u64) -> Vec<Order> {
     let order = |number| {
-        let (bank, customer) = (dice.index(BANKS.len()), dice.index(CUSTOMERS.len()));
-        let payee = if dice.one_in(15) { "nobody" } else { CUSTOMERS[dice.index(CUSTOMERS.len())] };
+        let (bank, customer) = (dice.below(BANKS.len() as u64) as usize, dice.below(CUSTOMERS.len() as u64) as usize);
+        let payee = if dice.one_in(15) { "nobody" } else { CUSTOMERS[dice.below(CUSTOMERS.len() as u64) as usize] };
         // Mostly affordable, at times more than there is.
         let minor = 1 + if dice.one_in(5) { dice.below(1_500) } else { dice.below(250) };
         let request = PaymentRequest {
             id: PaymentId::new(number).expect("not nil"),
             session: session_of(bank, customer),
-            payee: party(payee, BANKS[dice.index(BANKS.len())]),
+            payee: party(payee, BANKS[dice.below(BANKS.len() as u64) as usize]),
             amount: Amount::new(u128::from(minor)).expect("not zero"),
             currency: Currency::EUR,
             reference: Reference::EMPTY,

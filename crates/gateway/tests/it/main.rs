@@ -2,6 +2,7 @@
 
 mod calls;
 mod customers;
+#[path = "../../../clearing/tests/it/dice.rs"]
 mod dice;
 mod group;
 mod network;

@@ -351,7 +351,7 @@ impl World {
 
     /// Any node of any group, at any moment.
     fn trouble(&mut self) {
-        let group = self.dice.index(self.banks.len() + 1);
+        let group = self.dice.below(self.banks.len() as u64 + 1) as usize;
         match self.dice.below(160) {
             0 | 1 => {
                 let node = 1 + self.dice.below(u64::from(NODES)) as u16;

@@ -2,7 +2,7 @@
 //! paid is lost or doubled, books and positions agree, and who was restored over is refused.
 
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 
 use api::client::{Client, Options};
@@ -12,7 +12,9 @@ use ledger::{Amount, Currency, Reference};
 use serde_json::{Value, json};
 
 use crate::http;
-use crate::network::{Network, TestDir, free_base, free_bases, network_json, rialto, run, stderr, stdout, until};
+use crate::network::{
+    Network, Owned, TestDir, free_base, free_bases, network_json, rialto, run, stderr, stdout, until,
+};
 
 /// A network of one node a group, and its customers' commands.
 struct Town {
@@ -243,7 +245,7 @@ fn a_restored_gateway_knows_what_was_paid_and_the_one_before_it_is_refused() {
 
 /// The node that the gateway was before, on ports of its own.
 struct OldGateway {
-    process: Child,
+    _process: Owned,
     grpc: String,
     log: std::path::PathBuf,
 }
@@ -266,14 +268,7 @@ impl OldGateway {
             .stderr(Stdio::null())
             .spawn()
             .expect("the binary was built");
-        OldGateway { process, grpc: at(11), log }
-    }
-}
-
-impl Drop for OldGateway {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        OldGateway { _process: Owned(process), grpc: at(11), log }
     }
 }
 

@@ -18,8 +18,4 @@ impl Dice {
     pub(crate) fn one_in(&mut self, chances: u64) -> bool {
         self.below(chances) == 0
     }
-
-    pub(crate) fn index(&mut self, of: usize) -> usize {
-        usize::try_from(self.below(of as u64)).expect("below a length")
-    }
 }
