@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::process::Stdio;
 
-use crate::network::{Network, TestDir, free_base, network_json, rialto, run, stderr, stdout};
+use crate::network::{Network, Owned, TestDir, free_base, network_json, rialto, run, stderr, stdout};
 
 #[test]
 fn money_survives_a_stop_and_a_second_up() {
@@ -169,12 +169,13 @@ fn a_bank_that_was_alone_joins_a_network_with_its_money_and_what_is_to_be_tried_
 fn the_commands_that_are_printed_work_as_they_stand() {
     let dir = TestDir::new("printed");
     let file = std::fs::File::create(dir.path().join("out")).expect("there is room");
-    let mut up = rialto()
+    let up = rialto()
         .args(["up", "--nodes", "1", "--base-port", &crate::network::free_bases(3).to_string(), "--dir"])
         .arg(dir.path().join("data"))
         .stdout(Stdio::from(file))
         .spawn()
         .expect("the binary was built");
+    let mut up = Owned(up);
     let said = || std::fs::read_to_string(dir.path().join("out")).expect("it is there");
     crate::network::until("its customers are made", || {
         (said().contains("bank alpha has customers") && said().contains("bank beta has customers")).then_some(())
@@ -197,6 +198,6 @@ fn the_commands_that_are_printed_work_as_they_stand() {
         assert!(output.status.success() && told.contains(part), "{command}: {told}");
     }
     assert!(commands[4].starts_with("kill -9 "), "{printed}");
-    crate::network::signal("TERM", up.id());
-    assert!(up.wait().expect("it is ours to wait for").success());
+    crate::network::signal("TERM", up.0.id());
+    assert!(up.0.wait().expect("it is ours to wait for").success());
 }
