@@ -3,10 +3,9 @@
 //! Crates that are pure, and what a pure crate may not even have in its tree, are named here too: a clock or a socket
 //! that creeps in by way of a dependency is found the same day.
 
-use crate::run::{Failed, root};
+use crate::run::{Failed, cargo_output};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::Command;
 
 /// Every crate of ours, and the crates of ours that it may depend on.
 const ALLOWED: &[(&str, &[&str])] = &[
@@ -24,6 +23,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("rialto", &["api", "certs", "clearing", "ledger", "server", "storage", "wallet"]),
     ("sim", &["bank", "ledger", "paxos", "replica", "storage"]),
     ("model", &["paxos"]),
+    ("corpora", &[]),
     ("xtask", &[]),
 ];
 
@@ -55,7 +55,7 @@ pub(crate) fn check() -> Result<(), Failed> {
 }
 
 fn metadata() -> Result<Value, Failed> {
-    let output = cargo(&["metadata", "--format-version", "1", "--no-deps", "--offline"])?;
+    let output = cargo_output(&["metadata", "--format-version", "1", "--no-deps", "--offline"])?;
     serde_json::from_str(&output).map_err(|error| Failed(format!("cargo metadata said something else: {error}")))
 }
 
@@ -74,19 +74,19 @@ fn dependencies_of_ours(metadata: &Value) -> BTreeMap<String, BTreeSet<String>> 
 
 /// Names of everything that a crate is built with.
 fn tree(name: &str) -> Result<BTreeSet<String>, Failed> {
-    let output =
-        cargo(&["tree", "--package", name, "--edges", "normal", "--prefix", "none", "--format", "{p}", "--offline"])?;
+    let output = cargo_output(&[
+        "tree",
+        "--package",
+        name,
+        "--edges",
+        "normal",
+        "--prefix",
+        "none",
+        "--format",
+        "{p}",
+        "--offline",
+    ])?;
     Ok(output.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect())
-}
-
-fn cargo(args: &[&str]) -> Result<String, Failed> {
-    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-    let output = Command::new(cargo).args(args).current_dir(root()).output();
-    let output = output.map_err(|error| Failed(format!("cargo could not be started: {error}")))?;
-    if !output.status.success() {
-        return Err(Failed(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
-    }
-    String::from_utf8(output.stdout).map_err(|error| Failed(error.to_string()))
 }
 
 #[cfg(test)]

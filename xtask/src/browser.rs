@@ -3,7 +3,7 @@
 //! Chromium and Node.js come from the machine, or from its packages where we may install; the driver comes from npm.
 
 use crate::install;
-use crate::run::{Failed, has, root, run};
+use crate::run::{Failed, has, root, run, target_dir};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -34,7 +34,7 @@ pub(crate) fn install() -> Result<(), Failed> {
 pub(crate) fn test() -> Result<(), Failed> {
     install()?;
     // As the tests are built: another choice of packages would be built anew, with other features.
-    crate::run::cargo(&["build", "--workspace", "--all-targets"])?;
+    crate::run::cargo(&[&["build"], crate::controls::SHIPS, &["--all-targets"]].concat())?;
     for mode in ["leader", "leaderless"] {
         let dir = root().join("target/browser-test").join(mode);
         let bank = Bank::start(&dir, mode)?;
@@ -91,8 +91,4 @@ impl Drop for Bank {
         let _ = Command::new("kill").args(["-TERM", &self.up.id().to_string()]).status();
         let _ = self.up.wait();
     }
-}
-
-fn target_dir() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }

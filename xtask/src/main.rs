@@ -6,19 +6,27 @@
 mod arrows;
 mod browser;
 mod consul;
+mod controls;
+mod deny;
+mod fuzz;
+mod gate;
 mod install;
 mod namespaces;
 mod run;
 
-use run::{Failed, cargo, step};
+use run::{Failed, cargo};
 use std::process::ExitCode;
 
 const HELP: &str = "\
 cargo xtask <command>
 
   test [--no-browser] [--no-consul]
-                        everything: format, lints, arrows, docs, all tests, bounded simulation, browser, a real Consul
+                        everything: format, arrows, licences, lints, docs, all tests of what ships as users build it,
+                        then simulation, model and rules switched off; browser, a real Consul
   arrows                only the check of which crate may know which
+  deny                  only licences, sources and banned crates, by deny.toml
+  fuzz --seconds N [target]
+                        the fuzz targets, each for so long: everything that reads outside bytes (nightly compiler)
   browser               only the test of the page in a real browser, in both modes
   cuts                  only the tests that cut nodes off from each other in network namespaces (root)
   sim [args…]           the simulator, built for speed: cargo xtask sim --seeds 2000
@@ -36,8 +44,10 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let done = match args.as_slice() {
-        ["test", flags @ ..] => test(flags),
+        ["test", flags @ ..] => gate::test(flags),
         ["arrows"] => arrows::check(),
+        ["deny"] => deny::check(),
+        ["fuzz", rest @ ..] => fuzz::fuzz(rest),
         ["browser"] => browser::test(),
         ["cuts"] => namespaces::test(),
         ["sim", rest @ ..] => built_for_speed("sim", rest),
@@ -49,6 +59,8 @@ fn main() -> ExitCode {
         }
         [unknown, ..] => Err(Failed(format!("there is no command {unknown:?}; see cargo xtask help"))),
     };
+    // The last lines of a long log are those that are read.
+    run::all_left_out().iter().for_each(|what| println!("left out: {what}"));
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failed(why)) => {
@@ -56,41 +68,6 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-fn test(flags: &[&str]) -> Result<(), Failed> {
-    let (mut with_browser, mut with_consul) = (true, true);
-    for flag in flags {
-        match *flag {
-            "--no-browser" => with_browser = false,
-            "--no-consul" => with_consul = false,
-            unknown => return Err(Failed(format!("test does not know {unknown:?}; see cargo xtask help"))),
-        }
-    }
-    step("format", || cargo(&["fmt", "--all", "--check"]))?;
-    step("arrows between crates", arrows::check)?;
-    step("lints", || cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))?;
-    step("documentation", || {
-        run::cargo_with(&["doc", "--workspace", "--no-deps", "--quiet"], &[("RUSTDOCFLAGS", "-D warnings")])
-    })?;
-    if with_browser {
-        // Before the long part: what is missing is better known at once.
-        step("browser tools", browser::install)?;
-    }
-    step("network namespaces", namespaces::install)?;
-    if with_consul {
-        step("Consul", consul::install)?;
-    }
-    step("build", || cargo(&["build", "--workspace", "--all-targets"]))?;
-    let consul = if with_consul { consul::program() } else { "none".into() };
-    let consul = consul.to_string_lossy().into_owned();
-    step("tests and bounded simulation", || {
-        run::cargo_with(&["test", "--workspace", "--no-fail-fast"], &[("RIALTO_TEST_CONSUL", &consul)])
-    })?;
-    if with_browser {
-        step("page in a real browser", browser::test)?;
-    }
-    Ok(())
 }
 
 fn built_for_speed(package: &str, args: &[&str]) -> Result<(), Failed> {

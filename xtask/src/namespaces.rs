@@ -1,7 +1,7 @@
 //! Nodes in network namespaces of their own, which the tests cut off from each other: needs `ip`, and the right to use it.
 
 use crate::install;
-use crate::run::{Failed, cargo, has, run};
+use crate::run::{Failed, cargo, has, left_out, run};
 use std::process::{Command, Stdio};
 
 /// Sees to it that there is `ip`. Where it cannot be, or may not be used, those tests are left out, and say so.
@@ -11,7 +11,7 @@ pub(crate) fn install() -> Result<(), Failed> {
     }
     match missing() {
         None => println!("   nodes are cut off for real"),
-        Some(why) => println!("   LEFT OUT: the tests that cut nodes off from each other: {why}"),
+        Some(why) => left_out(format!("the tests that cut nodes off from each other: {why}")),
     }
     Ok(())
 }
@@ -22,7 +22,8 @@ pub(crate) fn test() -> Result<(), Failed> {
     if let Some(why) = missing() {
         return Err(Failed(format!("nodes cannot be cut off here: {why}")));
     }
-    cargo(&["test", "--workspace", "--test", "it", "--", "cuts::", "--nocapture"])
+    let only = ["--test", "it", "--", "cuts::", "--nocapture"];
+    cargo(&[&["test"], crate::controls::SHIPS, &only].concat())
 }
 
 /// Why there can be no namespaces here.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 /// Why a chore ended: one plain sentence.
@@ -22,6 +23,21 @@ pub(crate) fn step(name: &str, part: impl FnOnce() -> Result<(), Failed>) -> Res
     Ok(())
 }
 
+/// What was not looked at, a line each.
+static LEFT_OUT: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// Notes that something is not looked at here: said at once, and again at the end, where nobody misses it.
+pub(crate) fn left_out(what: impl Into<String>) {
+    let what = what.into();
+    println!("   LEFT OUT: {what}");
+    LEFT_OUT.lock().unwrap_or_else(PoisonError::into_inner).push(what);
+}
+
+/// All that was left out, a line each.
+pub(crate) fn all_left_out() -> Vec<String> {
+    LEFT_OUT.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
 /// Runs cargo in the repository's root.
 pub(crate) fn cargo(args: &[&str]) -> Result<(), Failed> {
     cargo_with(args, &[])
@@ -33,6 +49,22 @@ pub(crate) fn cargo_with(args: &[&str], environment: &[(&str, &str)]) -> Result<
     let mut command = Command::new(cargo);
     command.args(args).envs(environment.iter().copied());
     run(command.current_dir(root()))
+}
+
+/// What cargo says, run in the repository's root.
+pub(crate) fn cargo_output(args: &[&str]) -> Result<String, Failed> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let output = Command::new(cargo).args(args).current_dir(root()).output();
+    let output = output.map_err(|error| Failed(format!("cargo could not be started: {error}")))?;
+    if !output.status.success() {
+        return Err(Failed(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
+    }
+    String::from_utf8(output.stdout).map_err(|error| Failed(error.to_string()))
+}
+
+/// Where cargo puts what it builds.
+pub(crate) fn target_dir() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
 /// Runs a program to its end.
@@ -49,4 +81,15 @@ pub(crate) fn run(command: &mut Command) -> Result<(), Failed> {
 pub(crate) fn has(program: &str) -> bool {
     let paths = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&paths).any(|dir| dir.join(program).is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_out_is_said_again_at_the_end() {
+        left_out("a part of the test");
+        assert!(all_left_out().contains(&"a part of the test".to_owned()));
+    }
 }

@@ -41,8 +41,12 @@ codes! {
     NotJson "not_json" 400 InvalidArgument "Not JSON" "Send one JSON object, UTF-8, without comments or trailing commas.";
     MissingField "missing_field" 400 InvalidArgument "A field is missing" "Add the field that the detail names.";
     UnknownField "unknown_field" 400 InvalidArgument "A field is not known here" "Remove it or correct its spelling; unknown fields are refused so that a typo cannot change what is paid.";
+    RepeatedField "repeated_field" 400 InvalidArgument "A field is sent twice" "Send the field that the detail names once; of two nobody could tell which is meant.";
     WrongType "wrong_type" 400 InvalidArgument "A field has the wrong type" "Send the type that the detail names.";
     MalformedQuery "malformed_query" 400 InvalidArgument "The query string cannot be used" "Use the parameters that the detail names.";
+    MalformedPath "malformed_path" 400 InvalidArgument "The path cannot be read" "Percent-encode the path's parts as UTF-8.";
+    MalformedRequest "malformed_request" 400 InvalidArgument "Not a request of HTTP" "Send a request of HTTP/1.1 whose headers are well formed.";
+    MalformedMessage "malformed_message" 400 InvalidArgument "The message cannot be decoded" "Send one message as the .proto files of rialto.v1 describe it.";
     MalformedId "malformed_id" 400 InvalidArgument "Not an id" "Send a UUID in its usual form, such as 018f3a2c-1b2d-7c3e-9f40-112233445566; the nil UUID is refused.";
     AmountNotANumber "amount_not_a_number" 400 InvalidArgument "The amount is not a number" "Send digits with at most one decimal point, as a JSON number or a string: 12.50 or \"12.50\".";
     AmountNegative "amount_negative" 400 InvalidArgument "The amount is negative" "Send a positive amount; to move money the other way swap the accounts.";
@@ -50,14 +54,14 @@ codes! {
     AmountTooPrecise "amount_too_precise" 400 InvalidArgument "The amount has too many decimals" "Round it to the currency's minor unit; Rialto never rounds money.";
     AmountTooLarge "amount_too_large" 400 InvalidArgument "The amount is too large" "An amount is at most 2^96 - 1 minor units.";
     UnknownCurrency "unknown_currency" 400 InvalidArgument "Not a currency" "Send an ISO 4217 code, such as EUR.";
-    InvalidOwner "invalid_owner" 400 InvalidArgument "The owner cannot be used" "At most 64 bytes of UTF-8 without control characters.";
-    InvalidReference "invalid_reference" 400 InvalidArgument "The reference cannot be used" "At most 35 bytes of UTF-8 without control characters.";
-    InvalidName "invalid_name" 400 InvalidArgument "The name cannot be used" "A bank has 1 to 32 characters of a-z, 0-9 and '-'; a customer at most 48 bytes without spaces and '@'.";
+    InvalidOwner "invalid_owner" 400 InvalidArgument "The owner cannot be used" "At most 64 bytes of UTF-8 without control, invisible and direction-changing characters; the detail names the one.";
+    InvalidReference "invalid_reference" 400 InvalidArgument "The reference cannot be used" "At most 35 bytes of UTF-8 without control, invisible and direction-changing characters; the detail names the one.";
+    InvalidName "invalid_name" 400 InvalidArgument "The name cannot be used" "A bank has 1 to 32 characters of a-z, 0-9 and '-'; a customer at most 48 bytes of letters and digits of one script and signs, without spaces and '@' (RFC 8265, UsernameCaseMapped).";
     SameAccount "same_account" 400 InvalidArgument "Source and destination are the same account" "Name two different accounts.";
     InvalidCursor "invalid_cursor" 400 InvalidArgument "Not a cursor" "Send next_cursor of the page before, unchanged, or leave it out for the first page.";
     InvalidLimit "invalid_limit" 400 InvalidArgument "The limit cannot be used" "Ask for 1 to 1000 items.";
-    BatchEmpty "batch_empty" 400 InvalidArgument "The batch is empty" "Send at least one transfer.";
-    BatchTooLarge "batch_too_large" 400 InvalidArgument "The batch has too many transfers" "Send at most 8190 transfers in one call.";
+    BatchEmpty "batch_empty" 400 InvalidArgument "The batch is empty" "Send at least one item.";
+    BatchTooLarge "batch_too_large" 400 InvalidArgument "The batch has too many items" "Send fewer in one call; the detail says how many it takes.";
     MalformedKey "malformed_key" 400 InvalidArgument "The Idempotency-Key cannot be used" "Send 1 to 255 printable ASCII characters, quoted or not, once.";
     KeyAndId "key_and_id" 400 InvalidArgument "An Idempotency-Key and an id together" "Send one of the two: each alone makes the request safe to repeat.";
     Unauthorized "unauthorized" 401 Unauthenticated "The operator token is missing or wrong" "Send the header Authorization: Bearer and the token of the file that the node was started with.";
@@ -76,6 +80,10 @@ codes! {
     RequestTimeout "request_timeout" 408 Cancelled "The request did not arrive in time" "Send the whole body within ten seconds.";
     BodyTooLarge "body_too_large" 413 InvalidArgument "The body is too large" "Send less at once; the detail says the limit.";
     NotApplicationJson "not_application_json" 415 InvalidArgument "The body is not declared as JSON" "Send the header Content-Type: application/json.";
+    UnsupportedEncoding "unsupported_encoding" 415 Unimplemented "The content is in an encoding" "Send it uncompressed, without Content-Encoding or grpc-encoding.";
+    NotGrpc "not_grpc" 415 InvalidArgument "This port speaks gRPC" "Use a client of gRPC, or the node's HTTP port.";
+    HeadersTooLarge "headers_too_large" 431 ResourceExhausted "The head of the request is too large" "Send fewer or shorter headers; the detail says the limit.";
+    UnknownService "unknown_service" 404 NotFound "The node has no such service" "Reflection tells which there are.";
     BrokenRequest "broken_request" 400 Cancelled "The request broke off" "Send it again; nothing was changed.";
 
     // The ledger's word: outcomes that stay with their id.
@@ -86,6 +94,7 @@ codes! {
     AccountHasHolds "account_has_holds" 422 FailedPrecondition "The account has open holds" "Wait until they are posted or voided.";
     AccountNotEmpty "account_not_empty" 422 FailedPrecondition "The account is not empty" "Move its money elsewhere first.";
     AccountIsInternal "account_is_internal" 422 FailedPrecondition "The account belongs to the bank itself" "Use a customer's account.";
+    AccountReserved "account_reserved" 422 FailedPrecondition "The id is kept for a customer's account" "Use an id of version 4 or 7, or add a customer by name.";
     CurrencyMismatch "currency_mismatch" 422 FailedPrecondition "The currencies differ" "Both accounts and the amount must be of one currency; Rialto does not exchange.";
     BalanceOverflow "balance_overflow" 422 OutOfRange "The account's totals would overflow" "Use another account.";
     BooksFull "books_full" 422 ResourceExhausted "The books hold as much as they can" "Tell the operator of the bank.";
@@ -115,7 +124,8 @@ codes! {
     VoidedByOperator "voided_by_operator" 422 FailedPrecondition "An operator voided it" "It will never move money; use a new id.";
     VoidedAtBank "voided_at_bank" 422 FailedPrecondition "A bank's books have it voided" "It will never move money; use a new id.";
     NotHeldAtBoth "not_held_at_both" 422 FailedPrecondition "Not both banks had set the money aside" "It will never move money; use a new id.";
-    BankRefused "bank_refused" 422 FailedPrecondition "A bank refused it" "The detail says with which of its codes; the outcome stays.";
+    ContradictedByBank "contradicted_by_bank" 422 FailedPrecondition "A bank says that it moved the money before that was decided" "It moves no money; the operator has it on a list. Pay again with a new id.";
+    BankRefused "bank_refused" 422 FailedPrecondition "A bank refused it" "The detail says why, in words; the outcome stays.";
     MoreThanOwed "more_than_owed" 422 FailedPrecondition "The position is smaller than that" "Settle at most what is owed; see the positions.";
 
     // Payments and sign-in at the gateway; after each of these nothing was changed and no id is used.
@@ -126,12 +136,20 @@ codes! {
     BankBusy "bank_busy" 429 ResourceExhausted "Too many payments of the bank are on their way" "Send it again after Retry-After, with the same id.";
     DeadlinePassed "deadline_passed" 400 DeadlineExceeded "The payment's deadline has passed" "It was not taken; send it with a later deadline if it is still wanted.";
     InvalidTimeout "invalid_timeout" 400 InvalidArgument "The timeout cannot be used" "Give 50 to 60000 ms, or leave it out.";
+    TooManyRefused "too_many_refused" 429 ResourceExhausted "Too many of your payments were refused" "It was not taken; send it again after Retry-After, with the same id.";
+    TooManyPayments "too_many_payments" 429 ResourceExhausted "Too many payments of yours in a short time" "It was not taken; send it again after Retry-After, with the same id.";
+    TooManyBankCalls "too_many_bank_calls" 429 ResourceExhausted "Too many calls of the bank in a short time" "Nothing was changed; send it again after Retry-After.";
+    TooManySignIns "too_many_sign_ins" 429 ResourceExhausted "Too many sign-ins at once" "Sign in again after Retry-After; it does not count as a failed attempt.";
     TooManyAttempts "too_many_attempts" 429 ResourceExhausted "Too many failed sign-ins" "Wait for Retry-After.";
-    InvalidPassword "invalid_password" 400 InvalidArgument "The password cannot be used" "See the detail.";
+    InvalidPassword "invalid_password" 400 InvalidArgument "The password cannot be used" "See the detail: 1 to 1024 bytes without control and invisible characters (RFC 8265, OpaqueString).";
     NotPermitted "not_permitted" 403 PermissionDenied "The caller may not do this" "Sign in as somebody who may.";
     NameTaken "name_taken" 409 AlreadyExists "The name belongs to another bank" "Choose another name.";
     StaleEpoch "stale_epoch" 409 FailedPrecondition "A newer incarnation is known" "This one was restored over, or another is; see the operator's notes on restoring.";
+    EpochTooFar "epoch_too_far" 409 FailedPrecondition "The incarnation is too far ahead" "A restore begins the incarnation after the newest one; check who speaks for this bank.";
     TooEarly "too_early" 409 FailedPrecondition "The payment is within its time" "Ask again when that is over.";
+    NotLost "not_lost" 422 FailedPrecondition "These books did not lose that payment" "Only what a restored bank lost is booked again without money set aside.";
+    UnknownKey "unknown_key" 404 NotFound "There is no such key" "Check the name against those that the detail lists; nothing was retired.";
+    NotListed "not_listed" 404 NotFound "The payment is not on the list" "Check the id against those that the detail lists; what was acknowledged before is off the list.";
     NotDecided "not_decided" 409 FailedPrecondition "The payment has no decision yet" "Ask again later.";
     OutOfRange "out_of_range" 400 OutOfRange "The setting is out of its bounds" "See the bounds in the detail.";
 
@@ -147,10 +165,14 @@ codes! {
     TwoVotesAtOnce "two_votes_at_once" 409 FailedPrecondition "One vote changes at a time" "Add first, then remove.";
     OtherDisk "other_disk" 409 FailedPrecondition "The member is pinned to another disk" "A node that lost its disk is replaced by a new member: rialto members replace.";
     TooManyMembers "too_many_members" 409 ResourceExhausted "The group has as many members as it may" "Remove one first.";
+    WouldLoseQuorum "would_lose_quorum" 409 FailedPrecondition "Too few of the voters that would be left answer" "Start the nodes that do not answer, or remove those first; the detail names them.";
+    OtherCluster "other_cluster" 409 FailedPrecondition "The node belongs to another cluster than the caller means" "Another cluster was founded at this address; look who is there now, and begin anew if that is meant.";
 
     // The bank's state; 429 and 503 mean that nothing was proposed.
     Overloaded "overloaded" 429 ResourceExhausted "Too much at once" "Wait for Retry-After and send it again, with the same id; nothing was changed.";
     Unavailable "unavailable" 503 Unavailable "The bank cannot take this now" "Send it again after Retry-After, here or to another node; nothing was changed.";
+    Mending "mending" 503 Unavailable "This node mends damaged files" "Send it to another node, or here again after Retry-After; nothing was changed.";
+    BeyondRepair "beyond_repair" 500 DataLoss "Nobody has a good copy of what was asked for" "Asking again does not help. Balances are right; that part of the history stays unreadable until the operator restores an older copy (rialto restore). Nothing was changed.";
     ShuttingDown "shutting_down" 503 Unavailable "The node is shutting down" "Send it to another node; nothing was changed.";
     TooManyConnections "too_many_connections" 503 Unavailable "The node has all the connections that it takes" "Close idle connections, or try again shortly.";
     OutcomeUnknown "outcome_unknown" 504 DeadlineExceeded "The outcome is not known yet" "Send it again unchanged, with the id that the answer names, or void that id; either settles it. Never use a new id for the same payment.";
@@ -177,10 +199,12 @@ impl Code {
 pub fn page() -> String {
     let mut page = String::from(
         "# Errors\n\n\
-         Over HTTP an error is `application/problem+json` (RFC 9457) with a stable `code`; over gRPC a status with `google.rpc.ErrorInfo`\n\
-         (domain `rialto`, reason the code in upper case) and, where waiting helps, `google.rpc.RetryInfo`.\n\n\
-         422 is the ledger's word on a well-formed request and stays with its id. Everything else in the 400s never reached the ledger and\n\
-         leaves its id unused. After 429 and 503 nothing was proposed. Only 504 leaves the fate open: repeat the request with its id, or void it.\n\n\
+         Over HTTP an error is `application/problem+json` (RFC 9457) with a stable `code`; over gRPC a status with\n\
+         `google.rpc.ErrorInfo` (domain `rialto`, reason the code in upper case) and, where waiting helps,\n\
+         `google.rpc.RetryInfo`.\n\n\
+         422 is the ledger's answer to a well-formed request and stays with its id. Everything else in the 400s\n\
+         never reached the ledger and leaves its id unused. After 429 and 503 nothing was proposed. Only 504 leaves\n\
+         the outcome open: repeat the request with its id, or void it.\n\n\
          | code | HTTP | gRPC | meaning | what to do |\n|---|---|---|---|---|\n",
     );
     for row in ROWS {

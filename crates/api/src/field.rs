@@ -1,7 +1,7 @@
 //! Texts of requests become values of the domain, or a problem that names the field.
 
 use ledger::money::{self, AmountError};
-use ledger::{AccountId, Amount, Currency, Owner, Reference, TransferId};
+use ledger::{AccountId, Amount, Currency, LineError, Owner, Reference, TransferId};
 
 use crate::code::Code;
 use crate::json::Digits;
@@ -34,14 +34,24 @@ pub fn currency(field: &str, code: &str) -> Result<Currency, Problem> {
     })
 }
 
+/// Composed, where it is not (Unicode NFC); see [`ledger::characters`] for what it may hold.
 pub fn owner(field: &str, text: &str) -> Result<Owner, Problem> {
-    Owner::new(text)
+    Owner::enforce(text)
         .map_err(|reason| Problem::new(Code::InvalidOwner, format!("{field}: {reason}")).with("field", field))
 }
 
+/// Composed, where it is not (Unicode NFC); see [`ledger::characters`] for what it may hold.
 pub fn reference(field: &str, text: &str) -> Result<Reference, Problem> {
-    Reference::new(text)
-        .map_err(|reason| Problem::new(Code::InvalidReference, format!("{field}: {reason}")).with("field", field))
+    Reference::enforce(text).map_err(|reason| bad_reference(field, reason))
+}
+
+/// A reference that was judged where it entered the network.
+pub fn known_reference(field: &str, text: &str) -> Result<Reference, Problem> {
+    Reference::stored(text).map_err(|reason| bad_reference(field, reason))
+}
+
+fn bad_reference(field: &str, reason: LineError) -> Problem {
+    Problem::new(Code::InvalidReference, format!("{field}: {reason}")).with("field", field)
 }
 
 /// The size of a page, from the text of a query.

@@ -13,7 +13,7 @@ pub fn group(state: &GroupState) -> proto::Group {
         bank: state.bank.clone(),
         version: state.version,
         mode: mode_number(state.mode),
-        pen: state.pen.map_or(0, u32::from),
+        proposer: state.proposer.map_or(0, u32::from),
         next_number: state.next_number,
         in_force_from: state.in_force_from.unwrap_or(0),
         members: state.members.iter().map(member).collect(),

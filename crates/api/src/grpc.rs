@@ -29,7 +29,7 @@ pub fn movement(message: &proto::Transfer) -> Result<Movement, Problem> {
 /// The order to make that transfer.
 pub fn transfer_command(movement: &Movement) -> Command {
     let Movement { id, debit, credit, amount, currency, reference } = *movement;
-    Command::Transfer { id, debit, credit, amount, currency, reference }
+    Command::Transfer { id, placer: None, debit, credit, amount, currency, reference }
 }
 
 pub fn transfer_message(movement: &Movement) -> proto::Transfer {
@@ -143,7 +143,8 @@ pub fn transfer_outcome(answer: &Answer, movement: Option<&Movement>) -> proto::
         | Outcome::SecretChanged { .. }
         | Outcome::LockChanged { .. }
         | Outcome::Noted { .. }
-        | Outcome::Fenced { .. } => {}
+        | Outcome::Fenced { .. }
+        | Outcome::KeyClaimed { .. } => {}
     }
     message
 }

@@ -21,7 +21,7 @@ impl fmt::Debug for proto::LoginResponse {
 
 impl fmt::Debug for proto::AuthenticateRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let proto::AuthenticateRequest { username, password: _ } = self;
+        let proto::AuthenticateRequest { username, password: _, source: _, earlier: _ } = self;
         f.debug_struct("AuthenticateRequest").field("username", username).finish_non_exhaustive()
     }
 }
@@ -33,7 +33,12 @@ mod tests {
     #[test]
     fn no_secret_is_printed() {
         let (username, bank_name, password) = ("alice".to_owned(), "alpha".to_owned(), "p4ss".to_owned());
-        let asked = proto::AuthenticateRequest { username: username.clone(), password: password.clone() };
+        let asked = proto::AuthenticateRequest {
+            username: username.clone(),
+            password: password.clone(),
+            source: 7,
+            earlier: None,
+        };
         let login = proto::LoginRequest { username, bank_name, password };
         let answer = proto::LoginResponse { token: "t0ken".to_owned(), ..proto::LoginResponse::default() };
         let text = format!("{asked:?} {login:?} {answer:?}");

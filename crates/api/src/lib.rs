@@ -5,25 +5,32 @@
 //! - [`idempotency`]: `Idempotency-Key` to id
 //! - [`proto`]: generated from `proto/rialto/v1`; [`grpc`]: between those messages and the ledger
 //! - [`status`]: one node as everyone outside sees it
+//! - [`network`]: which network a gateway belongs to
 //! - [`openapi`]: the description of HTTP for programs
 //! - [`payment`]: between the messages of payments and the terms of one
 //! - [`trace`]: which request a call belongs to
+//! - [`cluster`]: which cluster a call is meant for
 //! - [`client`]: the SDK over gRPC, for banks and for their customers
 //!
 //! This crate parses and prints. It decides nothing about money and serves nothing.
 
 pub mod client;
+pub mod cluster;
 pub mod code;
 pub mod field;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod group;
 pub mod grpc;
 mod hidden;
 pub mod idempotency;
 pub mod json;
+pub mod network;
 pub mod openapi;
 pub mod payment;
 pub mod problem;
 pub mod rejection;
+pub mod span;
 pub mod status;
 pub mod trace;
 

@@ -1,5 +1,6 @@
 //! Between the messages of `rialto.v1` and payments: orders, calls to banks, what banks find, what payers are told.
 
+use clearing::agenda::Booking;
 use clearing::told::Told;
 use clearing::{
     Answer, BankName, Call, CallKind, CustomerName, Delivery, Epoch, Finding, Holder, NamedParty, Outcome, PaymentId,
@@ -24,8 +25,9 @@ pub fn bank_name(field: &'static str, text: &str) -> Result<BankName, Problem> {
     BankName::new(text).map_err(|error| not_a_name(field, &error.to_string()))
 }
 
+/// A customer's name as a person or their program wrote it, in its enforced form: `Bob` is `bob`.
 pub fn customer_name(field: &'static str, text: &str) -> Result<CustomerName, Problem> {
-    CustomerName::new(text).map_err(|error| not_a_name(field, &error.to_string()))
+    CustomerName::enforce(text).map_err(|error| not_a_name(field, &error.to_string()))
 }
 
 fn not_a_name(field: &'static str, why: &str) -> Problem {
@@ -34,11 +36,25 @@ fn not_a_name(field: &'static str, why: &str) -> Problem {
 
 /// One side of a payment; an empty customer is the bank itself.
 pub fn party(field: &'static str, message: Option<&proto::Party>) -> Result<NamedParty, Problem> {
+    party_of(field, message, customer_name)
+}
+
+/// The same in what gateway and banks tell each other: the name was judged where it entered the network.
+fn known_party(field: &'static str, message: Option<&proto::Party>) -> Result<NamedParty, Problem> {
+    let known = |field, name: &str| CustomerName::stored(name).map_err(|error| not_a_name(field, &error.to_string()));
+    party_of(field, message, known)
+}
+
+fn party_of(
+    field: &'static str,
+    message: Option<&proto::Party>,
+    name_of: impl Fn(&'static str, &str) -> Result<CustomerName, Problem>,
+) -> Result<NamedParty, Problem> {
     let message =
         message.ok_or_else(|| Problem::new(Code::MissingField, format!("{field} is missing")).with("field", field))?;
     let holder = match message.customer.as_str() {
         "" => Holder::House,
-        name => Holder::Customer(customer_name(field, name)?),
+        name => Holder::Customer(name_of(field, name)?),
     };
     Ok(NamedParty { bank: bank_name(field, &message.bank)?, holder })
 }
@@ -65,7 +81,10 @@ pub struct Ordered {
 pub fn ordered(message: &proto::Payment) -> Result<Ordered, Problem> {
     let payee = party("payee", message.payee.as_ref())?;
     if payee.holder == Holder::House {
-        return Err(not_a_name("payee", "a customer pays customers: it needs the payee's name"));
+        return Err(not_a_name(
+            "payee",
+            &format!("{} alone names a bank, and a customer pays customers: write name@bank", payee.bank),
+        ));
     }
     let minor = u128::from(message.amount_high) << 64 | u128::from(message.amount);
     let amount = Amount::new(minor).ok_or_else(|| {
@@ -80,17 +99,14 @@ pub fn ordered(message: &proto::Payment) -> Result<Ordered, Problem> {
     Ok(Ordered { id, payee, amount, currency: currency(message.currency)?, reference })
 }
 
-/// The whole of a payment, as it travels between gateway and banks.
+/// The whole of a payment, as it travels between gateway and banks: its texts were judged where it was ordered.
 pub fn terms(message: &proto::Payment) -> Result<Terms, Problem> {
     let minor = u128::from(message.amount_high) << 64 | u128::from(message.amount);
-    let reference = match message.reference.as_str() {
-        "" => Reference::EMPTY,
-        text => field::reference("reference", text)?,
-    };
+    let reference = field::known_reference("reference", &message.reference)?;
     Ok(Terms {
         id: transfer_id("id", message.id.as_ref())?,
-        payer: party("payer", message.payer.as_ref())?,
-        payee: party("payee", message.payee.as_ref())?,
+        payer: known_party("payer", message.payer.as_ref())?,
+        payee: known_party("payee", message.payee.as_ref())?,
         amount: Amount::new(minor).ok_or_else(|| Problem::new(Code::AmountZero, "amount: the amount is zero"))?,
         currency: currency(message.currency)?,
         reference,
@@ -130,7 +146,7 @@ pub fn call_message(call: &Call) -> proto::PaymentCall {
         gateway_epoch: call.gateway.get(),
         kind: kind_number(call.kind).into(),
         traceparent: String::new(),
-        replay: false,
+        replay: call.booking == Booking::Replayed,
     }
 }
 
@@ -235,9 +251,13 @@ pub fn status_message(id: PaymentId, told: &Told, duplicate: bool) -> proto::Pay
             if let Reason::InsufficientFunds { available } = reason {
                 message.available = i128::try_from(*available).ok().map(int128);
             }
-            (proto::PaymentState::Refused, Some((code_of(reason), reason.to_string())))
+            (proto::PaymentState::Refused, Some((code_of(reason), reason_text(reason))))
+        }
+        Told::NotTaken(refusal @ Refusal::IdReused) => {
+            (proto::PaymentState::IdReused, Some((code_of_refusal(refusal), refusal.to_string())))
         }
         Told::NotTaken(refusal) => {
+            message.retry_after_ms = retry_after_ms(refusal).unwrap_or_default();
             (proto::PaymentState::NotTaken, Some((code_of_refusal(refusal), refusal.to_string())))
         }
         Told::OutcomeUnknown | Told::NotYet => {
@@ -252,6 +272,15 @@ pub fn status_message(id: PaymentId, told: &Told, duplicate: bool) -> proto::Pay
         message.detail = detail;
     }
     message
+}
+
+/// Why a payment moves no money, for people: a bank's refusal by its name, and not by its number.
+pub fn reason_text(reason: &Reason) -> String {
+    let Reason::BankRefused { code } = reason else { return reason.to_string() };
+    match crate::rejection::code_of_number(*code) {
+        Some(code) => format!("a bank refused it with {}: {}", code.text(), code.row().title),
+        None => reason.to_string(),
+    }
 }
 
 /// The stable code of a reason.
@@ -271,12 +300,15 @@ pub fn code_of(reason: &Reason) -> Code {
         Reason::VoidedByOperator => Code::VoidedByOperator,
         Reason::VoidedAtBank { .. } => Code::VoidedAtBank,
         Reason::NotHeldAtBoth => Code::NotHeldAtBoth,
-        Reason::BankRefused { code: LOCKED } => Code::CustomerLocked,
+        // Before it had a reason of its own it was kept by the ledger's number, which is stable.
+        Reason::BankRefused { code: LOCKED } | Reason::PayerLocked => Code::CustomerLocked,
+        Reason::DailyLimitExceeded { .. } => Code::DailyLimitExceeded,
         Reason::BankRefused { .. } => Code::BankRefused,
+        Reason::ContradictedByBank { .. } => Code::ContradictedByBank,
     }
 }
 
-/// The ledger's number for a customer who is locked: it is stable, and a test holds it against the ledger.
+/// The ledger's number for a customer who is locked; a test holds it against the ledger.
 const LOCKED: u16 = 25;
 
 /// The stable code of a refusal.
@@ -290,6 +322,7 @@ pub fn code_of_refusal(refusal: &Refusal) -> Code {
         Refusal::BankRestoring { .. } => Code::BankRestoring,
         Refusal::BankBusy { .. } => Code::BankBusy,
         Refusal::PayerBusy => Code::PayerBusy,
+        Refusal::TooManyRefused { .. } => Code::TooManyRefused,
         Refusal::UnknownBank => Code::UnknownBank,
         Refusal::NameTaken => Code::NameTaken,
         Refusal::StaleEpoch { .. } => Code::StaleEpoch,
@@ -300,18 +333,45 @@ pub fn code_of_refusal(refusal: &Refusal) -> Code {
         Refusal::VersionMismatch { .. } => Code::VersionMismatch,
         Refusal::OutOfRange => Code::OutOfRange,
         Refusal::Full => Code::Overloaded,
+        Refusal::EpochTooFar { .. } => Code::EpochTooFar,
+        Refusal::KeyReused => Code::IdempotencyKeyReused,
         Refusal::MoreThanOwed { .. } => Code::MoreThanOwed,
     }
 }
 
 /// A refusal as the problem of a whole call.
 pub fn problem(refusal: &Refusal) -> Problem {
-    let code = code_of_refusal(refusal);
-    let problem = Problem::new(code, refusal.to_string());
-    match code {
-        Code::Overloaded | Code::BankBusy | Code::PayerBusy => problem.retry_after_ms(200),
-        Code::BankRestoring => problem.retry_after_ms(2_000),
-        _ => problem,
+    let problem = Problem::new(code_of_refusal(refusal), refusal.to_string());
+    match retry_after_ms(refusal) {
+        Some(wait_ms) => problem.retry_after_ms(wait_ms),
+        None => problem,
+    }
+}
+
+/// How long to wait before it is asked again, where waiting helps.
+fn retry_after_ms(refusal: &Refusal) -> Option<u64> {
+    match refusal {
+        Refusal::Full | Refusal::BankBusy { .. } | Refusal::PayerBusy => Some(200),
+        Refusal::BankRestoring { .. } => Some(2_000),
+        Refusal::TooManyRefused { retry_after_ms } => Some(*retry_after_ms),
+        Refusal::NoSession
+        | Refusal::SessionExpired
+        | Refusal::SessionEnded
+        | Refusal::IdReused
+        | Refusal::DeadlinePassed
+        | Refusal::Expired
+        | Refusal::UnknownBank
+        | Refusal::NameTaken
+        | Refusal::StaleEpoch { .. }
+        | Refusal::UnknownPayment
+        | Refusal::NotYours
+        | Refusal::TooEarly { .. }
+        | Refusal::NotDecided
+        | Refusal::VersionMismatch { .. }
+        | Refusal::OutOfRange
+        | Refusal::EpochTooFar { .. }
+        | Refusal::KeyReused
+        | Refusal::MoreThanOwed { .. } => None,
     }
 }
 
@@ -356,7 +416,19 @@ mod tests {
         let account = ledger::AccountId::new(7).expect("not nil");
         let code = ledger::Rejected::CustomerLocked { account }.code();
         assert_eq!(code_of(&Reason::BankRefused { code }), Code::CustomerLocked);
+        assert_eq!(code_of(&Reason::PayerLocked), Code::CustomerLocked);
         assert_eq!(code_of(&Reason::BankRefused { code: 1 }), Code::BankRefused);
+        let reused = Reason::BankRefused { code: ledger::Rejected::IdReused.code() };
+        assert!(reason_text(&reused).starts_with("a bank refused it with id_reused: "), "{}", reason_text(&reused));
+        assert_eq!(reason_text(&Reason::UnknownPayee), Reason::UnknownPayee.to_string());
+    }
+
+    #[test]
+    fn of_a_reused_id_it_is_not_said_that_it_may_be_sent_again() {
+        let id = sample().id;
+        let state = |refusal| status_message(id, &Told::NotTaken(refusal), false).state();
+        assert_eq!(state(Refusal::IdReused), proto::PaymentState::IdReused);
+        assert_eq!(state(Refusal::Full), proto::PaymentState::NotTaken);
     }
 
     #[test]
@@ -375,6 +447,8 @@ mod tests {
             Reason::UnknownPayee,
             Reason::LimitExceeded { limit: Amount::new(7).expect("not zero") },
             Reason::BankRefused { code: 12 },
+            Reason::DailyLimitExceeded { limit: Amount::new(7).expect("not zero") },
+            Reason::PayerLocked,
         ];
         let findings = [Finding::Held, Finding::Posted, Finding::Voided, Finding::NotFound];
         for finding in findings.into_iter().chain(reasons.map(Finding::Refused)) {
@@ -400,8 +474,15 @@ mod tests {
         ];
         for kind in kinds.into_iter().chain(sides) {
             let number = clearing::BankNumber::new(1).expect("not zero");
-            let call =
-                Call { kind, to: number, terms: sample(), number: 9, complete_through: 3, gateway: Epoch::FIRST };
+            let call = Call {
+                kind,
+                to: number,
+                terms: sample(),
+                number: 9,
+                complete_through: 3,
+                gateway: Epoch::FIRST,
+                booking: Booking::Held,
+            };
             let asked = asked(&call_message(&call), None).expect("whole");
             assert_eq!((asked.kind, asked.terms, asked.number, asked.complete_through), (kind, call.terms, 9, 3));
         }

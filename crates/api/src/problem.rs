@@ -35,15 +35,32 @@ pub struct Problem {
     members: Vec<(&'static str, Value)>,
 }
 
+/// Most bytes of a detail, and of a text beside it. What a caller sent may be in it, and is not sent back whole.
+pub const TEXT_BYTES_MAX: usize = 1_000;
+
+/// The text, or as much of it as may be shown.
+fn shortened(mut text: String) -> String {
+    if text.len() > TEXT_BYTES_MAX {
+        text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX - '…'.len_utf8()));
+        text.push('…');
+    }
+    text
+}
+
 impl Problem {
+    /// A detail of more than [`TEXT_BYTES_MAX`] bytes is cut.
     pub fn new(code: Code, detail: impl Into<String>) -> Problem {
-        Problem { code, detail: detail.into(), retry_after_ms: None, members: Vec::new() }
+        Problem { code, detail: shortened(detail.into()), retry_after_ms: None, members: Vec::new() }
     }
 
     /// Adds a member for programs, such as `field` or `transfer_id`.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<Value>) -> Problem {
-        self.members.push((name, value.into()));
+        let value = match value.into() {
+            Value::String(text) => Value::String(shortened(text)),
+            other => other,
+        };
+        self.members.push((name, value));
         self
     }
 
@@ -132,6 +149,14 @@ impl Serialize for Body<'_> {
 mod tests {
     use super::*;
     use expect_test::expect;
+
+    #[test]
+    fn what_a_caller_sent_is_shown_in_part_only() {
+        let long = "é".repeat(4_000);
+        let problem = Problem::new(Code::UnknownField, format!("unknown field `{long}`")).with("field", long);
+        assert!(problem.detail.len() <= TEXT_BYTES_MAX && problem.detail.ends_with('…'), "{}", problem.detail);
+        assert!(problem.to_json().len() <= 3 * TEXT_BYTES_MAX);
+    }
 
     fn poor() -> Problem {
         Problem::new(Code::InsufficientFunds, "account a has 12.50 EUR available, 40.00 EUR were asked for")

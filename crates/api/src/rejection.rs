@@ -35,8 +35,50 @@ pub fn code(rejection: &Rejected) -> Code {
         Rejected::CustomerLocked { .. } => Code::CustomerLocked,
         Rejected::DailyLimitExceeded { .. } => Code::DailyLimitExceeded,
         Rejected::StaleFence { .. } => Code::StaleEpoch,
+        Rejected::KeyReused => Code::IdempotencyKeyReused,
+        Rejected::ReservedAccount { .. } => Code::AccountReserved,
+        Rejected::NotLost { .. } => Code::NotLost,
     }
 }
+
+/// The stable code of a rejection of which only the ledger's number is known.
+pub fn code_of_number(number: u16) -> Option<Code> {
+    BY_NUMBER.get(usize::from(number).checked_sub(1)?).copied()
+}
+
+/// In the order of the ledger's numbers, which begin at 1 and are stable.
+const BY_NUMBER: [Code; 30] = [
+    Code::SameAccount,
+    Code::UnknownDebitAccount,
+    Code::UnknownCreditAccount,
+    Code::CurrencyMismatch,
+    Code::AccountClosed,
+    Code::LimitExceeded,
+    Code::InsufficientFunds,
+    Code::BalanceOverflow,
+    Code::BooksFull,
+    Code::Voided,
+    Code::IdReused,
+    Code::LinkedFailed,
+    Code::HoldNotFound,
+    Code::HoldOfAnother,
+    Code::HoldPosted,
+    Code::HoldVoided,
+    Code::UnknownAccount,
+    Code::AccountHasHolds,
+    Code::AccountNotEmpty,
+    Code::AccountIsInternal,
+    Code::VersionMismatch,
+    Code::CustomerExists,
+    Code::AccountExists,
+    Code::UnknownCustomer,
+    Code::CustomerLocked,
+    Code::DailyLimitExceeded,
+    Code::StaleEpoch,
+    Code::IdempotencyKeyReused,
+    Code::AccountReserved,
+    Code::NotLost,
+];
 
 /// A rejected transfer or hold, with what it wanted to move.
 pub fn of_movement(rejection: &Rejected, movement: &Movement) -> Problem {
@@ -88,7 +130,10 @@ pub fn of_movement(rejection: &Rejected, movement: &Movement) -> Problem {
         | Rejected::AccountExists { .. }
         | Rejected::UnknownCustomer
         | Rejected::CustomerLocked { .. }
-        | Rejected::StaleFence { .. } => of_other(rejection),
+        | Rejected::StaleFence { .. }
+        | Rejected::KeyReused
+        | Rejected::ReservedAccount { .. }
+        | Rejected::NotLost { .. } => of_other(rejection),
     };
     problem.with("transfer_id", id.to_string())
 }
@@ -126,6 +171,33 @@ mod tests {
             currency: Currency::EUR,
             reference: Reference::EMPTY,
         }
+    }
+
+    #[test]
+    fn a_rejection_is_known_by_its_number_too() {
+        let account = AccountId::new(7).expect("not nil");
+        let rejections = [
+            Rejected::SameAccount,
+            Rejected::AccountClosed { account },
+            Rejected::BooksFull,
+            Rejected::IdReused,
+            Rejected::LinkedFailed { index: 1 },
+            Rejected::NotYourHold,
+            Rejected::HoldAlreadyVoided,
+            Rejected::UnknownAccount { account },
+            Rejected::InternalAccount { account },
+            Rejected::VersionMismatch { expected: 1, actual: 2 },
+            Rejected::UnknownCustomer,
+            Rejected::CustomerLocked { account },
+            Rejected::StaleFence { known: 1 },
+            Rejected::KeyReused,
+            Rejected::ReservedAccount { account },
+            Rejected::NotLost { number: 1 },
+        ];
+        for rejection in rejections {
+            assert_eq!(code_of_number(rejection.code()), Some(code(&rejection)), "{rejection:?}");
+        }
+        assert_eq!((code_of_number(0), code_of_number(31)), (None, None));
     }
 
     #[test]

@@ -11,12 +11,12 @@ pub struct NodeStatus {
     pub cluster: String,
     pub node: u16,
     pub role: Role,
-    /// Node number of the leader that this node knows of; in leaderless mode of whoever last held the pen, while it is heard.
+    /// Node number of the leader that this node knows of; in leaderless mode of the last proposer, while it is heard.
     pub leader: Option<u16>,
     /// How the group finds who proposes.
     pub mode: Mode,
-    /// Who holds the pen, as far as this node knows.
-    pub pen: Option<u16>,
+    /// The current proposer, as far as this node knows.
+    pub proposer: Option<u16>,
     pub ballot: BallotStatus,
     pub slots: SlotStatus,
     /// Last slot of the durable checkpoint.
@@ -31,6 +31,14 @@ pub struct NodeStatus {
     pub ready: bool,
     /// This node's clock less the median of the majority's, in milliseconds.
     pub clock_skew_ms: i64,
+    /// The clock is too far from the others': the node does not lead, and is not ready.
+    pub clock_off: bool,
+    /// The clock moved against the machine's monotonic one, and is not believed for now.
+    pub clock_jumped: bool,
+    /// The log's time, in Unix milliseconds: what deadlines and expiry are counted in. 0 until it is known.
+    pub log_time_ms: u64,
+    /// By how much the log's time is ahead of the clocks of the group, in milliseconds.
+    pub log_ahead_ms: u64,
     pub peers: Vec<PeerStatus>,
     /// The member whose checkpoint holds the trimming of the log back, if one does.
     pub held_back_by: Option<u16>,
@@ -83,7 +91,7 @@ pub enum Role {
     Starting,
     Follower,
     Candidate,
-    /// In leaderless mode: it holds the pen.
+    /// In leaderless mode: it is the current proposer.
     Leader,
     Stopping,
     /// It learns and serves; its vote does not count.

@@ -1,8 +1,8 @@
 //! The ledger driven by a replica: requests in, answers and journal records out.
 
-use ledger::{Answer, Context, Ledger, Malformed, Outcome};
+use ledger::{Answer, Context, Ledger, Malformed, Outcome, RecordKey};
 use replica::{At, JournalPort, StateMachine};
-use storage::{FoldRules, JournalRecord};
+use storage::{FoldRules, IndexKey, JournalRecord};
 
 /// The answers to one request, an item each; or why its bytes were no request. Callers' requests are parsed before they
 /// are proposed, so the latter means that a member of another version proposed them.
@@ -31,12 +31,6 @@ impl Machine {
         self.ledger.flip_balance(account)
     }
 
-    /// Changes a balance that no record speaks of. Returns whose it was.
-    #[cfg(any(debug_assertions, feature = "controls"))]
-    pub fn flip_a_balance(&mut self) -> Option<ledger::AccountId> {
-        self.ledger.flip_a_balance()
-    }
-
     /// Rejections are answered, but not recorded.
     #[cfg(feature = "controls")]
     pub fn set_control(&mut self, control: ledger::Control) {
@@ -55,14 +49,22 @@ pub fn posted(answer: &BankAnswer) -> u64 {
 impl StateMachine for Machine {
     type Answer = BankAnswer;
 
-    fn ids(request: &[u8], out: &mut Vec<u128>) {
+    fn keys(request: &[u8], out: &mut Vec<IndexKey>) {
         // Bytes that are no request ask for nothing, and are answered as such when they are applied.
-        let _ = Ledger::ids(request, out);
+        let _ = Ledger::keys(request, |key| out.push(index_key(key)));
+    }
+
+    fn check_record(record: &JournalRecord) -> Result<(), String> {
+        ledger::Record::decode(record).map(drop).map_err(|error| error.to_string())
     }
 
     fn apply(&mut self, at: At, request: &[u8], journal: &mut dyn JournalPort) -> BankAnswer {
         let context = Context { slot: at.slot, time_ms: at.clock_ms };
         self.ledger.apply(context, request, &mut Port(journal))
+    }
+
+    fn time_ms(&self) -> u64 {
+        self.ledger.time_ms()
     }
 
     fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), String> {
@@ -83,27 +85,30 @@ impl StateMachine for Machine {
 }
 
 impl FoldRules for Machine {
-    fn effects(record: &JournalRecord, put: &mut dyn FnMut(&[u8], Option<&[u8]>)) {
-        // This build has just written the record, or a start has read it to replay from: one it cannot read would have
-        // stopped the node there. Writing a checkpoint without it would lose money, so that is a bug, not a failure.
-        ledger::fold_effects(record, put).expect("a record of this ledger");
+    fn effects(record: &JournalRecord, put: &mut dyn FnMut(&[u8], Option<&[u8]>)) -> Result<(), String> {
+        ledger::fold_effects(record, put).map_err(|error| error.to_string())
     }
 
-    fn id(record: &JournalRecord) -> Option<u128> {
-        ledger::record_id(record)
+    fn key(record: &JournalRecord) -> Option<IndexKey> {
+        ledger::record_key(record).map(index_key)
     }
+}
+
+/// A key of the rules as the index has it.
+pub(crate) fn index_key(key: RecordKey) -> IndexKey {
+    IndexKey::new(key.kind(), key.id())
 }
 
 /// The replica's journal, in the ledger's terms.
 struct Port<'a>(&'a mut dyn JournalPort);
 
 impl ledger::JournalPort for Port<'_> {
-    fn find(&self, id: u128) -> Option<JournalRecord> {
-        self.0.find(id)
+    fn find(&self, key: RecordKey) -> Option<JournalRecord> {
+        self.0.find(index_key(key))
     }
 
-    fn push(&mut self, id: Option<u128>, record: &JournalRecord) -> u64 {
-        self.0.push(id, record)
+    fn push(&mut self, key: Option<RecordKey>, record: &JournalRecord) -> u64 {
+        self.0.push(key.map(index_key), record)
     }
 
     fn next_place(&self) -> u64 {

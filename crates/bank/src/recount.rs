@@ -7,8 +7,8 @@
 use crate::view::{self, HistoryError};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use ledger::record::{Body, Record, Side};
-use ledger::{AccountId, Balances, Currency, Ledger, Movement};
+use ledger::record::Record;
+use ledger::{AccountId, Balances, Currency, Effect, Ledger, LineKind};
 use replica::group;
 use std::collections::BTreeMap;
 use storage::{Disk, JournalMark, JournalReader};
@@ -33,15 +33,6 @@ pub struct Totals {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Mismatch(String);
-
-/// How a record changes the totals of the side that it debits, and of the side that it credits.
-#[derive(Clone, Copy)]
-enum Change {
-    Post,
-    Hold,
-    PostHeld,
-    Release,
-}
 
 /// Counts the records of the journal between two marks, and checks every hash of its chain on the way.
 ///
@@ -69,57 +60,32 @@ impl Recount {
     /// When its balances do not follow from those before it.
     pub fn record(&mut self, record: &Record) -> Result<(), Mismatch> {
         self.outcomes += 1;
-        let (change, movement, debit, credit) = match &record.body {
-            Body::TransferPosted { movement, debit, credit, .. } => (Change::Post, movement, debit, credit),
-            Body::HoldPlaced { movement, debit, credit, .. } => (Change::Hold, movement, debit, credit),
-            Body::HoldPosted { movement, debit, credit, .. } => (Change::PostHeld, movement, debit, credit),
-            Body::HoldVoided { movement, debit, credit, .. } => (Change::Release, movement, debit, credit),
-            Body::AccountOpened { .. }
-            | Body::AccountClosed { .. }
-            | Body::Tombstone { .. }
-            | Body::SettingChanged { .. }
-            | Body::OpenRejected { .. }
-            | Body::CloseRejected { .. }
-            | Body::TransferRejected { .. }
-            | Body::HoldRejected { .. }
-            | Body::PostHoldRejected { .. }
-            | Body::VoidHoldRejected { .. }
-            | Body::VoidTransferRejected { .. }
-            | Body::SettingRejected { .. }
-            | Body::CustomerAdded { .. }
-            | Body::SecretChanged { .. }
-            | Body::LockChanged { .. }
-            | Body::HoldNoted { .. }
-            | Body::FenceRaised { .. }
-            | Body::CustomerRejected { .. }
-            | Body::SecretRejected { .. }
-            | Body::LockRejected { .. } => return Ok(()),
-        };
-        self.movement(change, movement, debit, credit)
+        let Some(effect) = record.effect() else { return Ok(()) };
+        self.add(effect)
             .ok_or_else(|| Mismatch(format!("the record at place {} of the journal does not add up", record.place)))
     }
 
-    fn movement(&mut self, change: Change, movement: &Movement, debit: &Side, credit: &Side) -> Option<()> {
+    fn add(&mut self, Effect { kind, movement, debit, credit }: Effect<'_>) -> Option<()> {
         let amount = movement.amount.minor();
         let mut debited = self.balances.get(&movement.debit).copied().unwrap_or_default();
         let mut credited = self.balances.get(&movement.credit).copied().unwrap_or_default();
-        if matches!(change, Change::PostHeld | Change::Release) {
+        if matches!(kind, LineKind::HoldPosted | LineKind::HoldVoided) {
             debited.held_debits = debited.held_debits.checked_sub(amount)?;
             credited.held_credits = credited.held_credits.checked_sub(amount)?;
         }
-        match change {
-            Change::Post | Change::PostHeld => {
+        match kind {
+            LineKind::Transfer | LineKind::HoldPosted => {
                 debited.posted_debits = debited.posted_debits.checked_add(amount)?;
                 credited.posted_credits = credited.posted_credits.checked_add(amount)?;
                 let totals = self.totals.entry(movement.currency).or_default();
                 totals.debits = totals.debits.checked_add(amount)?;
                 totals.credits = totals.credits.checked_add(amount)?;
             }
-            Change::Hold => {
+            LineKind::HoldPlaced => {
                 debited.held_debits = debited.held_debits.checked_add(amount)?;
                 credited.held_credits = credited.held_credits.checked_add(amount)?;
             }
-            Change::Release => {}
+            LineKind::HoldVoided => {}
         }
         if debited != debit.after || credited != credit.after {
             return None;

@@ -1,9 +1,9 @@
 //! The books between two batches, as a question sees them: the present in memory, the past in the journal.
 
-use crate::machine::Machine;
+use crate::machine::{Machine, index_key};
 use crate::recount::Mismatch;
 use ledger::record::Record;
-use ledger::{AccountId, Ledger, StatementLine, TransferId};
+use ledger::{AccountId, Ledger, RecordKey, StatementLine, TransferId};
 use paxos::Slot;
 use replica::group::Group;
 use replica::{Applier, group};
@@ -67,15 +67,15 @@ impl<'a, D: Disk> BankView<'a, D> {
     /// # Errors
     /// When the journal cannot be read.
     pub fn outcome(&self, id: TransferId) -> Result<Option<Record>, HistoryError> {
-        self.applier.find(id.get())?.map(|record| decode(&record, 0)).transpose()
+        self.applier.find(index_key(RecordKey::outcome(id)))?.map(|record| decode(&record, 0)).transpose()
     }
 
-    /// The bytes of the record found under an id.
+    /// The bytes of the record found under a key.
     ///
     /// # Errors
     /// When the journal cannot be read.
-    pub fn find(&self, id: u128) -> Result<Option<JournalRecord>, StorageError> {
-        self.applier.find(id)
+    pub fn find(&self, key: RecordKey) -> Result<Option<JournalRecord>, StorageError> {
+        self.applier.find(index_key(key))
     }
 
     /// The bytes of the record at a place of the journal.

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::fs;
 use std::net::IpAddr;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::{Duration, SystemTime};
@@ -21,6 +22,7 @@ use time::OffsetDateTime;
 use crate::failure::CertsError;
 use crate::files::{Files, check_issuer, provider};
 use crate::pem::{self, Kind};
+use crate::private;
 use crate::subject::Subject;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -80,9 +82,11 @@ impl Authority {
     /// Makes a CA in this directory, which is made too if it is not there.
     ///
     /// # Errors
-    /// When there is one already, or the files cannot be written.
+    /// When there is one already, the directory is open to other users of the machine, or the files cannot be written.
     pub fn init(dir: &Path, now: SystemTime) -> Result<Authority, CertsError> {
-        fs::create_dir_all(dir).map_err(pem::failed_to_write(dir))?;
+        // Keys lie in it.
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(pem::failed_to_write(dir))?;
+        private::check_dir(dir)?;
         let (crt_path, key_path) = paths(dir);
         if let Some(path) = [&crt_path, &key_path].into_iter().find(|path| path.exists()) {
             return Err(CertsError::Exists { path: path.clone() });
@@ -100,9 +104,12 @@ impl Authority {
     /// The CA of this directory.
     ///
     /// # Errors
-    /// When certificate or key is not there, or they do not belong together.
+    /// When certificate or key is not there, they do not belong together, or the key or the directory is open to other users
+    /// of the machine.
     pub fn open(dir: &Path) -> Result<Authority, CertsError> {
         let (crt_path, key_path) = paths(dir);
+        private::check_dir(dir)?;
+        private::check_key(&key_path)?;
         let missing = |path: &Path| CertsError::NoAuthority { path: path.to_owned() };
         let certificates = pem::read_certificates(&crt_path)?.ok_or_else(|| missing(&crt_path))?;
         let key = pem::read_key(&key_path)?.ok_or_else(|| missing(&key_path))?;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::digest;
+use rustls::pki_types::CertificateDer;
 
 use crate::authority::Host;
 use crate::der;
@@ -60,7 +61,7 @@ impl Facts {
     ///
     /// # Errors
     /// When the directory or a file in it cannot be read.
-    pub fn of_all_in(dir: &Path) -> Result<Vec<Facts>, CertsError> {
+    pub fn of_each_in(dir: &Path) -> Result<Vec<Result<Facts, CertsError>>, CertsError> {
         let failed = |source| CertsError::Read { path: dir.to_owned(), source };
         let mut paths = Vec::new();
         for entry in fs::read_dir(dir).map_err(failed)? {
@@ -70,7 +71,7 @@ impl Facts {
             }
         }
         paths.sort();
-        paths.iter().filter_map(|path| Facts::read(path).transpose()).collect()
+        Ok(paths.iter().filter_map(|path| Facts::read(path).transpose()).collect())
     }
 
     /// Whole days until it expires; negative from a day after that on.
@@ -91,6 +92,17 @@ impl Facts {
     pub fn expires_soon(&self, now: SystemTime) -> bool {
         self.days_left(now) < EXPIRES_SOON_DAYS
     }
+}
+
+/// The fingerprints of all certificates of a file, as [`Facts::fingerprint`] has them; none when there is no such file. Of a
+/// CA's file these are all that are trusted: while one replaces another, both.
+///
+/// # Errors
+/// When the file cannot be read, or holds something else.
+pub fn fingerprints(path: &Path) -> Result<Vec<String>, CertsError> {
+    let certificates = pem::read_certificates(path)?.unwrap_or_default();
+    let of = |certificate: &CertificateDer<'_>| hexadecimal(digest::digest(&digest::SHA256, certificate).as_ref(), ":");
+    Ok(certificates.iter().map(of).collect())
 }
 
 fn hexadecimal(bytes: &[u8], between: &str) -> String {

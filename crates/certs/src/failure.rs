@@ -38,6 +38,20 @@ pub enum CertsError {
     /// The certificate is of another CA.
     #[error("{} was not issued by the CA of {}: {why}", path.display(), authority.display())]
     OtherAuthority { path: PathBuf, authority: PathBuf, why: String },
+    /// Keys are not for the other users of the machine, and they may get at one.
+    #[error(
+        "{} is open to other users of this machine (mode {mode:04o}), and what is kept in it is not for them; close it: \
+         {close} {}",
+        path.display(),
+        path.display()
+    )]
+    OpenToOthers {
+        path: PathBuf,
+        /// Permission bits as `chmod` takes them.
+        mode: u32,
+        /// The command that takes them away, without the path.
+        close: &'static str,
+    },
     /// The library refused to write a certificate, or to use it.
     #[error("{doing}: {why}")]
     Refused { doing: &'static str, why: String },

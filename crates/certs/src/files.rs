@@ -25,6 +25,7 @@ use crate::expected::subject_in;
 use crate::facts::Facts;
 use crate::failure::CertsError;
 use crate::pem::{self, Kind};
+use crate::private;
 use crate::subject::Subject;
 
 /// Where one subject's certificate, its key and its CA are. Holds no secret itself.
@@ -95,8 +96,11 @@ impl Files {
     /// other side does, and a node that may only start while it counts could not even say so.
     ///
     /// # Errors
-    /// When one is missing or damaged, or when they do not belong together.
+    /// When one is missing or damaged, when they do not belong together, or when the key or the directory is open to other
+    /// users of the machine.
     pub(crate) fn load(&self) -> Result<Loaded, CertsError> {
+        private::check_dir(&self.dir)?;
+        private::check_key(&self.key())?;
         let (authority, path) = (self.authority(), self.certificate());
         let missing = || CertsError::NoAuthority { path: authority.clone() };
         let roots = pem::read_certificates(&authority)?.ok_or_else(missing)?;

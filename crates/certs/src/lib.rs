@@ -26,7 +26,10 @@ mod facts;
 mod failure;
 mod files;
 mod fresh;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod pem;
+mod private;
 mod subject;
 mod verify;
 mod why;
@@ -34,7 +37,7 @@ mod wire;
 
 pub use authority::{Authority, Host};
 pub use expected::Expected;
-pub use facts::{EXPIRES_SOON_DAYS, Facts};
+pub use facts::{EXPIRES_SOON_DAYS, Facts, fingerprints};
 pub use failure::CertsError;
 pub use files::Files;
 pub use subject::{BadSubject, Name, Subject};

@@ -1,8 +1,8 @@
 //! Two sides that shake hands in memory, with certificates from directories of their own.
 
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -23,7 +23,7 @@ impl TestDir {
     fn new() -> TestDir {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let dir = std::env::temp_dir().join(format!("rialto-certs-{}-{number}", std::process::id()));
-        fs::create_dir_all(&dir).expect("a temporary directory");
+        DirBuilder::new().recursive(true).mode(0o700).create(&dir).expect("a temporary directory");
         TestDir(dir)
     }
 
@@ -304,6 +304,45 @@ fn keys_are_their_owners_alone() {
 }
 
 #[test]
+fn keys_and_their_directory_are_refused_where_others_may_look_into_them() {
+    let dir = TestDir::new();
+    let authority = dir.authority();
+    let node = issue(&authority, "bank/alpha/1");
+    let good = server(&node, Expected::Anybody);
+    let open =
+        |path: &Path, mode: u32| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it is ours");
+    let (ca_key, whole) = (dir.0.join("ca.key"), &dir.0);
+    let used = || [node.load().err(), Authority::open(whole).err()];
+    for (path, closed, modes) in [
+        (whole.clone(), 0o700, [0o777, 0o750, 0o701].as_slice()),
+        (node.key(), 0o600, &[0o666, 0o640, 0o604, 0o602]),
+        (ca_key.clone(), 0o600, &[0o666, 0o640]),
+    ] {
+        for mode in modes {
+            open(&path, *mode);
+            let refusals: Vec<String> = used().into_iter().flatten().map(|error| error.to_string()).collect();
+            assert!(!refusals.is_empty(), "{} {mode:o}", path.display());
+            for said in refusals {
+                let remedy = format!("chmod {closed:o} {}", path.display());
+                assert!(said.contains(&format!("mode {mode:04o}")) && said.ends_with(&remedy), "{said}");
+            }
+        }
+        // A node that runs goes on with what it has.
+        let before = good.config();
+        good.0.look_now();
+        assert!(Arc::ptr_eq(&before, &good.config()));
+        open(&path, closed);
+    }
+    assert!(used().into_iter().flatten().next().is_none(), "what is public may be read by everybody");
+    let shared = dir.0.join("shared");
+    fs::create_dir(&shared).expect("there is room");
+    open(&shared, 0o777);
+    let said = Authority::init(&shared, SystemTime::now()).expect_err("others may look into it").to_string();
+    assert!(said.ends_with(&format!("chmod 700 {}", shared.display())), "{said}");
+    assert_eq!(fs::read_dir(&shared).expect("it is there").count(), 0, "no key was written there");
+}
+
+#[test]
 fn no_key_is_ever_printed() {
     let dir = TestDir::new();
     let authority = dir.authority();
@@ -344,7 +383,8 @@ fn facts_are_those_of_the_certificate() {
     let rotated = node.facts().expect("just written");
     assert_ne!((&rotated.serial, &rotated.fingerprint), (&facts.serial, &facts.fingerprint));
     assert_eq!(rotated.hosts, hosts, "the hosts stay");
-    let all = Facts::of_all_in(&dir.0).expect("readable");
+    let all = Facts::of_each_in(&dir.0).expect("readable");
+    let all: Vec<Facts> = all.into_iter().collect::<Result<_, _>>().expect("readable");
     let subjects: Vec<Option<Subject>> = all.into_iter().map(|facts| facts.subject).collect();
     assert_eq!(subjects, [Some(subject("bank/alpha/1")), None]);
 }

@@ -1,6 +1,6 @@
 //! Why a connection did not come about, in words for whoever runs the network.
 
-use std::io;
+use std::io::{self, ErrorKind};
 
 use rustls::{AlertDescription, CertificateError, Error};
 
@@ -39,7 +39,25 @@ pub fn why(error: &io::Error) -> String {
         Some(Error::PeerIncompatible(_)) => "it does not speak TLS 1.3 as this node does".to_owned(),
         Some(Error::NoApplicationProtocol) => "it wants to speak something else than is spoken here".to_owned(),
         Some(other) => format!("TLS failed: {other}"),
-        None => error.to_string(),
+        None => of_network(error),
+    }
+}
+
+/// The system's numbers say nothing to people.
+fn of_network(error: &io::Error) -> String {
+    let text = error.to_string();
+    match error.kind() {
+        ErrorKind::ConnectionRefused => "connection refused, nothing listens there".to_owned(),
+        ErrorKind::ConnectionReset
+        | ErrorKind::ConnectionAborted
+        | ErrorKind::BrokenPipe
+        | ErrorKind::NotConnected
+        | ErrorKind::UnexpectedEof => "it ended the connection".to_owned(),
+        ErrorKind::TimedOut => "it did not answer in time".to_owned(),
+        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => "there is no way to its address".to_owned(),
+        _ if text.starts_with("failed to lookup address information") => "its name has no address".to_owned(),
+        // What the system says, without its number; what we said ourselves stays as it is.
+        _ => text.rsplit_once(" (os error ").map_or(text.clone(), |(said, _)| said.to_lowercase()),
     }
 }
 
@@ -74,6 +92,9 @@ fn of_alert(alert: AlertDescription) -> String {
         }
         AlertDescription::CertificateUnknown | AlertDescription::AccessDenied => {
             "it expects somebody else than the certificate that it was shown names".to_owned()
+        }
+        AlertDescription::NoApplicationProtocol => {
+            "it speaks something else there: that is not the port that is meant".to_owned()
         }
         other => format!("it refuses the connection ({other:?})"),
     }

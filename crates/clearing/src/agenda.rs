@@ -25,6 +25,17 @@ pub struct Call {
     /// names it when it comes back from a backup: what it lacks lies behind it.
     pub complete_through: u64,
     pub gateway: Epoch,
+    pub booking: Booking,
+}
+
+/// What a bank books a post from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Booking {
+    /// From the hold that it placed, or from nothing if it lost the payment when it was restored: it knows the range by
+    /// itself.
+    Held,
+    /// From nothing, if it has to: this gateway says that the bank may have lost the hold.
+    Replayed,
 }
 
 /// The calls of the gateway to a bank, by the field's names.
@@ -119,7 +130,7 @@ fn is_due(
     after_ms: u64,
     waits_here: &impl Fn(PaymentId) -> bool,
 ) -> bool {
-    payment.taker == node || now_ms >= payment.phase_since_ms() + after_ms || waits_here(payment.order.id)
+    payment.taker == node || now_ms >= payment.phase_since_ms().saturating_add(after_ms) || waits_here(payment.order.id)
 }
 
 fn in_order<'a>(payments: impl Iterator<Item = &'a Payment>) -> Vec<PaymentId> {
@@ -149,7 +160,13 @@ pub(crate) fn make(clearing: &Clearing, payment: &Payment, kind: CallKind) -> Ca
         number: *payment.numbers.of(kind.side()),
         complete_through: clearing.state.complete_through(to),
         gateway: clearing.epoch(),
+        booking: booking(clearing, payment, to),
     }
+}
+
+/// A payment that a restored gateway found at its banks has a new number there, by which a bank cannot tell that it lost it.
+fn booking(clearing: &Clearing, payment: &Payment, bank: BankNumber) -> Booking {
+    if clearing.state.both_may_have_lost(payment, bank) { Booking::Replayed } else { Booking::Held }
 }
 
 fn kind_of_call(clearing: &Clearing, payment: &Payment, side: Side) -> Option<CallKind> {

@@ -2,6 +2,7 @@
 
 use crate::bytes::{Bad, In, Out, Stored};
 use crate::names::{BankName, BankNumber, Epoch, GroupId, KeyId, NodeNumber};
+use ledger::Lost;
 
 /// A bank that registered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -13,22 +14,38 @@ pub struct Bank {
     /// The bank's newest incarnation; what an older one says does not count.
     pub epoch: Epoch,
     pub standing: Standing,
+    /// The payments, by number, that its newest incarnation came without.
+    pub lost: Lost,
+    /// The gateway's incarnation in which that one registered.
+    pub(crate) registered_in: Epoch,
     /// The number of its newest payment, and the place of that one's record.
     pub last_number: u64,
     pub last_place: Option<u64>,
-    /// The gateway's incarnation in which it was last asked for all that it holds or held: see [`Recall`].
+    /// The gateway's incarnation in which it was last asked for all that it holds or held, and where that ends when it is
+    /// asked next.
     pub(crate) recalled: Epoch,
-    /// Its payments that are undecided, or owe it an acknowledgement or wait for another's.
+    pub(crate) recall: Recall,
+    /// Its payments that are undecided, or whose decision it has yet to acknowledge.
     pub open: u64,
 }
 
-/// What a gateway that came back from a backup has yet to hear: everything that banks set aside for it since that moment,
-/// ended or not, for it may have forgotten any of it. A bank that has not been asked takes part in nothing new: what it and
-/// another owe each other is not known here so far.
+/// What a gateway that came back from a backup has yet to hear of a bank: everything that it set aside for the gateway since
+/// the state that came back, ended or not, for the gateway may have forgotten any of it. A bank that has not been asked takes
+/// part in nothing new: what it and another owe each other is not known here so far.
+///
+/// No clock says since when, because the bank's log has another time than the gateway's. The bank walks its journal back to
+/// a fence of the gateway's that knows less than this: see [`ledger::Fence::ends_recall`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Recall {
-    /// Milliseconds since the Unix epoch, by the banks' clocks.
-    pub since_ms: u64,
+    /// The newest incarnation of the gateway whose payments are known here, up to the state that came back.
+    pub epoch: Epoch,
+    /// The bank's payments up to this number had come to their end in that state. 0 where nothing was known of the bank.
+    pub complete_through: u64,
+}
+
+impl Recall {
+    /// Of a bank that nothing is known of.
+    pub(crate) const WHOLE: Recall = Recall { epoch: Epoch::FIRST, complete_through: 0 };
 }
 
 /// Whether a bank takes part.
@@ -44,10 +61,37 @@ pub enum Standing {
 }
 
 impl Bank {
+    /// A newer incarnation registered, or the first.
+    pub(crate) fn registered_as(&mut self, standing: Standing, registered_in: Epoch) {
+        self.standing = standing;
+        self.registered_in = registered_in;
+        self.lost = match standing {
+            Standing::Live => Lost::default(),
+            Standing::Restored { after, through } => Lost { after, through },
+        };
+    }
+
+    /// The standing that its newest incarnation registered with.
+    pub(crate) fn as_registered(&self) -> Standing {
+        let Lost { after, through } = self.lost;
+        if self.lost == Lost::default() { Standing::Live } else { Standing::Restored { after, through } }
+    }
+
     /// The number of its next payment. Each incarnation of the gateway counts in a range of its own, for a restored one does
     /// not know which numbers it gave away before.
     pub(crate) fn next_number(&self, gateway: Epoch) -> u64 {
         self.last_number.max(u64::from(gateway.get() - 1) << 40) + 1
+    }
+}
+
+impl Stored for Recall {
+    fn put(&self, out: &mut Out) {
+        out.value(&self.epoch);
+        out.u64(self.complete_through);
+    }
+
+    fn take(from: &mut In<'_>) -> Result<Recall, Bad> {
+        Ok(Recall { epoch: from.value()?, complete_through: from.u64("number")? })
     }
 }
 

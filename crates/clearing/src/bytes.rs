@@ -62,6 +62,10 @@ impl Out {
         self.bytes.extend_from_slice(bytes);
     }
 
+    #[expect(
+        clippy::expect_used,
+        reason = "every text that is written is a name or a line, whose length is bounded by its type"
+    )]
     pub(crate) fn text(&mut self, text: &str) {
         self.u8(u8::try_from(text.len()).expect("texts are bounded far below 256 bytes"));
         self.bytes.extend_from_slice(text.as_bytes());
@@ -177,7 +181,7 @@ impl<const MAX: usize> Stored for Line<MAX> {
     }
 
     fn take(from: &mut In<'_>) -> Result<Line<MAX>, Bad> {
-        Line::new(from.text("text")?).map_err(|_| Bad { field: "text" })
+        Line::stored(from.text("text")?).map_err(|_| Bad { field: "text" })
     }
 }
 

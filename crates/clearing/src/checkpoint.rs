@@ -2,10 +2,13 @@
 //!
 //! ```text
 //! key                       value (version u8 = 1 first; little endian)
-//! B  number u16 big endian  name · group · epoch · standing
+//! B  number u16 big endian  name · group · epoch · standing, also of what it had lost · epoch of the gateway, if not the first
 //! C  number u16 big endian  (it has caught up since)
 //! D  number u16 big endian  epoch of the gateway (in which it was asked for what it holds)
-//! E                         epoch of the gateway · asked for since, if anything is
+//! E                         epoch of the gateway · in older ones a time, which nobody reads
+//! F  payer                  when the bucket of what they have had refused is full again
+//! G  number u16 big endian  epoch of the gateway and number, at which the answer ends when it is asked what it holds
+//! H                         seed of the ids behind idempotency keys
 //! K  key u64 big endian     node · public key · expiry
 //! L  payment u128           (listed for the operator)
 //! N  bank u16 big endian    number of its newest payment · place
@@ -33,7 +36,8 @@ use crate::order::{Pair, Party, PaymentId, Side};
 use crate::outcome::Verdict;
 use crate::payment::{Owed, Payment, Phase, Wish, put_owed};
 use crate::position::PositionKey;
-use crate::record::{Body, Record, RecordError, Taken, put_recall};
+use crate::record::{Body, Record, RecordError, Taken, put_registered_in};
+use crate::seed::Seed;
 use crate::settings::SettingEntry;
 use ledger::RecordBytes;
 
@@ -50,9 +54,10 @@ pub fn fold_effects(bytes: &RecordBytes, put: &mut Put<'_>) -> Result<(), Record
     let record = Record::decode(bytes)?;
     put_time(record.time_ms, put);
     match record.body {
-        Body::EpochBegan { epoch, recall } => put_epoch(epoch, recall, put),
-        Body::BankRegistered { number, name, group, epoch, standing } => {
-            put_bank(number, &name, group, epoch, &standing, put);
+        Body::EpochBegan { epoch, since_ms: _ } => put_epoch(epoch, put),
+        Body::BankToRecall { number, recall } => put_recall(number, &recall, put),
+        Body::BankRegistered { number, name, group, epoch, standing, registered_in } => {
+            put_bank(number, &name, group, (epoch, registered_in), &standing, put);
             put(&bank_key(b'C', number), None);
         }
         // The rest of the bank's entry is not known here, so that it has caught up is an entry of its own; the next
@@ -73,6 +78,7 @@ pub fn fold_effects(bytes: &RecordBytes, put: &mut Put<'_>) -> Result<(), Record
             put(&narrow_key(b'K', key.get()), None);
             put(&narrow_key(b'R', key.get()), None);
         }
+        Body::SeedKept { seed } => put_seed(&seed, put),
         Body::PaymentTaken(taken) => {
             let Taken { order, origin, numbers, previous: _, epoch, taker, vote_by_ms } = taken;
             let phase = Payment::first_phase(&order, origin);
@@ -83,7 +89,7 @@ pub fn fold_effects(bytes: &RecordBytes, put: &mut Put<'_>) -> Result<(), Record
                 put_newest(order.bank(*side), *numbers.of(*side), place, put);
             }
         }
-        Body::PaymentRefused { .. } => {}
+        Body::PaymentRefused { .. } | Body::KeyClaimed { .. } => {}
         Body::VoteRecorded { id, side, vote } => put_vote(id, side, &vote, put),
         Body::VoidWanted { id, cause } => put_value(&wide_key(b'W', id.get()), put, |out| out.value(&cause)),
         Body::PaymentDecided(decided) => {
@@ -103,6 +109,10 @@ pub fn fold_effects(bytes: &RecordBytes, put: &mut Put<'_>) -> Result<(), Record
         Body::SettingChanged { replaced_version, change } => {
             let entry = SettingEntry { change, time_ms: record.time_ms, place: record.place };
             put_setting(replaced_version, &entry, put);
+        }
+        Body::PayerCharged { payer, full_at_us, forgotten } => {
+            forgotten.iter().for_each(|other| put(&payer_key(other), None));
+            put_charge(&payer, full_at_us, put);
         }
     }
     Ok(())
@@ -125,7 +135,8 @@ impl Slice {
 
 /// The entries of a slice of a state, each once, in a fixed order. What there is little of is in every slice.
 pub(crate) fn entries(clearing: &Clearing, slice: Slice, each: &mut dyn FnMut(&[u8], &[u8])) {
-    let mut put = |key: &[u8], value: Option<&[u8]>| each(key, value.expect("entries are only put"));
+    // Entries are only put: nothing is deleted here.
+    let mut put = |key: &[u8], value: Option<&[u8]>| value.into_iter().for_each(|value| each(key, value));
     entries_of_network(clearing, &mut put);
     for (id, session) in clearing.state.sessions.all().filter(|(id, _)| slice.has(id.get())) {
         put_session(id, &session.customer, session.opened_ms, session.expires_ms, &mut put);
@@ -133,23 +144,34 @@ pub(crate) fn entries(clearing: &Clearing, slice: Slice, each: &mut dyn FnMut(&[
             put_value(&wide_key(b'X', id.get()), &mut put, |_| {});
         }
     }
+    for (payer, full_at_us) in clearing.state.charges.all().filter(|(_, at)| slice.has(u128::from(*at))) {
+        put_charge(payer, full_at_us, &mut put);
+    }
     let payments = clearing.state.payments.values();
     payments.filter(|payment| slice.has(payment.order.id.get())).for_each(|payment| put_whole(payment, &mut put));
 }
 
 fn entries_of_network(clearing: &Clearing, put: &mut Put<'_>) {
     let state = &clearing.state;
-    put_epoch(state.epoch, state.recall, put);
+    put_epoch(state.epoch, put);
     put_time(state.time_ms, put);
     for bank in &state.banks {
-        put_bank(bank.number, &bank.name, bank.group, bank.epoch, &bank.standing, put);
+        let (registered, is_live) = (bank.as_registered(), bank.standing == Standing::Live);
+        put_bank(bank.number, &bank.name, bank.group, (bank.epoch, bank.registered_in), &registered, put);
+        if registered != Standing::Live && is_live {
+            put_value(&bank_key(b'C', bank.number), put, |_| {});
+        }
         if bank.recalled > Epoch::FIRST {
             put_recalled(bank.number, bank.recalled, put);
+        }
+        if bank.recall != Recall::WHOLE {
+            put_recall(bank.number, &bank.recall, put);
         }
         if let Some(place) = bank.last_place {
             put_newest(bank.number, bank.last_number, place, put);
         }
     }
+    state.seed.iter().for_each(|seed| put_seed(seed, put));
     for key in state.keys.values() {
         put_key(key.id, key.node, &key.public, key.expires_ms, put);
         if key.retired {
@@ -189,26 +211,33 @@ fn put_votes(id: PaymentId, votes: &Pair<Option<Vote>>, put: &mut Put<'_>) {
     }
 }
 
-fn put_bank(number: BankNumber, name: &BankName, group: GroupId, epoch: Epoch, standing: &Standing, put: &mut Put<'_>) {
+fn put_bank(
+    number: BankNumber,
+    name: &BankName,
+    group: GroupId,
+    (epoch, registered_in): (Epoch, Epoch),
+    standing: &Standing,
+    put: &mut Put<'_>,
+) {
     put_value(&bank_key(b'B', number), put, |out| {
         out.value(name);
         out.value(&group);
         out.value(&epoch);
         out.value(standing);
+        put_registered_in(registered_in, out);
     });
 }
 
-fn put_epoch(epoch: Epoch, recall: Option<Recall>, put: &mut Put<'_>) {
-    put_value(b"E", put, |out| {
-        out.value(&epoch);
-        if recall.is_some() {
-            put_recall(recall, out);
-        }
-    });
+fn put_epoch(epoch: Epoch, put: &mut Put<'_>) {
+    put_value(b"E", put, |out| out.value(&epoch));
 }
 
 fn put_recalled(bank: BankNumber, epoch: Epoch, put: &mut Put<'_>) {
     put_value(&bank_key(b'D', bank), put, |out| out.value(&epoch));
+}
+
+fn put_recall(bank: BankNumber, recall: &Recall, put: &mut Put<'_>) {
+    put_value(&bank_key(b'G', bank), put, |out| out.value(recall));
 }
 
 fn put_newest(bank: BankNumber, number: u64, place: u64, put: &mut Put<'_>) {
@@ -226,12 +255,27 @@ fn put_key(key: KeyId, node: NodeNumber, public: &[u8; 32], expires_ms: u64, put
     });
 }
 
+fn put_seed(seed: &Seed, put: &mut Put<'_>) {
+    put_value(b"H", put, |out| out.value(seed));
+}
+
 fn put_session(id: SessionId, customer: &Party, opened_ms: u64, expires_ms: u64, put: &mut Put<'_>) {
     put_value(&wide_key(b'U', id.get()), put, |out| {
         out.value(customer);
         out.u48(opened_ms);
         out.u64(expires_ms);
     });
+}
+
+fn put_charge(payer: &Party, full_at_us: u64, put: &mut Put<'_>) {
+    put_value(&payer_key(payer), put, |out| out.u64(full_at_us));
+}
+
+fn payer_key(payer: &Party) -> Vec<u8> {
+    let mut bytes = Out::default();
+    bytes.u8(b'F');
+    bytes.value(payer);
+    bytes.bytes
 }
 
 fn put_position(key: &PositionKey, low_owes: i128, put: &mut Put<'_>) {

@@ -5,18 +5,18 @@
 use crate::bank::{Bank, Recall, SigningKey};
 use crate::checkpoint::{self, Slice};
 use crate::command::Command;
-use crate::names::{BankName, BankNumber, Epoch, SessionId};
+use crate::names::{BankName, BankNumber, Epoch, KeyId, SessionId};
 use crate::order::{Order, Party, PaymentId, Terms};
 use crate::outcome::Answer;
 use crate::payment::Payment;
 use crate::position::{Position, PositionKey};
-use crate::record::decision_id;
+use crate::record::{decision_key, idempotency_key, payment_key};
 use crate::request::{Malformed, Request};
 use crate::rules::Rules;
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::state::State;
-use ledger::{Context, JournalPort};
+use ledger::{Context, JournalPort, RecordKey};
 
 /// Payments between banks, sessions, keys, positions, settings: all that the gateway's group replicates.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -42,22 +42,26 @@ impl Clearing {
         self.state.control = control;
     }
 
-    /// The ids whose records must be at hand when the request is applied. Repetitions are possible.
+    /// Names the keys whose records must be at hand when the request is applied. Repetitions are possible.
     ///
     /// # Errors
     /// When the bytes are no request.
-    pub fn ids(request: &[u8], out: &mut Vec<u128>) -> Result<(), Malformed> {
+    pub fn keys_of_request(request: &[u8], mut name: impl FnMut(RecordKey)) -> Result<(), Malformed> {
         for command in &Request::decode(request)?.commands {
-            Clearing::ids_of(command, out);
+            Clearing::keys_of(command, &mut name);
         }
         Ok(())
     }
 
     /// Acknowledgements, nearly half of all commands, need only what is in memory.
-    fn ids_of(command: &Command, out: &mut Vec<u128>) {
+    fn keys_of(command: &Command, name: &mut impl FnMut(RecordKey)) {
         let needs_none = matches!(command, Command::Delivered { .. } | Command::Acknowledge { .. });
+        if let Command::ClaimKey { key, .. } = command {
+            name(idempotency_key(*key));
+        }
         if let Some(id) = command.payment().filter(|_| !needs_none) {
-            out.extend([id.get(), decision_id(id)]);
+            name(payment_key(id));
+            name(decision_key(id));
         }
     }
 
@@ -130,6 +134,21 @@ impl Clearing {
     /// The public keys that tokens may be signed with now.
     pub fn keys(&self, now_ms: u64) -> impl Iterator<Item = &SigningKey> {
         self.state.keys.values().filter(move |key| !key.retired && now_ms < key.expires_ms)
+    }
+
+    /// Whether there is what the ids behind idempotency keys are made of.
+    pub fn has_seed(&self) -> bool {
+        self.state.seed.is_some()
+    }
+
+    /// A public key that is kept, also one that was retired.
+    pub fn kept_key(&self, id: KeyId) -> Option<&SigningKey> {
+        self.state.keys.get(&id)
+    }
+
+    /// Whether an operator has still to look at that payment.
+    pub fn is_listed(&self, id: PaymentId) -> bool {
+        self.state.listed.contains(&id)
     }
 
     /// A payment that is on its way.

@@ -9,6 +9,7 @@ use crate::finding::Reported;
 use crate::names::{BankName, Epoch, GroupId, KeyId, NodeNumber, SessionId};
 use crate::order::{Holder, NamedParty, Pair, PaymentId, Side, Terms};
 use crate::payment::OperatorName;
+use crate::seed::Seed;
 use crate::settings::SettingChange;
 use ledger::{Amount, Currency, Reference};
 
@@ -38,10 +39,13 @@ pub enum Command {
         name: BankName,
         epoch: Epoch,
     },
+    /// A customer has shown a password. Not opened any more from `open_by_ms` on: a repetition that comes later than
+    /// that opens nothing, also where the session that it speaks of is forgotten.
     OpenSession {
         session: SessionId,
         customer: NamedParty,
         expires_ms: u64,
+        open_by_ms: u64,
     },
     EndSession {
         session: SessionId,
@@ -111,6 +115,18 @@ pub enum Command {
         expected_version: u64,
         change: SettingChange,
     },
+    /// Keeps the secret that the ids behind idempotency keys are made of, unless there is one.
+    KeepSeed {
+        seed: Seed,
+    },
+    /// Keeps what an idempotency key of a customer stands for: see `ledger::Command::ClaimKey`. The ids follow from the
+    /// gateway's seed and the key; `base` stands in for that in a gateway that has no seed yet.
+    ClaimKey {
+        session: SessionId,
+        key: u128,
+        digest: u128,
+        base: u128,
+    },
 }
 
 /// A payment as its payer orders it; who that is, the session says.
@@ -151,6 +167,8 @@ impl Command {
             | Command::EndSession { .. }
             | Command::AddKey { .. }
             | Command::RetireKey { .. }
+            | Command::KeepSeed { .. }
+            | Command::ClaimKey { .. }
             | Command::ChangeSetting { .. } => None,
         }
     }
@@ -161,7 +179,8 @@ mod kind {
     pub(super) const BEGIN_EPOCH: u8 = 1;
     pub(super) const REGISTER_BANK: u8 = 2;
     pub(super) const BANK_CAUGHT_UP: u8 = 3;
-    pub(super) const OPEN_SESSION: u8 = 4;
+    /// Without a time by which it is to be opened; read from older logs, and not written any more.
+    pub(super) const OPEN_SESSION_ANY_TIME: u8 = 4;
     pub(super) const END_SESSION: u8 = 5;
     pub(super) const ADD_KEY: u8 = 6;
     pub(super) const RETIRE_KEY: u8 = 7;
@@ -176,6 +195,9 @@ mod kind {
     pub(super) const ACKNOWLEDGE: u8 = 16;
     pub(super) const CHANGE_SETTING: u8 = 17;
     pub(super) const BANK_RECALLED: u8 = 18;
+    pub(super) const CLAIM_KEY: u8 = 30;
+    pub(super) const KEEP_SEED: u8 = 31;
+    pub(super) const OPEN_SESSION: u8 = 19;
 }
 
 impl Stored for PaymentRequest {
@@ -229,11 +251,12 @@ impl Stored for Command {
                 out.value(name);
                 out.value(epoch);
             }
-            Command::OpenSession { session, customer, expires_ms } => {
+            Command::OpenSession { session, customer, expires_ms, open_by_ms } => {
                 out.u8(kind::OPEN_SESSION);
                 out.value(session);
                 out.value(customer);
                 out.u64(*expires_ms);
+                out.u64(*open_by_ms);
             }
             Command::EndSession { session } => {
                 out.u8(kind::END_SESSION);
@@ -245,6 +268,10 @@ impl Stored for Command {
                 out.value(node);
                 out.array(public);
                 out.u64(*expires_ms);
+            }
+            Command::KeepSeed { seed } => {
+                out.u8(kind::KEEP_SEED);
+                out.value(seed);
             }
             Command::RetireKey { key } => {
                 out.u8(kind::RETIRE_KEY);
@@ -306,6 +333,13 @@ impl Stored for Command {
                 out.u64(*expected_version);
                 out.value(change);
             }
+            Command::ClaimKey { session, key, digest, base } => {
+                out.u8(kind::CLAIM_KEY);
+                out.value(session);
+                out.u128(*key);
+                out.u128(*digest);
+                out.u128(*base);
+            }
         }
     }
 
@@ -318,12 +352,25 @@ impl Stored for Command {
                 epoch: from.value()?,
                 last_number: from.u64("number")?,
             },
+            kind::CLAIM_KEY => Command::ClaimKey {
+                session: from.value()?,
+                key: from.u128("key")?,
+                digest: from.u128("digest")?,
+                base: from.u128("base")?,
+            },
             kind::BANK_CAUGHT_UP => Command::BankCaughtUp { name: from.value()?, epoch: from.value()? },
             kind::BANK_RECALLED => Command::BankRecalled { name: from.value()?, epoch: from.value()? },
+            kind::OPEN_SESSION_ANY_TIME => Command::OpenSession {
+                session: from.value()?,
+                customer: from.value()?,
+                expires_ms: from.u64("expiry")?,
+                open_by_ms: u64::MAX,
+            },
             kind::OPEN_SESSION => Command::OpenSession {
                 session: from.value()?,
                 customer: from.value()?,
                 expires_ms: from.u64("expiry")?,
+                open_by_ms: from.u64("deadline")?,
             },
             kind::END_SESSION => Command::EndSession { session: from.value()? },
             kind::ADD_KEY => Command::AddKey {
@@ -332,6 +379,7 @@ impl Stored for Command {
                 public: from.array("public key")?,
                 expires_ms: from.u64("expiry")?,
             },
+            kind::KEEP_SEED => Command::KeepSeed { seed: from.value()? },
             kind::RETIRE_KEY => Command::RetireKey { key: from.value()? },
             kind::TAKE => {
                 Command::Take { request: from.value()?, deadline_ms: from.u64("deadline")?, taker: from.value()? }

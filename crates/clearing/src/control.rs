@@ -25,8 +25,35 @@ pub enum Control {
     LookRaisesNoFence,
     /// A restored gateway asks its banks nothing about what it may have forgotten.
     RecallNothing,
+    /// A bank tells a restored gateway of holds only, not of payments within it. For the simulated bank to heed.
+    RecallHoldsOnly,
+    /// A restored gateway takes a request to void what it does not know before it has asked that payment's banks.
+    CancelBeforeRecall,
+    /// A bank's answer to a restored gateway begins where the copy ended by the gateway's clock, less a minute. For the
+    /// simulated bank to heed, as the two that follow.
+    RecallByClock,
+    /// It ends at the first fence that knows less than the gateway did, whichever incarnation's it is and though fences are
+    /// recorded in steps.
+    RecallToLowerFence,
+    /// It may end at a fence of an incarnation that began after the copy, and from an older one.
+    RecallPastCopies,
+    /// It may end at a fence behind which a restored bank was brought payments, with nothing complete.
+    RecallPastReplays,
+    /// A bank compares the times of its holds with the gateway's clock. For the simulated bank to heed.
+    OldHoldsByTime,
     /// A restored bank answers before it has its payments again. For the simulated bank to heed.
     RestoredBankAnswers,
     /// A restored bank posts only what it still holds. For the simulated bank to heed.
     RestoredBankNeedsHold,
+    /// A bank that says "posted" is believed, whatever the other one says, and before anybody has decided.
+    BelievePosted,
+    /// What a bank asks about is taken up as a payment, also by a gateway that has forgotten nothing.
+    BankOrdersPayments,
+    /// The void of a payment that was never seen is kept by the gateway alone.
+    CancelLeavesNoTombstone,
+    /// An idempotency key stands for ids made by chance, which a copy of before does not have.
+    KeysByChance,
+    /// What follows from an id is found under a public hash of it, among the ids that callers choose. For the simulated
+    /// journals to heed.
+    OneIdSpace,
 }

@@ -25,7 +25,8 @@ use crate::payment::{Payment, Phase, Wish};
 pub enum Action {
     Call(Call),
     Propose(Command),
-    /// A bank contradicts a decision: nothing that the protocol allows leads here.
+    /// A bank contradicts a decision: nothing that the protocol allows leads here. Said once of each side, however often
+    /// the bank repeats it.
     Alarm {
         id: PaymentId,
         side: Side,
@@ -106,6 +107,8 @@ struct Delivery {
     verdict: Verdict,
     asked: Pair<Asked>,
     acknowledged: Pair<Option<Epoch>>,
+    /// What a bank last said that contradicts the decision. It is told once.
+    contradicted: Pair<Option<Finding>>,
     proposed: Pair<Attempts>,
 }
 
@@ -121,6 +124,15 @@ impl Driver {
     /// The payment left the list of what is to do: the driver can go.
     pub fn is_done(&self) -> bool {
         self.stage == Stage::Done
+    }
+
+    /// What its banks say, when they were last asked, that contradicts its decision: they do not acknowledge it.
+    pub fn contradictions(&self) -> impl Iterator<Item = (Side, Finding)> {
+        let contradicted = match self.stage {
+            Stage::Delivering(delivery) => delivery.contradicted,
+            Stage::Undecided(_) | Stage::Done => Pair::default(),
+        };
+        Side::BOTH.into_iter().filter_map(move |side| Some((side, (*contradicted.of(side))?)))
     }
 
     /// Takes what a bank said. Nothing is done about it before the next [`Driver::poll`].
@@ -156,8 +168,9 @@ impl Driver {
     fn begin_delivery(&mut self, verdict: Verdict) {
         let is_begun = matches!(&self.stage, Stage::Delivering(delivery) if delivery.verdict == verdict);
         if !is_begun {
-            let (asked, acknowledged, proposed) = (Pair::default(), Pair::default(), Pair::default());
-            self.stage = Stage::Delivering(Delivery { verdict, asked, acknowledged, proposed });
+            let (asked, acknowledged, contradicted) = (Pair::default(), Pair::default(), Pair::default());
+            self.stage =
+                Stage::Delivering(Delivery { verdict, asked, acknowledged, contradicted, proposed: Pair::default() });
         }
     }
 }
@@ -255,8 +268,10 @@ impl Delivery {
             Verdict::Void(_) => matches!(finding, Finding::Voided | Finding::Refused(_) | Finding::NotFound),
         };
         if !is_acknowledged {
-            return Some(Action::Alarm { id, side, finding });
+            let told = self.contradicted.of_mut(side).replace(finding);
+            return told.is_none().then_some(Action::Alarm { id, side, finding });
         }
+        *self.contradicted.of_mut(side) = None;
         *self.acknowledged.of_mut(side) = Some(reply.said.epoch);
         None
     }

@@ -58,7 +58,8 @@ impl Finding {
             | Outcome::SecretChanged { .. }
             | Outcome::LockChanged { .. }
             | Outcome::Noted { .. }
-            | Outcome::Fenced { .. } => Finding::NotFound,
+            | Outcome::Fenced { .. }
+            | Outcome::KeyClaimed { .. } => Finding::NotFound,
         }
     }
 
@@ -81,9 +82,10 @@ impl Finding {
             Rejected::UnknownCreditAccount { .. } => Reason::UnknownPayee,
             Rejected::CurrencyMismatch { .. } => Reason::OtherCurrency,
             Rejected::AccountClosed { .. } => Reason::AccountClosed,
-            Rejected::LimitExceeded { limit, .. } | Rejected::DailyLimitExceeded { limit, .. } => {
-                Reason::LimitExceeded { limit }
-            }
+            Rejected::LimitExceeded { limit, .. } => Reason::LimitExceeded { limit },
+            Rejected::DailyLimitExceeded { limit, .. } => Reason::DailyLimitExceeded { limit },
+            // Only a debit is refused for it, so it is the payer who is locked.
+            Rejected::CustomerLocked { .. } => Reason::PayerLocked,
             Rejected::InsufficientFunds { available, .. } => Reason::InsufficientFunds { available },
             Rejected::BalanceOverflow { .. }
             | Rejected::BooksFull
@@ -98,7 +100,9 @@ impl Finding {
             | Rejected::CustomerExists { .. }
             | Rejected::AccountExists { .. }
             | Rejected::UnknownCustomer
-            | Rejected::CustomerLocked { .. }
+            | Rejected::KeyReused
+            | Rejected::ReservedAccount { .. }
+            | Rejected::NotLost { .. }
             | Rejected::StaleFence { .. } => Reason::BankRefused { code: rejection.code() },
         };
         Finding::Refused(reason)
@@ -163,9 +167,9 @@ mod tests {
         let account = AccountId::new(1).expect("not nil");
         let limit = Amount::new(500).expect("in range");
         let rows = [
-            (Rejected::DailyLimitExceeded { limit, spent: 40 }, Reason::LimitExceeded { limit }),
+            (Rejected::DailyLimitExceeded { limit, spent: 40 }, Reason::DailyLimitExceeded { limit }),
             (Rejected::LimitExceeded { limit, asked: Amount::MAX }, Reason::LimitExceeded { limit }),
-            (Rejected::CustomerLocked { account }, Reason::BankRefused { code: 25 }),
+            (Rejected::CustomerLocked { account }, Reason::PayerLocked),
             (Rejected::AccountClosed { account }, Reason::AccountClosed),
         ];
         for (rejection, reason) in rows {

@@ -25,6 +25,8 @@ pub enum Broken {
     Number { id: PaymentId },
     #[error("the indexes of sessions differ from the sessions")]
     Sessions,
+    #[error("the index of the payers' buckets differs from the buckets")]
+    Charges,
     #[error("the bank of number {bank:?} is not found under its name")]
     BankName { bank: BankNumber },
 }
@@ -35,6 +37,9 @@ pub fn check(clearing: &Clearing) -> Result<(), Broken> {
     payments_are_sound(clearing)?;
     counts_are_right(clearing)?;
     positions_are_right(clearing)?;
+    if !clearing.state.charges.indexes_agree() {
+        return Err(Broken::Charges);
+    }
     if clearing.state.sessions.indexes_agree() { Ok(()) } else { Err(Broken::Sessions) }
 }
 
@@ -72,9 +77,11 @@ fn counts_are_right(clearing: &Clearing) -> Result<(), Broken> {
     let mut open: BTreeMap<BankNumber, u64> = BTreeMap::new();
     let mut of_payers: BTreeMap<Party, u64> = BTreeMap::new();
     for payment in clearing.state.payments.values() {
-        *of_payers.entry(payment.order.payer).or_default() += 1;
-        for side in payment.sides() {
-            *open.entry(payment.order.bank(*side)).or_default() += 1;
+        for side in Side::BOTH.into_iter().filter(|side| payment.is_open_at(*side)) {
+            *open.entry(payment.order.bank(side)).or_default() += 1;
+            if side == Side::Debit {
+                *of_payers.entry(payment.order.payer).or_default() += 1;
+            }
         }
     }
     if clearing.state.open_of != of_payers {

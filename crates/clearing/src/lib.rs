@@ -23,15 +23,26 @@
 //! [`request`], [`record`], [`checkpoint`]: the bytes. [`outbox`]: the client's side. [`invariant`]: what must hold after
 //! every step.
 
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unreachable,
+    reason = "no data from outside may end a node: each exception says why it cannot be reached"
+)]
+
 pub mod agenda;
 pub mod bank;
 mod bytes;
+mod charge;
 pub mod checkpoint;
 mod clearing;
 pub mod command;
 pub mod control;
 pub mod driver;
 pub mod finding;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod invariant;
 pub mod names;
 pub mod order;
@@ -44,6 +55,7 @@ pub mod replay;
 pub mod request;
 mod restore;
 mod rules;
+mod seed;
 pub mod session;
 pub mod settings;
 mod state;
@@ -62,7 +74,8 @@ pub use order::{Holder, NamedParty, Order, Pair, Party, PaymentId, Side, Terms};
 pub use outcome::{Answer, Delivery, Outcome, Reason, Refusal, Status, Verdict};
 pub use payment::{Cause, OperatorName, Origin, Owed, Payment, Phase, Wish};
 pub use position::{Position, PositionKey};
-pub use record::{Body, Record, RecordError, decision_id, record_id};
+pub use record::{Body, Record, RecordError, decision_key, payment_key, record_key};
 pub use request::{Malformed, Request};
 pub use restore::RestoreError;
+pub use seed::Seed;
 pub use settings::{SettingChange, SettingEntry, Settings};

@@ -62,23 +62,23 @@ impl fmt::Debug for BankName {
     }
 }
 
-/// The bytes of both names are those of their text.
+/// The bytes of both names are those of their text. A customer's was judged when it entered.
 macro_rules! name {
-    ($name:ident, $field:literal) => {
+    ($name:ident, $read:ident, $field:literal) => {
         impl Stored for $name {
             fn put(&self, out: &mut Out) {
                 out.text(self.as_str());
             }
 
             fn take(from: &mut In<'_>) -> Result<$name, Bad> {
-                $name::new(from.text($field)?).map_err(|_| Bad { field: $field })
+                $name::$read(from.text($field)?).map_err(|_| Bad { field: $field })
             }
         }
     };
 }
 
-name!(BankName, "bank's name");
-name!(CustomerName, "customer's name");
+name!(BankName, new, "bank's name");
+name!(CustomerName, stored, "customer's name");
 
 /// A number that is never zero, with its bytes.
 macro_rules! number {

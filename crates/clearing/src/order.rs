@@ -6,7 +6,7 @@
 
 use crate::bytes::{Bad, In, Out, Stored};
 use crate::names::{BankName, BankNumber, CustomerName, NameError};
-use ledger::{Amount, Currency, Reference, TransferId};
+use ledger::{Amount, Currency, NotACustomerName, Reference, TransferId};
 use std::fmt;
 use std::str::FromStr;
 
@@ -86,13 +86,31 @@ impl fmt::Display for NamedParty {
     }
 }
 
+/// An address as a person types it: `Bob@beta` is `bob@beta`.
 impl FromStr for NamedParty {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<NamedParty, NameError> {
+        NamedParty::parse(text, CustomerName::enforce)
+    }
+}
+
+impl NamedParty {
+    /// An address of a log, a journal or a peer, whose name was judged when it entered.
+    ///
+    /// # Errors
+    /// When it is no address, whatever version of the program wrote it.
+    pub fn stored(text: &str) -> Result<NamedParty, NameError> {
+        NamedParty::parse(text, CustomerName::stored)
+    }
+
+    fn parse(
+        text: &str,
+        name_of: impl Fn(&str) -> Result<CustomerName, NotACustomerName>,
+    ) -> Result<NamedParty, NameError> {
         match text.split_once('@') {
             Some((name, bank)) => {
-                let holder = Holder::Customer(CustomerName::new(name)?);
+                let holder = Holder::Customer(name_of(name)?);
                 Ok(NamedParty { bank: BankName::new(bank)?, holder })
             }
             None => Ok(NamedParty { bank: BankName::new(text)?, holder: Holder::House }),
@@ -149,6 +167,7 @@ impl Terms {
     }
 
     /// Tells contents apart where only a compact trace of them is kept: the first 128 bits of the BLAKE3 of the bytes.
+    #[expect(clippy::expect_used, reason = "a slice of sixteen bytes is sixteen bytes")]
     pub fn digest(&self) -> u128 {
         let mut out = Out::default();
         out.value(self);
@@ -266,8 +285,15 @@ mod tests {
         for text in ["bob@beta", "zoë.müller@bank-2", "beta"] {
             assert_eq!(text.parse::<NamedParty>().map(|party| party.to_string()), Ok(text.to_owned()));
         }
-        for text in ["", "@beta", "bob@", "bob@beta@gamma", "bob beta", "Beta"] {
+        for text in ["", "@beta", "bob@", "bob@beta@gamma", "bob beta", "Beta", "bob\u{200b}@beta", "\u{202e}bob@beta"]
+        {
             assert!(text.parse::<NamedParty>().is_err(), "{text}");
+        }
+        assert_eq!("Bob@beta".parse::<NamedParty>(), "bob@beta".parse());
+        assert_eq!("jose\u{301}@beta".parse::<NamedParty>(), "jos\u{e9}@beta".parse());
+        // What a journal holds is read back as it is.
+        for text in ["Bob@beta", "bob\u{200b}@beta", "jose\u{301}@beta"] {
+            assert_eq!(NamedParty::stored(text).map(|party| party.to_string()), Ok(text.to_owned()));
         }
     }
 }

@@ -6,7 +6,7 @@
 use crate::bytes::{Bad, In, Out, Stored};
 use crate::names::{BankNumber, Epoch, SessionId};
 use crate::order::Side;
-use ledger::Amount;
+use ledger::{Amount, Rejected};
 
 /// The answer to one command.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,6 +54,12 @@ pub enum Outcome {
     /// The side's acknowledgement is on record, or nothing was owed to it any more.
     Delivered,
     Acknowledged,
+    /// There is a seed, this one or the one of before.
+    SeedKept,
+    /// What an idempotency key stands for: the ids of the request are made of that base.
+    KeyClaimed {
+        base: u128,
+    },
 }
 
 /// How far a payment has come.
@@ -121,9 +127,16 @@ pub enum Reason {
     VoidedAtBank { side: Side },
     #[error("its banks were asked, and not both had set the money aside")]
     NotHeldAtBoth,
+    /// The bank of that side said that it had moved the money before anybody had decided so.
+    #[error("a bank says that it moved the money before that was decided")]
+    ContradictedByBank { side: Side },
     /// The number of a rejection of the ledger that has no word of its own here.
-    #[error("a bank refused it with code {code}")]
+    #[error("{}", refused_by_bank(*code))]
     BankRefused { code: u16 },
+    #[error("more than the payer may spend in one day")]
+    DailyLimitExceeded { limit: Amount },
+    #[error("the payer's bank has locked the account against debits")]
+    PayerLocked,
 }
 
 /// Why a command is not taken. It leaves no record and burns no id.
@@ -145,6 +158,8 @@ pub enum Refusal {
     BankBusy { bank: BankNumber },
     #[error("too many payments of the payer are open")]
     PayerBusy,
+    #[error("too many of the payer's payments were refused")]
+    TooManyRefused { retry_after_ms: u64 },
     #[error("there is no such bank in the network")]
     UnknownBank,
     #[error("the name belongs to another group")]
@@ -163,12 +178,28 @@ pub enum Refusal {
     VersionMismatch { actual: u64 },
     #[error("the setting is out of its bounds")]
     OutOfRange,
+    #[error("the bank's incarnation is further ahead than a restore makes it: incarnation {} is known", known.get())]
+    EpochTooFar { known: Epoch },
+    #[error(
+        "the idempotency key was used before, for another request; nothing of this one was done, use a new key for it"
+    )]
+    KeyReused,
     #[error("there is no room for more")]
     Full,
     #[error("it would be over before it began")]
     Expired,
-    #[error("the position is smaller")]
+    #[error("the bank owes less than that")]
     MoreThanOwed { owed: u128 },
+}
+
+/// In words that a payer understands, also where the bank is of a newer version than this program.
+fn refused_by_bank(code: u16) -> String {
+    match Rejected::words_of(code) {
+        Some(words) => format!("a bank refused it: {words}"),
+        None => format!(
+            "a bank refused it for a reason that this version of the program does not know (number {code} of the bank's refusals)"
+        ),
+    }
 }
 
 impl Reason {
@@ -190,6 +221,9 @@ impl Reason {
             Reason::VoidedAtBank { .. } => 13,
             Reason::NotHeldAtBoth => 14,
             Reason::BankRefused { .. } => 15,
+            Reason::DailyLimitExceeded { .. } => 16,
+            Reason::PayerLocked => 17,
+            Reason::ContradictedByBank { .. } => 18,
         }
     }
 }
@@ -206,6 +240,7 @@ impl Refusal {
             Refusal::BankRestoring { .. } => 106,
             Refusal::BankBusy { .. } => 107,
             Refusal::PayerBusy => 120,
+            Refusal::TooManyRefused { .. } => 121,
             Refusal::UnknownBank => 108,
             Refusal::NameTaken => 109,
             Refusal::StaleEpoch { .. } => 110,
@@ -218,19 +253,48 @@ impl Refusal {
             Refusal::Full => 117,
             Refusal::Expired => 118,
             Refusal::MoreThanOwed { .. } => 119,
+            Refusal::EpochTooFar { .. } => 130,
+            Refusal::KeyReused => 131,
         }
     }
 }
 
 impl Reason {
+    /// Whether it is for the payer to see to that it does not happen again. What banks, operators and time have to answer
+    /// for is not.
+    pub(crate) fn is_of_payer(&self) -> bool {
+        match self {
+            Reason::InsufficientFunds { .. }
+            | Reason::UnknownPayee
+            | Reason::UnknownBank
+            | Reason::OtherCurrency
+            | Reason::OwnAccount
+            | Reason::LimitExceeded { .. }
+            | Reason::CapExceeded { .. }
+            | Reason::UnknownPayer
+            | Reason::AccountClosed
+            | Reason::VoidedByPayer
+            | Reason::BankRefused { .. }
+            | Reason::DailyLimitExceeded { .. }
+            | Reason::PayerLocked => true,
+            Reason::BankUnavailable
+            | Reason::VoidedByOperator
+            | Reason::VoidedAtBank { .. }
+            | Reason::NotHeldAtBoth
+            | Reason::ContradictedByBank { .. } => false,
+        }
+    }
+
     /// What is stored beside the code.
     fn values(&self) -> (u128, u128) {
         match *self {
             Reason::InsufficientFunds { available } => (available, 0),
-            Reason::LimitExceeded { limit } => (limit.minor(), 0),
+            Reason::LimitExceeded { limit } | Reason::DailyLimitExceeded { limit } => (limit.minor(), 0),
             Reason::CapExceeded { cap, owed } => (cap.minor(), owed),
-            Reason::VoidedAtBank { side: Side::Debit } => (1, 0),
-            Reason::VoidedAtBank { side: Side::Credit } => (2, 0),
+            Reason::VoidedAtBank { side } | Reason::ContradictedByBank { side } => match side {
+                Side::Debit => (1, 0),
+                Side::Credit => (2, 0),
+            },
             Reason::BankRefused { code } => (u128::from(code), 0),
             Reason::UnknownPayee
             | Reason::UnknownBank
@@ -241,13 +305,25 @@ impl Reason {
             | Reason::AccountClosed
             | Reason::VoidedByPayer
             | Reason::VoidedByOperator
-            | Reason::NotHeldAtBoth => (0, 0),
+            | Reason::NotHeldAtBoth
+            | Reason::PayerLocked => (0, 0),
         }
     }
 
     /// The reason of that stable number, as a bank tells it with one value; `None` for what no bank says.
     pub fn told_by_bank(code: u16, value: u128) -> Option<Reason> {
-        Reason::from_stored(code, value, 0)
+        let reason = Reason::from_stored(code, value, 0)?;
+        let is_gateways = matches!(
+            reason,
+            Reason::UnknownBank
+                | Reason::BankUnavailable
+                | Reason::CapExceeded { .. }
+                | Reason::VoidedByPayer
+                | Reason::VoidedByOperator
+                | Reason::NotHeldAtBoth
+                | Reason::ContradictedByBank { .. }
+        );
+        (!is_gateways).then_some(reason)
     }
 
     /// The stable number and the first value: all that a bank's reason has.
@@ -274,6 +350,10 @@ impl Reason {
             13 => Reason::VoidedAtBank { side: Side::Credit },
             14 => Reason::NotHeldAtBoth,
             15 => Reason::BankRefused { code: u16::try_from(first).ok()? },
+            16 => Reason::DailyLimitExceeded { limit: Amount::new(first)? },
+            17 => Reason::PayerLocked,
+            18 if first == 1 => Reason::ContradictedByBank { side: Side::Debit },
+            18 => Reason::ContradictedByBank { side: Side::Credit },
             _ => return None,
         };
         // What is read is what would be written: no second way to say the same.
@@ -312,6 +392,23 @@ impl Stored for Verdict {
             1 => Ok(Verdict::Post),
             2 => Ok(Verdict::Void(from.value()?)),
             _ => Err(Bad { field: "verdict" }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_number_a_bank_refuses_with_is_said_in_words() {
+        for code in 0..=u16::MAX {
+            let said = Reason::BankRefused { code }.to_string();
+            match Rejected::words_of(code) {
+                Some(words) => assert_eq!(said, format!("a bank refused it: {words}")),
+                None => assert!(said.contains("does not know") && said.contains(&code.to_string()), "{said}"),
+            }
+            assert!(!said.contains("with code"), "{said}");
         }
     }
 }

@@ -81,12 +81,26 @@ pub enum Cause {
     Payer,
     /// A bank asked about an old hold.
     Bank,
+    /// A bank told of it when a restored gateway asked for what it may have forgotten.
+    Recall,
     /// An operator of that name, on record.
     Operator(OperatorName),
 }
 
 /// Who of the gateway's operators did something by hand.
 pub type OperatorName = Line<32>;
+
+impl Origin {
+    /// Whether the payer brought it here: what a bank or an operator brings is not the payer's doing.
+    pub(crate) fn is_of_payer(self) -> bool {
+        match self {
+            Origin::Customer { .. } | Origin::Asked(Cause::Payer) => true,
+            Origin::Settlement | Origin::Asked(Cause::TimedOut | Cause::Bank | Cause::Recall | Cause::Operator(_)) => {
+                false
+            }
+        }
+    }
+}
 
 impl Payment {
     /// Where a payment begins.
@@ -100,6 +114,10 @@ impl Payment {
     }
 
     /// From now on void is wanted, and the banks have the word.
+    #[expect(
+        clippy::panic,
+        reason = "the rules want no void of what is decided, and a restore looks at the phase before"
+    )]
     pub(crate) fn want_void(&mut self, cause: Cause) {
         self.phase = match self.phase {
             Phase::AtBank(_) => Phase::AtBank(Wish::Void(cause)),
@@ -162,14 +180,29 @@ impl Payment {
         }
     }
 
+    /// Whether this gateway may have decided it before it was restored: it was ordered before, or told of in answer to the
+    /// question what was forgotten.
+    pub(crate) fn may_be_forgotten(&self, gateway: Epoch) -> bool {
+        self.epoch < gateway || self.origin == Origin::Asked(Cause::Recall)
+    }
+
     /// Whether it keeps an amount reserved between two banks.
     pub(crate) fn reserves(&self) -> bool {
         self.is_undecided() && !self.order.is_within_one_bank()
     }
 
-    /// The banks it counts for, each once.
+    /// The banks it has a number at, each once.
     pub(crate) fn sides(&self) -> &'static [Side] {
         if self.order.is_within_one_bank() { &[Side::Debit] } else { &Side::BOTH }
+    }
+
+    /// Whether it still waits for that side's bank: both are needed for a decision, and then each has to acknowledge it. Who
+    /// has done so is not kept busy by a bank that never does.
+    pub fn is_open_at(&self, side: Side) -> bool {
+        match self.phase {
+            Phase::Voting(_) | Phase::AtBank(_) | Phase::Asking { .. } => self.sides().contains(&side),
+            Phase::Delivering { owed, .. } => owed.has(side),
+        }
     }
 }
 
@@ -179,7 +212,7 @@ impl Cause {
         match self {
             Cause::TimedOut => Reason::BankUnavailable,
             Cause::Payer => Reason::VoidedByPayer,
-            Cause::Bank => Reason::NotHeldAtBoth,
+            Cause::Bank | Cause::Recall => Reason::NotHeldAtBoth,
             Cause::Operator(_) => Reason::VoidedByOperator,
         }
     }
@@ -238,6 +271,7 @@ impl Stored for Cause {
                 out.u8(4);
                 out.value(name);
             }
+            Cause::Recall => out.u8(5),
         }
     }
 
@@ -247,6 +281,7 @@ impl Stored for Cause {
             2 => Cause::Payer,
             3 => Cause::Bank,
             4 => Cause::Operator(from.value()?),
+            5 => Cause::Recall,
             _ => return Err(Bad { field: "cause" }),
         })
     }

@@ -59,6 +59,10 @@ impl Position {
     }
 
     /// What it would owe if all that is undecided in that direction were posted, and nothing of the other.
+    #[expect(
+        clippy::expect_used,
+        reason = "nothing is reserved beyond POSITION_MAX, and a checkpoint with more is refused"
+    )]
     pub fn owed_at_worst(&self, direction: Direction) -> u128 {
         let reserved = i128::try_from(self.reserved(direction)).expect("reservations are bounded");
         u128::try_from(self.signed(direction) + reserved).unwrap_or(0)
@@ -79,6 +83,7 @@ impl Position {
     }
 
     /// The position after that much was paid.
+    #[expect(clippy::expect_used, reason = "amounts are below 2^96 by their type")]
     pub(crate) fn paid(&self, direction: Direction, minor: u128) -> i128 {
         let minor = i128::try_from(minor).expect("amounts are below 2^96");
         match direction {

@@ -18,8 +18,9 @@ use crate::order::{Order, Pair, Party, PaymentId, Side};
 use crate::outcome::{Reason, Verdict};
 use crate::payment::{Cause, OperatorName, Origin, Owed, put_owed, take_owed};
 use crate::position::PositionKey;
+use crate::seed::Seed;
 use crate::settings::SettingChange;
-use ledger::{RECORD_BYTES, RecordBytes};
+use ledger::{RECORD_BYTES, RecordBytes, RecordKey};
 
 /// One outcome or change, with all that is kept of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,8 +36,13 @@ pub struct Record {
 pub enum Body {
     EpochBegan {
         epoch: Epoch,
-        /// Banks are asked for what they set aside since then; none in records of before banks were asked.
-        recall: Option<Recall>,
+        /// In records of before: since when banks were asked, by their clocks. Written as zero, and read by nobody.
+        since_ms: u64,
+    },
+    /// Before an incarnation begins: where a bank's answer ends when it is asked what it holds.
+    BankToRecall {
+        number: BankNumber,
+        recall: Recall,
     },
     BankRegistered {
         number: BankNumber,
@@ -44,6 +50,8 @@ pub enum Body {
         group: GroupId,
         epoch: Epoch,
         standing: Standing,
+        /// The gateway's incarnation then.
+        registered_in: Epoch,
     },
     BankCaughtUp {
         number: BankNumber,
@@ -108,6 +116,22 @@ pub enum Body {
         replaced_version: u64,
         change: SettingChange,
     },
+    KeyClaimed {
+        key: u128,
+        digest: u128,
+        base: u128,
+    },
+    /// What the ids behind idempotency keys are made of from now on.
+    SeedKept {
+        seed: Seed,
+    },
+    /// A payment of theirs was refused: when their bucket is full again. The bucket of another, which is full by now, is
+    /// forgotten with it.
+    PayerCharged {
+        payer: Party,
+        full_at_us: u64,
+        forgotten: Option<Party>,
+    },
 }
 
 /// A payment that entered the log whole.
@@ -158,6 +182,10 @@ pub mod kind {
     pub const ACKNOWLEDGED: u16 = 16;
     pub const SETTING_CHANGED: u16 = 17;
     pub const BANK_RECALLED: u16 = 18;
+    pub const BANK_TO_RECALL: u16 = 19;
+    pub const KEY_CLAIMED: u16 = 30;
+    pub const PAYER_CHARGED: u16 = 31;
+    pub const SEED_KEPT: u16 = 32;
 }
 
 /// Why bytes are not a record of the gateway.
@@ -169,23 +197,39 @@ pub enum RecordError {
     Field { kind: u16, bad: Bad },
 }
 
-/// The id under which a payment's decision is found. A payment has two outcomes in the journal, its taking and its
-/// decision, and an id leads to one place only. A hash, so that no client can choose an id to stand in its way.
-pub fn decision_id(payment: PaymentId) -> u128 {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(b"rialto decision on payment");
-    hasher.update(&payment.get().to_le_bytes());
-    u128::from_le_bytes(hasher.finalize().as_bytes()[..16].try_into().expect("sixteen bytes of thirty-two"))
+/// Numbers of the kinds of keys of a gateway's journal. They are in the index: keep them stable.
+mod key_kind {
+    pub(super) const PAYMENT: u8 = 0;
+    pub(super) const DECISION: u8 = 1;
+    pub(super) const IDEMPOTENCY: u8 = 2;
 }
 
-/// The id under which the index leads to this record, or `None` if nobody will ever look for it.
-pub fn record_id(bytes: &RecordBytes) -> Option<u128> {
-    let id = || PaymentId::new(u128::from_le_bytes(bytes[BODY..BODY + 16].try_into().expect("sixteen bytes")));
-    match u16::from_le_bytes([bytes[0], bytes[1]]) {
-        kind::PAYMENT_TAKEN | kind::PAYMENT_REFUSED => id().map(PaymentId::get),
-        kind::PAYMENT_DECIDED => id().map(decision_id),
-        _ => None,
-    }
+/// Where a payment's first record is found: that it was taken, or refused at once.
+pub fn payment_key(payment: PaymentId) -> RecordKey {
+    RecordKey::new(key_kind::PAYMENT, payment.get())
+}
+
+/// Where a payment's decision is found.
+pub fn decision_key(payment: PaymentId) -> RecordKey {
+    RecordKey::new(key_kind::DECISION, payment.get())
+}
+
+/// Where it is found what an idempotency key stands for.
+pub(crate) fn idempotency_key(key: u128) -> RecordKey {
+    RecordKey::new(key_kind::IDEMPOTENCY, key)
+}
+
+/// The key under which the index leads to this record, or `None` if nobody will ever look for it.
+#[expect(clippy::expect_used, reason = "a slice of sixteen bytes is sixteen bytes")]
+pub fn record_key(bytes: &RecordBytes) -> Option<RecordKey> {
+    let id = || u128::from_le_bytes(bytes[BODY..BODY + 16].try_into().expect("sixteen bytes"));
+    let key: fn(PaymentId) -> RecordKey = match u16::from_le_bytes([bytes[0], bytes[1]]) {
+        kind::PAYMENT_TAKEN | kind::PAYMENT_REFUSED => payment_key,
+        kind::PAYMENT_DECIDED => decision_key,
+        kind::KEY_CLAIMED => return Some(idempotency_key(id())),
+        _ => return None,
+    };
+    PaymentId::new(id()).map(key)
 }
 
 /// Where a kind's own fields begin.
@@ -193,6 +237,7 @@ const BODY: usize = 20;
 
 impl Record {
     /// Panics if slot, time or place is past the bounds that the rules keep.
+    #[expect(clippy::expect_used, reason = "the bytes were just made as long as a record")]
     pub fn encode(&self) -> RecordBytes {
         let mut out = Out::default();
         out.u16(self.body.kind());
@@ -231,6 +276,7 @@ impl Body {
             Body::BankRegistered { .. } => kind::BANK_REGISTERED,
             Body::BankCaughtUp { .. } => kind::BANK_CAUGHT_UP,
             Body::BankRecalled { .. } => kind::BANK_RECALLED,
+            Body::BankToRecall { .. } => kind::BANK_TO_RECALL,
             Body::SessionOpened { .. } => kind::SESSION_OPENED,
             Body::SessionEnded { .. } => kind::SESSION_ENDED,
             Body::SessionForgotten { .. } => kind::SESSION_FORGOTTEN,
@@ -245,21 +291,29 @@ impl Body {
             Body::SideDelivered { .. } => kind::SIDE_DELIVERED,
             Body::Acknowledged { .. } => kind::ACKNOWLEDGED,
             Body::SettingChanged { .. } => kind::SETTING_CHANGED,
+            Body::KeyClaimed { .. } => kind::KEY_CLAIMED,
+            Body::PayerCharged { .. } => kind::PAYER_CHARGED,
+            Body::SeedKept { .. } => kind::SEED_KEPT,
         }
     }
 
     fn put(&self, out: &mut Out) {
         match self {
-            Body::EpochBegan { epoch, recall } => {
+            Body::EpochBegan { epoch, since_ms } => {
                 out.value(epoch);
-                put_recall(*recall, out);
+                out.u48(*since_ms);
             }
-            Body::BankRegistered { number, name, group, epoch, standing } => {
+            Body::BankToRecall { number, recall } => {
+                out.value(number);
+                out.value(recall);
+            }
+            Body::BankRegistered { number, name, group, epoch, standing, registered_in } => {
                 out.value(number);
                 out.value(name);
                 out.value(group);
                 out.value(epoch);
                 out.value(standing);
+                put_registered_in(*registered_in, out);
             }
             Body::BankCaughtUp { number } => out.value(number),
             Body::BankRecalled { number, epoch } => {
@@ -308,20 +362,37 @@ impl Body {
                 out.u64(*replaced_version);
                 out.value(change);
             }
+            Body::KeyClaimed { key, digest, base } => {
+                out.u128(*key);
+                out.u128(*digest);
+                out.u128(*base);
+            }
+            Body::SeedKept { seed } => out.value(seed),
+            Body::PayerCharged { payer, full_at_us, forgotten } => {
+                out.value(payer);
+                out.u64(*full_at_us);
+                out.value(forgotten);
+            }
         }
     }
 
     /// `None` for a kind that is not known.
     fn take(kind: u16, from: &mut In<'_>) -> Result<Option<Body>, Bad> {
         Ok(Some(match kind {
-            kind::EPOCH_BEGAN => Body::EpochBegan { epoch: from.value()?, recall: take_recall(from)? },
+            kind::EPOCH_BEGAN => Body::EpochBegan { epoch: from.value()?, since_ms: from.u48("time")? },
+            kind::BANK_TO_RECALL => Body::BankToRecall { number: from.value()?, recall: from.value()? },
             kind::BANK_REGISTERED => Body::BankRegistered {
                 number: from.value()?,
                 name: from.value()?,
                 group: from.value()?,
                 epoch: from.value()?,
                 standing: from.value()?,
+                registered_in: take_registered_in(from)?,
             },
+            kind::KEY_CLAIMED => {
+                Body::KeyClaimed { key: from.u128("key")?, digest: from.u128("digest")?, base: from.u128("base")? }
+            }
+            kind::SEED_KEPT => Body::SeedKept { seed: from.value()? },
             kind::BANK_CAUGHT_UP => Body::BankCaughtUp { number: from.value()? },
             kind::BANK_RECALLED => Body::BankRecalled { number: from.value()?, epoch: from.value()? },
             kind::SESSION_OPENED => {
@@ -358,19 +429,12 @@ impl Body {
             kind::SETTING_CHANGED => {
                 Body::SettingChanged { replaced_version: from.u64("version")?, change: from.value()? }
             }
+            kind::PAYER_CHARGED => {
+                Body::PayerCharged { payer: from.value()?, full_at_us: from.u64("time")?, forgotten: from.value()? }
+            }
             _ => return Ok(None),
         }))
     }
-}
-
-/// Zero, which is also what follows an older record, stands for "nothing to recall".
-pub(crate) fn put_recall(recall: Option<Recall>, out: &mut Out) {
-    out.u48(recall.map_or(0, |recall| recall.since_ms));
-}
-
-pub(crate) fn take_recall(from: &mut In<'_>) -> Result<Option<Recall>, Bad> {
-    let since_ms = from.u48("time")?;
-    Ok((since_ms > 0).then_some(Recall { since_ms }))
 }
 
 /// All ones stand for "no place", as in the ledger's records.
@@ -443,4 +507,19 @@ impl Stored for Decided {
             operator: from.value()?,
         })
     }
+}
+
+/// Left out for the first incarnation, as in records of before it was kept.
+pub(crate) fn put_registered_in(epoch: Epoch, out: &mut Out) {
+    if epoch > Epoch::FIRST {
+        out.value(&epoch);
+    }
+}
+
+pub(crate) fn take_registered_in(from: &mut In<'_>) -> Result<Epoch, Bad> {
+    if from.rest.iter().all(|byte| *byte == 0) {
+        return Ok(Epoch::FIRST);
+    }
+    let epoch: Epoch = from.value()?;
+    if epoch > Epoch::FIRST { Ok(epoch) } else { Err(Bad { field: "epoch" }) }
 }

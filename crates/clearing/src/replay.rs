@@ -4,7 +4,7 @@
 //! [`previous`]. The shell walks them (that reads the disk), turns round, and makes of each its call with [`call`]. What is
 //! still on its way is delivered in the ordinary manner once the bank has caught up.
 
-use crate::agenda::{Call, CallKind};
+use crate::agenda::{Booking, Call, CallKind};
 use crate::clearing::Clearing;
 use crate::names::BankNumber;
 use crate::order::Side;
@@ -34,5 +34,6 @@ pub fn call(clearing: &Clearing, bank: BankNumber, taken: &Taken, decided: &Deci
     let (terms, number) = (clearing.terms(&taken.order), *taken.numbers.of(side));
     // Payments come in the order of their numbers, so that all before this one are there but those that are undecided.
     let complete_through = clearing.state.complete_through(bank).min(number - 1);
-    Some(Call { kind, to: bank, terms, number, complete_through, gateway: clearing.epoch() })
+    let (gateway, booking) = (clearing.epoch(), Booking::Replayed);
+    Some(Call { kind, to: bank, terms, number, complete_through, gateway, booking })
 }

@@ -11,7 +11,7 @@ use crate::names::{BankName, BankNumber, KeyId, SessionId};
 use crate::order::{Order, Pair, Party, PaymentId, Side};
 use crate::payment::{Cause, Origin, Payment, Phase, take_owed};
 use crate::position::PositionKey;
-use crate::record::take_recall;
+use crate::record::take_registered_in;
 use crate::session::Session;
 use crate::settings::SettingEntry;
 
@@ -55,9 +55,21 @@ impl Clearing {
             b'E' => {
                 self.state.epoch = fields.take()?;
                 if !fields.value.is_empty() {
-                    self.state.recall = take_recall(&mut fields.value).map_err(field)?;
+                    fields.value.u48("time").map_err(field)?;
                 }
             }
+            b'F' => {
+                let payer: Party = fields.id.value().map_err(field)?;
+                fields.id.end().map_err(field)?;
+                self.known_bank(payer.bank, &fields)?;
+                self.state.charges.put(payer, fields.value.u64("time").map_err(field)?);
+            }
+            b'G' => {
+                let number = fields.bank()?;
+                let recall = fields.take()?;
+                self.known_bank(number, &fields)?.recall = recall;
+            }
+            b'H' => self.state.seed = Some(fields.take()?),
             b'K' => self.restore_key(&mut fields)?,
             b'L' => drop(self.state.listed.insert(fields.payment()?)),
             b'N' => {
@@ -114,10 +126,15 @@ impl Clearing {
         let number = fields.bank()?;
         let name: BankName = fields.take()?;
         let (group, epoch, standing) = (fields.take()?, fields.take()?, fields.take()?);
+        let registered_in =
+            take_registered_in(&mut fields.value).map_err(|bad| RestoreError::Field { kind: 'B', bad })?;
         if usize::from(number.get()) != self.state.banks.len() + 1 || self.state.bank_names.contains_key(&name) {
             return Err(fields.out_of_order());
         }
-        self.state.put_bank(number, name, |bank| (bank.group, bank.epoch, bank.standing) = (group, epoch, standing));
+        self.state.put_bank(number, name, |bank| {
+            (bank.group, bank.epoch) = (group, epoch);
+            bank.registered_as(standing, registered_in);
+        });
         Ok(())
     }
 

@@ -1,5 +1,5 @@
 //! Sign-ins. A session is kept until its time is over, also when it was ended, so that "ended" and "never was" are told
-//! apart and a late repetition cannot open it again.
+//! apart and a late repetition cannot open it again. Of a customer with many, ended ones are forgotten sooner.
 
 use crate::names::SessionId;
 use crate::order::Party;
@@ -66,6 +66,10 @@ impl Sessions {
         true
     }
 
+    #[expect(
+        clippy::expect_used,
+        reason = "the rules forget sessions that they have found, and indexes are changed together"
+    )]
     pub(crate) fn forget(&mut self, id: SessionId) {
         let session = self.by_id.remove(&id).expect("only what is known is forgotten");
         self.by_expiry.remove(&(session.expires_ms, id));

@@ -4,6 +4,7 @@
 //! through the very same code as the one that lived through it.
 
 use crate::bank::{Bank, Recall, SigningKey, Standing};
+use crate::charge::Charges;
 use crate::control::Control;
 use crate::finding::Vote;
 use crate::names::{BankName, BankNumber, Epoch, KeyId};
@@ -11,32 +12,37 @@ use crate::order::{Holder, NamedParty, Order, Party, PaymentId, Side, Terms};
 use crate::payment::{Payment, Phase};
 use crate::position::{Position, PositionKey};
 use crate::record::{Body, Decided, Record, Taken};
+use crate::seed::Seed;
 use crate::session::{Session, Sessions};
 use crate::settings::{SettingEntry, Settings};
+use ledger::Lost;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The gateway's state.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct State {
     pub(crate) epoch: Epoch,
-    /// What banks are asked for in this incarnation; nothing in the first.
-    pub(crate) recall: Option<Recall>,
     pub(crate) time_ms: u64,
     /// By number, from 1.
     pub(crate) banks: Vec<Bank>,
     pub(crate) bank_names: BTreeMap<BankName, BankNumber>,
     pub(crate) sessions: Sessions,
     pub(crate) keys: BTreeMap<KeyId, SigningKey>,
+    /// What the ids behind idempotency keys are made of.
+    pub(crate) seed: Option<Seed>,
     /// Undecided, or not delivered.
     pub(crate) payments: BTreeMap<PaymentId, Payment>,
-    /// How many of them each payer has.
+    /// How many of them are open at the bank of each payer.
     pub(crate) open_of: BTreeMap<Party, u64>,
-    /// The numbers of those at their banks.
+    /// The numbers of those at the banks where they are open.
     pub(crate) open_numbers: BTreeSet<(BankNumber, u64)>,
     pub(crate) positions: BTreeMap<PositionKey, Position>,
+    /// What payers have had refused lately.
+    pub(crate) charges: Charges,
     /// Payments for an operator to look at.
     pub(crate) listed: BTreeSet<PaymentId>,
     pub(crate) settings: Settings,
+    #[cfg(feature = "controls")]
     pub(crate) control: Option<Control>,
 }
 
@@ -44,25 +50,36 @@ impl State {
     pub(crate) fn new() -> State {
         State {
             epoch: Epoch::FIRST,
-            recall: None,
             time_ms: 0,
             banks: Vec::new(),
             bank_names: BTreeMap::new(),
             sessions: Sessions::default(),
             keys: BTreeMap::new(),
+            seed: None,
             payments: BTreeMap::new(),
             open_of: BTreeMap::new(),
             open_numbers: BTreeSet::new(),
             positions: BTreeMap::new(),
+            charges: Charges::default(),
             listed: BTreeSet::new(),
             settings: Settings::default(),
+            #[cfg(feature = "controls")]
             control: None,
         }
     }
 
     /// Whether that rule is switched off.
+    #[cfg(feature = "controls")]
     pub(crate) fn is_off(&self, rule: Control) -> bool {
         self.control == Some(rule)
+    }
+
+    /// Without the feature there is no switch: every rule holds, and the question is answered at compile time.
+    #[cfg(not(feature = "controls"))]
+    #[inline(always)]
+    #[expect(clippy::unused_self, reason = "the same question as with the feature")]
+    pub(crate) fn is_off(&self, _rule: Control) -> bool {
+        false
     }
 
     pub(crate) fn bank(&self, number: BankNumber) -> &Bank {
@@ -96,7 +113,7 @@ impl State {
         Terms { id, payer: self.named(&payer), payee: self.named(&payee), amount, currency, reference }
     }
 
-    /// All payments of a bank up to this number have come to their end.
+    /// All payments of a bank up to this number have come to their end there.
     pub(crate) fn complete_through(&self, bank: BankNumber) -> u64 {
         let first_open = self.open_numbers.range((bank, 0)..=(bank, u64::MAX)).next();
         first_open.map_or(self.bank(bank).last_number, |(_, number)| number - 1)
@@ -105,8 +122,17 @@ impl State {
     /// What a bank has yet to be asked for since the gateway was restored. Also a bank that registers only now may have been
     /// known before.
     pub(crate) fn unrecalled(&self, bank: BankNumber) -> Option<Recall> {
-        let is_asked = self.bank(bank).recalled == self.epoch || self.is_off(Control::RecallNothing);
-        self.recall.filter(|_| !is_asked)
+        let bank = self.bank(bank);
+        let is_asked = bank.recalled == self.epoch || self.is_off(Control::RecallNothing);
+        (!is_asked).then_some(bank.recall)
+    }
+
+    /// Whether both the bank and this gateway may have lost a payment: the bank came back from a backup after the gateway had,
+    /// and the gateway does not know what it decided. Then only the other bank can tell.
+    pub(crate) fn both_may_have_lost(&self, payment: &Payment, bank: BankNumber) -> bool {
+        let bank = self.bank(bank);
+        let after_the_gateway = bank.epoch > Epoch::FIRST && bank.registered_in > Epoch::FIRST;
+        after_the_gateway && payment.may_be_forgotten(self.epoch)
     }
 
     /// Whether a vote still speaks of the present: see [`Vote`].
@@ -119,9 +145,13 @@ impl State {
         assert!(record.time_ms >= self.time_ms, "the gateway's time never goes back");
         self.time_ms = record.time_ms;
         match record.body {
-            Body::EpochBegan { epoch, recall } => self.begin_epoch(epoch, recall),
-            Body::BankRegistered { number, name, group, epoch, standing } => {
-                self.put_bank(number, name, |bank| (bank.group, bank.epoch, bank.standing) = (group, epoch, standing));
+            Body::EpochBegan { epoch, since_ms: _ } => self.begin_epoch(epoch),
+            Body::BankToRecall { number, recall } => self.bank_mut(number).recall = recall,
+            Body::BankRegistered { number, name, group, epoch, standing, registered_in } => {
+                self.put_bank(number, name, |bank| {
+                    (bank.group, bank.epoch) = (group, epoch);
+                    bank.registered_as(standing, registered_in);
+                });
             }
             Body::BankCaughtUp { number } => self.bank_mut(number).standing = Standing::Live,
             Body::BankRecalled { number, epoch } => self.bank_mut(number).recalled = epoch,
@@ -137,16 +167,17 @@ impl State {
                 self.keys.insert(key, SigningKey { id: key, node, public, expires_ms, retired: false });
             }
             Body::KeyRetired { key } => {
-                self.keys.get_mut(&key).expect("only a known key is retired").retired = true;
+                self.key(key).retired = true;
             }
             Body::KeyForgotten { key } => drop(self.keys.remove(&key)),
+            Body::SeedKept { seed } => self.seed = Some(seed),
             Body::PaymentTaken(taken) => self.take(record, &taken),
-            Body::PaymentRefused { .. } => {}
+            Body::PaymentRefused { .. } | Body::KeyClaimed { .. } => {}
             Body::VoteRecorded { id, side, vote } => self.record_vote(id, side, vote),
             Body::VoidWanted { id, cause } => self.live(id).want_void(cause),
             Body::PaymentDecided(decided) => self.decide(record, &decided),
             Body::SideDelivered { id, left, verdict, decided_ms, .. } => match left {
-                Some(owed) => self.live(id).phase = Phase::Delivering { verdict, decided_ms, owed },
+                Some(owed) => self.deliver(id, Phase::Delivering { verdict, decided_ms, owed }),
                 None => self.finish(id),
             },
             Body::Acknowledged { id } => drop(self.listed.remove(&id)),
@@ -154,19 +185,23 @@ impl State {
                 assert_eq!(replaced_version, self.settings.version(), "settings change in order");
                 self.settings.push(SettingEntry { change, time_ms: record.time_ms, place: record.place });
             }
+            Body::PayerCharged { payer, full_at_us, forgotten } => {
+                forgotten.iter().for_each(|other| self.charges.forget(other));
+                self.charges.put(payer, full_at_us);
+            }
         }
     }
 
-    pub(crate) fn begin_epoch(&mut self, epoch: Epoch, recall: Option<Recall>) {
+    pub(crate) fn begin_epoch(&mut self, epoch: Epoch) {
         assert!(epoch > self.epoch, "incarnations only rise");
         self.epoch = epoch;
-        self.recall = recall;
         if !self.is_off(Control::PresumeAfterRestore) {
             self.payments.values_mut().for_each(Payment::doubt);
         }
     }
 
     /// Changes a bank, or adds it under the next number.
+    #[expect(clippy::expect_used, reason = "one is not zero")]
     pub(crate) fn put_bank(&mut self, number: BankNumber, name: BankName, change: impl FnOnce(&mut Bank)) {
         let index = usize::from(number.get()) - 1;
         assert!(index <= self.banks.len(), "banks are numbered in order");
@@ -177,7 +212,10 @@ impl State {
                 group: crate::names::GroupId::new(1).expect("not zero"),
                 epoch: Epoch::FIRST,
                 recalled: Epoch::FIRST,
+                recall: Recall::WHOLE,
                 standing: Standing::Live,
+                lost: Lost::default(),
+                registered_in: Epoch::FIRST,
                 last_number: 0,
                 last_place: None,
                 open: 0,
@@ -204,12 +242,7 @@ impl State {
 
     /// Puts a payment among the live ones and counts it.
     pub(crate) fn admit(&mut self, payment: Payment) {
-        for side in payment.sides() {
-            let bank = payment.order.bank(*side);
-            self.bank_mut(bank).open += 1;
-            self.open_numbers.insert((bank, *payment.numbers.of(*side)));
-        }
-        *self.open_of.entry(payment.order.payer).or_default() += 1;
+        Side::BOTH.into_iter().filter(|side| payment.is_open_at(*side)).for_each(|side| self.open_at(&payment, side));
         if payment.reserves() {
             *self.reservation(&payment.order) += payment.order.amount.minor();
         }
@@ -217,6 +250,10 @@ impl State {
         assert!(before.is_none(), "one id is one payment");
     }
 
+    #[expect(
+        clippy::panic,
+        reason = "the rules record votes of payments that they have found undecided between two banks"
+    )]
     fn record_vote(&mut self, id: PaymentId, of: Side, vote: Vote) {
         match &mut self.live(id).phase {
             Phase::Voting(votes) | Phase::Asking { found: votes, .. } => *votes.of_mut(of) = Some(vote),
@@ -226,6 +263,10 @@ impl State {
         }
     }
 
+    #[expect(
+        clippy::expect_used,
+        reason = "what a payment reserves is counted when it is taken and when it is restored"
+    )]
     fn decide(&mut self, record: &Record, decided: &Decided) {
         let payment = self.payments[&decided.id];
         if payment.reserves() {
@@ -241,25 +282,56 @@ impl State {
         match decided.owed {
             Some(owed) => {
                 let (verdict, decided_ms) = (decided.verdict, record.time_ms);
-                self.live(decided.id).phase = Phase::Delivering { verdict, decided_ms, owed };
+                self.deliver(decided.id, Phase::Delivering { verdict, decided_ms, owed });
             }
             None => self.finish(decided.id),
         }
     }
 
+    /// The decision is known, and who has yet to acknowledge it: a bank that has nothing to do any more has room again.
+    fn deliver(&mut self, id: PaymentId, phase: Phase) {
+        let before = self.payments[&id];
+        let payment = self.live(id);
+        payment.phase = phase;
+        let after = *payment;
+        let is_closed = |side: &Side| before.is_open_at(*side) && !after.is_open_at(*side);
+        Side::BOTH.into_iter().filter(is_closed).for_each(|side| self.close_at(&after, side));
+    }
+
     /// From now on the journal alone knows the payment.
+    #[expect(
+        clippy::expect_used,
+        reason = "what a payment counts for is counted when it is taken and when it is restored"
+    )]
     fn finish(&mut self, id: PaymentId) {
         let payment = self.payments.remove(&id).expect("only a live payment comes to its end");
-        let of_payer = self.open_of.get_mut(&payment.order.payer).expect("it was counted when taken");
-        *of_payer -= 1;
-        if *of_payer == 0 {
-            self.open_of.remove(&payment.order.payer);
+        Side::BOTH.into_iter().filter(|side| payment.is_open_at(*side)).for_each(|side| self.close_at(&payment, side));
+    }
+
+    fn open_at(&mut self, payment: &Payment, side: Side) {
+        let bank = payment.order.bank(side);
+        self.bank_mut(bank).open += 1;
+        self.open_numbers.insert((bank, *payment.numbers.of(side)));
+        if side == Side::Debit {
+            *self.open_of.entry(payment.order.payer).or_default() += 1;
         }
-        for side in payment.sides() {
-            let number = payment.order.bank(*side);
-            let bank = self.bank_mut(number);
-            bank.open = bank.open.checked_sub(1).expect("it was counted when taken");
-            self.open_numbers.remove(&(number, *payment.numbers.of(*side)));
+    }
+
+    #[expect(
+        clippy::expect_used,
+        reason = "what a payment counts for is counted when it is taken and when it is restored"
+    )]
+    fn close_at(&mut self, payment: &Payment, side: Side) {
+        let number = payment.order.bank(side);
+        let bank = self.bank_mut(number);
+        bank.open = bank.open.checked_sub(1).expect("it was counted when taken");
+        self.open_numbers.remove(&(number, *payment.numbers.of(side)));
+        if side == Side::Debit {
+            let of_payer = self.open_of.get_mut(&payment.order.payer).expect("it was counted when taken");
+            *of_payer -= 1;
+            if *of_payer == 0 {
+                self.open_of.remove(&payment.order.payer);
+            }
         }
     }
 
@@ -268,6 +340,12 @@ impl State {
         self.positions.entry(key).or_default().reserved_mut(direction)
     }
 
+    #[expect(clippy::expect_used, reason = "the rules write that a key is retired after they have found it")]
+    fn key(&mut self, key: KeyId) -> &mut SigningKey {
+        self.keys.get_mut(&key).expect("only a known key is retired")
+    }
+
+    #[expect(clippy::expect_used, reason = "the rules look a payment up before they write of it")]
     fn live(&mut self, id: PaymentId) -> &mut Payment {
         self.payments.get_mut(&id).expect("the rules speak of live payments only")
     }

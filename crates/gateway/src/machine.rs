@@ -1,9 +1,9 @@
 //! Clearing driven by a replica: requests in, answers and journal records out.
 
 use clearing::{Answer, Clearing, Malformed, Outcome, Status};
-use ledger::Context;
+use ledger::{Context, RecordKey};
 use replica::{At, JournalPort, StateMachine};
-use storage::{FoldRules, JournalRecord};
+use storage::{FoldRules, IndexKey, JournalRecord};
 
 /// The answers to one request, an item each; or why its bytes were no request, which means that a member of another
 /// version proposed them.
@@ -38,14 +38,22 @@ pub fn paid(answer: &GatewayAnswer) -> u64 {
 impl StateMachine for Machine {
     type Answer = GatewayAnswer;
 
-    fn ids(request: &[u8], out: &mut Vec<u128>) {
+    fn keys(request: &[u8], out: &mut Vec<IndexKey>) {
         // Bytes that are no request ask for nothing, and are answered as such when they are applied.
-        let _ = Clearing::ids(request, out);
+        let _ = Clearing::keys_of_request(request, |key| out.push(index_key(key)));
+    }
+
+    fn check_record(record: &JournalRecord) -> Result<(), String> {
+        clearing::Record::decode(record).map(drop).map_err(|error| error.to_string())
     }
 
     fn apply(&mut self, at: At, request: &[u8], journal: &mut dyn JournalPort) -> GatewayAnswer {
         let context = Context { slot: at.slot, time_ms: at.clock_ms };
         self.clearing.apply(context, request, &mut Port(journal))
+    }
+
+    fn time_ms(&self) -> u64 {
+        self.clearing.time_ms()
     }
 
     fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), String> {
@@ -66,27 +74,30 @@ impl StateMachine for Machine {
 }
 
 impl FoldRules for Machine {
-    fn effects(record: &JournalRecord, put: &mut dyn FnMut(&[u8], Option<&[u8]>)) {
-        // This build has just written the record, or a start has read it to replay from: one it cannot read would have
-        // stopped the node there. Writing a checkpoint without it would lose a payment, so that is a bug, not a failure.
-        clearing::fold_effects(record, put).expect("a record of this gateway");
+    fn effects(record: &JournalRecord, put: &mut dyn FnMut(&[u8], Option<&[u8]>)) -> Result<(), String> {
+        clearing::fold_effects(record, put).map_err(|error| error.to_string())
     }
 
-    fn id(record: &JournalRecord) -> Option<u128> {
-        clearing::record_id(record)
+    fn key(record: &JournalRecord) -> Option<IndexKey> {
+        clearing::record_key(record).map(index_key)
     }
+}
+
+/// A key of the rules as the index has it.
+pub(crate) fn index_key(key: RecordKey) -> IndexKey {
+    IndexKey::new(key.kind(), key.id())
 }
 
 /// The replica's journal, in the ledger's terms.
 struct Port<'a>(&'a mut dyn JournalPort);
 
 impl ledger::JournalPort for Port<'_> {
-    fn find(&self, id: u128) -> Option<JournalRecord> {
-        self.0.find(id)
+    fn find(&self, key: RecordKey) -> Option<JournalRecord> {
+        self.0.find(index_key(key))
     }
 
-    fn push(&mut self, id: Option<u128>, record: &JournalRecord) -> u64 {
-        self.0.push(id, record)
+    fn push(&mut self, key: Option<RecordKey>, record: &JournalRecord) -> u64 {
+        self.0.push(key.map(index_key), record)
     }
 
     fn next_place(&self) -> u64 {

@@ -1,12 +1,13 @@
 //! The gateway between two batches, as a question sees it: the present in memory, the past in the journal.
 
-use crate::machine::Machine;
+use crate::machine::{Machine, index_key};
 use clearing::Party;
 use clearing::record::Decided;
 use clearing::{
-    BankNumber, Body, Call, Clearing, Delivery, Order, PaymentId, Reason, Record, RecordError, Status, decision_id,
-    replay,
+    BankNumber, Body, Call, Clearing, Delivery, Order, PaymentId, Reason, Record, RecordError, Status, decision_key,
+    payment_key, replay,
 };
+use ledger::RecordKey;
 use paxos::Slot;
 use replica::Applier;
 use storage::{Disk, JournalRecord, StorageError};
@@ -24,6 +25,8 @@ pub enum PastError {
     Storage(#[from] StorageError),
     #[error("the journal holds something unreadable: {0}")]
     Record(#[from] RecordError),
+    #[error("the record at place {place} of the journal is no payment of that bank")]
+    OffChain { place: u64 },
     #[error("the journal lacks what must be there: {what} of payment {id}")]
     Lacks { what: &'static str, id: PaymentId },
 }
@@ -35,6 +38,14 @@ pub struct Known {
     /// Absent where it was refused at once: then only a digest of its content is kept.
     pub order: Option<Order>,
     pub status: Status,
+}
+
+/// Payments that are decided, with what was decided.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct DecidedPage {
+    pub payments: Vec<(Order, Status)>,
+    /// The place to go on from, if there are more.
+    pub next: Option<u64>,
 }
 
 impl<'a, D: Disk> GatewayView<'a, D> {
@@ -62,7 +73,7 @@ impl<'a, D: Disk> GatewayView<'a, D> {
             let (order, status) = (payment.order, payment.status());
             return Ok(Some(Known { payer: order.payer, order: Some(order), status }));
         }
-        match self.body(id.get())? {
+        match self.body(payment_key(id))? {
             Some(Body::PaymentRefused { payer, reason, .. }) => Ok(Some(refused(payer, reason))),
             Some(Body::PaymentTaken(taken)) => {
                 let verdict = self.decided(id)?.verdict;
@@ -98,30 +109,63 @@ impl<'a, D: Disk> GatewayView<'a, D> {
         Ok((found, next))
     }
 
+    /// Payments whose payer and payee are both at the bank, among those of the bank from the record at `place` back: newest
+    /// first, of at most `most` that are looked at; and where to go on, if there are more. Left out is what is undecided.
+    ///
+    /// # Errors
+    /// When the journal cannot be read, lacks a decision, or has no payment of the bank at `place`.
+    pub fn decided_within(&self, bank: BankNumber, place: u64, most: usize) -> Result<DecidedPage, PastError> {
+        let (mut payments, mut next) = (Vec::new(), Some(place));
+        for _ in 0..most {
+            let Some(place) = next else { break };
+            let record = Record::decode(&self.applier.record(place)?)?;
+            // Each leads to the next one: only a caller's own place can lead elsewhere.
+            let (taken, _, before) = replay::previous(&record, bank).ok_or(PastError::OffChain { place })?;
+            next = before;
+            let is_over = self.clearing().payment(taken.order.id).is_none();
+            if taken.order.is_within_one_bank() && is_over {
+                payments.push((taken.order, self.decided(taken.order.id)?.verdict.status(Delivery::Done)));
+            }
+        }
+        Ok(DecidedPage { payments, next })
+    }
+
     /// The call that brings a bank a payment again; none for one that is not decided yet.
     ///
     /// # Errors
     /// When the journal cannot be read, or lacks the payment.
     pub fn replay_call(&self, bank: BankNumber, id: PaymentId) -> Result<Option<Call>, PastError> {
-        let Some(Body::PaymentTaken(taken)) = self.body(id.get())? else {
+        let Some(Body::PaymentTaken(taken)) = self.body(payment_key(id))? else {
             return Err(PastError::Lacks { what: "the order", id });
         };
-        match self.body(decision_id(id))? {
+        match self.body(decision_key(id))? {
             Some(Body::PaymentDecided(decided)) => Ok(replay::call(self.clearing(), bank, &taken, &decided)),
             Some(_) | None => Ok(None),
         }
     }
 
     fn decided(&self, id: PaymentId) -> Result<Decided, PastError> {
-        match self.body(decision_id(id))? {
+        match self.body(decision_key(id))? {
             Some(Body::PaymentDecided(decided)) => Ok(decided),
             Some(_) | None => Err(PastError::Lacks { what: "the decision", id }),
         }
     }
 
-    fn body(&self, id: u128) -> Result<Option<Body>, PastError> {
-        let found: Option<JournalRecord> = self.applier.find(id)?;
-        Ok(found.map(|bytes| Record::decode(&bytes)).transpose()?.map(|record| record.body))
+    /// The records of a payment: how it came here, and its decision.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn records(&self, id: PaymentId) -> Result<(Option<Record>, Option<Record>), PastError> {
+        Ok((self.record(payment_key(id))?, self.record(decision_key(id))?))
+    }
+
+    fn body(&self, key: RecordKey) -> Result<Option<Body>, PastError> {
+        Ok(self.record(key)?.map(|record| record.body))
+    }
+
+    fn record(&self, key: RecordKey) -> Result<Option<Record>, PastError> {
+        let found: Option<JournalRecord> = self.applier.find(index_key(key))?;
+        Ok(found.map(|bytes| Record::decode(&bytes)).transpose()?)
     }
 }
 

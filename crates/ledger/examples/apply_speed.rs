@@ -7,26 +7,26 @@ use std::time::Instant;
 
 use hashbrown::HashMap;
 use ledger::{
-    AccountId, Amount, Command, Context, Currency, JournalPort, Ledger, Owner, RecordBytes, Reference, Request,
-    TransferId,
+    AccountId, Amount, Command, Context, Currency, JournalPort, Ledger, Owner, RecordBytes, RecordKey, Reference,
+    Request, TransferId,
 };
 
 const BATCHES: u64 = 120;
 
-/// The records of the newest batch, and where each id is.
+/// The records of the newest batch, and where each key is.
 struct Journal {
     batch: Vec<RecordBytes>,
-    ids: HashMap<u128, usize, foldhash::fast::FixedState>,
+    keys: HashMap<RecordKey, usize, foldhash::fast::FixedState>,
     begun_at: u64,
 }
 
 impl JournalPort for Journal {
-    fn find(&self, id: u128) -> Option<RecordBytes> {
-        self.ids.get(&id).map(|at| self.batch[*at])
+    fn find(&self, key: RecordKey) -> Option<RecordBytes> {
+        self.keys.get(&key).map(|at| self.batch[*at])
     }
 
-    fn push(&mut self, id: Option<u128>, record: &RecordBytes) -> u64 {
-        self.ids.extend(id.map(|id| (id, self.batch.len())));
+    fn push(&mut self, key: Option<RecordKey>, record: &RecordBytes) -> u64 {
+        self.keys.extend(key.map(|key| (key, self.batch.len())));
         self.batch.push(*record);
         self.next_place() - 1
     }
@@ -40,7 +40,7 @@ impl Journal {
     fn begin(&mut self) {
         self.begun_at = self.next_place();
         self.batch.clear();
-        self.ids.clear();
+        self.keys.clear();
     }
 }
 
@@ -60,7 +60,7 @@ fn main() {
 /// microseconds of digesting an eighth of the books, which a check does between two batches.
 fn measure(accounts: u64) -> (u64, u64, u64) {
     let mut ledger = Ledger::new(1);
-    let mut journal = Journal { batch: Vec::new(), ids: HashMap::default(), begun_at: 0 };
+    let mut journal = Journal { batch: Vec::new(), keys: HashMap::default(), begun_at: 0 };
     fill(&mut ledger, &mut journal, accounts);
 
     let mut random = Random(42);
@@ -118,7 +118,7 @@ fn transfer(id: u128, debit: AccountId, credit: AccountId, minor: u128) -> Comma
     let id = TransferId::new(id).expect("not nil");
     let amount = Amount::new(minor).expect("in range");
     let reference = Reference::new("invoice 4711").expect("short");
-    Command::Transfer { id, debit, credit, amount, currency: Currency::EUR, reference }
+    Command::Transfer { id, placer: None, debit, credit, amount, currency: Currency::EUR, reference }
 }
 
 /// Spread over all 128 bits, as random UUIDs are.

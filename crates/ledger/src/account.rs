@@ -58,6 +58,10 @@ impl Balances {
 }
 
 /// Totals are below 2^112, so they and their differences fit with room to spare.
+#[expect(
+    clippy::expect_used,
+    reason = "no total passes TOTAL_MAX: the rules refuse it, and a record or checkpoint with more is not read"
+)]
 fn signed(total: u128) -> i128 {
     i128::try_from(total).expect("totals are bounded by TOTAL_MAX")
 }
@@ -123,6 +127,7 @@ impl Account {
     }
 
     /// Whether the account may be debited that much now: the available balance rule. The data of the refusal otherwise.
+    #[expect(clippy::expect_used, reason = "only customers' accounts are asked, and none of them is overdrawn")]
     pub(crate) fn can_spend(&self, amount: Amount) -> Result<(), u128> {
         if self.is_internal() {
             return Ok(());

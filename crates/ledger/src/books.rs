@@ -11,6 +11,7 @@ use crate::day::Day;
 use crate::fence::Fence;
 use crate::hold::Hold;
 use crate::ids::{AccountId, Placer, TransferId};
+use crate::key::RecordKey;
 use crate::record::Record;
 use crate::secret::Secret;
 use crate::settings::{SettingEntry, Settings};
@@ -74,8 +75,8 @@ pub trait Books {
     fn pledged(&self, currency: Currency) -> u128;
     fn set_pledged(&mut self, currency: Currency, minor: u128);
 
-    /// The record that the index has under that id.
-    fn find(&self, id: u128) -> Option<Record>;
+    /// The record that the index has under that key.
+    fn find(&self, key: RecordKey) -> Option<Record>;
     fn next_place(&self) -> u64;
     /// Writes the record to its place, which must be the next one.
     fn write(&mut self, record: &Record);

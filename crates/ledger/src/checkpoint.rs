@@ -10,7 +10,8 @@
 //! F  account u128 big endian day u32 of a customer's last debit, since 1970 UTC · u128 debited and held before that day
 //! H  hold id u128 big endian placer u64 · debit u128 · credit u128 · amount u96 · currency u16 · time ms u64 · place u64
 //!                            · length u8, reference
-//! P  placer u64 big endian   epoch u32 · caught up u32 · complete through u64, of its fence
+//! P  placer u64 big endian   epoch u32 · caught up u32 · complete through u64, of its fence; where payments were lost
+//!                            also after u64 · through u64
 //! S  version u64 big endian  change 15 bytes · time ms u64 · place u64
 //! T                          time ms u64 of the newest record
 //! ```
@@ -24,7 +25,7 @@ use crate::currency::Currency;
 use crate::customer::Lock;
 use crate::customer_name::CustomerName;
 use crate::day::Day;
-use crate::fence::Fence;
+use crate::fence::{Fence, Lost};
 use crate::hold::Hold;
 use crate::ids::{AccountId, Placer, TransferId};
 use crate::ledger::Ledger;
@@ -81,15 +82,15 @@ pub fn fold_effects(bytes: &RecordBytes, put: &mut Put<'_>) -> Result<(), Record
             put_opening(&opening, put);
         }
         Body::AccountClosed { account, .. } => put_closing(*account, record.time_ms, put),
-        Body::TransferPosted { movement, debit, credit, begins_day } => {
+        Body::TransferPosted { movement, debit, credit, flags, .. } => {
             put_sides(&record, movement, debit, credit, put);
-            if *begins_day {
+            if flags.begins_day {
                 put_day(movement.debit, begun_by(&record, movement, debit), put);
             }
         }
-        Body::HoldPlaced { placer, movement, debit, credit, begins_day } => {
+        Body::HoldPlaced { placer, movement, debit, credit, flags } => {
             put_sides(&record, movement, debit, credit, put);
-            if *begins_day {
+            if flags.begins_day {
                 put_day(movement.debit, begun_by(&record, movement, debit), put);
             }
             let hold = Hold { placer: *placer, movement: *movement, time_ms: record.time_ms, place: record.place };
@@ -123,6 +124,7 @@ pub fn fold_effects(bytes: &RecordBytes, put: &mut Put<'_>) -> Result<(), Record
         Body::FenceRaised { placer, fence } => put_fence(*placer, fence, put),
         Body::Tombstone { .. }
         | Body::HoldNoted { .. }
+        | Body::KeyClaimed { .. }
         | Body::OpenRejected { .. }
         | Body::CloseRejected { .. }
         | Body::TransferRejected { .. }
@@ -139,9 +141,11 @@ pub fn fold_effects(bytes: &RecordBytes, put: &mut Put<'_>) -> Result<(), Record
 }
 
 /// All entries of a ledger, each key once, in a fixed order: what folding its whole journal leaves.
+#[expect(clippy::expect_used, reason = "every account was opened")]
 pub(crate) fn entries(ledger: &Ledger, each: &mut dyn FnMut(&[u8], &[u8])) {
     let state = &ledger.state;
-    let mut put = |key: &[u8], value: Option<&[u8]>| each(key, value.expect("entries are only put"));
+    // Entries are only put: nothing is deleted here.
+    let mut put = |key: &[u8], value: Option<&[u8]>| value.into_iter().for_each(|value| each(key, value));
     for (seat, (account, facts)) in state.accounts.iter().zip(&state.facts).enumerate() {
         put_opening(&state.opening(account.id).expect("every account was opened"), &mut put);
         put_account(account, facts, &mut put);
@@ -256,6 +260,10 @@ pub(crate) fn put_fence(placer: Placer, fence: &Fence, put: &mut Put<'_>) {
         value.extend(fence.epoch.to_le_bytes());
         value.extend(fence.caught_up.to_le_bytes());
         value.extend(fence.complete_through.to_le_bytes());
+        if fence.lost != Lost::default() {
+            value.extend(fence.lost.after.to_le_bytes());
+            value.extend(fence.lost.through.to_le_bytes());
+        }
     };
     put_all(&narrow_key(FENCE, placer.get()), fields, put);
 }
@@ -352,7 +360,13 @@ impl Ledger {
             FENCE => {
                 let placer = Placer::new(narrow(id, &fields)?).ok_or_else(|| fields.bad("placer"))?;
                 let (epoch, caught_up) = (fields.u32("epoch")?, fields.u32("caught up")?);
-                let fence = Fence { epoch, caught_up, complete_through: fields.u64("number")? };
+                let complete_through = fields.u64("number")?;
+                let lost = if fields.rest.is_empty() {
+                    Lost::default()
+                } else {
+                    Lost { after: fields.u64("number")?, through: fields.u64("number")? }
+                };
+                let fence = Fence { epoch, caught_up, complete_through, lost };
                 self.state.fences.insert(placer, fence);
             }
             SETTING => self.restore_setting(narrow(id, &fields)?, &mut fields)?,
@@ -410,7 +424,7 @@ impl Ledger {
 
     fn restore_secret(&mut self, id: &[u8], fields: &mut Stored<'_>) -> Result<(), RestoreError> {
         let seat = self.restored_seat(id, fields)?;
-        CustomerName::new(&self.state.facts[seat].owner).map_err(|_| fields.bad("account"))?;
+        CustomerName::stored(&self.state.facts[seat].owner).map_err(|_| fields.bad("account"))?;
         let secret: [u8; SECRET_BYTES] = fields.array("secret")?;
         self.state.set_secret(seat, &Secret::from_bytes(&secret));
         Ok(())

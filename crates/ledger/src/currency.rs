@@ -28,6 +28,7 @@ impl Currency {
     };
 
     /// The currency of a three-letter code in capitals.
+    #[expect(clippy::expect_used, reason = "the table is shorter than 255 rows")]
     pub fn from_code(code: &str) -> Option<Currency> {
         let at = TABLE.binary_search_by(|row| row.code.cmp(code)).ok()?;
         Some(Currency(u8::try_from(at).expect("the table is shorter than 255 rows")))
@@ -60,6 +61,7 @@ impl Currency {
     }
 
     /// Every currency, by code.
+    #[expect(clippy::expect_used, reason = "the table is shorter than 255 rows")]
     pub fn all() -> impl Iterator<Item = Currency> {
         (0..TABLE.len()).map(|at| Currency(u8::try_from(at).expect("the table is shorter than 255 rows")))
     }

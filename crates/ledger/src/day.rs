@@ -70,6 +70,7 @@ impl Day {
 }
 
 /// The ledger's times are below 2^48 ms, its days below 2^22.
+#[expect(clippy::expect_used, reason = "the ledger's times are below 2^48 milliseconds")]
 fn day_number(time_ms: u64) -> u32 {
     u32::try_from(time_ms / DAY_MS).expect("the ledger's times are below 2^48")
 }

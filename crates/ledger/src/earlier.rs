@@ -4,11 +4,12 @@
 //! its outcome already.
 
 use crate::books::Books;
-use crate::command::Command;
+use crate::command::{Command, OrderEnd};
 use crate::currency::Currency;
 use crate::customer_name::CustomerName;
-use crate::hold::{self, Hold, HoldState};
+use crate::hold::{Hold, HoldState};
 use crate::ids::{AccountId, Placer, TransferId};
+use crate::key::RecordKey;
 use crate::outcome::{Answer, Outcome, Rejected};
 use crate::record::{Body, Record};
 
@@ -22,7 +23,7 @@ pub(crate) fn earlier<B: Books>(books: &B, command: &Command) -> Option<Answer> 
         | Command::CloseAccount { id, .. }
         | Command::SetSecret { id, .. }
         | Command::LockCustomer { id, .. } => {
-            let first = books.find(id.get())?;
+            let first = books.find(RecordKey::outcome(*id))?;
             Some(match &first.body {
                 Body::Tombstone { .. } => replay(&first, rejected(&first, Rejected::Voided)),
                 body if is_same(body, command) => replay(&first, first.outcome(state_of_hold(books, *id))),
@@ -30,22 +31,35 @@ pub(crate) fn earlier<B: Books>(books: &B, command: &Command) -> Option<Answer> 
             })
         }
         Command::VoidTransfer { id } => {
-            let first = books.find(id.get())?;
+            let first = books.find(RecordKey::outcome(*id))?;
             Some(replay(&first, first.outcome(state_of_hold(books, *id))))
+        }
+        Command::EndOrder { end, id, placer, .. } => earlier_end_of_order(books, command, (*end, *id, *placer)),
+        Command::ClaimKey { key, digest, .. } => {
+            let first = books.find(RecordKey::idempotency(*key))?;
+            let Body::KeyClaimed { digest: kept, .. } = first.body else { return None };
+            Some(if kept == *digest {
+                replay(&first, first.outcome(HoldState::Held))
+            } else {
+                Answer { outcome: rejected(&first, Rejected::KeyReused), replay: false, place: first.place }
+            })
         }
         Command::PostHold { id, placer } => earlier_end(books, *id, *placer, HoldState::Posted),
         Command::VoidHold { id, placer } => earlier_end(books, *id, *placer, HoldState::Voided),
         Command::NoteHold { id, placer, counterparty } => {
-            let first = books.find(hold::note_id(*id))?;
+            let first = books.find(RecordKey::hold_note(*id))?;
             let same = Body::HoldNoted { id: *id, placer: *placer, counterparty: *counterparty };
             Some(if first.body == same { replay(&first, first.outcome(HoldState::Held)) } else { refuse_reuse(&first) })
         }
         // How far it has risen is looked at by the rules.
         Command::Fence { .. } => None,
-        Command::Replay { id, placer: Some(placer), .. } => earlier_end(books, *id, *placer, HoldState::Posted),
+        // What was decided names all of it, as an end does: it finds nothing else that has the id.
+        Command::Replay { id, placer: placer @ Some(_), .. } => {
+            earlier_end_of_order(books, command, (OrderEnd::Post, *id, *placer))
+        }
         Command::Replay { id, placer: None, .. } => {
-            let first = books.find(id.get())?;
-            let is_posted = matches!(first.body, Body::TransferPosted { .. });
+            let first = books.find(RecordKey::outcome(*id))?;
+            let is_posted = matches!(first.body, Body::TransferPosted { .. }) && is_of_order(&first.body, command);
             Some(if is_posted { replay(&first, first.outcome(HoldState::Held)) } else { refuse_reuse(&first) })
         }
         Command::ChangeSetting { expected_version, change } => {
@@ -81,10 +95,11 @@ pub(crate) fn hold_story<B: Books>(books: &B, id: TransferId) -> HoldStory {
     if let Some(hold) = books.hold(id) {
         return HoldStory::Open(hold);
     }
-    let Some(first) = books.find(id.get()) else { return HoldStory::Unknown };
+    let Some(first) = books.find(RecordKey::outcome(id)) else { return HoldStory::Unknown };
     match first.body {
         Body::HoldPlaced { placer, .. } => {
-            let end = books.find(hold::end_id(id)).expect("a hold that is not open has its end in the journal");
+            // This program writes no journal without it. The hold's money is told by the books, so nothing is done to it.
+            let Some(end) = books.find(RecordKey::hold_end(id)) else { return HoldStory::NoHold };
             let state = if matches!(end.body, Body::HoldPosted { .. }) { HoldState::Posted } else { HoldState::Voided };
             HoldStory::Ended { placer, state, end }
         }
@@ -141,6 +156,32 @@ fn earlier_end<B: Books>(books: &B, id: TransferId, caller: Placer, wanted: Hold
     }
 }
 
+/// The end that was asked for, if the order came to it before, or a refusal if the id stands for something else.
+fn earlier_end_of_order<B: Books>(
+    books: &B,
+    command: &Command,
+    (end, id, placer): (OrderEnd, TransferId, Option<Placer>),
+) -> Option<Answer> {
+    let first = books.find(RecordKey::outcome(id))?;
+    if !matches!(first.body, Body::Tombstone { .. }) && !is_of_order(&first.body, command) {
+        return Some(refuse_reuse(&first));
+    }
+    match (end, placer) {
+        (OrderEnd::Post, Some(placer)) => earlier_end(books, id, placer, HoldState::Posted),
+        (OrderEnd::Void, Some(placer)) => earlier_end(books, id, placer, HoldState::Voided),
+        // Decoding lets nobody post for nobody.
+        (OrderEnd::Void | OrderEnd::Post, None) => Some(replay(&first, first.outcome(HoldState::Held))),
+    }
+}
+
+/// Whether a record is the first outcome of the order that is to end, or to be booked again, whoever placed it.
+fn is_of_order(body: &Body, command: &Command) -> bool {
+    let is_hold = matches!(body, Body::HoldPlaced { .. } | Body::HoldRejected { .. });
+    let wants_hold =
+        matches!(command, Command::EndOrder { placer: Some(_), .. } | Command::Replay { placer: Some(_), .. });
+    is_hold == wants_hold && command.movement().is_some_and(|ordered| body.is_of_order(&ordered))
+}
+
 /// Every answer about a hold carries what has become of it by now.
 fn state_of_hold<B: Books>(books: &B, id: TransferId) -> HoldState {
     match hold_story(books, id) {
@@ -155,18 +196,20 @@ fn state_of_hold<B: Books>(books: &B, id: TransferId) -> HoldState {
 
 /// Whether a record is the outcome of just this command.
 fn is_same(body: &Body, command: &Command) -> bool {
+    let is_ordered = || command.movement().is_some_and(|ordered| body.is_of_order(&ordered));
     match (body, command) {
-        (Body::TransferPosted { movement, .. }, Command::Transfer { .. })
-        | (Body::TransferRejected { movement, .. }, Command::Transfer { .. }) => Some(*movement) == command.movement(),
-        (Body::HoldPlaced { placer, movement, .. }, Command::PlaceHold { placer: caller, .. })
-        | (Body::HoldRejected { placer, movement, .. }, Command::PlaceHold { placer: caller, .. }) => {
-            placer == caller && Some(*movement) == command.movement()
+        (Body::TransferPosted { .. } | Body::TransferRejected { .. }, Command::Transfer { .. }) => is_ordered(),
+        (Body::HoldPlaced { placer, .. }, Command::PlaceHold { placer: caller, .. })
+        | (Body::HoldRejected { placer, .. }, Command::PlaceHold { placer: caller, .. }) => {
+            placer == caller && is_ordered()
         }
         (Body::AccountClosed { account, .. }, Command::CloseAccount { account: asked, .. })
         | (Body::CloseRejected { account, .. }, Command::CloseAccount { account: asked, .. }) => account == asked,
-        // A retry hashes the password anew, with another salt, so the secret is no part of the content.
-        (Body::SecretChanged { name, .. }, Command::SetSecret { name: asked, .. })
-        | (Body::SecretRejected { name, .. }, Command::SetSecret { name: asked, .. }) => name == asked,
+        (Body::SecretChanged { name, secret, .. }, Command::SetSecret { name: asked, secret: wanted, .. }) => {
+            name == asked && secret == wanted
+        }
+        // A refused secret is kept nowhere.
+        (Body::SecretRejected { name, .. }, Command::SetSecret { name: asked, .. }) => name == asked,
         (Body::LockChanged { name, locked, .. }, Command::LockCustomer { name: asked, locked: wanted, .. })
         | (Body::LockRejected { name, locked, .. }, Command::LockCustomer { name: asked, locked: wanted, .. }) => {
             name == asked && locked == wanted

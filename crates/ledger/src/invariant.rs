@@ -68,7 +68,7 @@ fn index_leads_to_accounts(ledger: &Ledger) -> Result<(), Broken> {
 
 fn names_lead_to_customers(ledger: &Ledger) -> Result<(), Broken> {
     for account in ledger.accounts(0).filter(|account| account.customer.is_some()) {
-        let of_name = CustomerName::new(account.owner).map(|name| AccountId::of_customer(&name));
+        let of_name = CustomerName::stored(account.owner).map(|name| AccountId::of_customer(&name));
         if of_name != Ok(account.id) {
             return Err(Broken::CustomersName { account: account.id, owner: account.owner.into() });
         }

@@ -10,9 +10,10 @@ use crate::currency::Currency;
 use crate::customer::{Customer, Lock};
 use crate::customer_name::CustomerName;
 use crate::fence::Fence;
-use crate::hold::{self, Hold};
+use crate::hold::Hold;
 use crate::ids::{AccountId, Internal, Placer, TransferId};
 use crate::journal::JournalPort;
+use crate::key::RecordKey;
 use crate::memory::{MemoryBooks, State};
 use crate::outcome::Answer;
 use crate::request::Malformed;
@@ -83,35 +84,32 @@ impl Ledger {
         true
     }
 
-    /// Control: changes a balance that no record speaks of, of the customer who opened first. Returns whose it was.
-    #[cfg(any(debug_assertions, feature = "controls"))]
-    pub fn flip_a_balance(&mut self) -> Option<AccountId> {
-        let account = self.state.accounts.iter_mut().find(|account| !account.is_internal())?;
-        account.balances.posted_credits ^= 1;
-        Some(account.id)
-    }
-
-    /// The ids whose outcomes must be at hand when the request is applied. Repetitions are possible.
-    pub fn ids(request: &[u8], out: &mut Vec<u128>) -> Result<(), Malformed> {
+    /// Names the keys whose records must be at hand when the request is applied. Repetitions are possible.
+    pub fn keys(request: &[u8], mut name: impl FnMut(RecordKey)) -> Result<(), Malformed> {
         for command in &Request::decode(request)?.commands {
-            Ledger::ids_of(command, out);
+            Ledger::keys_of(command, &mut name);
         }
         Ok(())
     }
 
-    fn ids_of(command: &Command, out: &mut Vec<u128>) {
+    fn keys_of(command: &Command, name: &mut impl FnMut(RecordKey)) {
         match command {
             Command::Transfer { id, .. }
             | Command::CloseAccount { id, .. }
             | Command::SetSecret { id, .. }
-            | Command::LockCustomer { id, .. } => out.push(id.get()),
+            | Command::LockCustomer { id, .. } => name(RecordKey::outcome(*id)),
             // The answer tells what became of the hold, so its end is looked up too.
             Command::PlaceHold { id, .. }
             | Command::PostHold { id, .. }
             | Command::VoidHold { id, .. }
             | Command::VoidTransfer { id }
-            | Command::Replay { id, .. } => out.extend([id.get(), hold::end_id(*id)]),
-            Command::NoteHold { id, .. } => out.push(hold::note_id(*id)),
+            | Command::EndOrder { id, .. }
+            | Command::Replay { id, .. } => {
+                name(RecordKey::outcome(*id));
+                name(RecordKey::hold_end(*id));
+            }
+            Command::NoteHold { id, .. } => name(RecordKey::hold_note(*id)),
+            Command::ClaimKey { key, .. } => name(RecordKey::idempotency(*key)),
             Command::Fence { .. }
             | Command::OpenAccount { .. }
             | Command::ChangeSetting { .. }
@@ -149,6 +147,7 @@ impl Ledger {
     }
 
     /// The customer of that name.
+    #[expect(clippy::expect_used, reason = "a restore ends only with a secret for every customer")]
     pub fn customer(&self, name: &CustomerName) -> Option<Customer> {
         let account = AccountId::of_customer(name);
         let seat = self.state.seat(account)?;
@@ -257,6 +256,7 @@ impl AccountView<'_> {
     }
 }
 
+#[expect(clippy::expect_used, reason = "the rules bound the sums of a currency")]
 fn add_up(totals: &mut Totals, account: &Account) {
     let add = |sum: &mut u128, total: u128| {
         *sum = sum.checked_add(total).expect("the rules bound the sums of a currency");

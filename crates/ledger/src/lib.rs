@@ -17,8 +17,17 @@
 //! comes out. [`rules`]: what decides, over [`books`]. [`request`], [`record`], [`checkpoint`]: the bytes. [`ledger`]:
 //! the whole. [`invariant`]: what must hold after every step.
 
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unreachable,
+    reason = "no data from outside may end a node: each exception says why it cannot be reached"
+)]
+
 pub mod account;
 pub mod books;
+pub mod characters;
 pub mod checkpoint;
 pub mod command;
 pub mod currency;
@@ -27,10 +36,13 @@ pub mod customer_name;
 pub mod day;
 mod earlier;
 pub mod fence;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod hold;
 pub mod ids;
 pub mod invariant;
 pub mod journal;
+pub mod key;
 pub mod ledger;
 mod memory;
 pub mod money;
@@ -46,25 +58,27 @@ pub mod statement;
 pub mod text;
 
 pub use account::{Balances, BalancesAfter, Standing};
+pub use characters::{BadCharacter, CharacterFault};
 pub use checkpoint::{RestoreError, fold_effects};
-pub use command::{Command, Request};
+pub use command::{Command, OrderEnd, Request};
 pub use currency::Currency;
 pub use customer::{Customer, Lock};
 pub use customer_name::{CustomerName, NotACustomerName};
-pub use fence::Fence;
+pub use fence::{Fence, Lost};
 pub use hold::{Hold, HoldState};
 pub use ids::{AccountId, IdError, Internal, Placer, TransferId};
 pub use journal::JournalPort;
+pub use key::RecordKey;
 #[cfg(feature = "controls")]
 pub use ledger::Control;
 pub use ledger::{AccountView, Ledger, Totals};
 pub use money::{Amount, AmountError};
 pub use movement::Movement;
 pub use outcome::{Answer, Outcome, Rejected};
-pub use record::{Body, RECORD_BYTES, Record, RecordBytes, RecordError, record_id};
+pub use record::{Body, RECORD_BYTES, Record, RecordBytes, RecordError, record_key};
 pub use request::Malformed;
 pub use rules::Context;
 pub use secret::{Argon2Cost, Secret};
 pub use settings::{SettingChange, SettingEntry, Settings};
-pub use statement::{Direction, LineKind, StatementLine, TransferView};
+pub use statement::{Direction, Effect, LineKind, StatementLine, TransferView};
 pub use text::{Counterparty, LineError, Owner, Reference};

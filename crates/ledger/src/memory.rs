@@ -4,6 +4,11 @@
 //! (id, totals, standing, lock: 96 bytes) is kept apart from what only readers ask for. The index is used for lookups alone:
 //! whatever has an order that can be seen comes from the vector or from an ordered map, so the seed changes nothing.
 
+#![expect(
+    clippy::expect_used,
+    reason = "the rules change only what they have just read here: what is missing then is a bug of ours, and going on with corrupt books is worse"
+)]
+
 use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 
@@ -20,7 +25,8 @@ use crate::fence::Fence;
 use crate::hold::Hold;
 use crate::ids::{AccountId, Placer, TransferId};
 use crate::journal::JournalPort;
-use crate::record::{Record, RecordBytes, record_id};
+use crate::key::RecordKey;
+use crate::record::{Record, RecordBytes, record_key};
 use crate::secret::Secret;
 use crate::settings::{SettingEntry, Settings};
 use crate::text::Owner;
@@ -154,7 +160,7 @@ impl State {
         let facts = &self.facts[seat];
         Some(Opening {
             account: id,
-            owner: Owner::new(&facts.owner).expect("it was an owner when the account was opened"),
+            owner: Owner::stored(&facts.owner).expect("it was an owner when the account was opened"),
             currency: self.accounts[seat].currency,
             number: seat as u64,
             time_ms: facts.opened_ms,
@@ -196,9 +202,9 @@ pub(crate) struct MemoryBooks<'a, J: JournalPort + ?Sized> {
 #[derive(Default)]
 struct Linked {
     undo: Vec<Undo>,
-    records: Vec<(Option<u128>, RecordBytes)>,
-    /// Position in `records` by id; lookups only.
-    by_id: HashMap<u128, usize, FixedState>,
+    records: Vec<(Option<RecordKey>, RecordBytes)>,
+    /// Position in `records` by key; lookups only.
+    by_key: HashMap<RecordKey, usize, FixedState>,
 }
 
 /// One step back.
@@ -387,9 +393,9 @@ impl<J: JournalPort + ?Sized> Books for MemoryBooks<'_, J> {
         self.remember(Undo::Pledged { currency, before });
     }
 
-    fn find(&self, id: u128) -> Option<Record> {
-        let staged = self.linked.as_ref().and_then(|linked| Some(linked.records[*linked.by_id.get(&id)?].1));
-        let bytes = staged.or_else(|| self.journal.find(id))?;
+    fn find(&self, key: RecordKey) -> Option<Record> {
+        let staged = self.linked.as_ref().and_then(|linked| Some(linked.records[*linked.by_key.get(&key)?].1));
+        let bytes = staged.or_else(|| self.journal.find(key))?;
         Some(Record::decode(&bytes).expect("the journal returns what the ledger wrote"))
     }
 
@@ -404,15 +410,15 @@ impl<J: JournalPort + ?Sized> Books for MemoryBooks<'_, J> {
             return;
         }
         let bytes = record.encode();
-        let id = record_id(&bytes);
+        let key = record_key(&bytes);
         self.remember(Undo::Time(self.state.time_ms));
         self.state.time_ms = record.time_ms;
         if let Some(linked) = &mut self.linked {
-            linked.by_id.extend(id.map(|id| (id, linked.records.len())));
-            linked.records.push((id, bytes));
+            linked.by_key.extend(key.map(|key| (key, linked.records.len())));
+            linked.records.push((key, bytes));
             return;
         }
-        let place = self.journal.push(id, &bytes);
+        let place = self.journal.push(key, &bytes);
         assert_eq!(place, record.place, "a record goes to the place that it names");
     }
 
@@ -423,8 +429,8 @@ impl<J: JournalPort + ?Sized> Books for MemoryBooks<'_, J> {
 
     fn keep(&mut self) {
         let linked = self.linked.take().expect("what is kept was begun");
-        for (id, bytes) in linked.records {
-            self.journal.push(id, &bytes);
+        for (key, bytes) in linked.records {
+            self.journal.push(key, &bytes);
         }
     }
 

@@ -31,6 +31,7 @@ impl Amount {
         self.0
     }
 
+    #[expect(clippy::expect_used, reason = "twelve bytes of sixteen are twelve bytes")]
     pub(crate) fn to_bytes(self) -> [u8; 12] {
         let wide = self.0.to_le_bytes();
         wide[..12].try_into().expect("twelve bytes of sixteen")

@@ -75,6 +75,11 @@ pub enum Outcome {
         time_ms: u64,
         fence: Fence,
     },
+    /// What an idempotency key stands for: the request's ids are made of that base.
+    KeyClaimed {
+        time_ms: u64,
+        base: u128,
+    },
     Rejected {
         time_ms: u64,
         rejection: Rejected,
@@ -96,7 +101,8 @@ impl Outcome {
             | Outcome::SecretChanged { .. }
             | Outcome::LockChanged { .. }
             | Outcome::Noted { .. }
-            | Outcome::Fenced { .. } => None,
+            | Outcome::Fenced { .. }
+            | Outcome::KeyClaimed { .. } => None,
         }
     }
 
@@ -115,6 +121,7 @@ impl Outcome {
             | Outcome::LockChanged { time_ms, .. }
             | Outcome::Noted { time_ms }
             | Outcome::Fenced { time_ms, .. }
+            | Outcome::KeyClaimed { time_ms, .. }
             | Outcome::Rejected { time_ms, .. } => time_ms,
         }
     }
@@ -177,6 +184,12 @@ pub enum Rejected {
     DailyLimitExceeded { limit: Amount, spent: u128 },
     #[error("a newer incarnation of who asks was heard: {known}")]
     StaleFence { known: u32 },
+    #[error("the idempotency key was used before, for another request")]
+    KeyReused,
+    #[error("{account} is an id that only a customer's account can have")]
+    ReservedAccount { account: AccountId },
+    #[error("payment number {number} is none that these books lost when they were restored")]
+    NotLost { number: u64 },
 }
 
 /// A rejection in the journal: its number and up to two values.
@@ -191,6 +204,43 @@ impl Rejected {
     /// The stable number of this rejection.
     pub fn code(&self) -> u16 {
         self.to_stored().code
+    }
+
+    /// What a rejection of that stable number says, without its data; `None` for a number that no rejection has.
+    pub fn words_of(code: u16) -> Option<&'static str> {
+        Some(match code {
+            1 => "both sides are the same account",
+            2 => "the account to debit does not exist",
+            3 => "the account to credit does not exist",
+            4 => "an account is kept in another currency",
+            5 => "an account is closed",
+            6 => "more than the limit of one transfer",
+            7 => "not enough money",
+            8 => "the totals of an account would pass the largest that can be kept",
+            9 => "the books hold as much as they can",
+            10 => "the id was voided before",
+            11 => "the id was used before, for something else",
+            12 => "another item of the same request failed, so none was done",
+            13 => "there is no hold of that id",
+            14 => "the hold was placed by somebody else",
+            15 => "the hold was posted before",
+            16 => "the hold was voided before",
+            17 => "the account does not exist",
+            18 => "the account has money on hold",
+            19 => "the account still has a balance",
+            20 => "the account is one of the bank's own",
+            21 => "the settings have changed meanwhile",
+            22 => "there is a customer of that name, with an account in another currency",
+            23 => "the account that would be the customer's was opened for something else",
+            24 => "there is no customer of that name",
+            25 => "the customer is locked",
+            26 => "more than the customer may spend in one day",
+            27 => "a newer incarnation of who asks was heard",
+            28 => "the idempotency key was used before, for another request",
+            29 => "only a customer's account can have that id",
+            30 => "the payment is none that the bank lost when it was restored",
+            _ => return None,
+        })
     }
 
     pub(crate) fn to_stored(self) -> StoredRejection {
@@ -222,6 +272,9 @@ impl Rejected {
             Rejected::CustomerLocked { account } => (25, account.get(), 0),
             Rejected::DailyLimitExceeded { limit, spent } => (26, limit.minor(), spent),
             Rejected::StaleFence { known } => (27, u128::from(known), 0),
+            Rejected::KeyReused => (28, 0, 0),
+            Rejected::ReservedAccount { account } => (29, account.get(), 0),
+            Rejected::NotLost { number } => (30, u128::from(number), 0),
         };
         StoredRejection { code, first, second }
     }
@@ -261,7 +314,25 @@ impl Rejected {
             25 => Rejected::CustomerLocked { account: account()? },
             26 => Rejected::DailyLimitExceeded { limit: Amount::new(first)?, spent: second },
             27 => Rejected::StaleFence { known: u32::try_from(first).ok()? },
+            28 => Rejected::KeyReused,
+            29 => Rejected::ReservedAccount { account: account()? },
+            30 => Rejected::NotLost { number: u64::try_from(first).ok()? },
             _ => return None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_number_of_a_rejection_has_words_and_no_other_has() {
+        // The euro's number is an account, an amount and a number of everything else as well.
+        let exists = |code| Rejected::from_stored(StoredRejection { code, first: 978, second: 978 }).is_some();
+        for code in 0..=u16::MAX {
+            assert_eq!(Rejected::words_of(code).is_some(), exists(code), "{code}");
+        }
+        assert!(exists(30) && !exists(31), "with the next rejection this line is the place to think of its words");
     }
 }

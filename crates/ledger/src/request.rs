@@ -4,25 +4,29 @@
 //! request   version u8 = 1 · flags u8 (1 = linked) · count u32 · commands
 //! command   kind u8 · fields in the order of `Command`, little endian
 //!           id, account u128 · amount u96 · currency u16 (ISO number) · placer u64 · text, name: length u8, bytes
-//!           secret 60 bytes · locked u8 (1 = locked) · epoch u32 · number u64 · placer of a replay: 0 for nobody
+//!           secret 60 bytes · locked u8 (1 = locked) · epoch u32 · number u64 · end u8 (1 = post, 2 = void)
+//!           key, digest, base u128 · placer of a replay, of an end and of a placed transfer: 0 for nobody
 //! ```
 //!
 //! Decoding checks everything that can be checked without the books: what comes out is a command that makes sense by
 //! itself. Bytes come from callers and peers; whatever they are, decoding answers with a command or a reason.
 
-use crate::command::{Command, Request};
+use crate::command::{Command, OrderEnd, Request};
 use crate::currency::Currency;
 use crate::customer_name::CustomerName;
-use crate::fence::Fence;
+use crate::fence::{Fence, Lost};
 use crate::ids::{AccountId, Placer, TransferId};
 use crate::money::Amount;
 use crate::movement::Movement;
 use crate::secret::Secret;
 use crate::settings::{CHANGE_BYTES, SettingChange};
 use crate::text::{Line, LineError};
+use std::num::NonZeroU64;
 
 const VERSION: u8 = 1;
 const LINKED: u8 = 1;
+/// Bytes of the shortest command: its kind and an id.
+const SHORTEST_COMMAND: usize = 17;
 
 /// Why bytes are not a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -47,12 +51,16 @@ pub enum Malformed {
     UnknownCurrency { number: u16, at: usize },
     #[error("the placer before byte {at} is nobody")]
     NoPlacer { at: usize },
+    #[error("the fence before byte {at} has the form of one that lost something, and lost nothing")]
+    NothingLost { at: usize },
     #[error("the text before byte {at} is refused: {reason}")]
     Text { reason: LineError, at: usize },
     #[error("the setting before byte {at} is not known")]
     UnknownSetting { at: usize },
     #[error("the text before byte {at} is not a customer's name")]
     CustomerName { at: usize },
+    #[error("the end before byte {at} is {value}, neither 1 nor 2, or posts for nobody")]
+    OrderEnd { value: u8, at: usize },
     #[error("the lock before byte {at} is {value}, neither 0 nor 1")]
     Lock { value: u8, at: usize },
 }
@@ -72,7 +80,14 @@ mod kind {
     pub(super) const LOCK_CUSTOMER: u8 = 11;
     pub(super) const NOTE_HOLD: u8 = 12;
     pub(super) const FENCE: u8 = 13;
+    /// A replay of before payments were named by their number.
     pub(super) const REPLAY: u8 = 14;
+    pub(super) const END_ORDER: u8 = 15;
+    pub(super) const CLAIM_KEY: u8 = 16;
+    pub(super) const REPLAY_NUMBERED: u8 = 17;
+    pub(super) const FENCE_AND_LOST: u8 = 18;
+    /// A transfer that somebody else than the bank's operators orders: the placer goes first.
+    pub(super) const PLACED_TRANSFER: u8 = 19;
 }
 
 impl Request {
@@ -92,7 +107,8 @@ impl Request {
     pub fn decode(bytes: &[u8]) -> Result<Request, Malformed> {
         let mut reader = Reader { bytes, at: 0 };
         let (linked, count) = reader.head()?;
-        let mut commands = Vec::with_capacity(count);
+        // The count is believed only as far as there are bytes for it.
+        let mut commands = Vec::with_capacity(count.min(bytes.len() / SHORTEST_COMMAND));
         for _ in 0..count {
             commands.push(reader.command()?);
         }
@@ -116,8 +132,14 @@ fn encode_command(command: &Command, out: &mut Vec<u8>) {
             out.extend_from_slice(&id.get().to_le_bytes());
             out.extend_from_slice(&account.get().to_le_bytes());
         }
-        Command::Transfer { id, debit, credit, amount, currency, reference } => {
-            out.push(kind::TRANSFER);
+        Command::Transfer { id, placer, debit, credit, amount, currency, reference } => {
+            match placer {
+                None => out.push(kind::TRANSFER),
+                Some(placer) => {
+                    out.push(kind::PLACED_TRANSFER);
+                    out.extend_from_slice(&placer.get().to_le_bytes());
+                }
+            }
             encode_movement(&Movement { id, debit, credit, amount, currency, reference }, out);
         }
         Command::PlaceHold { id, placer, debit, credit, amount, currency, reference } => {
@@ -168,18 +190,44 @@ fn encode_command(command: &Command, out: &mut Vec<u8>) {
             out.extend_from_slice(&placer.get().to_le_bytes());
             encode_line(&counterparty, out);
         }
-        Command::Fence { placer, fence: Fence { epoch, complete_through, caught_up } } => {
-            out.push(kind::FENCE);
+        Command::Fence { placer, fence } => {
+            let Fence { epoch, complete_through, caught_up, lost } = fence;
+            out.push(if lost == Lost::default() { kind::FENCE } else { kind::FENCE_AND_LOST });
             out.extend_from_slice(&placer.get().to_le_bytes());
             out.extend_from_slice(&epoch.to_le_bytes());
             out.extend_from_slice(&complete_through.to_le_bytes());
             out.extend_from_slice(&caught_up.to_le_bytes());
+            if lost != Lost::default() {
+                out.extend_from_slice(&lost.after.to_le_bytes());
+                out.extend_from_slice(&lost.through.to_le_bytes());
+            }
         }
-        Command::Replay { id, placer, debit, credit, amount, currency, reference } => {
-            out.push(kind::REPLAY);
+        Command::EndOrder { end, id, placer, debit, credit, amount, currency, reference } => {
+            out.push(kind::END_ORDER);
+            out.push(end_number(end));
             out.extend_from_slice(&placer.map_or(0, Placer::get).to_le_bytes());
             encode_movement(&Movement { id, debit, credit, amount, currency, reference }, out);
         }
+        Command::ClaimKey { key, digest, base } => {
+            out.push(kind::CLAIM_KEY);
+            for number in [key, digest, base] {
+                out.extend_from_slice(&number.to_le_bytes());
+            }
+        }
+        Command::Replay { id, placer, number, debit, credit, amount, currency, reference } => {
+            out.push(kind::REPLAY_NUMBERED);
+            out.extend_from_slice(&placer.map_or(0, Placer::get).to_le_bytes());
+            out.extend_from_slice(&number.map_or(0, NonZeroU64::get).to_le_bytes());
+            encode_movement(&Movement { id, debit, credit, amount, currency, reference }, out);
+        }
+    }
+}
+
+/// Stored: stable.
+fn end_number(end: OrderEnd) -> u8 {
+    match end {
+        OrderEnd::Post => 1,
+        OrderEnd::Void => 2,
     }
 }
 
@@ -227,9 +275,10 @@ impl<'a> Reader<'a> {
                 Command::OpenAccount { id: self.account()?, owner: self.line()?, currency: self.currency()? }
             }
             kind::CLOSE_ACCOUNT => Command::CloseAccount { id: self.id()?, account: self.account()? },
-            kind::TRANSFER => {
-                let Movement { id, debit, credit, amount, currency, reference } = self.movement()?;
-                Command::Transfer { id, debit, credit, amount, currency, reference }
+            kind::TRANSFER => self.transfer(None)?,
+            kind::PLACED_TRANSFER => {
+                let placer = self.placer()?;
+                self.transfer(Some(placer))?
             }
             kind::PLACE_HOLD => {
                 let placer = self.placer()?;
@@ -250,13 +299,56 @@ impl<'a> Reader<'a> {
             kind::LOCK_CUSTOMER => Command::LockCustomer { id: self.id()?, name: self.name()?, locked: self.locked()? },
             kind::NOTE_HOLD => Command::NoteHold { id: self.id()?, placer: self.placer()?, counterparty: self.line()? },
             kind::FENCE => Command::Fence { placer: self.placer()?, fence: self.fence()? },
-            kind::REPLAY => {
-                let placer = Placer::new(u64::from_le_bytes(self.array()?));
-                let Movement { id, debit, credit, amount, currency, reference } = self.movement()?;
-                Command::Replay { id, placer, debit, credit, amount, currency, reference }
+            kind::FENCE_AND_LOST => {
+                let (placer, fence) = (self.placer()?, self.fence()?);
+                let lost = Lost { after: self.number()?, through: self.number()? };
+                // That is what the shorter form is for: one command has one form.
+                if lost == Lost::default() {
+                    return Err(Malformed::NothingLost { at: self.at });
+                }
+                Command::Fence { placer, fence: Fence { lost, ..fence } }
             }
+            kind::END_ORDER => self.end_order()?,
+            kind::CLAIM_KEY => Command::ClaimKey {
+                key: u128::from_le_bytes(self.array()?),
+                digest: u128::from_le_bytes(self.array()?),
+                base: self.id()?.get(),
+            },
+            kind::REPLAY => self.replay(|_| Ok(None))?,
+            kind::REPLAY_NUMBERED => self.replay(|reader| Ok(NonZeroU64::new(reader.number()?)))?,
             kind => return Err(Malformed::Kind { kind, at: self.at }),
         })
+    }
+
+    fn transfer(&mut self, placer: Option<Placer>) -> Result<Command, Malformed> {
+        let Movement { id, debit, credit, amount, currency, reference } = self.movement()?;
+        Ok(Command::Transfer { id, placer, debit, credit, amount, currency, reference })
+    }
+
+    fn end_order(&mut self) -> Result<Command, Malformed> {
+        let [value] = self.array()?;
+        let placer = Placer::new(self.number()?);
+        let end = match value {
+            1 if placer.is_some() => OrderEnd::Post,
+            2 => OrderEnd::Void,
+            value => return Err(Malformed::OrderEnd { value, at: self.at }),
+        };
+        let Movement { id, debit, credit, amount, currency, reference } = self.movement()?;
+        Ok(Command::EndOrder { end, id, placer, debit, credit, amount, currency, reference })
+    }
+
+    fn replay(
+        &mut self,
+        number: impl FnOnce(&mut Self) -> Result<Option<NonZeroU64>, Malformed>,
+    ) -> Result<Command, Malformed> {
+        let placer = Placer::new(self.number()?);
+        let number = number(self)?;
+        let Movement { id, debit, credit, amount, currency, reference } = self.movement()?;
+        Ok(Command::Replay { id, placer, number, debit, credit, amount, currency, reference })
+    }
+
+    fn number(&mut self) -> Result<u64, Malformed> {
+        Ok(u64::from_le_bytes(self.array()?))
     }
 
     fn movement(&mut self) -> Result<Movement, Malformed> {
@@ -287,6 +379,7 @@ impl<'a> Reader<'a> {
             epoch: u32::from_le_bytes(self.array()?),
             complete_through: u64::from_le_bytes(self.array()?),
             caught_up: u32::from_le_bytes(self.array()?),
+            lost: Lost::default(),
         })
     }
 
@@ -322,6 +415,7 @@ impl<'a> Reader<'a> {
         }
     }
 
+    #[expect(clippy::expect_used, reason = "as many bytes as were taken")]
     fn array<const LEN: usize>(&mut self) -> Result<[u8; LEN], Malformed> {
         Ok(self.take(LEN)?.try_into().expect("as many bytes as were taken"))
     }

@@ -5,7 +5,7 @@
 //! rejection. The first check that fails names the rejection. The tables:
 //!
 //! ```text
-//! open       InternalAccount · BooksFull
+//! open       InternalAccount · ReservedAccount · BooksFull
 //! close      UnknownAccount · InternalAccount · AccountClosed · AccountHasHolds · AccountNotEmpty
 //! transfer   SameAccount · UnknownDebitAccount · UnknownCreditAccount · CurrencyMismatch (debit, credit)
 //!  and hold  · AccountClosed (debit, credit) · CustomerLocked · LimitExceeded · DailyLimitExceeded
@@ -16,7 +16,9 @@
 //! customer   CustomerExists · AccountExists · BooksFull
 //! secret     UnknownCustomer
 //!  and lock
-//! replay     SameAccount · BalanceOverflow (debit, credit) · BooksFull; of a hold that is known: as post
+//! end        IdReused (the id is something else), then as post or void
+//! key        KeyReused
+//! replay     NotLost (of what is not known) · SameAccount · BalanceOverflow (debit, credit) · BooksFull; of a hold that is known: as post
 //! any        Voided, IdReused (before all others), LinkedFailed (instead of success); StaleFence (of a whole request)
 //! ```
 //!
@@ -26,7 +28,7 @@
 
 use crate::account::{Account, Place, Standing};
 use crate::books::{Books, Opening};
-use crate::command::{Command, Request};
+use crate::command::{Command, OrderEnd, Request};
 use crate::currency::Currency;
 use crate::customer::Lock;
 use crate::customer_name::CustomerName;
@@ -38,10 +40,11 @@ use crate::ids::{AccountId, Placer, TransferId};
 use crate::money::{Amount, TOTAL_MAX};
 use crate::movement::Movement;
 use crate::outcome::{Answer, Outcome, Rejected};
-use crate::record::{Body, Record, Side, U48_MAX};
+use crate::record::{Body, Flags, Record, Side, U48_MAX};
 use crate::secret::Secret;
 use crate::settings::{SettingChange, SettingEntry};
 use crate::text::Owner;
+use std::num::NonZeroU64;
 
 /// What a batch brings along: its slot and its proposer's clock.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -107,6 +110,7 @@ fn all_or_none<B: Books>(books: &mut B, now: Context, commands: &[Command]) -> V
 }
 
 /// Gives each command of a failed linked request its outcome. One that had an outcome before keeps it.
+#[expect(clippy::expect_used, reason = "a request has at most COMMANDS_MAX commands")]
 fn none<B: Books>(books: &mut B, now: Context, commands: &[Command], failed: (usize, Rejected)) -> Vec<Answer> {
     let (failed_index, reason) = failed;
     let others = Rejected::LinkedFailed { index: u32::try_from(failed_index).expect("a request is bounded") };
@@ -130,20 +134,28 @@ fn settle<B: Books>(books: &mut B, now: Context, command: &Command) -> Answer {
     }
 }
 
+#[expect(clippy::unreachable, reason = "its one caller raises fences itself")]
 fn carry_out<B: Books>(books: &mut B, now: Context, command: &Command) -> Result<Body, Rejected> {
     match command {
+        Command::OpenAccount { id, .. } if id.is_customers() => Err(Rejected::ReservedAccount { account: *id }),
         Command::OpenAccount { id, owner, currency } => {
             check_opening(books, *id)?;
             let opened = open_account(books, now, *id, *owner, *currency);
             Ok(Body::AccountOpened { account: *id, owner: *owner, currency: *currency, number: opened.number.into() })
         }
         Command::CloseAccount { id, account } => close_account(books, now, *id, *account),
-        Command::Transfer { .. } => transfer(books, now, movement_of(command)),
+        Command::Transfer { placer, .. } => transfer(books, now, (*placer, movement_of(command))),
         Command::PlaceHold { placer, .. } => place_hold(books, now, *placer, movement_of(command)),
         Command::PostHold { id, placer } => post_hold(books, *id, *placer),
         Command::VoidHold { id, placer } => void_hold(books, *id, *placer),
         // An id that has an outcome never comes this far.
         Command::VoidTransfer { id } => Ok(Body::Tombstone { id: *id }),
+        Command::EndOrder { end, id, placer, .. } => match (end, placer) {
+            (OrderEnd::Post, Some(placer)) => post_hold(books, *id, *placer),
+            (OrderEnd::Void, Some(placer)) => void_hold(books, *id, *placer),
+            (OrderEnd::Void | OrderEnd::Post, None) => Ok(Body::Tombstone { id: *id }),
+        },
+        Command::ClaimKey { key, digest, base } => Ok(Body::KeyClaimed { key: *key, digest: *digest, base: *base }),
         Command::ChangeSetting { expected_version, change } => change_setting(books, now, *expected_version, *change),
         Command::AddCustomer { name, currency, secret } => add_customer(books, now, name, (*currency, secret)),
         Command::SetSecret { id, name, secret } => {
@@ -157,7 +169,7 @@ fn carry_out<B: Books>(books: &mut B, now: Context, command: &Command) -> Result
         Command::NoteHold { id, placer, counterparty } => {
             Ok(Body::HoldNoted { id: *id, placer: *placer, counterparty: *counterparty })
         }
-        Command::Replay { placer, .. } => replay_movement(books, now, *placer, movement_of(command)),
+        Command::Replay { placer, number, .. } => replay_movement(books, now, (*placer, *number), movement_of(command)),
         Command::Fence { .. } => unreachable!("the caller has raised it"),
     }
 }
@@ -195,6 +207,7 @@ fn open_account<B: Books>(
     books.open_account(&Opening { account, owner, currency, number, time_ms: now.time_ms, place })
 }
 
+#[expect(clippy::expect_used, reason = "no customer is overdrawn")]
 fn close_account<B: Books>(books: &mut B, now: Context, id: TransferId, account: AccountId) -> Result<Body, Rejected> {
     let Some(closing) = books.account(account) else {
         return Err(Rejected::UnknownAccount { account });
@@ -216,49 +229,58 @@ fn close_account<B: Books>(books: &mut B, now: Context, id: TransferId, account:
     Ok(Body::AccountClosed { id, account })
 }
 
-fn transfer<B: Books>(books: &mut B, now: Context, movement: Movement) -> Result<Body, Rejected> {
-    let sides = check_movement(books, now, &movement)?;
-    Ok(move_now(books, now, movement, sides))
-}
-
-fn move_now<B: Books>(books: &mut B, now: Context, movement: Movement, (debit, credit): (Account, Account)) -> Body {
-    let mut debit = open_if_new(books, now, debit);
-    let mut credit = open_if_new(books, now, credit);
-    pledge(books, &movement);
-    let begins_day = begin_day(books, now, &debit);
-    debit.balances.posted_debits += movement.amount.minor();
-    credit.balances.posted_credits += movement.amount.minor();
-    let (debit, credit) = put_sides(books, debit, credit);
-    Body::TransferPosted { movement, debit, credit, begins_day }
-}
-
-fn place_hold<B: Books>(books: &mut B, now: Context, placer: Placer, movement: Movement) -> Result<Body, Rejected> {
-    let sides = check_movement(books, now, &movement)?;
-    Ok(hold_now(books, now, (placer, movement), sides))
-}
-
-fn hold_now<B: Books>(
+fn transfer<B: Books>(
     books: &mut B,
     now: Context,
-    (placer, movement): (Placer, Movement),
+    (placer, movement): (Option<Placer>, Movement),
+) -> Result<Body, Rejected> {
+    let sides = check_movement(books, now, &movement)?;
+    Ok(move_now(books, now, (placer, movement, Flags::default()), sides))
+}
+
+fn move_now<B: Books>(
+    books: &mut B,
+    now: Context,
+    (placer, movement, flags): (Option<Placer>, Movement, Flags),
     (debit, credit): (Account, Account),
 ) -> Body {
     let mut debit = open_if_new(books, now, debit);
     let mut credit = open_if_new(books, now, credit);
     pledge(books, &movement);
-    let begins_day = begin_day(books, now, &debit);
+    let flags = Flags { begins_day: begin_day(books, now, &debit), ..flags };
+    debit.balances.posted_debits += movement.amount.minor();
+    credit.balances.posted_credits += movement.amount.minor();
+    let (debit, credit) = put_sides(books, debit, credit);
+    Body::TransferPosted { placer, movement, debit, credit, flags }
+}
+
+fn place_hold<B: Books>(books: &mut B, now: Context, placer: Placer, movement: Movement) -> Result<Body, Rejected> {
+    let sides = check_movement(books, now, &movement)?;
+    Ok(hold_now(books, now, (placer, movement, Flags::default()), sides))
+}
+
+fn hold_now<B: Books>(
+    books: &mut B,
+    now: Context,
+    (placer, movement, flags): (Placer, Movement, Flags),
+    (debit, credit): (Account, Account),
+) -> Body {
+    let mut debit = open_if_new(books, now, debit);
+    let mut credit = open_if_new(books, now, credit);
+    pledge(books, &movement);
+    let flags = Flags { begins_day: begin_day(books, now, &debit), ..flags };
     debit.balances.held_debits += movement.amount.minor();
     credit.balances.held_credits += movement.amount.minor();
     books.put_hold(&Hold { placer, movement, time_ms: now.time_ms, place: books.next_place() });
     let (debit, credit) = put_sides(books, debit, credit);
-    Body::HoldPlaced { placer, movement, debit, credit, begins_day }
+    Body::HoldPlaced { placer, movement, debit, credit, flags }
 }
 
 /// A movement that was decided before the books were restored. It was checked then; now it is only made room for.
 fn replay_movement<B: Books>(
     books: &mut B,
     now: Context,
-    placer: Option<Placer>,
+    (placer, number): (Option<Placer>, Option<NonZeroU64>),
     movement: Movement,
 ) -> Result<Body, Rejected> {
     if let Some(placer) = placer
@@ -266,15 +288,25 @@ fn replay_movement<B: Books>(
     {
         return post_hold(books, movement.id, placer);
     }
+    check_lost(books, placer, number)?;
     let (debit, credit) = bearers(books, &movement)?;
     let movement = Movement { debit: debit.id, credit: credit.id, ..movement };
-    let Some(placer) = placer else { return Ok(move_now(books, now, movement, (debit, credit))) };
-    let placed = hold_now(books, now, (placer, movement), (debit, credit));
+    let flags = Flags { replayed: true, ..Flags::default() };
+    let Some(placer) = placer else { return Ok(move_now(books, now, (None, movement, flags), (debit, credit))) };
+    let placed = hold_now(books, now, (placer, movement, flags), (debit, credit));
     write(books, now, placed);
     post_hold(books, movement.id, placer)
 }
 
+/// Only what the books lost is booked without a hold. A payment without a number is lost because its placer says so.
+fn check_lost<B: Books>(books: &B, placer: Option<Placer>, number: Option<NonZeroU64>) -> Result<(), Rejected> {
+    let Some(number) = number.map(NonZeroU64::get) else { return Ok(()) };
+    let is_lost = placer.is_some_and(|placer| books.fence(placer).lost.has(number));
+    if is_lost { Ok(()) } else { Err(Rejected::NotLost { number }) }
+}
+
 /// The accounts that a replayed movement is booked on: its own, and `suspense` for one that cannot bear its side.
+#[expect(clippy::expect_used, reason = "the bank's own accounts are there in every currency")]
 fn bearers<B: Books>(books: &B, movement: &Movement) -> Result<(Account, Account), Rejected> {
     let Movement { debit, credit, amount, currency, .. } = *movement;
     let takes_part = |account: &Account| account.currency == currency && account.standing == Standing::Open;
@@ -445,6 +477,10 @@ fn find_account<B: Books>(books: &B, id: AccountId) -> Option<Account> {
 const NEW: u32 = u32::MAX;
 
 /// The bank's own accounts come to be on first use, and that is a record of its own.
+#[expect(
+    clippy::expect_used,
+    reason = "only the bank's own accounts come to be on first use, and their names are short"
+)]
 fn open_if_new<B: Books>(books: &mut B, now: Context, account: Account) -> Account {
     if account.number != NEW {
         return account;
@@ -462,6 +498,7 @@ fn pledge<B: Books>(books: &mut B, movement: &Movement) {
 }
 
 /// Takes the held amount off both accounts, for the caller to post or to let go.
+#[expect(clippy::expect_used, reason = "an account with holds is not closed, and none is ever taken away")]
 fn end_hold<B: Books>(books: &mut B, hold: &Hold) -> (Account, Account) {
     let Movement { id, debit, credit, amount, .. } = hold.movement;
     books.end_hold(id);
@@ -493,7 +530,15 @@ fn reject<B: Books>(books: &mut B, now: Context, command: &Command, rejection: R
         Command::PlaceHold { placer, .. } => Body::HoldRejected { placer, movement: movement_of(command), rejection },
         Command::PostHold { id, placer } => Body::PostHoldRejected { id, placer, rejection },
         Command::VoidHold { id, placer } => Body::VoidHoldRejected { id, placer, rejection },
-        Command::VoidTransfer { id } => Body::VoidTransferRejected { id, rejection },
+        Command::VoidTransfer { id } | Command::EndOrder { id, placer: None, .. } => {
+            Body::VoidTransferRejected { id, rejection }
+        }
+        Command::EndOrder { end: OrderEnd::Post, id, placer: Some(placer), .. } => {
+            Body::PostHoldRejected { id, placer, rejection }
+        }
+        Command::EndOrder { end: OrderEnd::Void, id, placer: Some(placer), .. } => {
+            Body::VoidHoldRejected { id, placer, rejection }
+        }
         Command::ChangeSetting { expected_version, change } => {
             Body::SettingRejected { expected_version, change, rejection }
         }
@@ -503,7 +548,7 @@ fn reject<B: Books>(books: &mut B, now: Context, command: &Command, rejection: R
         Command::Replay { id, placer: Some(placer), .. } => Body::PostHoldRejected { id, placer, rejection },
         Command::Replay { placer: None, .. } => Body::TransferRejected { movement: movement_of(command), rejection },
         // Never rejected by themselves: this is a linked request that failed, and then they leave nothing.
-        Command::NoteHold { .. } | Command::Fence { .. } => {
+        Command::NoteHold { .. } | Command::Fence { .. } | Command::ClaimKey { .. } => {
             let outcome = Outcome::Rejected { time_ms: now.time_ms, rejection };
             return Answer { outcome, replay: false, place: books.next_place() };
         }
@@ -518,6 +563,7 @@ fn write<B: Books>(books: &mut B, now: Context, body: Body) -> Answer {
     Answer { outcome: record.outcome(HoldState::Held), replay: false, place: record.place }
 }
 
+#[expect(clippy::expect_used, reason = "its callers have matched a command that moves money")]
 fn movement_of(command: &Command) -> Movement {
     command.movement().expect("transfers and holds move something")
 }

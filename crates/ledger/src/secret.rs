@@ -46,6 +46,7 @@ impl Secret {
         bytes
     }
 
+    #[expect(clippy::expect_used, reason = "slices of a fixed length have it")]
     pub(crate) fn from_bytes(bytes: &[u8; SECRET_BYTES]) -> Secret {
         let number = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes of sixty"));
         Secret {

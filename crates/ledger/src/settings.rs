@@ -78,6 +78,7 @@ impl Settings {
     }
 
     /// Takes the newest change back. Changes are rare, so the limits are simply made anew.
+    #[expect(clippy::expect_used, reason = "only a change that was made in this request is taken back")]
     pub(crate) fn pop(&mut self) {
         self.entries.pop().expect("only a change that was made is taken back");
         self.transfer_limits.0.clear();
@@ -137,6 +138,7 @@ impl SettingChange {
         bytes
     }
 
+    #[expect(clippy::expect_used, reason = "a slice of twelve bytes is twelve bytes")]
     pub(crate) fn from_bytes(bytes: &[u8; CHANGE_BYTES]) -> Option<SettingChange> {
         let currency = Currency::from_number(u16::from_le_bytes([bytes[1], bytes[2]]))?;
         let limit: [u8; 12] = bytes[3..].try_into().expect("twelve bytes of fifteen");

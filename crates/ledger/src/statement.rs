@@ -36,6 +36,7 @@ impl Record {
             Body::LockChanged { locked, .. } => Outcome::LockChanged { time_ms, locked: *locked },
             Body::HoldNoted { .. } => Outcome::Noted { time_ms },
             Body::FenceRaised { fence, .. } => Outcome::Fenced { time_ms, fence: *fence },
+            Body::KeyClaimed { base, .. } => Outcome::KeyClaimed { time_ms, base: *base },
             Body::OpenRejected { rejection, .. }
             | Body::CloseRejected { rejection, .. }
             | Body::TransferRejected { rejection, .. }
@@ -53,36 +54,14 @@ impl Record {
     /// What the record moved or would have moved, if it is about money.
     pub fn movement(&self) -> Option<&Movement> {
         match &self.body {
-            Body::TransferPosted { movement, .. }
-            | Body::HoldPlaced { movement, .. }
-            | Body::HoldPosted { movement, .. }
-            | Body::HoldVoided { movement, .. }
-            | Body::TransferRejected { movement, .. }
-            | Body::HoldRejected { movement, .. } => Some(movement),
-            Body::AccountOpened { .. }
-            | Body::AccountClosed { .. }
-            | Body::Tombstone { .. }
-            | Body::SettingChanged { .. }
-            | Body::OpenRejected { .. }
-            | Body::CloseRejected { .. }
-            | Body::PostHoldRejected { .. }
-            | Body::VoidHoldRejected { .. }
-            | Body::VoidTransferRejected { .. }
-            | Body::SettingRejected { .. }
-            | Body::CustomerAdded { .. }
-            | Body::SecretChanged { .. }
-            | Body::LockChanged { .. }
-            | Body::HoldNoted { .. }
-            | Body::FenceRaised { .. }
-            | Body::CustomerRejected { .. }
-            | Body::SecretRejected { .. }
-            | Body::LockRejected { .. } => None,
+            Body::TransferRejected { movement, .. } | Body::HoldRejected { movement, .. } => Some(movement),
+            _ => self.effect().map(|effect| effect.movement),
         }
     }
 
     /// The line of this record in that account's statement; `None` if it changed nothing of that account.
     pub fn statement_line(&self, account: AccountId) -> Option<StatementLine> {
-        let (kind, movement, debit, credit) = self.effect()?;
+        let Effect { kind, movement, debit, credit } = self.effect()?;
         let (direction, counterparty, side) = if movement.debit == account {
             (Direction::Debit, movement.credit, debit)
         } else if movement.credit == account {
@@ -102,12 +81,13 @@ impl Record {
         })
     }
 
-    fn effect(&self) -> Option<(LineKind, &Movement, &Side, &Side)> {
-        match &self.body {
-            Body::TransferPosted { movement, debit, credit, .. } => Some((LineKind::Transfer, movement, debit, credit)),
-            Body::HoldPlaced { movement, debit, credit, .. } => Some((LineKind::HoldPlaced, movement, debit, credit)),
-            Body::HoldPosted { movement, debit, credit, .. } => Some((LineKind::HoldPosted, movement, debit, credit)),
-            Body::HoldVoided { movement, debit, credit, .. } => Some((LineKind::HoldVoided, movement, debit, credit)),
+    /// What the record did to the balances of two accounts; `None` if it did nothing to any. The one list of what does.
+    pub fn effect(&self) -> Option<Effect<'_>> {
+        let (kind, movement, debit, credit) = match &self.body {
+            Body::TransferPosted { movement, debit, credit, .. } => (LineKind::Transfer, movement, debit, credit),
+            Body::HoldPlaced { movement, debit, credit, .. } => (LineKind::HoldPlaced, movement, debit, credit),
+            Body::HoldPosted { movement, debit, credit, .. } => (LineKind::HoldPosted, movement, debit, credit),
+            Body::HoldVoided { movement, debit, credit, .. } => (LineKind::HoldVoided, movement, debit, credit),
             Body::AccountOpened { .. }
             | Body::AccountClosed { .. }
             | Body::Tombstone { .. }
@@ -124,12 +104,23 @@ impl Record {
             | Body::SecretChanged { .. }
             | Body::LockChanged { .. }
             | Body::HoldNoted { .. }
+            | Body::KeyClaimed { .. }
             | Body::FenceRaised { .. }
             | Body::CustomerRejected { .. }
             | Body::SecretRejected { .. }
-            | Body::LockRejected { .. } => None,
-        }
+            | Body::LockRejected { .. } => return None,
+        };
+        Some(Effect { kind, movement, debit, credit })
     }
+}
+
+/// What a record did to the balances of two accounts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Effect<'a> {
+    pub kind: LineKind,
+    pub movement: &'a Movement,
+    pub debit: &'a Side,
+    pub credit: &'a Side,
 }
 
 /// What a line of a statement tells of.

@@ -8,7 +8,7 @@ use crate::members::Membership;
 pub struct Now {
     /// Never goes back while the process lives.
     pub mono_us: u64,
-    /// May jump; only compared with the other nodes', never used to order anything.
+    /// May jump. Compared with the monotonic clock and with the other nodes' clocks; never used to order anything.
     pub wall_ms: u64,
 }
 
@@ -35,8 +35,11 @@ pub struct Config {
     pub alpha: u64,
     /// Length of a heartbeat round.
     pub heartbeat_us: u64,
-    /// A node whose clock is further than this from the majority's median does not lead.
+    /// A node whose clock is further than this from the majority's median does not lead, and a clock that moves further
+    /// than this against the monotonic one has jumped.
     pub clock_skew_max_ms: u64,
+    /// A wall clock that has jumped, and is then consistent for so long, is believed.
+    pub jump_trusted_us: u64,
     /// The one safety rule that is switched off, for the simulator.
     #[cfg(feature = "controls")]
     pub control: Option<crate::Control>,
@@ -53,11 +56,15 @@ impl Config {
             alpha,
             heartbeat_us,
             clock_skew_max_ms,
+            jump_trusted_us: JUMP_TRUSTED_US,
             #[cfg(feature = "controls")]
             control: None,
         }
     }
 }
+
+/// A clock that was set on purpose counts after five minutes: long enough for a mistake to be seen and taken back.
+const JUMP_TRUSTED_US: u64 = 300_000_000;
 
 /// What the log held when the node started.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

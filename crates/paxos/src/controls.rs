@@ -30,6 +30,8 @@ pub enum Control {
     WipedDiskVotes,
     /// A node that starts with less than its peers have heard from it votes.
     OlderCopyVotes,
+    /// A batch gets the wall clock of whoever proposes it, wherever that stands.
+    OwnClock,
 }
 
 /// Which rules hold: all of them, save the one that a simulation switched off.

@@ -45,11 +45,18 @@ pub enum Event {
     },
     /// Who leads, as far as this node knows, changed.
     Leader(Option<NodeId>),
-    /// This node's clock is off by this much (positive: ahead) from the majority's median: it neither leads nor stands.
+    /// This node's clock is off by this much (positive: ahead) from the majority's median: in leader mode it neither leads
+    /// nor stands.
     ClockOff {
         skew_ms: i64,
     },
     ClockFine,
+    /// The wall clock moved by this much against the monotonic clock, and is not believed: time goes on without it.
+    ClockJumped {
+        by_ms: i64,
+    },
+    /// The wall clock is believed again: it came back, a majority says the same, or it stayed where it is.
+    ClockSteady,
     /// A majority answers this node again, or no longer does.
     Quorum(bool),
     /// A peer has heard more from this node than it holds: its disk is wiped, another's, or an older copy. It votes no

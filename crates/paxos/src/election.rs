@@ -29,6 +29,8 @@ pub(crate) struct Election {
     /// Number of the round under way; 0 before the first.
     pub(crate) round: u64,
     pub(crate) began_us: u64,
+    /// When the round before it began.
+    began_before_us: u64,
     /// The highest ballot ever heard of. Its owner is whom this node takes for the leader.
     pub(crate) lead: Ballot,
     /// The first round that began after this node became unhappy; `None` while it is happy.
@@ -53,7 +55,29 @@ pub(crate) struct Sight<'a> {
 
 impl Election {
     pub(crate) fn new(promised: Ballot) -> Election {
-        Election { round: 0, began_us: 0, lead: promised, unhappy_from: Some(1), sits_out_until_us: 0, resigned: false }
+        Election {
+            round: 0,
+            began_us: 0,
+            began_before_us: 0,
+            lead: promised,
+            unhappy_from: Some(1),
+            sits_out_until_us: 0,
+            resigned: false,
+        }
+    }
+
+    pub(crate) fn begin_round(&mut self, now_us: u64) {
+        self.round += 1;
+        self.began_before_us = std::mem::replace(&mut self.began_us, now_us);
+    }
+
+    /// When a round began, if it is the one under way or the one before it.
+    pub(crate) fn began_at_us(&self, round: u64) -> Option<u64> {
+        match self.round.checked_sub(round)? {
+            0 => Some(self.began_us),
+            1 => Some(self.began_before_us),
+            _ => None,
+        }
     }
 
     /// A majority, this node included, answers this node.

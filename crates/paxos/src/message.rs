@@ -111,7 +111,10 @@ pub struct ChosenMark {
 /// What every heartbeat and every reply to one tells about its sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Pulse {
-    pub wall_ms: u64,
+    /// The sender's steady clock, in Unix milliseconds: its wall clock without jumps.
+    pub clock_ms: u64,
+    /// Whether the sender's wall clock has jumped and is not believed.
+    pub clock_jumped: bool,
     /// What the sender's acceptor promised, as far as it is known to be on disk.
     pub promised: Ballot,
     /// The highest slot that the sender accepted or knows to be chosen, as far as that is known to be on disk.

@@ -3,16 +3,16 @@
 //! Every call that brings something new ends in `settle`, which does whatever has become possible.
 
 use crate::acceptor::Acceptor;
-use crate::clock::{self, Clock};
+use crate::clock::{self, Clock, Offset};
 use crate::config::{Config, Mode, Now, Recovered};
-use crate::controls::Rules;
+use crate::controls::{Control, Rules};
 use crate::effects::Effects;
 use crate::election::Election;
 use crate::ids::{Ballot, Batch, NodeId, Slot};
 use crate::learner::Learner;
 use crate::members::Members;
-use crate::message::{ChosenMark, Message};
-use crate::peers::{Link, Peers};
+use crate::message::{ChosenMark, Message, Pulse};
+use crate::peers::{Link, Peer, Peers};
 use crate::pen::Pen;
 use crate::proposer::Proposer;
 use crate::reads::Reads;
@@ -104,7 +104,7 @@ impl Paxos {
             // A newcomer starts with the group that let it in, so who is in none of its epochs was removed.
             was_member: members.epochs().iter().any(|(_, membership)| !membership.voters.is_empty()),
             election: Election::new(acceptor.promised()),
-            clock: Clock::new(config.clock_skew_max_ms),
+            clock: Clock::new(config.clock_skew_max_ms, config.jump_trusted_us, now),
             reads: Reads::new(now),
             checkpoint: Slot::ZERO,
             marked,
@@ -162,7 +162,7 @@ impl Paxos {
             }
             Message::HeartbeatReply { round, pulse } => {
                 self.on_pulse(from, &pulse, fx);
-                self.on_answer(from, round, pulse.wall_ms, fx);
+                self.on_answer(from, round, &pulse, fx);
             }
             Message::ReadQuery { read } => {
                 if self.may_vote() {
@@ -242,6 +242,20 @@ impl Paxos {
                 self.election.hears_owner(self.sight()).filter(is_able)
             }
         }
+    }
+
+    /// Whom to pass requests to now, so that they reach the leader: the leader itself, or, where this node and the leader
+    /// do not hear each other, somebody whom both hear. `None` if this node leads, or while nobody is known to.
+    pub fn next_hop(&self) -> Option<NodeId> {
+        let (round, lead) = (self.election.round, self.election.lead);
+        let leader = self.leader().filter(|leader| *leader != self.members.me())?;
+        let is_near = self.peers.get(leader).is_some_and(|peer| peer.answers(round));
+        if is_near || self.mode == Mode::Leaderless {
+            return Some(leader);
+        }
+        let follows = |peer: &Peer| peer.is_heard(round) && peer.happy && peer.leader == lead;
+        let mut hubs = self.peers.answering(round).filter(|(_, peer)| follows(peer)).map(|(node, _)| node);
+        Some(hubs.next().unwrap_or(leader))
     }
 
     /// Who holds the pen or is about to, as far as this node knows from it.
@@ -395,6 +409,9 @@ impl Paxos {
             checkpoint: self.checkpoint,
             peers: peers.collect(),
             clock_skew_ms: self.clock.skew_ms(),
+            clock_off: self.clock.is_off(),
+            clock_jumped: self.clock.has_jumped(),
+            group_clock_ms: self.clock.group_ms(),
             quorum: self.election.has_quorum(self.sight()),
             mode: self.mode,
             pen: self.pen(),
@@ -407,6 +424,9 @@ impl Paxos {
 
     pub(crate) fn enter(&mut self, now: Now) {
         self.now = Now { mono_us: now.mono_us.max(self.now.mono_us), wall_ms: now.wall_ms };
+        if let Some(by_ms) = self.clock.follow(self.now) {
+            self.peers.own_clock_was_set(by_ms);
+        }
     }
 
     /// Whether this sender could have said this, in its own name and with ballots that somebody can make, perhaps one that
@@ -449,14 +469,34 @@ impl Paxos {
         }
     }
 
-    /// The round trip was measured only if it answers the round under way.
-    fn on_answer(&mut self, from: NodeId, round: u64, wall_ms: u64, fx: &mut Effects) {
+    /// The round trip is known of the round under way and of the one before it. Who answers an older one does not count
+    /// as answering, so the clock of everybody who counts was compared.
+    fn on_answer(&mut self, from: NodeId, round: u64, pulse: &Pulse, fx: &mut Effects) {
+        let (steady_ms, now_us) = (self.clock.steady_ms(), self.now.mono_us);
+        let began_us = self.election.began_at_us(round);
         let Some(peer) = self.peers.get_mut(from).filter(|_| round <= self.election.round) else { return };
         peer.answered = peer.answered.max(round);
-        if round == self.election.round {
-            let round_trip_us = self.now.mono_us.saturating_sub(self.election.began_us);
-            peer.ahead_ms = clock::ahead_ms(wall_ms, self.now.wall_ms, round_trip_us);
+        if let Some(began_us) = began_us {
+            let ahead_ms = clock::ahead_ms(pulse.clock_ms, steady_ms, now_us.saturating_sub(began_us));
+            peer.clock = Some(Offset { ahead_ms, jumped: pulse.clock_jumped });
             self.compare_clocks(fx);
         }
+    }
+
+    /// The time that this node may propose with, in Unix milliseconds: its clock without jumps, and no further ahead than a
+    /// majority of clocks allows.
+    pub fn clock_ms(&mut self, now: Now) -> u64 {
+        self.enter(now);
+        if self.rules.hold(Control::OwnClock) { self.clock.allowed_ms() } else { now.wall_ms }
+    }
+
+    /// What the group's clocks say, as far as this node knows, in Unix milliseconds.
+    pub fn group_clock_ms(&self) -> u64 {
+        self.clock.group_ms()
+    }
+
+    /// This node's own clock without jumps, whatever the others' say, in Unix milliseconds.
+    pub fn steady_clock_ms(&self) -> u64 {
+        self.clock.steady_ms()
     }
 }

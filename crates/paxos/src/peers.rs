@@ -1,6 +1,7 @@
 //! What is known of each peer, from its heartbeats and its replies. Never more than a rumour a few milliseconds old:
 //! it decides whom to ask and when to stand, never what is chosen.
 
+use crate::clock::Offset;
 use crate::config::Now;
 use crate::ids::{Ballot, NodeId, Slot};
 use crate::members::Members;
@@ -34,8 +35,8 @@ pub(crate) struct Peer {
     pub(crate) checkpoint: Option<Slot>,
     /// The most that it is known to have bound itself with, on disk: what it is told when it starts again.
     pub(crate) vowed: (Ballot, Slot),
-    /// Its wall clock minus ours, as measured by its last answer.
-    pub(crate) ahead_ms: i64,
+    /// What its last answer told about its clock.
+    pub(crate) clock: Option<Offset>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -51,6 +52,13 @@ impl Peers {
         self.0.retain(|node, _| members.knows(*node));
         for node in members.others() {
             self.0.entry(node).or_insert_with(Peer::unheard);
+        }
+    }
+
+    /// This node's own clock was set by so much. The others' clocks are where they were.
+    pub(crate) fn own_clock_was_set(&mut self, by_ms: i64) {
+        for clock in self.0.values_mut().filter_map(|peer| peer.clock.as_mut()) {
+            clock.ahead_ms = clock.ahead_ms.saturating_sub(by_ms);
         }
     }
 
@@ -137,7 +145,7 @@ impl Peer {
             kept: Slot::ZERO,
             checkpoint: None,
             vowed: (Ballot::ZERO, Slot::ZERO),
-            ahead_ms: 0,
+            clock: None,
         }
     }
 

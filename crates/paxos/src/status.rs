@@ -26,8 +26,14 @@ pub struct Status {
     pub applied: Slot,
     pub checkpoint: Slot,
     pub peers: Vec<PeerStatus>,
-    /// This node's clock minus the median of those it hears; positive: ahead.
+    /// This node's wall clock minus the median of the group's clocks; positive: ahead.
     pub clock_skew_ms: i64,
+    /// The clock is too far from the others': the node neither leads nor stands, and callers do better elsewhere.
+    pub clock_off: bool,
+    /// The wall clock has moved against the monotonic one and is not believed.
+    pub clock_jumped: bool,
+    /// What the group's clocks say, as far as this node knows, in Unix milliseconds.
+    pub group_clock_ms: u64,
     /// Whether a majority answers this node.
     pub quorum: bool,
     pub mode: Mode,

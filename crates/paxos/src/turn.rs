@@ -1,6 +1,7 @@
 //! One turn of the wheel: what a node does on a tick, and after each call with whatever has become possible.
 
 use crate::acceptor::Vote;
+use crate::clock::{self, Offset, Seen};
 use crate::config::{Mode, Now};
 use crate::controls::Control;
 use crate::effects::{Effects, Event};
@@ -37,6 +38,7 @@ impl Paxos {
             self.election.sits_out_until_us = self.now.mono_us + limit_us;
             self.give_up(fx);
         }
+        self.compare_clocks(fx);
         let patience = self.patience();
         self.proposer.ask_again(self.now, patience.retry_us);
         self.resend_accepts(patience, fx);
@@ -146,7 +148,8 @@ impl Paxos {
 
     pub(crate) fn pulse(&self) -> Pulse {
         Pulse {
-            wall_ms: self.now.wall_ms,
+            clock_ms: self.clock.steady_ms(),
+            clock_jumped: self.clock.has_jumped(),
             promised: self.kept.promised,
             accepted: self.kept.accepted,
             leader: self.election.lead,
@@ -174,8 +177,9 @@ impl Paxos {
         Sight { members: &self.members, peers: &self.peers, window: self.window(), leads }
     }
 
+    /// In leaderless mode a node proposes what it is asked, for want of others: its clock says what a majority allows.
     pub(crate) fn may_lead(&self) -> bool {
-        !self.election.resigned && !self.clock.is_off()
+        !self.election.resigned && (!self.clock.is_off() || self.mode == Mode::Leaderless)
     }
 
     /// A node that has yet to apply more than it could propose, because it receives its state, would only be in the way.
@@ -186,12 +190,42 @@ impl Paxos {
 
     pub(crate) fn compare_clocks(&mut self, fx: &mut Effects) {
         if self.election.has_quorum(self.sight()) {
-            let ahead_ms = self.peers.answering(self.election.round).map(|(_, peer)| peer.ahead_ms).collect();
-            self.clock.compare(ahead_ms, fx);
+            let seen = self.seen_clocks();
+            self.clock.compare(&seen);
         }
-        if self.clock.is_off() {
+        self.clock.judge(fx);
+        if self.clock.is_off() && self.mode == Mode::Leader {
             self.announce(fx);
             self.give_up(fx);
+        }
+    }
+
+    fn seen_clocks(&self) -> Seen {
+        let (me, window) = (self.members.me(), self.window());
+        // What a voter last said of its clock counts also while it does not answer: clocks go on by themselves, and a
+        // judgement that came and went with every late answer would help nobody.
+        let clock_of = |node: NodeId| {
+            let own = (node == me).then_some(Offset { ahead_ms: 0, jumped: self.clock.has_jumped() });
+            own.or_else(|| self.peers.get(node).and_then(|peer| peer.clock))
+        };
+        // Whoever has no vote cannot lead for them, however right its clock is.
+        let is_voter = |node: &NodeId| self.members.within(window).iter().any(|(_, voters)| voters.is_voter(*node));
+        let ahead_of = |node: NodeId| clock_of(node).map(|clock| clock.ahead_ms);
+        let ahead_ms: Vec<i64> = self.members.others().filter(is_voter).filter_map(ahead_of).collect();
+        let answering = self.peers.answering(self.election.round).map(|(node, _)| node);
+        let answering_ms = answering.filter(is_voter).filter_map(ahead_of).collect();
+        let has_come_to = |offset: i64| {
+            self.members.is_majority(window, |node| clock_of(node).is_some_and(|clock| clock.ahead_ms >= offset))
+        };
+        let all = ahead_ms.iter().copied().chain([0]).collect();
+        Seen {
+            majority_ahead_ms: clock::highest_of_majority(all, has_come_to).unwrap_or(0),
+            majority_has_not_jumped: self.members.is_majority(window, |node| {
+                let is_near = |clock: Offset| clock.ahead_ms.unsigned_abs() <= self.config.clock_skew_max_ms;
+                node != me && clock_of(node).is_some_and(|clock| !clock.jumped && is_near(clock))
+            }),
+            ahead_ms,
+            answering_ms,
         }
     }
 
@@ -251,8 +285,7 @@ impl Paxos {
 
     /// Tells everybody how this node is and asks how they are; who missed what was chosen is told again.
     fn begin_round(&mut self, fx: &mut Effects) {
-        self.election.round += 1;
-        self.election.began_us = self.now.mono_us;
+        self.election.begin_round(self.now.mono_us);
         let heartbeat = Message::Heartbeat { round: self.election.round, pulse: self.pulse() };
         fx.send.extend(self.members.others().map(|peer| (peer, heartbeat.clone())));
         self.ask_memories(fx);

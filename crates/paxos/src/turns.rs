@@ -11,7 +11,7 @@
 //! * it doubles after each attempt that got nothing chosen, and is single again after one that did;
 //! * it starts anew when the request is seen in an accept (the shell says so) and when somebody else takes the pen.
 //!
-//! A node takes the pen only while a majority answers it, its clock is right and it has a vote: one that can send but not
+//! A node takes the pen only while a majority answers it and it has a vote: one that can send but not
 //! hear would otherwise take it for ever.
 
 use crate::ids::NodeId;

@@ -15,20 +15,27 @@
 //! Ids that no run covers are in memory, in two generations: what came since the last fold began, and what the fold
 //! under way covers. The older one is dropped only when its run is durable and installed.
 
+mod checkpoint;
+mod port;
+mod receiving;
+
+pub use checkpoint::Rules;
+
 use crate::group::{self, ChangeRefused, Group, Op};
 use crate::request::{self, Content, Control as ControlBatch, Requests, Tag, UnknownBatch};
-use crate::state_machine::{At, JournalPort, StateMachine};
+use crate::state_machine::{At, StateMachine};
+use checkpoint::restore;
 use hashbrown::HashMap;
 use paxos::{Batch, Slot};
+use port::Port;
+use std::cell::Cell;
 use std::collections::VecDeque;
-use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use storage::{
-    Disk, FoldJob, FoldRules, Folded, Journal, JournalMark, JournalReader, JournalRecord, OpenError, Owner, RECORD,
-    StorageError, Store,
+    Disk, IndexKey, Journal, JournalMark, JournalReader, JournalRecord, OpenError, Owner, Part, StorageError, Store,
 };
 
-type IdMap<V> = HashMap<u128, V, foldhash::fast::FixedState>;
+type KeyMap<V> = HashMap<IndexKey, V, foldhash::fast::FixedState>;
 
 /// How many past chain digests are kept, so that nodes can be compared at the same slot.
 const CHAIN_HISTORY: usize = 4_096;
@@ -96,14 +103,12 @@ pub struct Applier<S, D: Disk> {
     store: Store<D>,
     settings: ApplierSettings,
     applied: u64,
-    /// Ids since the last fold began.
-    recent: IdMap<u64>,
+    /// Ids since the last fold began. After a batch that failed, some of its own too: nothing is asked then any more.
+    recent: KeyMap<u64>,
     /// Ids that the fold under way covers.
-    folding: Option<IdMap<u64>>,
+    folding: Option<KeyMap<u64>>,
     /// An empty map that has the room of a full one: growing one in the middle of a batch would stop payments.
-    spare: IdMap<u64>,
-    /// Ids of the batch that is being applied; empty between two.
-    of_batch: IdMap<u64>,
+    spare: KeyMap<u64>,
     chains: VecDeque<(u64, [u8; 32])>,
     group: Group,
     rules: group::Rules,
@@ -115,8 +120,19 @@ pub struct Applier<S, D: Disk> {
     receiving: bool,
     /// What was found in the journal through this slot may be taken over.
     found_through: u64,
+    /// The first rot that a question met, until it is taken.
+    met: Cell<Option<Met>>,
     #[cfg(feature = "controls")]
     control: Option<Control>,
+}
+
+/// Rot that was met by reading.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Met {
+    /// Which part of the node's files.
+    pub part: Part,
+    /// Where, and what is the matter with it, in words.
+    pub what: String,
 }
 
 /// Safety rules of the ids that the simulator can switch off.
@@ -184,6 +200,7 @@ impl<S: StateMachine, D: Disk> Applier<S, D> {
             dir: dir.to_path_buf(),
             receiving: false,
             found_through: 0,
+            met: Cell::new(None),
             machine,
             journal,
             applied: mark.slot,
@@ -193,7 +210,6 @@ impl<S: StateMachine, D: Disk> Applier<S, D> {
             recent: roomy_id_map(settings),
             folding: None,
             spare: roomy_id_map(settings),
-            of_batch: id_map(settings),
             group,
             rules: group::Rules::default(),
             checked: None,
@@ -249,7 +265,7 @@ impl<S: StateMachine, D: Disk> Applier<S, D> {
     }
 
     /// The state machine, for switching its controls.
-    #[cfg(any(debug_assertions, feature = "controls"))]
+    #[cfg(feature = "controls")]
     pub fn machine_mut(&mut self) -> &mut S {
         &mut self.machine
     }
@@ -286,20 +302,20 @@ impl<S: StateMachine, D: Disk> Applier<S, D> {
     }
 
     fn apply_requests(&mut self, slot: u64, requests: Requests) -> Result<Vec<Applied<S::Answer>>, StorageError> {
-        let mut ids = Vec::new();
+        let mut keys = Vec::new();
         for tagged in &requests.requests {
-            S::ids(&tagged.request, &mut ids);
+            S::keys(&tagged.request, &mut keys);
         }
-        let known = self.look_up(&ids)?;
+        let known = self.look_up(&keys)?;
         self.journal.begin(slot);
-        let mut port = Port { journal: &mut self.journal, known, of_batch: &mut self.of_batch };
+        let begins_at = self.journal.next_place();
+        let mut port = Port { journal: &mut self.journal, known, recent: &mut self.recent, begins_at };
         let at = At { slot, clock_ms: requests.clock_ms };
         let mut answers = Vec::with_capacity(requests.requests.len());
         for tagged in requests.requests {
             let reply = Reply::Answer(self.machine.apply(at, &tagged.request, &mut port));
             answers.push(Applied { tag: tagged.tag, reply });
         }
-        self.recent.extend(self.of_batch.drain());
         self.journal.finish()?;
         Ok(answers)
     }
@@ -323,15 +339,13 @@ impl<S: StateMachine, D: Disk> Applier<S, D> {
         Ok(Applied { tag: control.tag, reply: Reply::Group(outcome.map(|()| self.group.clone())) })
     }
 
-    /// The record pushed under `id`, ever.
+    /// The record pushed under `key`, ever.
     ///
     /// # Errors
     /// When the disk fails.
-    pub fn find(&self, id: u128) -> Result<Option<JournalRecord>, StorageError> {
-        match self.find_place(id)? {
-            Some(place) => self.journal.read(place).map(Some),
-            None => Ok(None),
-        }
+    pub fn find(&self, key: IndexKey) -> Result<Option<JournalRecord>, StorageError> {
+        let found = self.find_place(key).and_then(|place| place.map(|place| self.journal.read(place)).transpose());
+        found.inspect_err(|error| self.note_met(error))
     }
 
     /// The record at a place of the journal.
@@ -339,7 +353,19 @@ impl<S: StateMachine, D: Disk> Applier<S, D> {
     /// # Errors
     /// When the disk fails, or there is no such place.
     pub fn record(&self, place: u64) -> Result<JournalRecord, StorageError> {
-        self.journal.read(place)
+        self.journal.read(place).inspect_err(|error| self.note_met(error))
+    }
+
+    /// The first rot that a question met since this was last asked: whoever runs the node has it mended.
+    pub fn take_met(&self) -> Option<Met> {
+        self.met.take()
+    }
+
+    fn note_met(&self, error: &StorageError) {
+        if let Some(part) = error.rotten_part() {
+            let first = self.met.take().unwrap_or_else(|| Met { part, what: error.to_string() });
+            self.met.set(Some(first));
+        }
     }
 
     /// Reads the journal from another thread.
@@ -357,127 +383,31 @@ impl<S: StateMachine, D: Disk> Applier<S, D> {
         self.journal.next_place()
     }
 
-    /// A job that makes a checkpoint of all that is applied, if enough has come since the last and none is under way.
-    ///
-    /// It may run only after a sync of the log that covers whatever was appended with the slots applied so far: a
-    /// checkpoint ahead of the log's mark of what is chosen would leave slots, after a power cut of all nodes, that
-    /// everybody has applied and nobody can serve to a node that lacks them.
-    pub fn fold_if_due(&mut self) -> Option<FoldJob<D>> {
-        let to = self.journal.mark();
-        let since = to.places - self.store.mark().places;
-        let is_worth_it = since.saturating_mul(RECORD as u64) >= self.store.table_bytes();
-        let due = since >= self.settings.fold_records && is_worth_it;
-        (due && self.folding.is_none() && !self.receiving).then(|| self.fold(to))
-    }
-
-    /// A job that makes a checkpoint of all that is applied, unless one is under way or nothing has come since.
-    pub fn fold_now(&mut self) -> Option<FoldJob<D>> {
-        let to = self.journal.mark();
-        let is_idle = self.folding.is_none() && !self.receiving;
-        (to.slot > self.store.mark().slot && is_idle).then(|| self.fold(to))
-    }
-
-    fn fold(&mut self, to: JournalMark) -> FoldJob<D> {
-        let covered = std::mem::replace(&mut self.recent, std::mem::take(&mut self.spare));
-        self.folding = Some(covered);
-        let job = self.store.fold(self.journal.reader(), to, Rules::<S>(PhantomData));
-        #[cfg(feature = "controls")]
-        if self.control == Some(Control::DropIdsEarly) {
-            self.folding = Some(id_map(self.settings));
-        }
-        job
-    }
-
-    /// The job is done: checkpoint and id run are durable. Returns the slot that they cover.
-    pub fn install(&mut self, done: Folded<D>) -> Slot {
-        self.store.install(done);
-        if let Some(mut covered) = self.folding.take() {
-            covered.clear();
-            self.spare = covered;
-        }
-        self.checkpoint()
-    }
-
-    /// From now on the journal grows by what another node sends, from this mark on; nothing is applied and no checkpoint
-    /// made before [`Applier::install_received`]. None while a fold is under way: to be asked again when it is installed.
-    ///
-    /// # Errors
-    /// When the disk fails.
-    pub fn begin_receiving(&mut self) -> Result<Option<JournalMark>, StorageError> {
-        if self.folding.is_some() {
-            return Ok(None);
-        }
-        self.receiving = true;
-        Ok(Some(self.journal.mark()))
-    }
-
-    /// Takes over what an earlier process received and found good, up to that slot: only what lacks needs to be sent.
-    ///
-    /// # Errors
-    /// When the disk fails.
-    pub fn take_over(&mut self, through: Slot) -> Result<JournalMark, StorageError> {
-        self.found_through = through.get();
-        self.take_over_found()
-    }
-
-    fn take_over_found(&mut self) -> Result<JournalMark, StorageError> {
-        self.journal.take_over(JournalMark { slot: self.found_through, places: u64::MAX, chain: [0; 32] })
-    }
-
-    /// Takes a piece of another node's journal; returns where this one stands then. Good batches that were found behind
-    /// a bad one are taken over as soon as it is replaced: only what is bad travels.
-    ///
-    /// # Errors
-    /// [`StorageError::Refused`] when it does not continue this journal ([`crate::Input::JournalRefused`]); else the disk
-    /// failed.
-    pub fn receive(&mut self, from_place: u64, records: &[u8]) -> Result<JournalMark, StorageError> {
-        assert!(self.receiving, "receiving was begun");
-        let mark = self.journal.receive(from_place, records)?.mark;
-        if mark.slot < self.found_through { self.take_over_found() } else { Ok(mark) }
-    }
-
-    /// What was received becomes checkpoint and ids, and `machine`, a fresh one, is made from them in the place of the
-    /// present one. The log must have been told of the mark before, and synced: see `Log::install`.
-    ///
-    /// # Errors
-    /// When the disk fails, or what was received is no state of this machine; then the node must stop.
-    pub fn install_received(&mut self, mut machine: S) -> Result<JournalMark, OpenError> {
-        assert!(self.receiving && self.folding.is_none(), "receiving was begun, and no fold since");
-        let mark = self.journal.mark();
-        self.store.rebuild::<Rules<S>>(&self.journal.reader(), mark, |_| ())?;
-        if let Some(group) = restore(&self.dir, &self.store, &mut machine)? {
-            self.group = group;
-        }
-        self.machine = machine;
-        self.recent.clear();
-        self.applied = mark.slot;
-        self.chains = VecDeque::from([(mark.slot, mark.chain)]);
-        Ok(mark)
-    }
-
-    /// The records of those ids that were used before.
-    fn look_up(&self, ids: &[u128]) -> Result<IdMap<JournalRecord>, StorageError> {
+    /// The records of those keys that were used before.
+    fn look_up(&self, keys: &[IndexKey]) -> Result<KeyMap<JournalRecord>, StorageError> {
         let mut known = id_map(self.settings);
-        for id in ids {
-            if let Some(place) = self.find_place(*id)? {
-                known.insert(*id, self.journal.read(place)?);
+        for key in keys {
+            if let Some(place) = self.find_place(*key)? {
+                let record = self.journal.read(place)?;
+                S::check_record(&record).map_err(|what| self.journal.reader().unreadable(place, what))?;
+                known.insert(*key, record);
             }
         }
         Ok(known)
     }
 
-    fn find_place(&self, id: u128) -> Result<Option<u64>, StorageError> {
-        if let Some(place) = self.recent.get(&id) {
+    fn find_place(&self, key: IndexKey) -> Result<Option<u64>, StorageError> {
+        if let Some(place) = self.recent.get(&key) {
             return Ok(Some(*place));
         }
-        if let Some(place) = self.folding.as_ref().and_then(|folding| folding.get(&id)) {
+        if let Some(place) = self.folding.as_ref().and_then(|folding| folding.get(&key)) {
             return Ok(Some(*place));
         }
         #[cfg(feature = "controls")]
         if self.control == Some(Control::SkipIdIndex) {
             return Ok(None);
         }
-        if self.store.maybe_contains(id) { self.store.find(id) } else { Ok(None) }
+        if self.store.maybe_contains(key) { self.store.find(key) } else { Ok(None) }
     }
 
     fn remember_chain(&mut self, slot: u64) {
@@ -497,89 +427,17 @@ impl<S: std::fmt::Debug, D: Disk> std::fmt::Debug for Applier<S, D> {
     }
 }
 
-/// Gives a checkpoint's entries to a fresh machine, and returns the group, if it is in there.
-fn restore<S: StateMachine, D: Disk>(
-    dir: &Path,
-    store: &Store<D>,
-    machine: &mut S,
-) -> Result<Option<Group>, OpenError> {
-    let foreign = |what| OpenError::Foreign { file: dir.join("store"), what };
-    let mut restored = group::Restored::default();
-    let mut taken = Ok(());
-    store.for_each_entry(|key, value| {
-        if taken.is_ok() {
-            let is_group = key.first() == Some(&group::KEY_PREFIX);
-            taken = if is_group { restored.entry(key, value) } else { machine.restore(key, value) };
-        }
-    })?;
-    taken.and_then(|()| machine.restored()).map_err(foreign)?;
-    restored.finish().map_err(foreign)
-}
-
-/// The machine's fold rules without the machine, and the group's.
-#[derive(Debug)]
-pub struct Rules<S>(pub PhantomData<fn() -> S>);
-
-impl<S: FoldRules> FoldRules for Rules<S> {
-    fn effects(record: &JournalRecord, put: &mut dyn FnMut(&[u8], Option<&[u8]>)) {
-        if group::is_control(record) {
-            group::effects(record, put);
-        } else {
-            S::effects(record, put);
-        }
-    }
-
-    fn id(record: &JournalRecord) -> Option<u128> {
-        if group::is_control(record) { None } else { S::id(record) }
-    }
-}
-
 fn hasher(settings: ApplierSettings) -> foldhash::fast::FixedState {
     foldhash::fast::FixedState::with_seed(settings.hash_seed)
 }
 
 /// With room for all ids between two folds, and for those that come while one runs, as far as that is bounded.
-fn roomy_id_map(settings: ApplierSettings) -> IdMap<u64> {
+fn roomy_id_map(settings: ApplierSettings) -> KeyMap<u64> {
     const ROOM_MAX: u64 = 1 << 21;
     let room = usize::try_from(settings.fold_records.saturating_mul(3).min(ROOM_MAX)).unwrap_or(0);
     HashMap::with_capacity_and_hasher(room, hasher(settings))
 }
 
-fn id_map<V>(settings: ApplierSettings) -> IdMap<V> {
+fn id_map<V>(settings: ApplierSettings) -> KeyMap<V> {
     HashMap::with_hasher(hasher(settings))
-}
-
-/// The machine's door to the journal during one batch.
-struct Port<'a, D: Disk> {
-    journal: &'a mut Journal<D>,
-    /// Records of earlier batches.
-    known: IdMap<JournalRecord>,
-    /// Places of records of this batch.
-    of_batch: &'a mut IdMap<u64>,
-}
-
-impl<D: Disk> JournalPort for Port<'_, D> {
-    fn find(&self, id: u128) -> Option<JournalRecord> {
-        match self.of_batch.get(&id) {
-            Some(place) => Some(self.journal.read(*place).expect("records of the open batch are in memory")),
-            None if self.known.is_empty() => None,
-            None => self.known.get(&id).copied(),
-        }
-    }
-
-    fn push(&mut self, id: Option<u128>, record: &JournalRecord) -> u64 {
-        let place = self.journal.push(record);
-        if let Some(id) = id {
-            // The first record of an id is its outcome; later ones (a hold's end) are found by way of it or of the
-            // state, so the id keeps leading to the first.
-            if !self.known.contains_key(&id) {
-                self.of_batch.entry(id).or_insert(place);
-            }
-        }
-        place
-    }
-
-    fn next_place(&self) -> u64 {
-        self.journal.next_place()
-    }
 }

@@ -86,7 +86,8 @@ impl Replica {
 
     fn propose_own(&mut self, now: Now, op: Op, fx: &mut Effects) {
         let change = crate::group::Change { expected_version: 0, op };
-        let batch = request::encode_control(now.wall_ms, self.own_tag(OWN_SEQ), &change);
+        let time_ms = self.next_log_time_ms(now);
+        let batch = request::encode_control(time_ms, self.own_tag(OWN_SEQ), &change);
         // Not proposed now, it is proposed a little later: nobody waits for it.
         let _ = self.paxos.propose(batch, fx);
     }

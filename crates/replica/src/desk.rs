@@ -129,6 +129,7 @@ impl Desk {
     }
 
     /// Takes the oldest request at hand and says where it goes now.
+    #[expect(clippy::expect_used, reason = "what is at hand is on the desk: both lists are changed together")]
     pub(crate) fn take_at_hand(&mut self, goes: Place) -> Option<Taken> {
         let seq = self.at_hand.pop_first()?;
         let order = self.orders.get_mut(&seq).expect("what is at hand is on the desk");
@@ -226,6 +227,7 @@ impl Desk {
         idle.into_iter().map(|seq| (seq, Refusal::Leaving)).collect()
     }
 
+    #[expect(clippy::expect_used, reason = "its callers have just found the request in the list")]
     fn give_up(&mut self, seq: u64) -> Refusal {
         let order = self.take_off(seq).expect("listed just before");
         if order.is_exposed() {

@@ -5,18 +5,29 @@
 //! ```
 //!
 //! In reading order: [`group`] (who belongs to it, and how that changes), [`request`] (what a slot holds), [`message`]
-//! and [`wire`] (what nodes say to each other), [`Replica`] with its `desk`, `queue`, `reads`, `control`, `divergence`, `receive`
-//! and `transfer`, [`StateMachine`] and the [`Applier`] that runs it over a journal, and [`recover`], which opens a node from its disk.
+//! and [`wire`] (what nodes say to each other), [`Replica`] with its `desk`, `queue`, `reads`, `control`, `divergence`, `log_time`,
+//! `receive` and `transfer`, [`StateMachine`] and the [`Applier`] that runs it over a journal, and [`recover`], which opens a node from its disk.
 //!
 //! The crate is pure: time and randomness are arguments, the disk is behind `storage::Disk`, nothing here awaits or
 //! spawns. The shell runs `Replica` and `Applier` on a thread each; the simulator steps both in one.
+
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unreachable,
+    reason = "no data from outside may end a node: each exception says why it cannot be reached"
+)]
 
 mod applier;
 mod control;
 mod desk;
 mod divergence;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod group;
 mod input;
+mod log_time;
 pub mod message;
 mod output;
 mod queue;
@@ -33,7 +44,7 @@ pub mod wire;
 
 #[cfg(feature = "controls")]
 pub use applier::Control as ApplierControl;
-pub use applier::{Applied, Applier, ApplierSettings, ApplyError, Reply, Rules as JournalRules};
+pub use applier::{Applied, Applier, ApplierSettings, ApplyError, Met, Reply, Rules as JournalRules};
 pub use desk::Refusal;
 pub use input::{Input, Settings, Vows};
 pub use message::Message;

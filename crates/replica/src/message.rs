@@ -12,7 +12,8 @@ use storage::JournalMark;
 pub enum Message {
     /// Paxos's own.
     Paxos(paxos::Message),
-    /// Requests of the sender's callers, for the receiver to propose if it holds the pen.
+    /// Requests of the sender's callers, for the receiver to propose if it holds the pen, or to relay to who does where
+    /// the sender has no connection to that node.
     Forward(Vec<Forwarded>),
     /// These were not proposed and will not be, as far as these attempts are concerned.
     ForwardRefused(Vec<RefusedForward>),
@@ -69,7 +70,9 @@ pub struct Forwarded {
 /// An attempt that came to nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RefusedForward {
-    /// Number of the request, by the node that it came from.
+    /// Number of the node whose caller waits for the request: another than the receiver where that one relayed it.
+    pub origin: u16,
+    /// Number of the request, by that node.
     pub seq: u64,
     /// The process start that it belongs to.
     pub boot: u64,

@@ -12,7 +12,7 @@
 //! had to be cut before rot, the node starts all the same: its promises and votes are good. It receives what it lacks from
 //! the others before it serves.
 
-use crate::applier::{Applier, ApplierSettings, ApplyError};
+use crate::applier::{Applier, ApplierSettings, ApplyError, Met};
 use crate::group::{self, Group};
 use crate::input::Settings;
 use crate::output::Output;
@@ -26,7 +26,7 @@ use storage::{Disk, Journal, Log, LogError, LogFound, LogOptions, LogRecovered, 
 pub(crate) const REPLAY_BYTES: usize = 8 << 20;
 
 /// Everything that a node starts from.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Start {
     /// Bounds and times.
     pub settings: Settings,
@@ -114,8 +114,26 @@ pub enum RecoverError {
     LogBehind { chosen: u64, checkpoint: u64 },
 }
 
+impl RecoverError {
+    /// What has rotted, where it is a part that is made again: from the journal, or from the others.
+    pub fn met(&self) -> Option<Met> {
+        let (part, what) = match self {
+            Self::Open(error) => (error.rotten_part(), error.to_string()),
+            Self::Log(error) | Self::Apply(ApplyError::Storage(error)) => (error.rotten_part(), error.to_string()),
+            Self::Apply(ApplyError::Unknown { .. } | ApplyError::OutOfOrder { .. })
+            | Self::Gap { .. }
+            | Self::LogBehind { .. } => return None,
+        };
+        let is_made_again = |part: &Part| matches!(part, Part::Journal | Part::Store | Part::Ids);
+        part.filter(is_made_again).map(|part| Met { part, what })
+    }
+}
+
 /// Opens a node whose files are under `dir`, with fresh machines by `machine`, telling `progress` the slots replayed so
 /// far and in all.
+///
+/// An opening looks only at what it needs, so rot may be met later, when the first batch is applied: then everything that
+/// is made of the log is read whole, and made again.
 ///
 /// # Errors
 /// When files are damaged, missing, or another node's.
@@ -126,6 +144,25 @@ pub fn open<S: StateMachine, D: Disk>(
     start: Start,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Opened<S, D>, RecoverError> {
+    let again = (!start.distrust).then(|| Start { distrust: true, ..start.clone() });
+    match (open_once(disk, dir, &machine, start, &mut progress), again) {
+        (Err(error), Some(again)) => {
+            let Some(Met { part, what }) = error.met() else { return Err(error) };
+            let mut opened = open_once(disk, dir, &machine, again, &mut progress)?;
+            opened.rot.insert(0, Mended { part, what });
+            Ok(opened)
+        }
+        (opened, _) => opened,
+    }
+}
+
+fn open_once<S: StateMachine, D: Disk>(
+    disk: &D,
+    dir: &Path,
+    machine: &impl Fn() -> S,
+    start: Start,
+    progress: &mut impl FnMut(u64, u64),
+) -> Result<Opened<S, D>, RecoverError> {
     let found = Log::find(disk.clone(), dir, start.owner, start.log.clone())?;
     #[cfg(feature = "controls")]
     let found = {
@@ -134,7 +171,7 @@ pub fn open<S: StateMachine, D: Disk>(
         found
     };
     let mut rot = Vec::new();
-    let mut applier = open_applier(disk, dir, &machine, (&start, &found), &mut rot)?;
+    let mut applier = open_applier(disk, dir, machine, (&start, &found), &mut rot)?;
     #[cfg(feature = "controls")]
     applier.set_group_rules(start.controls.group);
     let checkpoint = applier.applied();
@@ -156,7 +193,7 @@ pub fn open<S: StateMachine, D: Disk>(
         applier.begin_receiving().map_err(OpenError::from)?;
         applier.take_over(chosen).map_err(OpenError::from)?;
     } else {
-        replay(&log, &mut applier, chosen.get(), &mut progress)?;
+        replay(&log, &mut applier, chosen.get(), progress)?;
     }
     applier.compare_from_now_on();
     let (me, settings, now) = (start.paxos.me, start.settings, start.now);
@@ -166,6 +203,7 @@ pub fn open<S: StateMachine, D: Disk>(
     paxos.on_applied(applier.applied());
     paxos.set_checkpoint(checkpoint);
     let mut replica = Replica::new(settings, me, paxos, groups);
+    replica.note_log_time(now, applier.machine().time_ms());
     let mut output = Output::default();
     if must_receive {
         replica.receive_at_start(now, applier.mark(), &mut output);
@@ -193,7 +231,7 @@ fn open_applier<S: StateMachine, D: Disk>(
         }
     }
     if start.distrust {
-        let what = "rot was seen while the node ran: made again from the journal".to_owned();
+        let what = "rot was seen where an opening does not look: made again from the journal".to_owned();
         rot.push(Mended { part: Part::Store, what });
     }
     must_reach_the_log(disk, dir, start, log)?;

@@ -14,16 +14,19 @@
 //! It performs no IO and knows no clock. Promises, acceptances, its own vote and the Prepare of a new ballot come out
 //! as [`Unsynced`]: only the log's proof of sync turns them into messages, by way of [`Input::Released`].
 //!
-//! Not here: applying (see [`crate::Applier`]) and the answers of what was applied, which go from there to who waits.
+//! Not here: what passes to other nodes (`forwarding`), applying (see [`crate::Applier`]) and the answers of what was applied, which go from there to who waits.
+
+mod forwarding;
 
 use crate::control::Checks;
 use crate::desk::{Desk, Kind, Place, Refusal, Taken};
 use crate::divergence::Digests;
 use crate::group::{self, Group, Mode};
 use crate::input::{Input, Settings, Vows};
-use crate::message::{ForwardRefusal, Forwarded, ForwardedChange, Message, RefusedForward};
+use crate::log_time::LogTime;
+use crate::message::Message;
 use crate::output::Output;
-use crate::queue::{BATCH_BYTES_MAX, Queue, Queued, Waiting};
+use crate::queue::{Queue, Waiting};
 use crate::reads::Reads;
 use crate::receive::Receiving;
 use crate::request::{self, Tag, Tagged};
@@ -32,9 +35,6 @@ use bytes::Bytes;
 use paxos::{Batch, Effects, Event, NodeId, Now, Paxos, Slot, Status};
 use std::collections::VecDeque;
 use storage::LogRecord;
-
-/// How long a request rests after a node refused it, unless another node is elected before.
-const REST_US: u64 = 10_000;
 
 /// One node. See the module's picture.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -60,6 +60,7 @@ pub struct Replica {
     backlog_bytes: usize,
     trimmed: Slot,
     leader: Option<NodeId>,
+    log_time: LogTime,
     leaving: bool,
     #[cfg(feature = "controls")]
     trim_before_checkpoint: bool,
@@ -89,6 +90,7 @@ impl Replica {
             backlog_bytes: 0,
             trimmed: Slot::ZERO,
             leader,
+            log_time: LogTime::default(),
             leaving: false,
             #[cfg(feature = "controls")]
             trim_before_checkpoint: false,
@@ -125,6 +127,28 @@ impl Replica {
     /// Requests that wait here for the pen.
     pub fn queue_len(&self) -> usize {
         self.queue.len()
+    }
+
+    /// The log's time, in Unix milliseconds, as far as this node knows: what a batch would get that it proposed now.
+    pub fn log_time_ms(&mut self, now: Now) -> u64 {
+        self.paxos.clock_ms(now).max(self.log_time.at(now.mono_us))
+    }
+
+    /// By how much the log's time is ahead of what the group's clocks say, in milliseconds.
+    pub fn log_ahead_ms(&mut self, now: Now) -> u64 {
+        self.log_time_ms(now).saturating_sub(self.paxos.group_clock_ms())
+    }
+
+    /// The state machine has come to this time.
+    pub(crate) fn note_log_time(&mut self, now: Now, time_ms: u64) {
+        self.log_time.note(time_ms, now.mono_us);
+    }
+
+    /// The time of the next batch. A batch before it never has a later one, as far as this node knows of it.
+    pub(crate) fn next_log_time_ms(&mut self, now: Now) -> u64 {
+        let time_ms = self.log_time_ms(now);
+        self.log_time.note(time_ms, now.mono_us);
+        time_ms
     }
 
     /// One thing happened at `now`; what follows from it is added to `out`.
@@ -209,11 +233,7 @@ impl Replica {
             }
             Message::Forward(requests) => self.on_forward(from, requests, out),
             Message::ForwardRefused(refused) => {
-                for RefusedForward { seq, boot, attempt, why } in refused {
-                    if boot == self.settings.boot {
-                        self.desk.refused(seq, attempt, why, now.mono_us + REST_US);
-                    }
-                }
+                self.on_forward_refused(now, from, refused, out);
             }
             Message::ForwardChange(change) => self.on_forward_change(from, change, out),
             Message::Nudge(through) => self.paxos.nudge(through, fx),
@@ -311,39 +331,6 @@ impl Replica {
         }
     }
 
-    /// Somebody passed requests on to this node, taking it for the holder of the pen.
-    fn on_forward(&mut self, from: NodeId, requests: Vec<Forwarded>, out: &mut Output) {
-        let mut refused = Vec::new();
-        for Forwarded { request, attempt } in requests {
-            let tag = request.tag;
-            let waiting = Waiting { request, kind: Kind::Request, from: Some((from, attempt)) };
-            refused.extend(self.queue_forwarded(waiting).map(|why| refusal(tag, attempt, why)));
-        }
-        if !refused.is_empty() {
-            out.send.push((from, Message::ForwardRefused(refused)));
-        }
-    }
-
-    fn on_forward_change(&mut self, from: NodeId, forwarded: ForwardedChange, out: &mut Output) {
-        let ForwardedChange { tag, attempt, change } = forwarded;
-        let request = Tagged { tag, request: group::encode(&change) };
-        let waiting = Waiting { request, kind: Kind::Change, from: Some((from, attempt)) };
-        if let Some(why) = self.queue_forwarded(waiting) {
-            out.send.push((from, Message::ForwardRefused(vec![refusal(tag, attempt, why)])));
-        }
-    }
-
-    /// Says why not, if it is not queued.
-    fn queue_forwarded(&mut self, waiting: Waiting) -> Option<ForwardRefusal> {
-        if self.leaving || !self.has_or_expects_pen() {
-            Some(ForwardRefusal::NoPen)
-        } else if self.queue.push(waiting) == Queued::Full {
-            Some(ForwardRefusal::Full)
-        } else {
-            None
-        }
-    }
-
     /// Carries over what Paxos wants done.
     fn absorb(&mut self, now: Now, fx: Effects, out: &mut Output) {
         out.records.extend(fx.persist.into_iter().map(log_record));
@@ -369,6 +356,8 @@ impl Replica {
                 Event::Leader(_)
                 | Event::ClockOff { .. }
                 | Event::ClockFine
+                | Event::ClockJumped { .. }
+                | Event::ClockSteady
                 | Event::Quorum(_)
                 | Event::Forgetful { .. }
                 | Event::NotMember { .. } => {}
@@ -384,6 +373,7 @@ impl Replica {
         self.backlog.push_back((slot, batch.bytes().len()));
         self.backlog_bytes += batch.bytes().len();
         self.tail.note(slot, batch.bytes().len());
+        self.log_time.note_batch(batch, now.mono_us);
         let mut oldest_us = None;
         request::for_each_tag(batch, |tag| {
             self.queue.chosen(tag);
@@ -410,15 +400,6 @@ impl Replica {
         self.desk.recall(|place| matches!(place, Place::Queued | Place::Proposed));
         if !self.has_or_expects_pen() {
             self.refuse_waiting(out);
-        }
-    }
-
-    fn refuse_waiting(&mut self, out: &mut Output) {
-        for Waiting { request: Tagged { tag, .. }, from, .. } in self.queue.clear() {
-            if let Some((from, attempt)) = from {
-                let refused = refusal(tag, attempt, ForwardRefusal::NoPen);
-                out.send.push((from, Message::ForwardRefused(vec![refused])));
-            }
         }
     }
 
@@ -453,8 +434,8 @@ impl Replica {
             self.queue_own();
             self.propose_control(now, &mut fx);
             self.propose(now, &mut fx);
-        } else if let Some(leader) = self.leader.filter(|leader| *leader != self.me) {
-            self.forward_own(now, leader, out);
+        } else if let Some(to) = self.paxos.next_hop() {
+            self.forward_own(now, to, out);
         }
         self.tell_what_waits();
         if let Some(round) = self.reads.start_round() {
@@ -472,12 +453,14 @@ impl Replica {
         }
     }
 
+    #[expect(clippy::expect_used, reason = "whether it can propose was just asked")]
     fn propose(&mut self, now: Now, fx: &mut Effects) {
         while self.paxos.can_propose() && self.paxos.in_flight() < self.in_flight_max() && self.queue.len() > 0 {
             let (kind, requests) = self.queue.next_batch();
+            let time_ms = self.next_log_time_ms(now);
             let batch = match kind {
-                Kind::Request => request::encode(now.wall_ms, &requests),
-                Kind::Change => request::encode_control_bytes(now.wall_ms, &requests[0]),
+                Kind::Request => request::encode(time_ms, &requests),
+                Kind::Change => request::encode_control_bytes(time_ms, &requests[0]),
             };
             self.paxos.propose(batch, fx).expect("it can propose, as was just asked");
             for Tagged { tag, .. } in requests {
@@ -494,31 +477,6 @@ impl Replica {
         if is_small { self.settings.small_in_flight_max } else { self.settings.in_flight_max }
     }
 
-    fn forward_own(&mut self, now: Now, leader: NodeId, out: &mut Output) {
-        let place = Place::Forwarded { to: leader, at_us: now.mono_us };
-        let mut bytes = 0;
-        let mut requests = Vec::new();
-        while let Some(more) = self.desk.next_at_hand_bytes() {
-            if bytes + more > BATCH_BYTES_MAX && !requests.is_empty() {
-                out.send.push((leader, Message::Forward(std::mem::take(&mut requests))));
-                bytes = 0;
-            }
-            bytes += more;
-            let Some(Taken { seq, kind, request, attempt }) = self.desk.take_at_hand(place) else { break };
-            let tag = self.own_tag(seq);
-            match kind {
-                Kind::Request => requests.push(Forwarded { request: Tagged { tag, request }, attempt }),
-                Kind::Change => {
-                    let change = group::decode(request).expect("it was encoded when it came");
-                    out.send.push((leader, Message::ForwardChange(ForwardedChange { tag, attempt, change })));
-                }
-            }
-        }
-        if !requests.is_empty() {
-            out.send.push((leader, Message::Forward(requests)));
-        }
-    }
-
     fn trim(&mut self, below: Slot, out: &mut Output) {
         if below > self.trimmed {
             self.trimmed = below;
@@ -529,10 +487,6 @@ impl Replica {
     pub(crate) fn own_tag(&self, seq: u64) -> Tag {
         Tag { origin: self.me.get(), boot: self.settings.boot, seq }
     }
-}
-
-fn refusal(tag: Tag, attempt: u32, why: ForwardRefusal) -> RefusedForward {
-    RefusedForward { seq: tag.seq, boot: tag.boot, attempt, why }
 }
 
 /// Paxos's record in the log's plain terms.

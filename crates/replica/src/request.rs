@@ -1,5 +1,5 @@
 //! What one slot of the log holds: the requests of many callers, each with the tag of who waits for it, or one change
-//! of the group, and the proposer's clock.
+//! of the group, and the log's time.
 //!
 //! ```text
 //! batch   = version u8 = 1 | clock_ms u64 | count u32 | request*        (all numbers little-endian)
@@ -59,7 +59,7 @@ pub enum Content {
 /// A change of the group in its batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Control {
-    /// The proposer's wall clock, in Unix milliseconds.
+    /// The log's time when it was proposed, in Unix milliseconds.
     pub clock_ms: u64,
     /// Who waits.
     pub tag: Tag,
@@ -70,7 +70,7 @@ pub struct Control {
 /// The requests of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Requests {
-    /// The proposer's wall clock, in Unix milliseconds; zero in a no-op.
+    /// The log's time when they were proposed, in Unix milliseconds; zero in a no-op.
     pub clock_ms: u64,
     /// The requests in their order.
     pub requests: Vec<Tagged>,
@@ -87,6 +87,7 @@ pub fn encoded_len(request: &Bytes) -> usize {
 }
 
 /// Writes requests into a batch.
+#[expect(clippy::expect_used, reason = "the size of a batch is bounded before it is written")]
 pub fn encode(clock_ms: u64, requests: &[Tagged]) -> Batch {
     let bytes: usize = HEAD + requests.iter().map(|tagged| encoded_len(&tagged.request)).sum::<usize>();
     let mut out = BytesMut::with_capacity(bytes);
@@ -152,6 +153,14 @@ pub(crate) fn control(batch: &Batch) -> Option<Control> {
     }
 }
 
+/// The time of a batch, in Unix milliseconds; none of a no-op or of an unknown format.
+pub(crate) fn clock_ms(batch: &Batch) -> Option<u64> {
+    let (version, rest) = batch.bytes().split_first()?;
+    let is_known = matches!(*version, VERSION | CONTROL_VERSION);
+    let (clock_ms, _) = rest.split_first_chunk::<8>().filter(|_| is_known)?;
+    Some(u64::from_le_bytes(*clock_ms))
+}
+
 /// Calls `f` for the tag of everything in a batch; for none, if the batch is of an unknown format: then the node stops
 /// when it applies it, and says so.
 pub(crate) fn for_each_tag(batch: &Batch, mut f: impl FnMut(Tag)) {
@@ -170,6 +179,7 @@ pub(crate) fn for_each_tag(batch: &Batch, mut f: impl FnMut(Tag)) {
     }
 }
 
+#[expect(clippy::expect_used, reason = "slices of eight bytes are eight bytes")]
 fn tag_of(bytes: &[u8; TAG]) -> Tag {
     let u64_at = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes were taken"));
     Tag { origin: u16::from_le_bytes([bytes[0], bytes[1]]), boot: u64_at(2), seq: u64_at(10) }
@@ -247,6 +257,7 @@ mod tests {
             let batch = encode(clock_ms, &requests);
             let mut tags = Vec::new();
             for_each_tag(&batch, |tag| tags.push(tag));
+            prop_assert_eq!(super::clock_ms(&batch), Some(clock_ms));
             prop_assert_eq!(tags, requests.iter().map(|tagged| tagged.tag).collect::<Vec<_>>());
             prop_assert_eq!(decode(&batch), Ok(Content::Requests(Requests { clock_ms, requests })));
         }
@@ -256,6 +267,7 @@ mod tests {
             let batch = encode_control(clock_ms, tagged.tag, &change);
             let mut tags = Vec::new();
             for_each_tag(&batch, |tag| tags.push(tag));
+            prop_assert_eq!(super::clock_ms(&batch), Some(clock_ms));
             prop_assert_eq!(tags, vec![tagged.tag]);
             prop_assert_eq!(decode(&batch), Ok(Content::Control(Control { clock_ms, tag: tagged.tag, change })));
         }
@@ -264,6 +276,7 @@ mod tests {
         fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let batch = Batch::new(bytes.into());
             for_each_tag(&batch, |_| ());
+            let _ = super::clock_ms(&batch);
             let _ = decode(&batch);
         }
     }

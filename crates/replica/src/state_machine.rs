@@ -2,28 +2,28 @@
 //!
 //! The machine is deterministic: the same requests in the same slots give the same answers and the same journal
 //! records on every node. It keeps in memory what it needs to decide; what it decided long ago is in the journal, one
-//! fixed-size record per outcome, found again by id.
+//! fixed-size record per outcome, found again by its key.
 
-use storage::{FoldRules, JournalRecord};
+use storage::{FoldRules, IndexKey, JournalRecord};
 
 /// Where a request stands in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct At {
     /// The slot that holds it.
     pub slot: u64,
-    /// The proposer's wall clock in Unix milliseconds: a proposal for the machine's own, never-falling time.
+    /// The log's time when it was proposed, in Unix milliseconds: a proposal for the machine's own, never-falling time.
     pub clock_ms: u64,
 }
 
 /// The journal as the machine sees it while it applies one batch.
 pub trait JournalPort {
-    /// The record pushed under this id, in this batch or any earlier one.
+    /// The record pushed under this key, in this batch or any earlier one.
     ///
-    /// Only ids that [`StateMachine::ids`] named for the batch may be asked for: they were looked up before.
-    fn find(&self, id: u128) -> Option<JournalRecord>;
+    /// Only keys that [`StateMachine::keys`] named for the batch may be asked for: they were looked up before.
+    fn find(&self, key: IndexKey) -> Option<JournalRecord>;
 
-    /// Adds a record, findable under `id` from now on, and returns its place in the journal.
-    fn push(&mut self, id: Option<u128>, record: &JournalRecord) -> u64;
+    /// Adds a record, findable under `key` from now on, and returns its place in the journal.
+    fn push(&mut self, key: Option<IndexKey>, record: &JournalRecord) -> u64;
 
     /// The place that the next pushed record will get.
     fn next_place(&self) -> u64;
@@ -34,11 +34,20 @@ pub trait StateMachine: FoldRules + Send + 'static {
     /// What the caller of a request is told.
     type Answer: Clone + std::fmt::Debug + Send + 'static;
 
-    /// Adds the ids whose records this request may ask for. A request that cannot be read adds none.
-    fn ids(request: &[u8], out: &mut Vec<u128>);
+    /// Adds the keys whose records this request may ask for. A request that cannot be read adds none.
+    fn keys(request: &[u8], out: &mut Vec<IndexKey>);
+
+    /// Looks whether a record of the journal is one that this build knows: only such records are found by [`JournalPort::find`].
+    ///
+    /// # Errors
+    /// A sentence, when it is of another version's kind or format.
+    fn check_record(record: &JournalRecord) -> Result<(), String>;
 
     /// Applies one request. Never fails: what cannot be done, or read, is an answer too.
     fn apply(&mut self, at: At, request: &[u8], journal: &mut dyn JournalPort) -> Self::Answer;
+
+    /// The latest time, in Unix milliseconds, that anything here happened at; 0 while nothing has.
+    fn time_ms(&self) -> u64;
 
     /// Takes one entry of the checkpoint, in the order of keys.
     ///

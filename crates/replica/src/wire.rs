@@ -30,19 +30,21 @@ mod kind {
     // 11 and 12 were heartbeats that did not tell what is on the sender's disk.
     pub(super) const READ_QUERY: u8 = 13;
     pub(super) const READ_REPLY: u8 = 14;
-    pub(super) const HEARTBEAT: u8 = 15;
-    pub(super) const HEARTBEAT_REPLY: u8 = 16;
+    // 15 and 16 were heartbeats with the sender's wall clock, whether or not that had jumped.
     pub(super) const REMEMBER: u8 = 17;
     pub(super) const MEMORY: u8 = 18;
     pub(super) const NOT_MEMBER: u8 = 19;
     pub(super) const BEHIND: u8 = 20;
+    pub(super) const HEARTBEAT: u8 = 21;
+    pub(super) const HEARTBEAT_REPLY: u8 = 22;
     pub(super) const FORWARD: u8 = 32;
-    pub(super) const FORWARD_REFUSED: u8 = 33;
+    // 33 were refusals that did not say whose request it was.
     pub(super) const NUDGE: u8 = 34;
     pub(super) const FORWARD_CHANGE: u8 = 35;
     pub(super) const DIGEST: u8 = 36;
     pub(super) const FETCH_JOURNAL: u8 = 37;
     pub(super) const JOURNAL: u8 = 38;
+    pub(super) const FORWARD_REFUSED: u8 = 39;
 }
 
 /// Bytes that are no message of this version.
@@ -80,7 +82,8 @@ pub fn encode(message: &Message) -> (Vec<u8>, Bytes) {
         Message::ForwardRefused(refused) => {
             head.put_u8(kind::FORWARD_REFUSED);
             put_count(&mut head, refused.len());
-            for RefusedForward { seq, boot, attempt, why } in refused {
+            for RefusedForward { origin, seq, boot, attempt, why } in refused {
+                head.put_u16_le(*origin);
                 head.put_u64_le(*seq);
                 head.put_u64_le(*boot);
                 head.put_u32_le(*attempt);
@@ -235,14 +238,15 @@ pub fn decode(mut body: Bytes) -> Result<Message, WireError> {
             let attempt = take_u32(from)?;
             Ok(Forwarded { request: Tagged { tag, request: take_bytes(from)? }, attempt })
         })?),
-        kind::FORWARD_REFUSED => Message::ForwardRefused(take_list(from, 21, |from| {
+        kind::FORWARD_REFUSED => Message::ForwardRefused(take_list(from, 23, |from| {
+            let origin = take_u16(from)?;
             let (seq, boot, attempt) = (take_u64(from)?, take_u64(from)?, take_u32(from)?);
             let why = match take_u8(from)? {
                 1 => ForwardRefusal::NoPen,
                 2 => ForwardRefusal::Full,
                 _ => return Err(WireError::Field("reason")),
             };
-            Ok(RefusedForward { seq, boot, attempt, why })
+            Ok(RefusedForward { origin, seq, boot, attempt, why })
         })?),
         kind::NUDGE => Message::Nudge(take_slot(from)?),
         kind::FORWARD_CHANGE => {
@@ -307,6 +311,7 @@ fn decode_paxos(kind: u8, from: &mut Bytes) -> Result<Paxos, WireError> {
     })
 }
 
+#[expect(clippy::expect_used, reason = "lists in messages that this node writes are bounded by their bytes")]
 fn put_count(out: &mut Vec<u8>, count: usize) {
     out.put_u32_le(u32::try_from(count).expect("lists in messages are bounded by their bytes"));
 }
@@ -327,7 +332,8 @@ fn put_mark(out: &mut Vec<u8>, mark: ChosenMark) {
 }
 
 fn put_pulse(out: &mut Vec<u8>, pulse: &Pulse) {
-    out.put_u64_le(pulse.wall_ms);
+    out.put_u64_le(pulse.clock_ms);
+    out.put_u8(u8::from(pulse.clock_jumped));
     put_ballot(out, pulse.promised);
     out.put_u64_le(pulse.accepted.get());
     put_ballot(out, pulse.leader);
@@ -387,7 +393,8 @@ fn take_mark(from: &mut Bytes) -> Result<ChosenMark, WireError> {
 
 fn take_pulse(from: &mut Bytes) -> Result<Pulse, WireError> {
     Ok(Pulse {
-        wall_ms: take_u64(from)?,
+        clock_ms: take_u64(from)?,
+        clock_jumped: take_flag(from)?,
         promised: take_ballot(from)?,
         accepted: take_slot(from)?,
         leader: take_ballot(from)?,
@@ -445,7 +452,8 @@ mod tests {
         let slot = Slot::new(9);
         let mark = ChosenMark { through: slot, ballot: ballot() };
         let pulse = Pulse {
-            wall_ms: 1,
+            clock_ms: 1,
+            clock_jumped: true,
             promised: ballot(),
             accepted: Slot::new(8),
             leader: ballot(),
@@ -478,7 +486,7 @@ mod tests {
             Paxos::Behind { from: slot, first: Slot::new(20) },
         ];
         let request = Tagged { tag, request: Bytes::from_static(b"pay") };
-        let refused = |why| RefusedForward { seq: 3, boot: 2, attempt: 1, why };
+        let refused = |why| RefusedForward { origin: 1, seq: 3, boot: 2, attempt: 1, why };
         let mut all: Vec<Message> = paxos.into_iter().map(Message::Paxos).collect();
         all.push(Message::Forward(vec![Forwarded { request, attempt: 1 }]));
         all.push(Message::ForwardRefused(vec![refused(ForwardRefusal::NoPen), refused(ForwardRefusal::Full)]));

@@ -1,74 +1,35 @@
-//! What a command says when it cannot do what it was asked, and the exit codes.
+//! What a command says when it cannot do what it was asked.
 //!
 //! A [`Failure`] is for people: what happened, then why as far as known and what to do next, one line each. It is
-//! printed once, by `main`. Codes are stable: `rialto up`, service managers and scripts decide by them.
+//! printed once, by `main`, on standard error; with `--json` as one JSON object, for programs. Which exit codes there are
+//! is in `exit_codes`.
 
 use std::fmt;
-use std::io::Write;
-use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Why a process ended. The numbers are stable and part of the help of `rialto bank`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Code {
-    /// Done, or stopped in order.
-    Done,
-    /// The command ran and its answer is no, or something failed that has no code of its own.
-    Failed,
-    /// Flags, environment or configuration file do not make sense.
-    Usage,
-    /// A client told this node to shut down: whoever supervises it leaves it down.
-    ToldToShutDown,
-    /// The node cannot start as it is set up: address taken, directory of another node, directory in use.
-    CannotStart,
-    /// The disk is full or failed; starting again goes on where it stopped.
-    Disk,
-    /// What is on disk is damaged: a person has to look.
-    Damaged,
-    /// The node was removed from its bank, and is needed no more: whoever supervises it leaves it down.
-    Removed,
-    /// A broken invariant: the same code as a panic's.
-    Bug,
+use serde_json::json;
+
+pub(crate) use crate::exit_codes::Code;
+
+/// Whether this command was asked for JSON.
+static AS_JSON: AtomicBool = AtomicBool::new(false);
+
+/// From now on failures are printed as JSON: the command has the flag `--json`.
+pub(crate) fn print_as_json() {
+    AS_JSON.store(true, Ordering::Relaxed);
 }
 
-impl Code {
-    pub(crate) const fn number(self) -> u8 {
-        match self {
-            Code::Done => 0,
-            Code::Failed => 1,
-            Code::Usage => 2,
-            Code::ToldToShutDown => 3,
-            Code::CannotStart => 4,
-            Code::Disk => 5,
-            Code::Damaged => 6,
-            Code::Removed => 7,
-            Code::Bug => 101,
-        }
-    }
+/// Whether a program reads what this command says on standard error.
+pub(crate) fn prints_json() -> bool {
+    AS_JSON.load(Ordering::Relaxed)
 }
-
-impl From<Code> for ExitCode {
-    fn from(code: Code) -> ExitCode {
-        ExitCode::from(code.number())
-    }
-}
-
-/// The table of exit codes for `rialto bank --help`.
-pub(crate) const CODES_HELP: &str = "\
-Exit codes (stable):
-  0    stopped in order (SIGTERM, Ctrl-C, or the parent's end with --exit-with-parent)
-  1    failed in a way that has no code of its own
-  2    flags, environment or configuration file do not make sense
-  3    told to shut down by a client (POST /shutdown): leave it down
-  4    cannot start as set up: address taken, directory of another node or in use
-  5    the disk is full or failed: nothing is lost, start it again when there is room
-  6    what is on disk is damaged: the message says what and where
-  7    removed from the bank, which needs it no more: leave it down, its directory may be deleted
-  101  a bug: a broken invariant stops the node before money moves on";
 
 /// One sentence, the lines below it, and the code to end with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
     code: Code,
+    /// The stable code of `docs/errors.md`, where a node or the gateway gave one.
+    problem: Option<String>,
     what: String,
     more: Vec<String>,
 }
@@ -76,7 +37,7 @@ pub(crate) struct Failure {
 impl Failure {
     /// Something did not work; exit code 1.
     pub(crate) fn new(what: impl Into<String>) -> Failure {
-        Failure { code: Code::Failed, what: what.into(), more: Vec::new() }
+        Failure { code: Code::Failed, problem: None, what: what.into(), more: Vec::new() }
     }
 
     /// The caller asked for something that makes no sense; exit code 2.
@@ -89,8 +50,19 @@ impl Failure {
         Failure::new(what).with_code(Code::CannotStart)
     }
 
+    /// Nobody who was asked can be reached, or can answer now, and nothing was changed; exit code 8.
+    pub(crate) fn unreachable(what: impl Into<String>) -> Failure {
+        Failure::new(what).with_code(Code::Unreachable)
+    }
+
     pub(crate) fn with_code(mut self, code: Code) -> Failure {
         self.code = code;
+        self
+    }
+
+    /// Names the stable code of `docs/errors.md` that a node or the gateway gave.
+    pub(crate) fn with_problem(mut self, problem: api::code::Code) -> Failure {
+        self.problem = Some(problem.text().to_owned());
         self
     }
 
@@ -100,13 +72,28 @@ impl Failure {
         self
     }
 
+    /// The sentence alone.
+    pub(crate) fn what(&self) -> &str {
+        &self.what
+    }
+
     pub(crate) fn code(&self) -> Code {
         self.code
     }
 
     /// Writes it to stderr. A closed stderr is nothing to die of: the exit code still tells.
     pub(crate) fn print(&self) {
-        let _ = writeln!(std::io::stderr().lock(), "error: {self}");
+        if prints_json() {
+            eprintln!("{}", self.to_json());
+        } else {
+            eprintln!("error: {self}");
+        }
+    }
+
+    /// The public shape of an error. `code` is that of `docs/errors.md` where there is one, or else the word of the exit code.
+    fn to_json(&self) -> serde_json::Value {
+        let code = self.problem.as_deref().unwrap_or(self.code.word());
+        json!({ "error": { "code": code, "exit": self.code.number(), "message": self.what, "more": self.more } })
     }
 }
 
@@ -125,26 +112,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn exit_codes_are_stable_and_in_the_help() {
-        let codes = [
-            (Code::Done, 0),
-            (Code::Failed, 1),
-            (Code::Usage, 2),
-            (Code::ToldToShutDown, 3),
-            (Code::CannotStart, 4),
-            (Code::Disk, 5),
-            (Code::Damaged, 6),
-            (Code::Removed, 7),
-        ];
-        for (code, number) in codes {
-            assert_eq!(code.number(), number);
-            assert!(CODES_HELP.contains(&format!("\n  {number}    ")), "{number} is missing in the help");
-        }
-    }
-
-    #[test]
     fn a_failure_reads_as_a_sentence_and_what_to_do() {
         let failure = Failure::new("port 7101 is taken by another program").line("free the port");
         assert_eq!(failure.to_string(), "port 7101 is taken by another program\n  free the port");
+    }
+
+    #[test]
+    fn as_json_a_failure_names_its_code_and_its_exit_code() {
+        let failure = Failure::unreachable("no node answers").line("try again later");
+        let shape =
+            r#"{"error":{"code":"unreachable","exit":8,"message":"no node answers","more":["try again later"]}}"#;
+        assert_eq!(failure.to_json().to_string(), shape);
+        let given = failure.with_problem(api::code::Code::BankUnavailable).to_json();
+        assert_eq!((&given["error"]["code"], &given["error"]["exit"]), (&"bank_unavailable".into(), &8.into()));
     }
 }

@@ -3,21 +3,25 @@
 //! Answers are bounded in size and time, so a stranger on a node's port cannot hang or fill the caller.
 
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Full, Limited};
+use api::client::dial;
+use api::client::words::in_our_words;
+use api::cluster::CLUSTER_HEADER;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+
+use crate::network::cluster::Cluster;
 
 const ANSWER_BYTES_MAX: usize = 4 << 20;
 
@@ -25,14 +29,15 @@ const ANSWER_BYTES_MAX: usize = 4 << 20;
 #[derive(Clone)]
 pub(crate) struct Address {
     host: String,
-    socket: SocketAddr,
+    /// All that the name stands for, in the order in which they are tried.
+    sockets: Vec<SocketAddr>,
     /// With one, it is spoken to over TLS, and must have a certificate for its name.
     secured: Option<(TlsConnector, ServerName<'static>)>,
 }
 
 impl PartialEq for Address {
     fn eq(&self, other: &Address) -> bool {
-        (&self.host, self.socket, self.secured.is_some()) == (&other.host, other.socket, other.secured.is_some())
+        (&self.host, &self.sockets, self.secured.is_some()) == (&other.host, &other.sockets, other.secured.is_some())
     }
 }
 
@@ -48,21 +53,31 @@ impl std::fmt::Debug for Address {
 /// What became of a request, in words that end a sentence "node 2 does not answer: …".
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HttpError {
-    #[error("{}", connecting(.0))]
+    #[error("{}", certs::why(.0))]
     Connect(std::io::Error),
-    #[error("nothing came within {} ms", .0.as_millis())]
+    #[error("nothing came within {}", seconds(.0))]
     TooSlow(Duration),
-    #[error("the connection broke: {0}")]
+    #[error("{}", broken(.0))]
     Broken(hyper::Error),
-    #[error("its answer could not be read: {0}")]
+    #[error("its answer could not be read: {}", unread(.0.as_ref()))]
     Body(Box<dyn std::error::Error + Send + Sync>),
 }
 
-fn connecting(error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::ConnectionRefused => "connection refused, nothing listens there".to_owned(),
-        _ => format!("connecting failed: {error}"),
+/// As people say it: short times in milliseconds.
+fn seconds(time: &Duration) -> String {
+    if time.as_secs() < 10 { format!("{} ms", time.as_millis()) } else { format!("{} s", time.as_secs()) }
+}
+
+/// A connection that was made and did not bring an answer.
+fn broken(error: &hyper::Error) -> String {
+    if error.is_parse() || error.is_parse_too_large() {
+        return "it does not speak HTTP there; is that its port for HTTP, and is it https?".to_owned();
     }
+    in_our_words(error)
+}
+
+fn unread(error: &(dyn std::error::Error + Send + Sync + 'static)) -> String {
+    if error.is::<LengthLimitError>() { "it is too long".to_owned() } else { in_our_words(error) }
 }
 
 /// Status and body of an answer.
@@ -102,29 +117,30 @@ impl Address {
         }
         let authority = rest.split('/').next().unwrap_or(rest);
         let port = if is_secured { 443 } else { 80 };
-        let with_port = if authority.contains(':') { authority.to_owned() } else { format!("{authority}:{port}") };
+        // The colons of an IPv6 address are within brackets.
+        let has_port = authority.rfind(':') > authority.rfind(']');
+        let with_port = if has_port { authority.to_owned() } else { format!("{authority}:{port}") };
         let unresolved = |why: String| BadAddress::Unresolved(authority.to_owned(), why);
-        let socket = with_port
-            .to_socket_addrs()
-            .map_err(|error| unresolved(error.to_string()))?
-            .next()
-            .ok_or_else(|| unresolved("the name has no address".to_owned()))?;
+        let sockets = dial::in_turn(with_port.to_socket_addrs().map_err(|error| unresolved(error.to_string()))?);
+        if sockets.is_empty() {
+            return Err(unresolved("the name has no address".to_owned()));
+        }
         let secured = match config {
             None => None,
             Some(config) => {
-                let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+                let host = with_port.rsplit_once(':').map_or(authority, |(host, _)| host);
                 let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned());
                 let name = name.map_err(|error| BadAddress::Unresolved(host.to_owned(), error.to_string()))?;
                 Some((TlsConnector::from(Arc::clone(config)), name))
             }
         };
-        Ok(Address { host: authority.to_owned(), socket, secured })
+        Ok(Address { host: authority.to_owned(), sockets, secured })
     }
 }
 
 impl From<SocketAddr> for Address {
     fn from(socket: SocketAddr) -> Address {
-        Address { host: socket.to_string(), socket, secured: None }
+        Address { host: socket.to_string(), sockets: vec![socket], secured: None }
     }
 }
 
@@ -134,22 +150,59 @@ impl std::fmt::Display for Address {
     }
 }
 
+/// The cluster that a command began with: known from the start, or learned from the first node that answers. From then on
+/// every call of the command says that it is meant for this one, and nodes of another refuse it. A clone is the same pin.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Pin(Arc<OnceLock<Cluster>>);
+
+impl Pin {
+    /// The cluster is known already.
+    pub(crate) fn to(cluster: Cluster) -> Pin {
+        let pin = Pin::default();
+        pin.learn(cluster);
+        pin
+    }
+
+    pub(crate) fn cluster(&self) -> Option<Cluster> {
+        self.0.get().copied()
+    }
+
+    /// The first cluster that is met counts, whatever comes later.
+    pub(crate) fn learn(&self, cluster: Cluster) {
+        let _ = self.0.set(cluster);
+    }
+
+    fn learn_from(&self, headers: &HeaderMap) {
+        let named = headers.get(CLUSTER_HEADER).and_then(|value| value.to_str().ok());
+        if let Some(Ok(cluster)) = named.map(str::parse::<Cluster>) {
+            self.learn(cluster);
+        }
+    }
+}
+
 /// One node's HTTP, asked again and again.
 #[derive(Debug)]
 pub(crate) struct Client {
     address: Address,
     token: Option<HeaderValue>,
+    pin: Option<Pin>,
     connection: Option<SendRequest<Full<Bytes>>>,
 }
 
 impl Client {
     pub(crate) fn new(address: Address) -> Client {
-        Client { address, token: None, connection: None }
+        Client { address, token: None, pin: None, connection: None }
     }
 
     /// Sends the operator's token along.
     pub(crate) fn with_token(mut self, token: Option<HeaderValue>) -> Client {
         self.token = token;
+        self
+    }
+
+    /// Says with every call which cluster it is meant for, once that is known.
+    pub(crate) fn with_pin(mut self, pin: &Pin) -> Client {
+        self.pin = Some(pin.clone());
         self
     }
 
@@ -190,6 +243,9 @@ impl Client {
         if let Some(token) = &self.token {
             request = request.header(AUTHORIZATION, token);
         }
+        if let Some(cluster) = self.pin.as_ref().and_then(Pin::cluster) {
+            request = request.header(CLUSTER_HEADER, cluster.to_string());
+        }
         if json.is_some() {
             request = request.header(CONTENT_TYPE, "application/json");
         }
@@ -198,6 +254,9 @@ impl Client {
         connection.ready().await.map_err(HttpError::Broken)?;
         let response = connection.send_request(request).await.map_err(HttpError::Broken)?;
         let status = response.status();
+        if let Some(pin) = self.pin.as_ref().filter(|_| status.is_success()) {
+            pin.learn_from(response.headers());
+        }
         let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await.map_err(HttpError::Body)?;
         self.connection = Some(connection);
         Ok(Answer { status, body: body.to_bytes() })
@@ -205,7 +264,7 @@ impl Client {
 }
 
 async fn connect(address: &Address) -> Result<SendRequest<Full<Bytes>>, HttpError> {
-    let stream = TcpStream::connect(address.socket).await.map_err(HttpError::Connect)?;
+    let stream = dial::race(address.sockets.clone()).await.map_err(HttpError::Connect)?;
     stream.set_nodelay(true).map_err(HttpError::Connect)?;
     match &address.secured {
         None => shake_hands(stream).await,
@@ -236,10 +295,30 @@ mod tests {
             Address::parse("http://127.0.0.1:7101/").map(|a| a.to_string()).ok().as_deref(),
             Some("127.0.0.1:7101")
         );
+        let sockets = |url: &str| Address::parse(url).map(|address| address.sockets).expect("an address");
+        assert_eq!(sockets("http://[::1]"), ["[::1]:80".parse().expect("an address")]);
+        assert_eq!(sockets("http://[::1]:7101/v1"), ["[::1]:7101".parse().expect("an address")]);
         let no_tls = Address::parse("https://127.0.0.1:7101").expect_err("there are no certificates");
         assert!(no_tls.to_string().contains("--ca FILE"), "{no_tls}");
         let other = Address::parse("ftp://127.0.0.1:7101").expect_err("none of ours");
         assert!(other.to_string().contains("neither http:// nor https://"), "{other}");
+    }
+
+    #[tokio::test]
+    async fn where_the_first_address_of_a_name_refuses_the_next_answers() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+        let there = listener.local_addr().expect("it is bound");
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("somebody calls");
+            let mut head = [0; 1024];
+            let _ = tokio::io::AsyncReadExt::read(&mut stream, &mut head).await;
+            let answer = b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n";
+            let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, answer).await;
+        });
+        let refusing = SocketAddr::from(([127, 0, 0, 7], there.port()));
+        let address = Address { host: "localhost".to_owned(), sockets: vec![refusing, there], secured: None };
+        let answer = Client::new(address).get("/", Duration::from_secs(10)).await.expect("one listens");
+        assert_eq!(answer.status, StatusCode::NO_CONTENT);
     }
 
     #[tokio::test]

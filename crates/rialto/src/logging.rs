@@ -25,7 +25,7 @@ use self::background::Background;
 use self::line::Fields;
 pub(crate) use self::line::{Format, rfc3339};
 use self::rotating_file::RotatingFile;
-use crate::failure::Failure;
+use crate::failure::{Code, Failure};
 
 /// Where the lines go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,11 +34,36 @@ pub(crate) enum Target {
     File(PathBuf),
 }
 
-/// Understands `info`, or `info,paxos=debug`.
+/// Understands `info`, or `info,paxos=debug`: a level for everything, and others for parts of the program. Where parts are
+/// named and nothing else, the rest is told at `info`.
 pub(crate) fn parse_level(text: &str) -> Result<Targets, String> {
-    text.parse()
-        .map_err(|_| format!("`{text}` is no log level: use error, warn, info, debug or trace, or `info,paxos=debug`"))
+    let refused = |part: &str| {
+        format!("`{part}` is no log level: use error, warn, info, debug, trace or off, or `info,paxos=debug` for parts")
+    };
+    let mut targets = Targets::new().with_default(LevelFilter::INFO);
+    for part in text.split(',').map(str::trim) {
+        let (name, level) = match part.split_once('=') {
+            Some((name, level)) => (Some(name.trim()), level.trim()),
+            None => (None, part),
+        };
+        let level = LEVELS.iter().find(|(known, _)| known.eq_ignore_ascii_case(level)).map(|(_, level)| *level);
+        targets = match (name, level) {
+            (None, Some(level)) => targets.with_default(level),
+            (Some(name), Some(level)) if !name.is_empty() => targets.with_target(name, level),
+            (Some(_), Some(_)) | (_, None) => return Err(refused(part)),
+        };
+    }
+    Ok(targets)
 }
+
+const LEVELS: [(&str, LevelFilter); 6] = [
+    ("error", LevelFilter::ERROR),
+    ("warn", LevelFilter::WARN),
+    ("info", LevelFilter::INFO),
+    ("debug", LevelFilter::DEBUG),
+    ("trace", LevelFilter::TRACE),
+    ("off", LevelFilter::OFF),
+];
 
 /// Understands `text` and `json`.
 pub(crate) fn parse_format(text: &str) -> Result<Format, String> {
@@ -73,7 +98,7 @@ pub(crate) fn start(node: String, log: &Log) -> Result<(), Failure> {
     };
     let requests = log.requests.as_deref().map(|path| -> Result<Lines, Failure> {
         let dir = path.parent().unwrap_or(std::path::Path::new("."));
-        std::fs::create_dir_all(dir)
+        storage::private::make_dir(dir)
             .map_err(|error| Failure::cannot_start(format!("making {}: {error}", dir.display())))?;
         let sink: Box<dyn Sink> = match log.in_background {
             true => Box::new(Background::start(open(path)?)),
@@ -92,7 +117,7 @@ pub(crate) fn start(node: String, log: &Log) -> Result<(), Failure> {
         .with(main)
         .with(requests)
         .try_init()
-        .expect("logging is started once, by the command that runs");
+        .map_err(|error| Failure::new(format!("starting the log: {error}")).with_code(Code::Bug))?;
     std::panic::set_hook(Box::new(log_panic(std::panic::take_hook())));
     Ok(())
 }
@@ -141,5 +166,30 @@ impl<S: Subscriber> Layer<S> for Lines {
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tracing::Level;
+
+    #[test]
+    fn a_level_that_is_none_is_refused_instead_of_silencing_everything() {
+        for wrong in ["verbose", "info,verbose", "paxos=verbose", "=debug", "", "info,", "3", "paxos"] {
+            let why = parse_level(wrong).expect_err(wrong);
+            assert!(why.contains("is no log level: use error, warn, info, debug, trace"), "{wrong}: {why}");
+        }
+        for (text, target, level, is_told) in [
+            ("info", "server", Level::INFO, true),
+            ("INFO", "server", Level::DEBUG, false),
+            ("warn, paxos=debug", "paxos", Level::DEBUG, true),
+            ("warn,paxos=debug", "server", Level::INFO, false),
+            ("paxos=debug", "server", Level::INFO, true),
+            ("off", "server", Level::ERROR, false),
+        ] {
+            let levels = parse_level(text).expect(text);
+            assert_eq!(levels.would_enable(target, &level), is_told, "{text}: {target} at {level}");
+        }
     }
 }

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Every 100 ms while all is as it should be, every 10 ms while a leader is wanted and none is known: how soon the balancer
-//! follows a new leader is how long a caller waits. What a node says of others is not used; a leader, or the holder of the pen, is who says
+//! follows a new leader is how long a caller waits. What a node says of others is not used; a leader, or the current proposer, is who says
 //! so itself, under the highest ballot. The mode is what the node says that has applied most.
 
 use std::collections::BTreeMap;
@@ -36,10 +36,25 @@ pub(crate) enum Sight {
         status: Box<NodeStatus>,
         at: Instant,
     },
-    /// Its last answer was none.
+    /// Its last answer was none, and all since then.
     Silent {
         why: String,
+        since: Instant,
     },
+}
+
+impl Sight {
+    /// Somebody is silent from the first answer on that did not come.
+    fn after(self, before: &Sight) -> Sight {
+        match (self, before) {
+            (Sight::Silent { why, .. }, Sight::Silent { since, .. }) => Sight::Silent { why, since: *since },
+            (now, _) => now,
+        }
+    }
+
+    pub(crate) fn silent(why: impl Into<String>) -> Sight {
+        Sight::Silent { why: why.into(), since: Instant::now() }
+    }
 }
 
 /// What is known of a bank's nodes.
@@ -51,6 +66,14 @@ pub(crate) struct View {
 impl View {
     pub(crate) fn of(sights: impl IntoIterator<Item = (u16, Sight)>) -> View {
         View { sights: sights.into_iter().collect() }
+    }
+
+    /// Why a node does not answer, and for how long.
+    pub(crate) fn silence(&self, node: u16) -> Option<(&str, Duration)> {
+        match self.sights.get(&node) {
+            Some(Sight::Silent { why, since }) => Some((why, since.elapsed())),
+            Some(Sight::Said { .. } | Sight::Unseen) | None => None,
+        }
     }
 
     pub(crate) fn status(&self, node: u16) -> Option<&NodeStatus> {
@@ -195,7 +218,7 @@ async fn poll(node: u16, mut client: Client, view: watch::Sender<View>, hurry: A
         view.send_modify(|view| {
             // One that was removed while it was asked stays so.
             if let Some(before) = view.sights.get_mut(&node) {
-                *before = sight;
+                *before = sight.after(before);
             }
         });
         let pause = if view.borrow().is_settled() { PAUSE_CALM } else { PAUSE_UNSETTLED };
@@ -216,7 +239,7 @@ pub(crate) async fn look_once(nodes: BTreeMap<u16, SocketAddr>) -> View {
 async fn look(client: &mut Client) -> Sight {
     match status_of(client, PATIENCE).await {
         Ok(status) => Sight::Said { status: Box::new(status), at: Instant::now() },
-        Err(why) => Sight::Silent { why: why.to_string() },
+        Err(why) => Sight::silent(why.to_string()),
     }
 }
 
@@ -229,6 +252,8 @@ pub(crate) enum NoStatus {
     Address(BadAddress),
     #[error("it wants the operator's token: give --operator-token-file FILE")]
     WantsToken,
+    #[error("at its address is a node of another cluster now")]
+    OtherCluster,
     #[error("it answered with HTTP status {0}")]
     Answered(StatusCode),
     #[error("what listens there is no Rialto node: {0}")]
@@ -241,6 +266,7 @@ pub(crate) async fn status_of(client: &mut Client, patience: Duration) -> Result
     match answer.status {
         StatusCode::OK => serde_json::from_slice(&answer.body).map_err(NoStatus::Foreign),
         StatusCode::UNAUTHORIZED => Err(NoStatus::WantsToken),
+        StatusCode::CONFLICT => Err(NoStatus::OtherCluster),
         other => Err(NoStatus::Answered(other)),
     }
 }
@@ -266,7 +292,7 @@ mod tests {
 
     #[test]
     fn a_silent_leader_leads_nobody_and_comes_last() {
-        let silent = Sight::Silent { why: "gone".to_owned() };
+        let silent = Sight::silent("gone");
         let view = View::of([
             (1, silent),
             (2, said(Role::Starting, 0, 2)),
@@ -289,12 +315,12 @@ mod tests {
         let view = View::of([
             (1, member(Role::Follower, 1)),
             (2, member(Role::Leader, 2)),
-            (3, Sight::Silent { why: "gone".to_owned() }),
+            (3, Sight::silent("gone")),
             (4, member(Role::Follower, 4)),
         ]);
         assert_eq!(view.mode(), Some(Mode::Leaderless));
         let first: Vec<u16> = (0..6).map(|turn| view.best_first(turn)[0]).collect();
-        assert_eq!(first, [1, 2, 4, 1, 2, 4], "whoever holds the pen is no better than the others");
+        assert_eq!(first, [1, 2, 4, 1, 2, 4], "the proposer is no better than the others");
         assert_eq!(view.best_first(1), [2, 4, 1, 3]);
     }
 

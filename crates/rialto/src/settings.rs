@@ -47,11 +47,69 @@ pub(crate) fn environment_names() -> impl Iterator<Item = String> {
     NAMES.iter().copied().filter(|name| !FOR_ALL.contains(name)).chain(["config"]).map(variable)
 }
 
-/// Settings in the environment of `up` that all its nodes get.
-const FOR_ALL: [&str; 2] = ["log-format", "log-level"];
+/// Settings in the environment of `up` that all its nodes get; a bank's node has no use for the last two.
+const FOR_ALL: [&str; 4] = ["log-format", "log-level", "token-minutes", "timeout-2pc-ms"];
+
+/// Variables that are set and that `up` does not pass on, since each of its nodes has its own.
+pub(crate) fn not_for_up(environment: impl Fn(&str) -> bool) -> Vec<String> {
+    environment_names().filter(|name| environment(name)).collect()
+}
 
 fn variable(name: &str) -> String {
     format!("RIALTO_{}", name.to_ascii_uppercase().replace('-', "_"))
+}
+
+/// The directory of a network where none is named: RIALTO_DIR, or ./rialto-data.
+pub(crate) fn default_dir() -> PathBuf {
+    let named = std::env::var_os("RIALTO_DIR").filter(|dir| !dir.is_empty());
+    named.map_or_else(|| PathBuf::from("./rialto-data"), PathBuf::from)
+}
+
+/// Variables of the commands, and of the tests.
+const OTHER_VARIABLES: [&str; 9] = [
+    "RIALTO_CONFIG",
+    "RIALTO_CA",
+    "RIALTO_CONTROLS",
+    "RIALTO_DIR",
+    "RIALTO_GATEWAY",
+    "RIALTO_NAMESPACES_REQUIRED",
+    "RIALTO_OUTBOX_EVERY_MS",
+    "RIALTO_PASSWORD",
+    "RIALTO_PROFILE",
+];
+
+/// Of the names of variables, those that begin like ours and are none: misspelt, most likely, and without effect. With each
+/// comes the one that may be meant.
+pub(crate) fn unknown_variables(
+    names: impl IntoIterator<Item = String>,
+) -> impl Iterator<Item = (String, Option<String>)> {
+    let known: Vec<String> = NAMES.iter().copied().map(variable).chain(OTHER_VARIABLES.map(str::to_owned)).collect();
+    let is_unknown = {
+        let known = known.clone();
+        move |name: &String| name.starts_with("RIALTO_") && !name.starts_with("RIALTO_TEST_") && !known.contains(name)
+    };
+    names.into_iter().filter(is_unknown).map(move |name| {
+        let nearest = known.iter().map(|known| (distance(&name, known), known)).min();
+        // Of a short name that much would be another word.
+        let is_near = |distance: usize, known: &str| distance <= 3.min((known.len() - "RIALTO_".len()) / 2);
+        let meant =
+            nearest.filter(|(distance, known)| is_near(*distance, known.as_str())).map(|(_, known)| known.clone());
+        (name, meant)
+    })
+}
+
+/// Letters to be put in, left out or changed to make one text of the other.
+fn distance(one: &str, other: &str) -> usize {
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (at, letter) in one.bytes().enumerate() {
+        let mut before = std::mem::replace(&mut row[0], at + 1);
+        for (place, against) in other.bytes().enumerate() {
+            let changed = before + usize::from(letter != against);
+            before = row[place + 1];
+            row[place + 1] = changed.min(before + 1).min(row[place] + 1);
+        }
+    }
+    row.last().copied().unwrap_or(0)
 }
 
 /// Where a value was given.
@@ -146,7 +204,12 @@ impl Settings {
 fn read_file(path: &Path) -> Result<BTreeMap<&'static str, Given>, Failure> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| Failure::usage(format!("reading the configuration {}: {error}", path.display())))?;
-    let table = parse(&text, path)?;
+    understand(&text, path)
+}
+
+/// What a file says.
+pub(crate) fn understand(text: &str, path: &Path) -> Result<BTreeMap<&'static str, Given>, Failure> {
+    let table = parse(text, path)?;
     let mut given = BTreeMap::new();
     for (key, value) in table {
         let alias = ALIASES.into_iter().find(|(alias, _)| *alias == key).map_or(key.as_str(), |(_, name)| name);
@@ -269,6 +332,38 @@ mod tests {
         std::fs::write(&path, "name = \"alpha\"").expect("there is room");
         let wrong = Settings::gather([], |_| None, Some(&path)).expect_err("it is TOML").to_string();
         assert!(wrong.contains("bank.json is no JSON object of settings"), "{wrong}");
+    }
+
+    /// A sign-in of the gateway's nodes is as long as whoever starts the network says; a port is not for all of them.
+    #[test]
+    fn what_is_for_all_nodes_passes_through_up_and_what_is_for_one_is_named() {
+        for passes in ["RIALTO_TOKEN_MINUTES", "RIALTO_TIMEOUT_2PC_MS", "RIALTO_LOG_LEVEL", "RIALTO_LOG_FORMAT"] {
+            assert!(environment_names().all(|name| name != passes), "{passes} is taken from the nodes");
+        }
+        let given = ["RIALTO_TOKEN_MINUTES", "RIALTO_HTTP", "RIALTO_DATA"];
+        assert_eq!(not_for_up(|name| given.contains(&name)), ["RIALTO_DATA", "RIALTO_HTTP"]);
+    }
+
+    #[test]
+    fn a_misspelt_variable_is_found_and_ours_are_none() {
+        let given = [
+            "RIALTO_HTPP",
+            "RIALTO_TLSDIR",
+            "RIALTO_COLOUR_OF_SHOES",
+            "RIALTO_FOO",
+            "RIALTO_HTTP",
+            "RIALTO_PASSWORD",
+            "PATH",
+        ];
+        let found: Vec<_> = unknown_variables(given.map(str::to_owned)).collect();
+        let meant = |name: &str, meant: Option<&str>| (name.to_owned(), meant.map(str::to_owned));
+        let expected = [
+            meant("RIALTO_HTPP", Some("RIALTO_HTTP")),
+            meant("RIALTO_TLSDIR", Some("RIALTO_TLS_DIR")),
+            meant("RIALTO_COLOUR_OF_SHOES", None),
+            meant("RIALTO_FOO", None),
+        ];
+        assert_eq!(found, expected);
     }
 
     #[test]

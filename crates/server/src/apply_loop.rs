@@ -9,9 +9,9 @@
 use crate::callers::Callers;
 use crate::chores::Chores;
 use crate::config::{self, FailureKind, NodeError};
-use crate::control::Control;
 use crate::gauges::{Books, Gauges};
 use crate::library;
+use crate::mending::Mending;
 use crate::replica_loop::Inbox;
 use crate::service::Service;
 use crate::writeback::Writeback;
@@ -137,7 +137,11 @@ impl From<ApplyStopped> for NodeError {
             ApplyStopped::Apply(ApplyError::Storage(error)) | ApplyStopped::Storage(error) => Self::of_storage(error),
             ApplyStopped::Apply(error) => Self::Failed { kind: config::of_apply(error), what: error.to_string() },
             ApplyStopped::Open(OpenError::Failed(error)) => Self::of_storage(error),
-            ApplyStopped::Open(error @ (OpenError::Rot { .. } | OpenError::Foreign { .. })) => {
+            // What was made of what was received: it is made again.
+            ApplyStopped::Open(error @ OpenError::Rot { part, .. }) => {
+                Self::Rotten { part: *part, what: error.to_string() }
+            }
+            ApplyStopped::Open(error @ OpenError::Foreign { .. }) => {
                 Self::Failed { kind: FailureKind::Damaged, what: error.to_string() }
             }
         }
@@ -155,6 +159,8 @@ pub(crate) struct ApplyLoop<S: Service, D: Disk> {
     pub(crate) queue: ApplyQueue,
     pub(crate) writeback: Writeback,
     pub(crate) chores: Chores,
+    /// Where a question's rot is told.
+    pub(crate) mending: Mending,
     /// Reads that wait for their slot.
     pub(crate) reads: BTreeMap<Slot, Vec<u64>>,
     /// A fold that waits for the log's sync: a checkpoint must never be ahead of the log's mark of what is chosen, or
@@ -167,7 +173,6 @@ pub(crate) struct ApplyLoop<S: Service, D: Disk> {
     pub(crate) phase: Phase,
     /// For a fresh machine, when the state was received.
     pub(crate) hash_seed: u64,
-    pub(crate) control: Control,
 }
 
 /// Does the state come out of the log, or from another node?
@@ -228,7 +233,6 @@ impl<S: Service, D: Disk> ApplyLoop<S, D> {
         if let Some((slot, digest)) = self.applier.take_check() {
             // One that finds no room is not missed: the next check is a second away.
             self.inbox.try_put(Input::Digest { slot, digest });
-            self.control.look(&mut self.applier);
         }
         while let Some(entry) = self.reads.first_entry().filter(|entry| *entry.key() <= slot) {
             for seq in entry.remove() {
@@ -249,6 +253,9 @@ impl<S: Service, D: Disk> ApplyLoop<S, D> {
     fn ask(&self, seq: u64) {
         if let Some(question) = self.questions.take(seq) {
             question(Some(&self.applier));
+            if let Some(met) = self.applier.take_met() {
+                self.mending.begin(met);
+            }
         }
     }
 
@@ -267,6 +274,10 @@ impl<S: Service, D: Disk> ApplyLoop<S, D> {
         }
     }
 
+    #[expect(
+        clippy::expect_used,
+        reason = "without a result the checkpoint's thread has panicked over a broken invariant, and the node must stop"
+    )]
     fn install(&mut self) -> Result<(), ApplyStopped> {
         let done = self.folded.lock().unwrap_or_else(PoisonError::into_inner).take();
         let done = done.expect("the checkpoint thread leaves a result unless it found a broken invariant");

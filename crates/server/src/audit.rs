@@ -3,14 +3,17 @@
 //! The books in memory are copied at one slot; then the journal is read from its first record through that slot and compared
 //! with the copy, by a thread of its own. Chain digests at a named slot make two nodes comparable while money moves.
 
+use crate::edge::answer::Refusal;
+use crate::edge::body::Call;
 use crate::edge::port::NodePort;
 use crate::handle::{Bank, hex};
 use crate::library;
+use api::code::Code;
+use api::problem::Problem;
 use api::status::NodeStatus;
 use axum::Json;
 use axum::Router;
-use axum::extract::{Query, State};
-use axum::http::StatusCode;
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bank::{BankView, HistoryError, Mismatch, Recount};
@@ -19,8 +22,10 @@ use paxos::Slot;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::thread;
-use storage::{JournalMark, JournalReader, RealDisk};
+use storage::{JournalMark, JournalReader, RealDisk, StorageError};
 use tokio::sync::{Semaphore, oneshot};
+
+pub use crate::edge::{AuditedTransfer, AuditedTransfers};
 
 /// What one node found in its own books.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,9 +88,11 @@ pub(crate) fn router(bank: Bank) -> Router {
     Router::new().route("/v1/audit", get(audit)).with_state(Auditor { bank, turn: Arc::new(Semaphore::new(1)) })
 }
 
-async fn audit(State(auditor): State<Auditor>, Query(asked): Query<Asked>) -> Response {
+async fn audit(State(auditor): State<Auditor>, call: Call) -> Result<Response, Refusal> {
+    let asked: Asked = call.query()?;
     let Ok(_turn) = auditor.turn.try_acquire() else {
-        return (StatusCode::TOO_MANY_REQUESTS, "an audit of this node is under way; try again later").into_response();
+        let detail = "an audit of this node is under way; try again later";
+        return Err(Problem::new(Code::Overloaded, detail).retry_after_ms(AUDIT_RETRY_MS).into());
     };
     let report = if asked.chain_only {
         chain_only(&auditor.bank, asked.slot).await
@@ -93,9 +100,17 @@ async fn audit(State(auditor): State<Auditor>, Query(asked): Query<Asked>) -> Re
         count(&auditor.bank, asked.slot).await
     };
     match report {
-        Some(report) => Json(report).into_response(),
-        None => (StatusCode::SERVICE_UNAVAILABLE, "the node is too busy, or stops; try again").into_response(),
+        Some(report) => Ok(Json(report).into_response()),
+        None => Err(no_audit().into()),
     }
+}
+
+/// A count of the whole journal takes about as long.
+const AUDIT_RETRY_MS: u64 = 5_000;
+
+/// Of a node that cannot look at its books now.
+pub(crate) fn no_audit() -> Problem {
+    Problem::new(Code::Unavailable, "the node is too busy, or stops; try again").retry_after_ms(1_000)
 }
 
 async fn chain_only(bank: &Bank, slot: Option<u64>) -> Option<AuditReport> {
@@ -113,9 +128,11 @@ async fn count(bank: &Bank, slot: Option<u64>) -> Option<AuditReport> {
     });
     let (report, books, journal, end) = copied.await?;
     let (sender, receiver) = oneshot::channel();
+    let bank = bank.clone();
     let run = move || {
         library::give_way();
-        let _ = sender.send(counted(report, &books, &journal, end));
+        let counted = counted(report, (&books, &journal, end), |found| bank.mend(found));
+        let _ = sender.send(counted);
     };
     thread::Builder::new().name("audit".to_owned()).spawn(run).ok()?;
     receiver.await.ok()
@@ -149,9 +166,16 @@ fn report(view: &BankView<'_, RealDisk>, status: &NodeStatus, asked: Option<u64>
 }
 
 /// Counts the journal from its first record through `end`, and compares with the books as they were then.
-fn counted(report: AuditReport, books: &Ledger, journal: &JournalReader<RealDisk>, end: JournalMark) -> AuditReport {
+fn counted(
+    report: AuditReport,
+    (books, journal, end): (&Ledger, &JournalReader<RealDisk>, JournalMark),
+    on_failure: impl FnOnce(&StorageError),
+) -> AuditReport {
     let mut recount = Recount::default();
     let read = bank::recount_through(&mut recount, journal, JournalMark::START, end);
+    if let Err(HistoryError::Storage(found)) = &read {
+        on_failure(found);
+    }
     let compared = read
         .map_err(|error: HistoryError| error.to_string())
         .and_then(|()| recount.compare(books).map(drop).map_err(|mismatch: Mismatch| mismatch.to_string()));

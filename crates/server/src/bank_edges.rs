@@ -2,6 +2,7 @@
 
 use crate::audit;
 use crate::config::{BankNodeConfig, NodeError};
+use crate::edge::customers::SignIns;
 use crate::edge::desk::Desk;
 use crate::edge::metrics::Metrics;
 use crate::edge::{grpc, router};
@@ -16,5 +17,7 @@ pub(crate) fn edges(config: &BankNodeConfig, bank: &Bank, metrics: &Metrics) -> 
     let addresses = config.http_of_members.iter().cloned().collect();
     let feeding = tokio::spawn(feeder::run(bank.clone(), publisher, addresses));
     let extra = page::router(feed).merge(audit::router(bank.clone()));
-    Ok(Edges { http: router::router(desk.clone(), extra), grpc: grpc::router(desk), tasks: vec![feeding] })
+    let sign_ins = SignIns::default();
+    let http = router::router(desk.clone(), &sign_ins, extra);
+    Ok(Edges { http, grpc: grpc::router(desk, sign_ins), tasks: vec![feeding] })
 }

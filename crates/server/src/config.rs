@@ -28,6 +28,14 @@ pub struct GatewayNodeConfig {
     pub token_ms: u64,
 }
 
+/// Further addresses to listen on, where a name was given that has several.
+#[derive(Clone, Debug, Default)]
+pub struct AlsoListen {
+    pub http: Vec<SocketAddr>,
+    pub grpc: Vec<SocketAddr>,
+    pub peers: Vec<SocketAddr>,
+}
+
 /// One node of one group.
 #[derive(Clone, Debug)]
 pub struct NodeConfig {
@@ -48,6 +56,8 @@ pub struct NodeConfig {
     pub grpc: SocketAddr,
     /// Where to listen for peers.
     pub peer_listen: SocketAddr,
+    /// What else the names stand for of which those three are the first addresses.
+    pub also: AlsoListen,
     /// The node's directory; its identity is in it.
     pub data: PathBuf,
     /// If set, every call but the page's files and the health checks needs this token.
@@ -201,6 +211,8 @@ pub(crate) fn of_storage(error: &StorageError) -> FailureKind {
     match error {
         error if error.is_full() => FailureKind::DiskFull,
         StorageError::Rot { .. } | StorageError::Diverged { .. } => FailureKind::Damaged,
+        // As a file of a format that this build does not know.
+        StorageError::Unreadable { .. } => FailureKind::Other,
         StorageError::Io { .. }
         | StorageError::Poisoned { .. }
         | StorageError::Refused { .. }

@@ -3,6 +3,7 @@
 use crate::edge::port::NodePort;
 use crate::handle::Bank;
 use crate::page::{Changed, Health, LatestTransfer, Money, NodeCard, Party, Publisher, Role, Snapshot};
+use api::span::offset;
 use api::status::{self, MemberRole, MemberState, Mode, NodeStatus};
 use bank::BankView;
 use ledger::record::{Body, Record};
@@ -145,7 +146,7 @@ fn card(bank: &Bank, status: &NodeStatus, member: &MemberState, addresses: &BTre
     let MemberState { node, role, http, .. } = member;
     let known = || addresses.get(node).map(Address::to_string).unwrap_or_default();
     let voter = *role == MemberRole::Voter;
-    let pen = status.pen == Some(*node);
+    let proposer = status.proposer == Some(*node);
     let card = NodeCard {
         node: *node,
         role: Role::Away,
@@ -154,10 +155,10 @@ fn card(bank: &Bank, status: &NodeStatus, member: &MemberState, addresses: &BTre
         lag: None,
         last_fsync_us: None,
         voter,
-        pen,
+        proposer,
         received_percent: None,
     };
-    let leads = if status.mode == Mode::Leaderless { pen } else { status.leader == Some(*node) };
+    let leads = if status.mode == Mode::Leaderless { proposer } else { status.leader == Some(*node) };
     let role = match (voter, leads) {
         (false, _) => Role::Learner,
         (true, true) => Role::Leader,
@@ -209,6 +210,7 @@ fn health(status: &NodeStatus, nodes: &[NodeCard]) -> (Health, String) {
         (Some(transfer), _) => {
             (Health::Starting, format!("this node receives the books: {} % are here", transfer.percent()))
         }
+        _ if status.clock_off => (Health::Degraded, format!("this node's clock is {}", offset(status.clock_skew_ms))),
         _ if !status.ready => (Health::Starting, "this node is catching up".to_owned()),
         _ if status.votes_lost => {
             (Health::Degraded, format!("node {} lost a vote to its disk: replace it", status.node))
@@ -233,7 +235,7 @@ mod tests {
             lag: Some(0),
             last_fsync_us: None,
             voter: true,
-            pen: false,
+            proposer: false,
             received_percent: None,
         };
         roles.iter().enumerate().map(card).collect()

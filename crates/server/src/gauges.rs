@@ -30,10 +30,16 @@ pub(crate) struct Gauges {
     pub(crate) requests_waiting: AtomicUsize,
     pub(crate) log_bytes: AtomicU64,
     pub(crate) last_sync_us: AtomicU64,
+    /// The log's time as of the last tick, in Unix milliseconds; 0 before the first.
+    pub(crate) log_time_ms: AtomicU64,
+    /// By how much that is ahead of the group's clocks.
+    pub(crate) log_ahead_ms: AtomicU64,
     /// What was found rotten since the process started.
     pub(crate) rot: Arc<Rot>,
     /// The log lost a promise or a vote: this node votes no more.
     pub(crate) votes_lost: bool,
+    /// The apply thread runs.
+    pub(crate) applies: AtomicBool,
     /// Callers may be answered from the books here.
     serves: AtomicBool,
     published_us: AtomicU64,
@@ -85,6 +91,7 @@ impl Gauges {
         Self {
             rot,
             votes_lost,
+            applies: AtomicBool::new(true),
             serves: AtomicBool::new(replica.serves()),
             group: Mutex::new(Arc::new(replica.group().clone())),
             transfer: Mutex::new(transfer_of(replica)),
@@ -96,6 +103,8 @@ impl Gauges {
             requests_waiting: AtomicUsize::new(0),
             log_bytes: AtomicU64::new(0),
             last_sync_us: AtomicU64::new(0),
+            log_time_ms: AtomicU64::new(0),
+            log_ahead_ms: AtomicU64::new(0),
             published_us: AtomicU64::new(0),
             status: Mutex::new(replica.status()),
             books: Mutex::new(books),

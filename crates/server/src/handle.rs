@@ -9,20 +9,22 @@ use crate::clock::Clock;
 use crate::edge::port::{BankPort, ChangeError, Life, NodePort, ReadError, SubmitError, Unreadable, View};
 use crate::gauges::Gauges;
 use crate::memory;
+use crate::mending::Mending;
 use crate::replica_loop::Inbox;
 use crate::service::Service;
+use crate::stop::Stop;
 use api::status::{BallotStatus, MemberRole, MemberState, Mode, NodeStatus, PeerStatus, Role, SlotStatus};
 use bank::BankView;
 use bytes::Bytes;
 use ledger::record::RecordBytes;
-use ledger::{Answer, Ledger, Request};
+use ledger::{Answer, Ledger, RecordKey, Request};
 use replica::group::{self, Change, Group};
 use replica::{Applier, Input, Refusal, Reply};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use storage::{RealDisk, StorageError};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
 /// How long a request or a read waits for its slot; callers have their answer within two seconds.
 const PATIENCE: Duration = Duration::from_millis(1_700);
@@ -84,13 +86,22 @@ pub(crate) struct Shared<S: Service> {
     pub(crate) callers: Arc<Callers<S::Answer>>,
     pub(crate) questions: Arc<Questions<S, RealDisk>>,
     pub(crate) gauges: Arc<Gauges>,
+    pub(crate) mending: Mending,
+    /// It stops: whoever chooses nodes is to choose others.
+    pub(crate) leaving: AtomicBool,
+    /// It takes nothing new.
     pub(crate) stopping: AtomicBool,
-    pub(crate) stop: watch::Sender<Option<StopReason>>,
+    pub(crate) stop: Stop,
 }
 
 impl<S: Service> Handle<S> {
     pub(crate) fn new(shared: Shared<S>) -> Self {
         Self { shared: Arc::new(shared) }
+    }
+
+    /// The number that the group was founded with.
+    pub(crate) fn cluster(&self) -> u128 {
+        self.shared.facts.cluster
     }
 
     /// Has the group carry out an encoded request, and waits for its answer.
@@ -227,15 +238,42 @@ impl<S: Service> Handle<S> {
         answered.ok()?.ok()?
     }
 
-    /// Stops the node in order: it hands the pen over, finishes what it has, and ends.
+    /// Stops the node in order: it hands its part as proposer over, finishes what it has, and ends.
     pub(crate) fn stop(&self, reason: StopReason) {
-        self.shared.stop.send_if_modified(|asked| asked.is_none() && asked.replace(reason).is_none());
+        self.shared.stop.ask(reason);
     }
 
-    /// Takes nothing new, and hands the pen over.
+    /// Something was read beside the books, and is rotten.
+    pub(crate) fn mend(&self, found: &StorageError) {
+        self.shared.mending.tell(found);
+    }
+
+    /// Says in its status that it stops, and serves on.
+    pub(crate) fn announce_stop(&self) {
+        self.shared.leaving.store(true, Ordering::Relaxed);
+    }
+
+    /// Does the node still apply what is chosen? Without that it answers nobody.
+    pub(crate) fn applies(&self) -> bool {
+        self.shared.gauges.applies.load(Ordering::Acquire)
+    }
+
+    /// How many members the group has.
+    pub(crate) fn members(&self) -> usize {
+        self.shared.gauges.group().members.len()
+    }
+
+    /// Is there anybody else to send callers to?
+    pub(crate) fn has_others(&self) -> bool {
+        self.shared.gauges.group().members.len() > 1 && self.shared.gauges.status().quorum
+    }
+
+    /// Takes nothing new, and hands its part as proposer over.
     pub(crate) fn leave(&self) {
+        self.announce_stop();
         self.shared.stopping.store(true, Ordering::Relaxed);
-        self.shared.inbox.put(Input::Leave);
+        // With no room for it the others elect when this node falls silent.
+        self.shared.inbox.try_put(Input::Leave);
     }
 
     /// Nobody will hear here what becomes of requests that are under way: whoever waits is told so at once, and asks
@@ -243,11 +281,6 @@ impl<S: Service> Handle<S> {
     pub(crate) fn give_up_waiting(&self) {
         self.shared.callers.give_up();
         self.shared.questions.give_up();
-    }
-
-    /// Tells when a stop was asked for.
-    pub(crate) fn stop_asked(&self) -> watch::Receiver<Option<StopReason>> {
-        self.shared.stop.subscribe()
     }
 
     /// Requests and questions whose callers wait.
@@ -260,12 +293,22 @@ impl<S: Service> Handle<S> {
         self.shared.gauges.posted.load(Ordering::Relaxed)
     }
 
+    /// The log's time, as this node knows it, in Unix milliseconds; 0 in the first moment after the start.
+    pub(crate) fn log_time_ms(&self) -> u64 {
+        self.shared.gauges.log_time_ms.load(Ordering::Relaxed)
+    }
+
+    /// By how much the log's time is ahead of the group's clocks, in milliseconds.
+    pub(crate) fn log_ahead_ms(&self) -> u64 {
+        self.shared.gauges.log_ahead_ms.load(Ordering::Relaxed)
+    }
+
     /// How long the last sync took, in microseconds; 0 before the first.
     pub(crate) fn last_sync_us(&self) -> u64 {
         self.shared.gauges.last_sync_us.load(Ordering::Relaxed)
     }
 
-    /// Requests that wait for the pen, and requests of this node's callers on their way.
+    /// Requests that wait for the proposer, and requests of this node's callers on their way.
     pub(crate) fn queues(&self) -> (usize, usize) {
         let gauges = &self.shared.gauges;
         (gauges.queue_len.load(Ordering::Relaxed), gauges.requests_waiting.load(Ordering::Relaxed))
@@ -298,7 +341,7 @@ impl<S: Service> Handle<S> {
             role,
             leader: status.leader.map(paxos::NodeId::get),
             mode: mode(group.mode),
-            pen: status.pen.map(paxos::NodeId::get),
+            proposer: status.pen.map(paxos::NodeId::get),
             ballot: BallotStatus { round: status.ballot.round, node: status.ballot.node },
             slots: SlotStatus {
                 accepted: status.accepted.get().max(applied),
@@ -308,8 +351,17 @@ impl<S: Service> Handle<S> {
             checkpoint: gauges.checkpoint.load(Ordering::Acquire),
             lag,
             quorum: status.quorum,
-            ready: status.quorum && is_led && lag <= READY_LAG_MAX && can_serve && !books.life.restoring,
+            ready: status.quorum
+                && is_led
+                && lag <= READY_LAG_MAX
+                && can_serve
+                && !books.life.restoring
+                && !status.clock_off,
             clock_skew_ms: status.clock_skew_ms,
+            clock_off: status.clock_off,
+            clock_jumped: status.clock_jumped,
+            log_time_ms: gauges.log_time_ms.load(Ordering::Relaxed),
+            log_ahead_ms: gauges.log_ahead_ms.load(Ordering::Relaxed),
             peers: peers.collect(),
             held_back_by: None,
             group_version: group.version,
@@ -338,7 +390,7 @@ impl<S: Service> Handle<S> {
         let shared = &self.shared;
         let own = paxos::NodeId::new(shared.facts.node).and_then(|node| group.role(node));
         match (own, status.role) {
-            _ if shared.stopping.load(Ordering::Relaxed) => Role::Stopping,
+            _ if shared.leaving.load(Ordering::Relaxed) => Role::Stopping,
             (None, _) => Role::Removed,
             _ if !shared.gauges.serves() => Role::Receiving,
             // A newcomer knows of its admission from others before it has learned the log that far.
@@ -414,7 +466,7 @@ impl BankPort for Bank {
         T: Send + 'static,
         F: FnOnce(&dyn View) -> T + Send + 'static,
     {
-        self.ask_group(|books| look(&BankView::new(books))).await
+        self.ask_group(|books| look(&Books::new(books))).await
     }
 
     async fn peek<T, F>(&self, look: F) -> Result<T, ReadError>
@@ -422,30 +474,38 @@ impl BankPort for Bank {
         T: Send + 'static,
         F: FnOnce(&dyn View) -> T + Send + 'static,
     {
-        self.ask_own(|books| look(&BankView::new(books))).await
+        self.ask_own(|books| look(&Books::new(books))).await
     }
 }
 
-impl View for BankView<'_, RealDisk> {
+/// The books, and how many members could have a good copy of them.
+struct Books<'a> {
+    view: BankView<'a, RealDisk>,
+    members: usize,
+}
+
+impl<'a> Books<'a> {
+    fn new(applier: &'a Applier<bank::Machine, RealDisk>) -> Books<'a> {
+        Books { view: BankView::new(applier), members: applier.group().members.len() }
+    }
+}
+
+impl View for Books<'_> {
     fn ledger(&self) -> &Ledger {
-        BankView::ledger(self)
+        self.view.ledger()
     }
 
-    fn outcome_of(&self, id: u128) -> Result<Option<RecordBytes>, Unreadable> {
-        self.find(id).map_err(unreadable)
+    fn outcome_of(&self, key: RecordKey) -> Result<Option<RecordBytes>, Unreadable> {
+        self.view.find(key).map_err(|error| Unreadable::of(&error, self.members))
     }
 
     fn places(&self) -> u64 {
-        self.mark().places
+        self.view.mark().places
     }
 
     fn record(&self, place: u64) -> Result<RecordBytes, Unreadable> {
-        self.record_bytes(place).map_err(unreadable)
+        self.view.record_bytes(place).map_err(|error| Unreadable::of(&error, self.members))
     }
-}
-
-fn unreadable(error: StorageError) -> Unreadable {
-    Unreadable { reason: error.to_string() }
 }
 
 /// Lower-case hexadecimal.
@@ -453,6 +513,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+#[expect(clippy::expect_used, reason = "its callers measure seconds")]
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).expect("a few seconds")
 }

@@ -89,7 +89,7 @@ impl<A> Housekeeping<A> {
         peers.set_roster(self.roster.clone()).map_err(NodeError::system("starting a member's threads"))
     }
 
-    /// The disks that founders were met with become the only ones: whoever holds the pen says so in the log.
+    /// The disks that founders were met with become the only ones: the current proposer says so in the log.
     fn pin(&mut self, replica: &mut Replica, now: Now, peers: &Peers, out: &mut Output) {
         let group = replica.group();
         let is_due = now.mono_us.saturating_sub(self.pinned_us) >= PIN_PERIOD_US;

@@ -3,18 +3,17 @@
 //!
 //! What it was told is kept in `DIR/admitted`: it counts until the node has learned as much from the log.
 
-use crate::config::{Exit, NodeError};
+use crate::config::NodeError;
 use crate::peers::{Introduced, Me, introduce};
 use paxos::NodeId;
 use replica::group::{Address, Group};
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 use tracing::{info, warn};
+use xxhash_rust::xxh3::xxh3_64;
 
 const ADMITTED: &str = "admitted";
 const PAUSE: Duration = Duration::from_millis(200);
@@ -23,18 +22,14 @@ const PAUSE: Duration = Duration::from_millis(200);
 pub(crate) enum Waited {
     /// The group that let this node in.
     Admitted(Box<Group>),
-    /// The node is to stop.
-    Stopped(Exit),
+    /// It was removed before it was ever in.
+    Removed,
 }
 
 /// Waits until one of the members welcomes this node. Asks for nothing else, so it can be ended at any moment.
-pub(crate) fn wait(dir: &Path, me: &Me, others: &[(NodeId, Address)], parent: bool) -> Result<Waited, NodeError> {
+pub(crate) fn wait(dir: &Path, me: &Me, others: &[(NodeId, Address)]) -> Result<Waited, NodeError> {
     if let Some(group) = read(dir)? {
         return Ok(Waited::Admitted(Box::new(group)));
-    }
-    let orphaned = Arc::new(AtomicBool::new(false));
-    if parent {
-        watch_parent(Arc::clone(&orphaned))?;
     }
     let mut told = None;
     loop {
@@ -56,26 +51,12 @@ pub(crate) fn wait(dir: &Path, me: &Me, others: &[(NodeId, Address)], parent: bo
                 Introduced::OtherDisk(why) => return Err(NodeError::OtherDisk { why, node: me.node.get() }),
                 Introduced::Removed(why) => {
                     warn!(event = "removed", why = %why, todo = "nothing: its directory may be deleted");
-                    return Ok(Waited::Stopped(Exit::Removed));
+                    return Ok(Waited::Removed);
                 }
             }
         }
-        if orphaned.load(Ordering::Relaxed) {
-            return Ok(Waited::Stopped(Exit::ParentGone));
-        }
         thread::park_timeout(PAUSE);
     }
-}
-
-/// Standard input is the parent's end of a pipe: when it closes, the parent is gone, however it ended.
-fn watch_parent(orphaned: Arc<AtomicBool>) -> Result<(), NodeError> {
-    let watch = move || {
-        let mut byte = [0];
-        while matches!(io::stdin().read(&mut byte), Ok(read) if read > 0) {}
-        orphaned.store(true, Ordering::Relaxed);
-    };
-    let started = thread::Builder::new().name("parent".to_owned()).spawn(watch);
-    started.map(drop).map_err(NodeError::system("watching the parent"))
 }
 
 fn read(dir: &Path) -> Result<Option<Group>, NodeError> {
@@ -85,14 +66,22 @@ fn read(dir: &Path) -> Result<Option<Group>, NodeError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(NodeError::system("reading who admitted this node")(error)),
     };
-    // Written in one piece by a rename: what does not read is rot, and the members can be asked again.
-    Ok(crate::peers::decode_group(bytes.into()))
+    // Written in one piece by a rename: what is not whole is rot, and the members can be asked again.
+    Ok(whole(&bytes).and_then(|group| crate::peers::decode_group(group.to_vec().into())))
+}
+
+/// The group without its sum, if that is right.
+fn whole(bytes: &[u8]) -> Option<&[u8]> {
+    let (group, sum) = bytes.split_last_chunk()?;
+    (xxh3_64(group) == u64::from_le_bytes(*sum)).then_some(group)
 }
 
 fn write(dir: &Path, group: &Group) -> io::Result<()> {
     let new = dir.join("admitted-new");
-    let mut file = File::create(&new)?;
-    file.write_all(&crate::peers::encode_group(group))?;
+    let mut file = storage::private::make_file(&new)?;
+    let group = crate::peers::encode_group(group);
+    file.write_all(&group)?;
+    file.write_all(&xxh3_64(&group).to_le_bytes())?;
     file.sync_all()?;
     fs::rename(&new, dir.join(ADMITTED))?;
     File::open(dir)?.sync_all()

@@ -5,7 +5,16 @@
 //!
 //! The protocol and the rules of money are not here: this crate gives them threads, sockets, files and the time.
 
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unreachable,
+    reason = "no data from outside may end a node: each exception says why it cannot be reached"
+)]
+
 mod apply_loop;
+mod attempts;
 pub mod audit;
 mod bank_edges;
 mod callers;
@@ -13,11 +22,12 @@ mod chores;
 mod clock;
 mod config;
 pub mod consul;
-mod control;
 pub mod dns;
 pub mod edge;
 mod expiry;
 mod feeder;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod gateway_node;
 mod gauges;
 mod handle;
@@ -25,7 +35,10 @@ mod housekeeping;
 mod joining;
 mod lending;
 mod library;
+mod listeners;
+mod log_alert;
 mod memory;
+mod mending;
 mod node;
 pub mod page;
 mod passwords;
@@ -36,9 +49,13 @@ mod rot;
 mod scrub;
 mod serve;
 mod service;
+pub mod skipped;
 mod start;
+mod stop;
+mod turns;
+mod waiting_room;
 mod writeback;
 
-pub use config::{BankNodeConfig, Exit, FailureKind, GatewayNodeConfig, NodeConfig, NodeError};
+pub use config::{AlsoListen, BankNodeConfig, Exit, FailureKind, GatewayNodeConfig, NodeConfig, NodeError};
 pub use node::{run_bank_node, run_gateway_node};
 pub use replica::group::Address;

@@ -4,6 +4,7 @@
 
 use crate::config::NodeError;
 use crate::gauges::Gauges;
+use crate::mending::Mending;
 use crate::peers::Peers;
 use paxos::NodeId;
 use replica::Message;
@@ -34,11 +35,12 @@ impl Library {
         journal: JournalReader<D>,
         peers: Peers,
         gauges: Arc<Gauges>,
+        mending: Mending,
     ) -> Result<Self, NodeError> {
         let (asked, places) = sync_channel(ASKED_MAX);
         let run = move || {
             give_way();
-            serve(&journal, &peers, &gauges, &places);
+            serve(&journal, (&peers, &gauges, &mending), &places);
         };
         let started = thread::Builder::new().name("library".to_owned()).spawn(run);
         started.map_err(NodeError::system("starting a thread"))?;
@@ -52,7 +54,11 @@ impl Library {
     }
 }
 
-fn serve<D: Disk>(journal: &JournalReader<D>, peers: &Peers, gauges: &Gauges, places: &Receiver<(NodeId, u64)>) {
+fn serve<D: Disk>(
+    journal: &JournalReader<D>,
+    (peers, gauges, mending): (&Peers, &Gauges, &Mending),
+    places: &Receiver<(NodeId, u64)>,
+) {
     while let Ok((to, from_place)) = places.recv() {
         let mark = gauges.books().mark;
         let left = mark.places.saturating_sub(from_place).saturating_mul(RECORD as u64);
@@ -63,6 +69,7 @@ fn serve<D: Disk>(journal: &JournalReader<D>, peers: &Peers, gauges: &Gauges, pl
             }
             Err(error) => {
                 warn!(event = "journal_unreadable", why = %error, effect = "another node is asked");
+                mending.tell(&error);
             }
         }
     }

@@ -15,7 +15,6 @@ use crate::callers::Callers;
 use crate::chores::Chores;
 use crate::clock::Clock;
 use crate::config::{BankNodeConfig, Exit, FailureKind, GatewayNodeConfig, NodeConfig, NodeError};
-use crate::control::Control;
 use crate::edge::metrics::Metrics;
 use crate::gateway_node;
 use crate::gauges::{Books, Gauges, Seen};
@@ -23,27 +22,33 @@ use crate::handle::{Facts, Handle, Shared, StopReason};
 use crate::housekeeping::Housekeeping;
 use crate::joining::{self, Waited};
 use crate::library::Library;
+use crate::listeners::Listeners;
+use crate::log_alert::LogAlert;
+use crate::mending::Mending;
 use crate::peers::{KnownDisks, Me, Papers, Peers, Roster, is_settled};
 use crate::replica_loop::{self, Inbox, ReplicaLoop};
 use crate::rot::Rot;
 use crate::scrub::Scrub;
-use crate::serve::{self, Edges};
+use crate::serve::{self, Edges, Serving};
 use crate::service::Service;
 use crate::start;
+use crate::stop::{Stage, Stop};
+use crate::waiting_room::{WaitingRoom, Waits};
 use crate::writeback::Writeback;
 use paxos::NodeId;
 use replica::group::{Address, Group, Member, Mode, Role};
 use replica::recover::{self, Opened, RecoverError, Start};
 use replica::{ApplierSettings, Settings};
-use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::collections::{BTreeMap, VecDeque};
+use std::net::TcpListener;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 use storage::{DirLock, FirstMode, Identity, LogOptions, RealDisk, identity};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
 
 /// Paxos's window: a proposer may be this far ahead of what it has applied.
@@ -56,90 +61,149 @@ const CLOCK_SKEW_MAX_MS: u64 = 1_000;
 /// three times as many a start took three seconds where a batch holds few transfers, and on a small machine the others
 /// felt that.
 const FOLD_RECORDS: u64 = 200_000;
-/// A node opens its files anew when it sees rot in them. A disk on which that does not end is not worth a node.
-const LIVES_MAX: usize = 3;
+/// A node opens its files anew when it sees rot in them. A disk on which that does not end is not worth a node: so many
+/// times within [`LIVES_PERIOD`].
+const LIVES_MAX: usize = 8;
+const LIVES_PERIOD: Duration = Duration::from_secs(600);
 
 /// Runs a node of a bank until it is told to stop, or until it cannot go on. `on_ready` is called when it listens
 /// everywhere.
 ///
 /// # Errors
 /// When the node cannot start, or its disk fails.
-pub fn run_bank_node(config: &BankNodeConfig, on_ready: impl FnOnce()) -> Result<Exit, NodeError> {
-    run(config, |bank, metrics| bank_edges::edges(config, bank, metrics), on_ready)
+pub fn run_bank_node(config: &BankNodeConfig, on_ready: impl FnOnce() + Send + 'static) -> Result<Exit, NodeError> {
+    let own = config.clone();
+    run(config, move |bank, metrics| bank_edges::edges(&own, bank, metrics), on_ready)
 }
 
 /// The same of a node of the gateway.
 ///
 /// # Errors
 /// When the node cannot start, or its disk fails.
-pub fn run_gateway_node(config: &GatewayNodeConfig, on_ready: impl FnOnce()) -> Result<Exit, NodeError> {
-    run(&config.node, |gateway, metrics| gateway_node::edges(config, gateway, metrics), on_ready)
+pub fn run_gateway_node(
+    config: &GatewayNodeConfig,
+    on_ready: impl FnOnce() + Send + 'static,
+) -> Result<Exit, NodeError> {
+    let own = config.clone();
+    run(&config.node, move |gateway, metrics| gateway_node::edges(&own, gateway, metrics), on_ready)
 }
 
-/// Runs a node whose edges are made anew for each life of its files.
+/// Runs a node on a thread of its own, and listens for the word to stop meanwhile: it is heard in every state, also while
+/// files are read for minutes.
+#[expect(clippy::expect_used, reason = "the thread tells how it ended, also by a panic")]
 fn run<S: Service>(
     config: &NodeConfig,
-    edges: impl Fn(&Handle<S>, &Metrics) -> Result<Edges, NodeError>,
-    on_ready: impl FnOnce(),
+    edges: impl Fn(&Handle<S>, &Metrics) -> Result<Edges, NodeError> + Send + 'static,
+    on_ready: impl FnOnce() + Send + 'static,
 ) -> Result<Exit, NodeError> {
-    let _lock = DirLock::take(&config.data)?;
-    let identity = identity::load(&RealDisk, &config.data)?;
-    let mut member = Membership::new(config, &identity, S::KIND)?;
-    start::check(&config.data, config.node, &LogOptions::default())?;
-    let listeners = Listeners::bind(config)?;
-    if identity.nodes == 0 {
-        let others: Vec<(NodeId, Address)> = member.others().collect();
-        match joining::wait(&config.data, &member.me, &others, config.exit_with_parent)? {
-            Waited::Admitted(group) => member.configured = *group,
-            Waited::Stopped(exit) => return Ok(exit),
-        }
-    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .map_err(NodeError::system("starting the runtime"))?;
-    let (metrics, rot) = (serve::metrics(), Arc::new(Rot::default()));
-    let mut on_ready = Some(on_ready);
-    for life in 1.. {
-        let (doors, peers) = listeners.again()?;
-        let mut node: Node<S> = Node::start(config, (&identity, &member), peers, (&metrics, Arc::clone(&rot)))?;
-        let ready = || on_ready.take().into_iter().for_each(|on_ready| on_ready());
-        let open_edges = || edges(&node.handle, &metrics);
-        let served = serve::serve(config, &node.handle, &metrics, (doors, open_edges), &mut node.failures, ready);
-        let served = runtime.block_on(served);
-        let chores = node.chores.clone();
-        let stopped = node.stop();
-        match stopped.and(served) {
-            Err(NodeError::Rotten { part, what }) if life < LIVES_MAX => {
-                error!(event = "rot", part = part.name(), what = %what, effect = "the node opens its files anew and mends them");
-                chores.end();
-                start::note_distrust(&config.data, &what)?;
-                rot.note(part.name(), &what);
-            }
-            ended => return ended,
+    let stop = Stop::default();
+    stop.listen(runtime.handle(), config.exit_with_parent)?;
+    let lives = Lives { config: config.clone(), runtime: runtime.handle().clone(), stop: stop.clone() };
+    let (told, ended) = oneshot::channel();
+    let node = move || {
+        // Whoever waits is gone only if the process ends.
+        let _ = told.send(catch_unwind(AssertUnwindSafe(|| lives.run(edges, on_ready))));
+    };
+    thread::Builder::new().name("node".to_owned()).spawn(node).map_err(NodeError::system("starting a thread"))?;
+    let ended = runtime.block_on(async {
+        tokio::select! {
+            biased;
+            ended = ended => Ok(ended.expect("the thread tells how it ended, also by a panic")),
+            reason = stop.overdue() => Err(reason),
+        }
+    });
+    match ended {
+        Ok(ended) => {
+            // A name that is still looked up must not keep the process.
+            runtime.shutdown_background();
+            ended.unwrap_or_else(|panic| resume_unwind(panic))
+        }
+        Err(reason) => {
+            info!(event = "left", why = ?reason, effect = "what it was at is done again at the next start");
+            // The node's thread goes on, with the directory locked, until the process ends: as at a crash, at any moment.
+            std::mem::forget(runtime);
+            Ok(Exit::from(reason))
         }
     }
-    unreachable!("the last life ends with whatever ends it")
 }
 
-/// Where the node listens: bound once, however often its files are opened.
-struct Listeners {
-    http: TcpListener,
-    grpc: TcpListener,
-    peers: TcpListener,
+/// What all lives of a node's files have in common.
+struct Lives {
+    config: NodeConfig,
+    runtime: tokio::runtime::Handle,
+    stop: Stop,
 }
 
-impl Listeners {
-    fn bind(config: &NodeConfig) -> Result<Self, NodeError> {
-        let http = bind(config.http, "HTTP")?;
-        let grpc = bind(config.grpc, "gRPC")?;
-        Ok(Self { http, grpc, peers: bind(config.peer_listen, "its peers")? })
+impl Lives {
+    /// One life after the other: edges are made anew for each.
+    fn run<S: Service>(
+        &self,
+        edges: impl Fn(&Handle<S>, &Metrics) -> Result<Edges, NodeError>,
+        on_ready: impl FnOnce(),
+    ) -> Result<Exit, NodeError> {
+        let config = &self.config;
+        let _lock = DirLock::take(&config.data)?;
+        let identity = identity::load(&RealDisk, &config.data)?;
+        let mut member = Membership::new(config, &identity, S::KIND)?;
+        start::check(&config.data, config.node, &LogOptions::default())?;
+        let listeners = Listeners::bind(config)?;
+        if identity.nodes == 0 {
+            let _room = self.waiting_room(&listeners, Waits::Admission)?;
+            let others: Vec<(NodeId, Address)> = member.others().collect();
+            match joining::wait(&config.data, &member.me, &others)? {
+                Waited::Admitted(group) => member.configured = *group,
+                Waited::Removed => return Ok(Exit::Removed),
+            }
+        }
+        let (metrics, rot) = (serve::metrics(), Arc::new(Rot::default()));
+        let mut on_ready = Some(on_ready);
+        let mut begun: VecDeque<Instant> = VecDeque::new();
+        loop {
+            begun.retain(|life| life.elapsed() < LIVES_PERIOD);
+            begun.push_back(Instant::now());
+            let mends = start::distrusts(&config.data);
+            let room = self.waiting_room(&listeners, if mends { Waits::Mending } else { Waits::Files })?;
+            let (doors, peers) = listeners.again()?;
+            let found = (&metrics, Arc::clone(&rot));
+            let mut node: Node<S> = Node::start((config, &self.stop), (&identity, &member), peers, found)?;
+            drop(room);
+            self.stop.is_at(Stage::Serving);
+            let serving = Serving { config, node: &node.handle, metrics: &metrics, stop: &self.stop, doors };
+            let ready = || on_ready.take().into_iter().for_each(|on_ready| on_ready());
+            let open_edges = || edges(&node.handle, &metrics);
+            let served = self.runtime.block_on(serving.run(open_edges, &mut node.failures, ready));
+            let chores = node.chores.clone();
+            let stopped = node.stop();
+            match (stopped.and(served), self.stop.asked()) {
+                (Err(NodeError::Rotten { what, .. }), Some(reason)) => {
+                    // Mended at the next start.
+                    start::note_distrust(&config.data, &what)?;
+                    return Ok(reason.into());
+                }
+                (Err(NodeError::Rotten { part, what }), None) if begun.len() < LIVES_MAX => {
+                    self.stop.is_at(Stage::Opening);
+                    error!(event = "rot", part = part.name(), what = %what, effect = "the node opens its files anew and mends them");
+                    chores.end();
+                    start::note_distrust(&config.data, &what)?;
+                    rot.note(part.name(), &what);
+                }
+                (ended, _) => return ended,
+            }
+        }
     }
+}
 
-    fn again(&self) -> Result<((TcpListener, TcpListener), TcpListener), NodeError> {
-        let again = |listener: &TcpListener| listener.try_clone().map_err(NodeError::system("listening again"));
-        Ok(((again(&self.http)?, again(&self.grpc)?), again(&self.peers)?))
+impl Lives {
+    /// Whoever calls meanwhile is told that the node is there, and does not serve yet.
+    fn waiting_room(&self, listeners: &Listeners, waits: Waits) -> Result<WaitingRoom, NodeError> {
+        let (doors, _) = listeners.again()?;
+        let _inside = self.runtime.enter();
+        WaitingRoom::open(&self.config, doors, waits)
     }
 }
 
@@ -157,9 +221,9 @@ struct Node<S: Service> {
 
 impl<S: Service> Node<S> {
     fn start(
-        config: &NodeConfig,
+        (config, stop): (&NodeConfig, &Stop),
         (identity, member): (&Identity, &Membership),
-        peer_listener: TcpListener,
+        peer_listeners: Vec<TcpListener>,
         (metrics, rot): (&Metrics, Arc<Rot>),
     ) -> Result<Self, NodeError> {
         let clock = Clock::start();
@@ -183,14 +247,19 @@ impl<S: Service> Node<S> {
         let (apply, jobs) = apply_loop::queue();
         let (failed, failures) = mpsc::channel(4);
         let known = KnownDisks::load(&config.data).map_err(NodeError::system("reading the disks of the members"))?;
+        let (known, rotten) = known;
+        if rotten > 0 {
+            gauges.rot.note("members", &format!("{rotten} of the members' disks cannot be read: met anew"));
+        }
         let (me, configured) = (member.me.node, member.addresses.clone());
         let settled = is_settled(replica.group(), &replica.status(), me);
         let roster = Roster::of(replica.group(), me, &configured, (&Roster::default(), settled));
-        let peers = Peers::start((member.me.clone(), roster.clone()), peer_listener, &inbox, known, failed.clone())
+        let peers = Peers::start((member.me.clone(), roster.clone()), peer_listeners, &inbox, known, failed.clone())
             .map_err(NodeError::system("starting peers"))?;
-        let library = Library::start(applier.reader(), peers.clone(), Arc::clone(&gauges))?;
+        let mending = Mending::new(Arc::clone(&gauges), failed.clone());
+        let library = Library::start(applier.reader(), peers.clone(), Arc::clone(&gauges), mending.clone())?;
 
-        let scrub = Scrub::start(applier.reader(), Arc::clone(&gauges), failed.clone())?;
+        let scrub = Scrub::start(applier.reader(), Arc::clone(&gauges), mending.clone())?;
         let writeback = Writeback::start(applier.reader())?;
         let chores = Chores::default();
         let receives = replica.transfer().is_some();
@@ -198,6 +267,7 @@ impl<S: Service> Node<S> {
             applier,
             writeback,
             chores: chores.clone(),
+            mending: mending.clone(),
             me: config.node,
             boot,
             callers: Arc::clone(&callers),
@@ -210,7 +280,6 @@ impl<S: Service> Node<S> {
             inbox: inbox.clone(),
             phase: if receives { Phase::Receiving } else { Phase::Applying },
             hash_seed,
-            control: Control::new(&config.data),
         };
         let shared = (Arc::clone(&gauges), Arc::clone(&callers));
         let replica_loop = ReplicaLoop {
@@ -225,6 +294,7 @@ impl<S: Service> Node<S> {
             library,
             chores: chores.clone(),
             housekeeping: Housekeeping::new((me, member.me.disk), configured, roster, shared),
+            log_alert: LogAlert::default(),
             dir: config.data.clone(),
         };
         let threads = vec![
@@ -244,8 +314,10 @@ impl<S: Service> Node<S> {
             callers,
             questions,
             gauges,
+            mending,
+            leaving: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
-            stop: watch::Sender::new(None),
+            stop: stop.clone(),
         });
         Ok(Self { handle, failures, inbox, peers, apply, threads, chores, _scrub: scrub })
     }
@@ -265,7 +337,14 @@ impl<S: Service> Node<S> {
 }
 
 fn run_apply<S: Service>(apply_loop: ApplyLoop<S, RealDisk>, jobs: &Receiver<ApplyJob>) -> Result<(), NodeError> {
-    apply_loop.run(jobs).map_err(NodeError::from)
+    let (callers, questions) = (Arc::clone(&apply_loop.callers), Arc::clone(&apply_loop.questions));
+    let gauges = Arc::clone(&apply_loop.gauges);
+    let ended = apply_loop.run(jobs);
+    gauges.applies.store(false, Ordering::Release);
+    // Nothing is answered here any more: whoever waits asks another node at once.
+    callers.give_up();
+    questions.give_up();
+    ended.map_err(NodeError::from)
 }
 
 /// Starts a thread without which the node cannot go on: its failure, or its panic, is told.
@@ -352,9 +431,10 @@ impl Membership {
         let founds = identity.nodes > 0;
         if founds && peers.len() != usize::from(identity.nodes) {
             return Err(NodeError::Config(format!(
-                "the configuration names {} members, but the {kind} was made with {}: it always names those, whoever \
-                 joined or left since",
+                "the configuration names {} {}, but the {kind} was made with {}: it always names those, whoever joined or left \
+                 since",
                 peers.len(),
+                if peers.len() == 1 { "member" } else { "members" },
                 identity.nodes
             )));
         }
@@ -380,6 +460,7 @@ impl Membership {
     }
 }
 
+#[expect(clippy::expect_used, reason = "no text is short")]
 fn founders(config: &NodeConfig, addresses: &BTreeMap<NodeId, Address>, mode: FirstMode) -> Group {
     let http: BTreeMap<u16, Address> = config.http_of_members.iter().cloned().collect();
     let unknown = Address::new("").expect("no text is short");
@@ -396,10 +477,6 @@ fn founders(config: &NodeConfig, addresses: &BTreeMap<NodeId, Address>, mode: Fi
 
 fn zero() -> NodeError {
     NodeError::Config("members are numbered from 1".to_owned())
-}
-
-fn bind(address: SocketAddr, purpose: &'static str) -> Result<TcpListener, NodeError> {
-    TcpListener::bind(address).map_err(|source| NodeError::Listen { address, purpose, source })
 }
 
 /// From the operating system, by way of a random UUID.

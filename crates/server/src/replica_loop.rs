@@ -20,8 +20,10 @@ use crate::gauges::Gauges;
 use crate::housekeeping::Housekeeping;
 use crate::lending::{Lent, lend};
 use crate::library::Library;
+use crate::log_alert::LogAlert;
 use crate::peers::Peers;
 use crate::start;
+use api::span::offset;
 use paxos::{Event, Serve, Slot};
 use replica::{Divergence, Input, Message, Output, Replica};
 use std::path::PathBuf;
@@ -128,6 +130,7 @@ pub(crate) struct ReplicaLoop<A, D: Disk> {
     pub(crate) library: Library,
     pub(crate) chores: Chores,
     pub(crate) housekeeping: Housekeeping<A>,
+    pub(crate) log_alert: LogAlert,
     /// The node's directory, for evidence.
     pub(crate) dir: PathBuf,
 }
@@ -221,13 +224,23 @@ impl<A, D: Disk> ReplicaLoop<A, D> {
             self.apply.put(ApplyJob::FoldMay);
         }
         self.prepare_segment();
+        self.publish_log_time();
         self.housekeeping.look(&mut self.replica, now, &self.peers, out)?;
         self.gauges.publish(&self.replica, self.log.size_bytes(), self.clock.mono_us());
         Ok(())
     }
 
+    fn publish_log_time(&mut self) {
+        let now = self.clock.now();
+        let ahead_ms = self.replica.log_ahead_ms(now);
+        self.gauges.log_time_ms.store(self.replica.log_time_ms(now), Ordering::Relaxed);
+        self.gauges.log_ahead_ms.store(ahead_ms, Ordering::Relaxed);
+        self.log_alert.look(ahead_ms, now.mono_us);
+    }
+
     /// Carries out what the steps asked for, with one sync if something waits for that. What came meanwhile is taken
     /// before what follows is written: so one sync serves all of it.
+    #[expect(clippy::expect_used, reason = "the log was synced after the group was written")]
     fn flush(&mut self, flow: &mut Flow, out: &mut Output) -> Result<Rest, NodeError> {
         self.let_go(out)?;
         let must_sync = out.has_vows();
@@ -365,9 +378,17 @@ fn tell<A>(event: Event, housekeeping: &Housekeeping<A>) -> Result<(), NodeError
         Event::Leader(None) if !housekeeping.elects() => info!(event = "no_holder"),
         Event::Leader(None) => warn!(event = "no_leader", todo = "an election is under way"),
         Event::ClockOff { skew_ms } => {
-            warn!(event = "clock_off", skew_ms, effect = "this node neither leads nor stands", todo = "set its clock");
+            let by = offset(skew_ms);
+            let effect = "this node is not ready, and does not lead";
+            warn!(event = "clock_off", skew_ms, by = %by, effect, todo = "set its clock");
         }
         Event::ClockFine => info!(event = "clock_fine"),
+        Event::ClockJumped { by_ms } => {
+            let by = offset(by_ms);
+            let effect = "it is not believed: time goes on without it until it is back, or a majority says the same, or five minutes have passed";
+            warn!(event = "clock_jumped", by_ms, by = %by, effect, todo = "see that the clock is right");
+        }
+        Event::ClockSteady => info!(event = "clock_steady"),
         Event::Quorum(true) => info!(event = "quorum"),
         Event::Quorum(false) => {
             warn!(

@@ -8,7 +8,7 @@ use crate::edge::port::{Life, gateway_placer};
 use crate::service::Service;
 use crate::start;
 use bytes::Bytes;
-use ledger::{Command, Fence, Request};
+use ledger::{Command, Fence, Lost, Request};
 use paxos::NodeId;
 use replica::{ApplierSettings, Copy, RefoundError, Refounded, StateMachine, Votes};
 use std::path::Path;
@@ -93,7 +93,8 @@ pub fn begin_new_life(dir: &Path, identity: &Identity, beginning: Beginning) -> 
         GroupKind::Bank => {
             let nobody_brings_it = |machine: &bank::Machine| {
                 let known = machine.ledger().fence(gateway_placer());
-                let fence = Fence { complete_through: 0, caught_up: beginning.incarnation, ..known };
+                let lost = Lost::default();
+                let fence = Fence { complete_through: 0, caught_up: beginning.incarnation, lost, ..known };
                 let command = Command::Fence { placer: gateway_placer(), fence };
                 (beginning.network == Network::Alone).then(|| Request::single(command).encode().into())
             };

@@ -10,19 +10,18 @@
 //! The thread gives way to every other and reads no faster than [`BYTES_PER_S`]. What the page cache holds is read from
 //! there: that is the newest records, as [`RECENT`] says, which the next pass finds on the disk.
 //!
-//! A node that is the only member cannot have anything mended by opening its files anew, and would lose with its
-//! service what its checkpoint still holds. It says so and goes on.
+//! What becomes of what is found, `mending` says.
 
 use crate::config::NodeError;
 use crate::gauges::Gauges;
 use crate::library;
+use crate::mending::Mending;
 use crate::writeback::RECENT;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
-use storage::{Disk, JournalMark, JournalReader, Part, RECORD, StorageError};
-use tokio::sync::mpsc;
+use storage::{Disk, JournalMark, JournalReader, RECORD, StorageError};
 use tracing::error;
 
 /// Records between two pauses: 256 KiB, or one batch where that is more.
@@ -46,17 +45,18 @@ enum Next {
 }
 
 impl Scrub {
-    /// Starts the thread; what it finds is told to `failed`.
+    /// Starts the thread; what it finds is told to `mending`.
     pub(crate) fn start<D: Disk>(
         journal: JournalReader<D>,
         gauges: Arc<Gauges>,
-        failed: mpsc::Sender<NodeError>,
+        mending: Mending,
     ) -> Result<Self, NodeError> {
         let (alive, ended) = sync_channel(0);
         let run = move || {
             library::give_way();
             if let Err(found) = passes(&journal, &gauges, &ended) {
-                tell(&found, &gauges, &failed);
+                error!(event = "scrub", found = %found);
+                mending.must(&found);
             }
         };
         thread::Builder::new().name("scrub".to_owned()).spawn(run).map_err(NodeError::system("starting a thread"))?;
@@ -105,25 +105,11 @@ fn sleep(ended: &Receiver<()>, pause: Duration) -> Next {
     }
 }
 
-fn tell(found: &StorageError, gauges: &Gauges, failed: &mpsc::Sender<NodeError>) {
-    if found.is_rot() && gauges.group().members.len() <= 1 {
-        gauges.rot.note_beyond_repair(
-            Part::Journal.name(),
-            &found.to_string(),
-            "this node is the bank's only one, so nobody has a good copy: balances are right, that part of the history is not",
-        );
-        return;
-    }
-    error!(event = "scrub", found = %found);
-    // A full channel means that the node is ending for another reason already.
-    let _ = failed.try_send(NodeError::of_storage(found));
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::path::Path;
-    use storage::{FaultyDisk, Journal, Owner, RECORD_BODY};
+    use storage::{FaultyDisk, Journal, Owner, Part, RECORD_BODY};
 
     const OWNER: Owner = Owner { cluster: 5, node: 1 };
 

@@ -22,10 +22,6 @@ pub(crate) trait Service: StateMachine + std::fmt::Debug {
 
     /// How many transfers or payments an answer tells of that moved money just now.
     fn posted(answer: &Self::Answer) -> u64;
-
-    /// Changes something in memory that no record speaks of, for tests of a debug build. Says what.
-    #[cfg(debug_assertions)]
-    fn spoil(&mut self) -> Option<String>;
 }
 
 impl Service for gateway::Machine {
@@ -47,11 +43,6 @@ impl Service for gateway::Machine {
     fn posted(answer: &Self::Answer) -> u64 {
         gateway::paid(answer)
     }
-
-    #[cfg(debug_assertions)]
-    fn spoil(&mut self) -> Option<String> {
-        None
-    }
 }
 
 impl Service for bank::Machine {
@@ -71,10 +62,5 @@ impl Service for bank::Machine {
 
     fn posted(answer: &Self::Answer) -> u64 {
         bank::posted(answer)
-    }
-
-    #[cfg(debug_assertions)]
-    fn spoil(&mut self) -> Option<String> {
-        self.flip_a_balance().map(|account| format!("the balance of {account}"))
     }
 }

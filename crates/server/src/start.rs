@@ -13,7 +13,7 @@ use replica::Divergence;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
-use storage::LogOptions;
+use storage::{LogOptions, private};
 
 const STARTED: &str = "started";
 const DIVERGED: &str = "diverged";
@@ -21,6 +21,7 @@ const DISTRUST: &str = "distrust";
 
 /// Refuses what must not start: a node that has diverged, or one whose log is gone or cut short.
 pub(crate) fn check(dir: &Path, node: u16, log: &LogOptions) -> Result<(), NodeError> {
+    private::check_dir(dir).map_err(|open| NodeError::Config(open.to_string()))?;
     if dir.join(DIVERGED).exists() {
         return Err(NodeError::Diverged { evidence: dir.join(DIVERGED), node });
     }
@@ -119,7 +120,7 @@ pub(crate) fn contradicted_by(divergence: &Divergence) -> String {
 }
 
 fn write(dir: &Path, name: &str, text: &str) -> io::Result<()> {
-    let mut file = File::create(dir.join(name))?;
+    let mut file = private::make_file(&dir.join(name))?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     File::open(dir)?.sync_all()
@@ -133,7 +134,7 @@ mod tests {
 
     fn directory(test: &str) -> PathBuf {
         let dir = std::env::temp_dir().join(format!("rialto-start-{test}-{}", std::process::id()));
-        fs::create_dir_all(dir.join("log")).expect("a temporary directory");
+        private::make_dir(&dir.join("log")).expect("a temporary directory");
         dir
     }
 

@@ -8,12 +8,13 @@ use crate::control::Control;
 use crate::node::{Fold, SpareWork, Stop};
 use crate::trace::Who;
 use crate::world::{Event, Life, Parcel, Step, World};
+use bank::Machine;
 use bytes::{Bytes, BytesMut};
 use paxos::{Batch, Serve, Slot};
 use replica::group::Op;
 use replica::request::{self, Content};
-use replica::{Input, Message, Output, StateMachine};
-use storage::{Pending, StorageError, Unsynced};
+use replica::{Input, JournalRules, Message, Output, StateMachine};
+use storage::{FoldRules, Pending, StorageError, Unsynced};
 
 /// How long a node may gather inputs before it moves on.
 const GATHER_US: u64 = 400;
@@ -381,8 +382,27 @@ impl World {
         let due: Vec<(u64, Slot)> = due;
         for (seq, _) in due {
             self.answer_read(node, seq);
+            self.look_at_a_record(node, seq)?;
         }
         Ok(())
+    }
+
+    /// A caller asks for a record and for what its id leads to: that is where rot is met which nothing else reads.
+    fn look_at_a_record(&mut self, node: usize, seq: u64) -> Step {
+        let Some(process) = self.nodes[node].process.as_ref().filter(|process| process.replica.serves()) else {
+            return Ok(());
+        };
+        let applier = &process.applier;
+        // Spread over the journal by the question's number: the seed's own dice are for what happens to the network.
+        let Some(place) = seq.wrapping_mul(0x9E37_79B9_7F4A_7C15).checked_rem(applier.places()) else { return Ok(()) };
+        let found = applier.record(place).and_then(|record| match JournalRules::<Machine>::key(&record) {
+            Some(key) => applier.find(key).map(drop),
+            None => Ok(()),
+        });
+        match found {
+            Ok(()) => Ok(()),
+            Err(error) => self.stopped(node, error.into()),
+        }
     }
 
     /// Begins a fold if one is due; it runs and ends as later events, so that anything can happen in between.

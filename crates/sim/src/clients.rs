@@ -77,7 +77,8 @@ fn outcome_in_short(answer: &Answer) -> String {
         | Outcome::SecretChanged { .. }
         | Outcome::LockChanged { .. }
         | Outcome::Noted { .. }
-        | Outcome::Fenced { .. }) => {
+        | Outcome::Fenced { .. }
+        | Outcome::KeyClaimed { .. }) => {
             let shown = format!("{other:?}");
             shown.split(' ').next().unwrap_or_default().to_lowercase()
         }
@@ -305,7 +306,8 @@ impl World {
                 | Outcome::SecretChanged { .. }
                 | Outcome::LockChanged { .. }
                 | Outcome::Noted { .. }
-                | Outcome::Fenced { .. } => {}
+                | Outcome::Fenced { .. }
+                | Outcome::KeyClaimed { .. } => {}
             }
         }
         self.rest(client);

@@ -29,9 +29,10 @@ pub enum Control {
     WipedDiskVotes,
     OlderCopyVotes,
     VotesInOnePlace,
+    OwnClock,
 }
 
-pub const ALL: [Control; 20] = [
+pub const ALL: [Control; 21] = [
     Control::SendBeforeSync,
     Control::ReuseBallot,
     Control::CountOwnVoteEarly,
@@ -52,6 +53,7 @@ pub const ALL: [Control; 20] = [
     Control::WipedDiskVotes,
     Control::OlderCopyVotes,
     Control::VotesInOnePlace,
+    Control::OwnClock,
 ];
 
 impl Control {
@@ -77,6 +79,7 @@ impl Control {
             Control::WipedDiskVotes => "wiped-disk-votes",
             Control::OlderCopyVotes => "older-copy-votes",
             Control::VotesInOnePlace => "votes-in-one-place",
+            Control::OwnClock => "own-clock",
         }
     }
 
@@ -105,6 +108,9 @@ impl Control {
             Control::WipedDiskVotes => "a node that lost its disk does not vote under its old name",
             Control::OlderCopyVotes => "a node on an older copy of its disk does not vote",
             Control::VotesInOnePlace => "a vote leaves a node only when it is on disk in two places",
+            Control::OwnClock => {
+                "a proposer's clock counts only as far as a majority of clocks allows, and without its jumps"
+            }
         }
     }
 
@@ -121,6 +127,7 @@ impl Control {
             Control::ProposePastAlpha => Some(paxos::Control::ProposePastAlpha),
             Control::WipedDiskVotes => Some(paxos::Control::WipedDiskVotes),
             Control::OlderCopyVotes => Some(paxos::Control::OlderCopyVotes),
+            Control::OwnClock => Some(paxos::Control::OwnClock),
             Control::SendBeforeSync
             | Control::SkipIdIndex
             | Control::RunPastCheckpoint
@@ -162,7 +169,8 @@ impl Control {
             | Control::RejectionsNotJournaled
             | Control::WipedDiskVotes
             | Control::OlderCopyVotes
-            | Control::VotesInOnePlace => {}
+            | Control::VotesInOnePlace
+            | Control::OwnClock => {}
         }
     }
 

@@ -50,6 +50,17 @@ impl Shape {
             order.swap(0, at);
         }
         let camp = random.between(1, nodes as u64 - 1) as usize;
+        self.cables_of(&order, camp)
+    }
+
+    /// The same with the nodes in the order of their numbers.
+    pub fn cables_in_order(self, nodes: usize) -> Vec<(usize, usize)> {
+        let order: Vec<usize> = (0..nodes).collect();
+        self.cables_of(&order, nodes / 2)
+    }
+
+    fn cables_of(self, order: &[usize], camp: usize) -> Vec<(usize, usize)> {
+        let nodes = order.len();
         let place = |node: usize| order.iter().position(|other| *other == node).expect("the order holds every node");
         let is_cut = |from: usize, to: usize| {
             let (from, to) = (place(from), place(to));

@@ -242,6 +242,7 @@ fn outcome_id(body: &Body) -> Option<TransferId> {
         | Body::LockRejected { id, .. } => Some(*id),
         Body::AccountOpened { .. }
         | Body::HoldNoted { .. }
+        | Body::KeyClaimed { .. }
         | Body::FenceRaised { .. }
         | Body::OpenRejected { .. }
         | Body::HoldPosted { .. }

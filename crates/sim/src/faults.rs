@@ -7,6 +7,8 @@ use crate::world::{End, Event, Step, World};
 use replica::Input;
 use std::io::ErrorKind;
 
+const DAY_MS: i64 = 24 * 3_600_000;
+
 impl World {
     pub(crate) fn schedule_trouble(&mut self) {
         let delay = self.random.between(1, self.plan.fault_every_us * 2);
@@ -60,12 +62,15 @@ impl World {
                 self.break_connection(node, peer);
             }
             Fault::ClockJump => {
-                let by_ms = self.random.pick(&[50, 700, 1_500, 20_000, 3_600_000]);
+                let by_ms = self.random.pick(&[50, 700, 1_500, 20_000, 3_600_000, DAY_MS, 40 * DAY_MS]);
                 let by_ms = if self.random.chance(500) { -by_ms } else { by_ms };
-                self.tally.clock_jumps += 1;
-                self.nodes[node].clock.jump(by_ms);
-                let now = self.schedule.now_us();
-                self.trace.event(now, Who::Node(node), "clock jumps", &[], || format!("by {by_ms} ms"));
+                // Of one machine mostly; but nodes may share one, or a time server.
+                let others = self.random.pick(&[0, 0, 0, 500, 1_000]);
+                for other in 0..self.nodes.len() {
+                    if other == node || self.random.chance(others) {
+                        self.jump_clock(other, by_ms);
+                    }
+                }
             }
             Fault::Elect if is_up => {
                 self.note(Who::Node(node), "elect");
@@ -83,6 +88,13 @@ impl World {
             Fault::FlipBalance => self.flip_balance(node),
         }
         Ok(())
+    }
+
+    fn jump_clock(&mut self, node: usize, by_ms: i64) {
+        self.tally.clock_jumps += 1;
+        self.nodes[node].clock.jump(by_ms);
+        let now = self.schedule.now_us();
+        self.trace.event(now, Who::Node(node), "clock jumps", &[], || format!("by {by_ms} ms"));
     }
 
     /// Often who leads, for that hurts most; otherwise anybody.

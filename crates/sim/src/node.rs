@@ -325,6 +325,7 @@ impl From<storage::StorageError> for Stop {
             storage::StorageError::Rot { .. } => Stop::Rot(error.to_string()),
             storage::StorageError::Diverged { .. }
             | storage::StorageError::Refused { .. }
+            | storage::StorageError::Unreadable { .. }
             | storage::StorageError::TooLarge { .. }
             | storage::StorageError::Absent { .. } => Stop::Bug(error.to_string()),
         }

@@ -56,6 +56,8 @@ pub enum Scene {
     SlowDisks,
     /// One node is heard and hears nothing; no other trouble.
     DeafNode,
+    /// Each node hears only its neighbours in a row; no other trouble.
+    Chain,
     /// Nothing happens but many clients, as many at each node.
     EvenLoad,
     /// From three nodes to five, to seven, and back, under load and every other trouble.
@@ -82,9 +84,10 @@ const LIKELY: [(Fault, u64); 16] = [
     (Fault::FlipBalance, 60),
 ];
 
-const SCENES: [(Scene, &str); 4] = [
+const SCENES: [(Scene, &str); 5] = [
     (Scene::SlowDisks, "slow-disks"),
     (Scene::DeafNode, "deaf-node"),
+    (Scene::Chain, "chain"),
     (Scene::EvenLoad, "even-load"),
     (Scene::Tour, "tour"),
 ];
@@ -120,6 +123,8 @@ pub struct Plan {
     /// Of a thousand faults of a node, so many go to who leads, for that hurts most.
     pub leader_per_mille: u64,
     pub shapes: Vec<Shape>,
+    /// Cables that are cut from the beginning of the run until its trouble ends.
+    pub cut_throughout: Vec<(usize, usize)>,
     /// The parts of disks that rot.
     pub rot: Vec<Part>,
     /// How long a node stays down, a cable cut, a disk full.
@@ -207,6 +212,7 @@ impl Plan {
             fault_every_us: random.between(40_000, 300_000),
             leader_per_mille: 400,
             shapes: cuts::ALL.to_vec(),
+            cut_throughout: Vec::new(),
             rot: damage::ALL_PARTS.to_vec(),
             trouble_us: (5_000, random.between(100_000, 500_000)),
             weather: Weather {
@@ -254,7 +260,7 @@ impl Plan {
     fn set(&mut self, scene: Scene) {
         self.tour.clear();
         match scene {
-            Scene::SlowDisks | Scene::EvenLoad | Scene::DeafNode => {
+            Scene::SlowDisks | Scene::EvenLoad | Scene::DeafNode | Scene::Chain => {
                 self.faults.clear();
                 self.clients = 12;
                 self.make_busy();
@@ -267,6 +273,12 @@ impl Plan {
                 }
                 self.patience_us = 600_000;
                 self.bound = true;
+                let last = self.nodes - 1;
+                self.cut_throughout = match scene {
+                    Scene::DeafNode => (0..last).map(|from| (from, last)).collect(),
+                    Scene::Chain => Shape::Chained.cables_in_order(self.nodes),
+                    Scene::SlowDisks | Scene::EvenLoad | Scene::Tour => Vec::new(),
+                };
             }
             Scene::Tour => {
                 self.tour = vec![3, 5, 7, 5];
@@ -365,6 +377,11 @@ impl Plan {
                 self.trouble_us = (2_000, 60_000);
                 self.make_busy();
                 self.weather.loss_per_mille = 50;
+            }
+            // Clocks that jump and come back, under load.
+            Control::OwnClock => {
+                self.faults = vec![Fault::ClockJump];
+                self.fault_every_us = 50_000;
             }
             // A crash soon after a fold, with slots applied beyond it.
             Control::RunPastCheckpoint | Control::TrimBeforeCheckpoint | Control::CheckpointBeforeMark => {

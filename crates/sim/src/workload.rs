@@ -5,7 +5,9 @@
 use crate::check::Ids;
 use crate::plan::Workload;
 use crate::random::Random;
-use ledger::{AccountId, Amount, Command, Currency, Owner, Placer, Reference, Request, SettingChange, TransferId};
+use ledger::{
+    AccountId, Amount, Command, Currency, OrderEnd, Owner, Placer, Reference, Request, SettingChange, TransferId,
+};
 
 /// More than anybody has.
 const TOO_MUCH: u64 = 1_000_000_000;
@@ -29,7 +31,7 @@ pub struct Town {
     accounts: Vec<(AccountId, Currency)>,
     /// Opened first, and never used.
     reserve: Option<AccountId>,
-    holds: Vec<(TransferId, Placer)>,
+    holds: Vec<Command>,
     /// Commands with an id of their own that somebody has sent, or is going to.
     past: Vec<Command>,
     settings: u64,
@@ -109,14 +111,17 @@ impl Town {
             if self.holds.len() >= MEMORY {
                 self.holds.clear();
             }
-            self.holds.push((id, placer));
             let credit = if self.random.chance(300) { AccountId::interbank("beta", currency) } else { credit };
             let (amount, reference) = (self.amount(), Reference::EMPTY);
-            return Command::PlaceHold { id, placer, debit, credit, amount, currency, reference };
+            let placed = Command::PlaceHold { id, placer, debit, credit, amount, currency, reference };
+            self.holds.push(placed);
+            return placed;
         }
-        let (id, own) = self.random.pick(&self.holds);
+        let placed = self.random.pick(&self.holds);
+        let Command::PlaceHold { placer: own, .. } = placed else { return placed };
         let placer = if self.random.chance(50) { self.placer() } else { own };
-        if self.random.chance(600) { Command::PostHold { id, placer } } else { Command::VoidHold { id, placer } }
+        let end = if self.random.chance(600) { OrderEnd::Post } else { OrderEnd::Void };
+        end_of(&placed, placer, end)
     }
 
     /// Something that was asked before, in the same words, or with other content under the same id.
@@ -127,26 +132,41 @@ impl Town {
         }
         let other = self.amount();
         match past {
+            // What a node derives from an id may be somebody's choice.
+            Command::Transfer { id, placer: None, debit, credit, amount, currency, reference } if id.get() & 7 == 3 => {
+                let id = derived(id);
+                Command::Transfer { id, placer: None, debit, credit, amount, currency, reference }
+            }
             Command::Transfer { id, debit, credit, amount, currency, .. } => {
                 let reference = Reference::new("another").expect("a short word");
                 let amount = if other == amount { Amount::MAX } else { other };
-                Command::Transfer { id, debit, credit, amount, currency, reference }
+                Command::Transfer { id, placer: None, debit, credit, amount, currency, reference }
             }
             Command::PlaceHold { id, debit, credit, amount, currency, reference, .. } => {
-                Command::Transfer { id, debit, credit, amount, currency, reference }
+                Command::Transfer { id, placer: None, debit, credit, amount, currency, reference }
             }
             Command::CloseAccount { id, .. }
             | Command::VoidTransfer { id }
             | Command::SetSecret { id, .. }
             | Command::LockCustomer { id, .. } => {
                 let ((debit, currency), (credit, _)) = (self.account(), self.account());
-                Command::Transfer { id, debit, credit, amount: other, currency, reference: Reference::EMPTY }
+                Command::Transfer {
+                    id,
+                    placer: None,
+                    debit,
+                    credit,
+                    amount: other,
+                    currency,
+                    reference: Reference::EMPTY,
+                }
             }
             Command::OpenAccount { id, currency, .. } => {
                 Command::OpenAccount { id, owner: Owner::new("somebody else").expect("short words"), currency }
             }
             other @ (Command::PostHold { .. }
             | Command::VoidHold { .. }
+            | Command::EndOrder { .. }
+            | Command::ClaimKey { .. }
             | Command::ChangeSetting { .. }
             | Command::AddCustomer { .. }
             | Command::NoteHold { .. }
@@ -188,7 +208,7 @@ impl Town {
 
     fn transfer(&mut self, debit: AccountId, credit: AccountId, currency: Currency) -> Command {
         let (id, amount) = (self.id(), self.amount());
-        Command::Transfer { id, debit, credit, amount, currency, reference: Reference::EMPTY }
+        Command::Transfer { id, placer: None, debit, credit, amount, currency, reference: Reference::EMPTY }
     }
 
     fn close(&mut self) -> Command {
@@ -230,6 +250,30 @@ impl Town {
     }
 }
 
+/// The end of a hold: by its id alone, with all that was ordered, or with something else than was ordered.
+fn end_of(placed: &Command, placer: Placer, end: OrderEnd) -> Command {
+    let Command::PlaceHold { id, debit, credit, amount, currency, reference, .. } = *placed else { return *placed };
+    let whole = |amount: Amount| {
+        let placer = Some(placer);
+        Command::EndOrder { end, id, placer, debit, credit, amount, currency, reference }
+    };
+    match (id.get() & 7, end) {
+        (0..3, OrderEnd::Post) => Command::PostHold { id, placer },
+        (0..3, OrderEnd::Void) => Command::VoidHold { id, placer },
+        (3, OrderEnd::Post | OrderEnd::Void) => whole(Amount::MAX),
+        (_, OrderEnd::Post | OrderEnd::Void) => whole(amount),
+    }
+}
+
+/// An id that anybody can derive from another one.
+fn derived(id: TransferId) -> TransferId {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(b"rialto end of hold");
+    hasher.update(&id.get().to_le_bytes());
+    let bits = u128::from_le_bytes(hasher.finalize().as_bytes()[..16].try_into().expect("sixteen bytes of thirty-two"));
+    TransferId::new(bits | 1 << 127).expect("not nil")
+}
+
 fn has_own_id(command: &Command) -> bool {
     own_id(command).is_some() || matches!(command, Command::OpenAccount { .. })
 }
@@ -246,6 +290,8 @@ fn own_id(command: &Command) -> Option<TransferId> {
         Command::OpenAccount { .. }
         | Command::PostHold { .. }
         | Command::VoidHold { .. }
+        | Command::EndOrder { .. }
+        | Command::ClaimKey { .. }
         | Command::ChangeSetting { .. }
         | Command::AddCustomer { .. }
         | Command::NoteHold { .. }
@@ -282,6 +328,9 @@ fn in_short(command: &Command) -> String {
         Command::PostHold { id, .. } => format!("post {}", head(id.get())),
         Command::VoidHold { id, .. } => format!("void hold {}", head(id.get())),
         Command::VoidTransfer { id } => format!("void {}", head(id.get())),
+        Command::EndOrder { end: OrderEnd::Post, id, .. } => format!("post order {}", head(id.get())),
+        Command::EndOrder { end: OrderEnd::Void, id, .. } => format!("void order {}", head(id.get())),
+        Command::ClaimKey { key, .. } => format!("claim key {}", head(*key)),
         Command::ChangeSetting { expected_version, .. } => format!("change setting {expected_version}"),
         Command::AddCustomer { name, currency, .. } => format!("add customer {name} in {currency}"),
         Command::SetSecret { id, name, .. } => format!("set secret of {name} by {}", head(id.get())),

@@ -171,6 +171,11 @@ impl World {
             let delay = self.random.below(50_000);
             self.schedule.at(delay, Event::Client(ClientEvent::Act { client }));
         }
+        if !self.plan.cut_throughout.is_empty() {
+            let cables = self.plan.cut_throughout.clone();
+            self.network.cut(&cables);
+            self.schedule.at(self.plan.faults_until_us, Event::Mend(cables));
+        }
         if !self.plan.faults.is_empty() {
             self.schedule_trouble();
         }
@@ -253,7 +258,16 @@ impl World {
             return Ok(());
         }
         self.schedule.after(self.plan.tick_us, Event::Tick(life));
-        self.step(life.node, Input::Tick)
+        self.step(life.node, Input::Tick)?;
+        self.note_clock(life.node);
+        Ok(())
+    }
+
+    fn note_clock(&mut self, node: usize) {
+        let Some(process) = self.nodes[node].process.as_ref() else { return };
+        let clock_ms = process.replica.paxos().steady_clock_ms();
+        let majority = self.checks.members.present().voters().count() / 2 + 1;
+        self.checks.time.note(node, clock_ms, self.schedule.now_us(), majority);
     }
 
     fn on_deliver(&mut self, parcel: Parcel) -> Step {
@@ -298,6 +312,7 @@ impl World {
                     )
                 });
                 self.check_started(node)?;
+                self.note_clock(node);
                 let life = self.life(node);
                 let delay = self.random.below(self.plan.tick_us);
                 self.schedule.after(delay, Event::Tick(life));
@@ -315,13 +330,7 @@ impl World {
                 self.schedule.after(delay, Event::Start { node });
                 Ok(())
             }
-            Err(Stop::Rot(why)) if self.nodes[node].rotten => {
-                self.nodes[node].distrust = true;
-                self.found_rot(node, &why);
-                let delay = self.random.between(1_000, 20_000);
-                self.schedule.after(delay, Event::Start { node });
-                Ok(())
-            }
+            // A start mends what it meets, wherever that is, and does not end for it.
             Err(Stop::Rot(why) | Stop::Bug(why)) => Err(Violation(format!("node {} does not start: {why}", node + 1))),
         }
     }

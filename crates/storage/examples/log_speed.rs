@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use storage::{
-    FoldRules, Journal, JournalMark, JournalRecord, Log, LogOptions, LogRecord, Owner, RECORD, RealDisk, Store,
-    Unsynced,
+    FoldRules, IndexKey, Journal, JournalMark, JournalRecord, Log, LogOptions, LogRecord, Owner, RECORD, RealDisk,
+    Store, Unsynced,
 };
 
 const OWNER: Owner = Owner { cluster: 1, node: 1 };
@@ -89,13 +89,14 @@ fn append_for(
 struct TwoAccounts;
 
 impl FoldRules for TwoAccounts {
-    fn effects(record: &JournalRecord, put: &mut dyn FnMut(&[u8], Option<&[u8]>)) {
+    fn effects(record: &JournalRecord, put: &mut dyn FnMut(&[u8], Option<&[u8]>)) -> Result<(), String> {
         put(&record[32..48], Some(&record[64..192]));
         put(&record[48..64], Some(&record[128..256]));
+        Ok(())
     }
 
-    fn id(record: &JournalRecord) -> Option<u128> {
-        Some(u128::from_le_bytes(record[8..24].try_into().expect("16 bytes")))
+    fn key(record: &JournalRecord) -> Option<IndexKey> {
+        Some(IndexKey::new(0, u128::from_le_bytes(record[8..24].try_into().expect("16 bytes"))))
     }
 }
 
@@ -153,11 +154,12 @@ fn measure_journal_and_store(dir: &Path) -> Outcome {
     let millis = |time: Duration| time.as_secs_f64() * 1e3;
     println!("store, opened: {:.0} ms; {entries} entries read: {:.0} ms", millis(opened), millis(started.elapsed()));
     let started = Instant::now();
-    let found = (0..100_000).map(|k| store.find(scattered(k * 7 % n))).collect::<Result<Vec<_>, _>>()?;
+    let found =
+        (0..100_000).map(|k| store.find(IndexKey::new(0, scattered(k * 7 % n)))).collect::<Result<Vec<_>, _>>()?;
     assert!(found.iter().all(Option::is_some), "all ids are there");
     println!("id found: {:.2} µs", started.elapsed().as_secs_f64() * 10.0);
     let started = Instant::now();
-    let wrong = (0..1_000_000).filter(|k| store.maybe_contains(scattered(n + k))).count();
+    let wrong = (0..1_000_000).filter(|k| store.maybe_contains(IndexKey::new(0, scattered(n + k)))).count();
     println!("id ruled out: {:.0} ns, {wrong} of 1,000,000 not", started.elapsed().as_secs_f64() * 1e3);
     Ok(())
 }

@@ -56,6 +56,12 @@ pub enum StorageError {
         At(path, Some(*offset))
     )]
     Diverged { path: PathBuf, offset: u64, slot: u64, place: u64 },
+    /// A record whose bytes are what was written, and that this build does not know.
+    #[error(
+        "{} holds a record, number {place}, that this version of the program cannot read: {what}; start the version that wrote it",
+        path.display()
+    )]
+    Unreadable { path: PathBuf, place: u64, what: String },
     /// An earlier failure made this file unusable for this process.
     #[error("{} is closed to this process after an earlier failure ({first})", path.display())]
     Poisoned { path: PathBuf, first: Arc<str> },
@@ -107,6 +113,7 @@ impl StorageError {
             StorageError::Io { .. }
             | StorageError::Refused { .. }
             | StorageError::Diverged { .. }
+            | StorageError::Unreadable { .. }
             | StorageError::Poisoned { .. }
             | StorageError::TooLarge { .. }
             | StorageError::Absent { .. } => None,
@@ -153,6 +160,7 @@ impl From<StorageError> for OpenError {
             other @ (StorageError::Io { .. }
             | StorageError::Refused { .. }
             | StorageError::Diverged { .. }
+            | StorageError::Unreadable { .. }
             | StorageError::Poisoned { .. }
             | StorageError::TooLarge { .. }
             | StorageError::Absent { .. }) => OpenError::Failed(other),

@@ -70,7 +70,7 @@ impl Identity {
     fn from_text(text: &str) -> Result<Identity, &'static str> {
         let sum_at = text.rfind("sum ").ok_or("it has no checksum")?;
         let (body, sum) = text.split_at(sum_at);
-        let sum = u64::from_str_radix(sum[4..].trim_end(), 16).map_err(|_| "its checksum is not one")?;
+        let sum = u64::from_str_radix(sum[4..].trim_end(), 16).map_err(|_| "its checksum is no number")?;
         if seal().sum(0, body.as_bytes()) != sum {
             return Err("its checksum does not match");
         }
@@ -82,7 +82,7 @@ impl Identity {
             let line = lines.next().and_then(|line| line.strip_prefix(name)?.strip_prefix(' '));
             line.ok_or("a line is missing")
         };
-        let number = |_| "a number in it is not one";
+        let number = |_| "where a number belongs is none";
         let identity = Identity {
             cluster: u128::from_str_radix(value("cluster")?, 16).map_err(number)?,
             group: value("group")?.to_string(),

@@ -36,10 +36,13 @@ mod directory;
 mod disk;
 mod error;
 mod faulty_disk;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod identity;
 mod journal;
 mod lock;
 mod log;
+pub mod private;
 mod real_disk;
 mod store;
 
@@ -56,7 +59,7 @@ pub use log::{
     Unsynced,
 };
 pub use real_disk::RealDisk;
-pub use store::{Entries, FoldJob, FoldRules, Folded, Put, Store};
+pub use store::{Entries, FoldJob, FoldRules, Folded, IndexKey, Put, Store};
 
 /// Safety rules that the simulator may switch off, one at a time.
 #[cfg(feature = "controls")]

@@ -3,12 +3,12 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::num::NonZeroU64;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use rustix::fs::{Advice, fadvise};
 
-use crate::{Disk, DiskFile};
+use crate::{Disk, DiskFile, private};
 
 /// Zeros are written in pieces of this size when room is made.
 const ZEROS: usize = 1 << 20;
@@ -21,7 +21,7 @@ impl Disk for RealDisk {
     type File = File;
 
     fn create(&self, path: &Path) -> io::Result<File> {
-        OpenOptions::new().read(true).write(true).create_new(true).open(path)
+        OpenOptions::new().read(true).write(true).create_new(true).mode(private::FILE_MODE).open(path)
     }
 
     fn open(&self, path: &Path) -> io::Result<File> {
@@ -42,7 +42,7 @@ impl Disk for RealDisk {
     }
 
     fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
-        fs::create_dir_all(dir)
+        private::make_dir(dir)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

@@ -56,7 +56,9 @@ fn of_standing(standing: &Standing) -> (Attempt, Word) {
 fn of_error(error: &GatewayError) -> Attempt {
     match error {
         GatewayError::NotSignedIn(why) => not_signed_in(*why),
-        GatewayError::Unreachable { .. } | GatewayError::BadAddress { .. } => Attempt::NotConnected,
+        GatewayError::Unreachable { .. } | GatewayError::BadAddress { .. } | GatewayError::OtherNetwork { .. } => {
+            Attempt::NotConnected
+        }
         GatewayError::Overloaded { .. } => NOT_TAKEN,
         GatewayError::OutcomeUnknown { .. } | GatewayError::Nonsense { .. } => Attempt::NoAnswer,
         GatewayError::Refused { code, .. } => of_code(*code),
@@ -68,6 +70,8 @@ fn of_error(error: &GatewayError) -> Attempt {
 fn of_code(code: Code) -> Attempt {
     match code {
         Code::IdReused => Attempt::Told(Told::Refused(REFUSED)),
+        // The gateway of another network refused it unseen.
+        Code::OtherCluster => Attempt::NotConnected,
         _ => NOT_TAKEN,
     }
 }

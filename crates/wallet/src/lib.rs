@@ -11,17 +11,21 @@
 //! errands out, and brings back what was heard. Two processes may share one outbox: every write names the version that it
 //! read, and the right to send is a lease.
 //!
-//! Reading order: [`profile`] and [`sign_in`] (files), [`outbox`] (the store), `heard` (what an answer means to the
+//! Reading order: [`profile`], `network` and [`sign_in`] (files), [`outbox`] (the store), `heard` (what an answer means to the
 //! rules), [`worker`]. Nothing here prints.
 
 mod clock;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod heard;
+mod network;
 pub mod outbox;
 pub mod profile;
 pub mod sign_in;
 pub mod worker;
 
 pub use clock::now_ms;
+pub use network::Network;
 pub use outbox::{DropResult, Entry, Outbox, OutboxError, Word};
 pub use profile::{Profile, ProfileError, ProfileName};
 pub use sign_in::SignIn;

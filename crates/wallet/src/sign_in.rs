@@ -19,15 +19,17 @@ pub struct SignIn {
 
 impl SignIn {
     /// What the file holds: customer, end, token, one line each.
-    fn to_text(&self) -> String {
+    pub(crate) fn to_text(&self) -> String {
         format!("{}\n{}\n{}\n", self.customer, self.expires_ms, self.token.expose())
     }
 
-    fn from_text(text: &str) -> Option<SignIn> {
+    pub(crate) fn from_text(text: &str) -> Option<SignIn> {
         let mut lines = text.lines();
         let customer = lines.next()?.parse().ok()?;
         let expires_ms = lines.next()?.parse().ok()?;
-        let token = lines.next().filter(|token| !token.is_empty())?;
+        // What a header could not carry is no token.
+        let is_token = |token: &&str| !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+        let token = lines.next().filter(is_token)?;
         Some(SignIn { customer, expires_ms, token: Secret::new(token) })
     }
 
@@ -79,7 +81,14 @@ mod tests {
         };
         assert_eq!(sign_in.to_text(), "alice@alpha\n1800000000000\na.b.c\n");
         assert_eq!(SignIn::from_text(&sign_in.to_text()), Some(sign_in));
-        for broken in ["", "alice@alpha\n", "alice@alpha\n17\n", "alice@alpha\nsoon\na.b.c\n", "Alpha\n1\nx\n"] {
+        for broken in [
+            "",
+            "alice@alpha\n",
+            "alice@alpha\n17\n",
+            "alice@alpha\nsoon\na.b.c\n",
+            "alice@alpha\n1\na\r",
+            "Alpha\n1\nx\n",
+        ] {
             assert_eq!(SignIn::from_text(broken), None, "{broken:?}");
         }
     }

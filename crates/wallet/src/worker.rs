@@ -66,6 +66,8 @@ pub enum Condition {
     Fine,
     /// The last attempt reached no node.
     Offline { why: String },
+    /// Another network answers there. Nothing was sent, and nothing will be until the right one answers.
+    OtherNetwork { why: String },
     /// The outbox or the profile cannot be used.
     Broken { why: String },
 }
@@ -199,6 +201,9 @@ impl Worker {
         let condition = match (heard, &attempted.answer) {
             (Err(trouble), _) => Condition::Broken { why: trouble.to_string() },
             (Ok(()), Err(GatewayError::Unreachable { last })) => Condition::Offline { why: last.clone() },
+            (Ok(()), Err(error @ GatewayError::OtherNetwork { .. })) => {
+                Condition::OtherNetwork { why: error.to_string() }
+            }
             (Ok(()), Ok(_) | Err(_)) => Condition::Fine,
         };
         self.tell(condition);
@@ -285,8 +290,10 @@ impl Worker {
                 return Ok(());
             }
         };
+        // Whose token there is, has a network: it goes there and nowhere else.
+        let Some(network) = self.profile.network()? else { return Ok(()) };
         if self.write(entry, &item, None)? == Written::Yes {
-            on_their_way.spawn(attempt(self.gateway.clone(), entry.terms, ask, token));
+            on_their_way.spawn(attempt(self.gateway.pinned_to(network.id), entry.terms, ask, token));
         }
         Ok(())
     }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tonic::transport::Endpoint;
 
+use super::dial;
+use super::dials::{Counted, Dials};
 use super::road::Road;
 use super::secured::Dialler;
 
@@ -24,11 +26,12 @@ pub(super) fn channel(address: &str, tls: Option<&Arc<certs::Client>>) -> Result
         // A node that is cut off sends no reset; its silence shows after some seconds.
         .http2_keep_alive_interval(Duration::from_secs(2))
         .keep_alive_timeout(Duration::from_secs(2));
+    let dials = Dials::default();
     let channel = match tls {
-        Some(tls) => endpoint.connect_with_connector_lazy(Dialler(Arc::clone(tls))),
-        None => endpoint.connect_lazy(),
+        Some(tls) => endpoint.connect_with_connector_lazy(Counted::new(Dialler(Arc::clone(tls)), &dials)),
+        None => endpoint.connect_with_connector_lazy(Counted::new(dial::Plain, &dials)),
     };
-    Ok(Road::new(channel, address))
+    Ok(Road::new(channel, address, dials))
 }
 
 /// An address says by itself how it is to be spoken to; that must be how this client can.

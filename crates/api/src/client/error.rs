@@ -9,7 +9,12 @@ use crate::code::Code;
 pub enum ClientError {
     /// The bank, or the client for it, refuses the request as it is; nothing happened.
     #[error("{detail}")]
-    Refused { code: Code, detail: String },
+    Refused {
+        code: Code,
+        detail: String,
+        /// Where waiting helps.
+        retry_after_ms: Option<u64>,
+    },
     /// No node could take it until the deadline; nothing happened.
     #[error("no node of the bank could take the request: {last}; nothing was changed, try again later")]
     Unavailable { last: String },
@@ -34,7 +39,7 @@ pub enum Work {
 
 impl ClientError {
     pub(super) fn refused(code: Code, detail: String) -> ClientError {
-        ClientError::Refused { code, detail }
+        ClientError::Refused { code, detail, retry_after_ms: None }
     }
 
     /// The same error as one caller of a batch sees it: about their own id.

@@ -31,7 +31,12 @@
 
 mod answer;
 mod connect;
+pub mod dial;
+mod dials;
+pub(crate) mod ending;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 pub mod gateway;
 mod gatherer;
 mod nodes;
@@ -39,6 +44,7 @@ mod retry;
 mod road;
 mod secret;
 mod secured;
+pub mod words;
 
 pub use answer::{Account, AccountPage, AfterTransfer, Answered, Opened, Outcome, StatementEntry, StatementPage};
 pub use error::{ClientError, Work};
@@ -51,6 +57,7 @@ use std::time::Duration;
 
 use ledger::{AccountId, Amount, Currency, Movement, Owner, Reference, Request, TransferId};
 
+use crate::cluster::ClusterPin;
 use crate::code::Code;
 use crate::grpc;
 use crate::payment;
@@ -58,6 +65,9 @@ use crate::proto;
 use crate::trace::TraceContext;
 use nodes::Nodes;
 use retry::Pursuit;
+
+/// A bank looks at few passwords at once, and says within two seconds if there are too many.
+const AUTHENTICATE_WITHIN: Duration = Duration::from_secs(4);
 
 /// A new id for an account: UUIDv7.
 pub fn new_account_id() -> AccountId {
@@ -115,6 +125,9 @@ pub struct Options {
     pub tls: Option<Arc<certs::Client>>,
     /// Which node to turn to while all are well.
     pub prefer: Prefer,
+    /// Which cluster the calls are meant for, for whoever must not meet another one at the same addresses. Without one no
+    /// call says.
+    pub cluster: Option<ClusterPin>,
 }
 
 /// Which node a client turns to while all are well. Every node takes every request: this is about time only.
@@ -135,6 +148,7 @@ impl Default for Options {
             token: None,
             tls: None,
             prefer: Prefer::default(),
+            cluster: None,
         }
     }
 }
@@ -224,8 +238,8 @@ impl Client {
 
     /// Opens an account under an id of the caller's. `owner` has at most 64 bytes.
     pub async fn open_account(&self, id: AccountId, owner: &str, currency: Currency) -> Result<Opened, ClientError> {
-        let owner =
-            Owner::new(owner).map_err(|reason| ClientError::refused(Code::InvalidOwner, format!("owner: {reason}")))?;
+        let owner = Owner::enforce(owner)
+            .map_err(|reason| ClientError::refused(Code::InvalidOwner, format!("owner: {reason}")))?;
         let response = self
             .pursue(Pursuit::opening(id), |mut bank| async move {
                 let owner = owner.as_str().to_owned();
@@ -326,8 +340,7 @@ impl Client {
         &self,
         calls: &[clearing::Call],
     ) -> Result<Vec<Option<clearing::Reported>>, ClientError> {
-        let message = |call| proto::PaymentCall { replay: true, ..payment::call_message(call) };
-        self.findings(proto::PaymentCallBatch { calls: calls.iter().map(message).collect() }).await
+        self.findings(proto::PaymentCallBatch { calls: calls.iter().map(payment::call_message).collect() }).await
     }
 
     async fn findings(&self, request: proto::PaymentCallBatch) -> Result<Vec<Option<clearing::Reported>>, ClientError> {
@@ -343,35 +356,47 @@ impl Client {
         Ok(response.findings.iter().map(payment::reported).collect())
     }
 
-    /// What the gateway has set aside in the bank, as whole payments; and where to go on.
-    pub async fn gateway_holds(
-        &self,
-        request: proto::GatewayHoldsRequest,
-    ) -> Result<(Vec<clearing::Terms>, u64), ClientError> {
+    /// What the gateway has set aside or moved in the bank, as whole payments. One that makes no sense hides no other.
+    pub async fn gateway_holds(&self, request: proto::GatewayHoldsRequest) -> Result<GatewayHolds, ClientError> {
         let response =
             self.pursue(Pursuit::reading(), |mut bank| async move { bank.gateway_holds(request).await }).await?;
         let terms = |hold: &proto::GatewayHold| payment::terms(hold.payment.as_ref()?).ok();
-        Ok((response.holds.iter().filter_map(terms).collect(), response.next_cursor))
+        let payments: Vec<clearing::Terms> = response.holds.iter().filter_map(terms).collect();
+        let unreadable = response.holds.len() - payments.len();
+        Ok(GatewayHolds { payments, unreadable, next_cursor: response.next_cursor })
     }
 
-    /// Tells a restored bank that it has all its payments again.
-    pub async fn caught_up(&self, gateway: clearing::Epoch, incarnation: u32) -> Result<(), ClientError> {
-        let request = proto::CaughtUpRequest { gateway_epoch: gateway.get(), incarnation };
+    /// Tells a restored bank that it has all its payments again, and which those were that it had lost.
+    pub async fn caught_up(
+        &self,
+        gateway: clearing::Epoch,
+        incarnation: u32,
+        lost: ledger::Lost,
+    ) -> Result<(), ClientError> {
+        let request = proto::CaughtUpRequest {
+            gateway_epoch: gateway.get(),
+            incarnation,
+            lost_after: lost.after,
+            lost_through: lost.through,
+        };
         self.pursue(Pursuit::reading(), |mut bank| async move { bank.caught_up(request).await }).await?;
         Ok(())
     }
 
-    /// Whether this is the customer's password: otherwise a refusal.
+    /// Whether this is the customer's password: otherwise a refusal. Each attempt counts at the bank, so this waits longer
+    /// for one answer than other calls do, rather than ask twice.
     pub async fn authenticate(
         &self,
-        username: &str,
-        password: &str,
+        question: &proto::AuthenticateRequest,
     ) -> Result<proto::AuthenticateResponse, ClientError> {
-        self.pursue(Pursuit::reading(), |mut bank| async move {
-            let (username, password) = (username.to_owned(), password.to_owned());
-            bank.authenticate(proto::AuthenticateRequest { username, password }).await
-        })
-        .await
+        let (deadline, attempt_timeout) = (AUTHENTICATE_WITHIN, AUTHENTICATE_WITHIN);
+        let options = Options { deadline, attempt_timeout, ..self.options.clone() };
+        let ask = |mut bank: nodes::Bank| async move {
+            let mut request = tonic::Request::new(question.clone());
+            request.set_timeout(AUTHENTICATE_WITHIN);
+            bank.authenticate(request).await
+        };
+        retry::pursue(&self.nodes, &options, Pursuit::reading(), ask).await
     }
 
     /// What a customer has, linearizable.
@@ -402,6 +427,16 @@ impl Client {
     {
         retry::pursue(&self.nodes, &self.options, pursuit, call).await
     }
+}
+
+/// A page of what the gateway has set aside in a bank.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GatewayHolds {
+    pub payments: Vec<clearing::Terms>,
+    /// Holds of this page whose payment cannot be understood.
+    pub unreadable: usize,
+    /// Where to go on; 0 at the end.
+    pub next_cursor: u64,
 }
 
 /// What a node would refuse as malformed is refused here, so that one item never fails a whole gathered batch.

@@ -20,6 +20,7 @@ use super::connect;
 use super::error::ClientError;
 use super::road::Road;
 use super::{Options, Prefer};
+use crate::cluster::{CLUSTER_HEADER, ClusterPin};
 use crate::proto;
 use crate::proto::bank_client::BankClient;
 
@@ -35,12 +36,13 @@ const MESSAGE_BYTES_MAX: usize = 64 << 20;
 /// One node's services.
 pub(super) type Bank = BankClient<InterceptedService<Road, Credentials>>;
 
-/// Puts the operator token on every call, and how long its answer is waited for.
+/// Puts on every call the operator token, which cluster is meant, and how long its answer is waited for.
 #[derive(Debug, Clone)]
 pub(super) struct Credentials {
     bearer: Option<MetadataValue<Ascii>>,
     /// How long the caller waits: no node needs to work for longer.
     patience: Duration,
+    cluster: Option<ClusterPin>,
 }
 
 impl Interceptor for Credentials {
@@ -48,7 +50,13 @@ impl Interceptor for Credentials {
         if let Some(bearer) = &self.bearer {
             request.metadata_mut().insert("authorization", bearer.clone());
         }
-        request.set_timeout(self.patience);
+        if let Some(meant) = self.cluster.as_ref().and_then(ClusterPin::header) {
+            request.metadata_mut().insert(CLUSTER_HEADER, meant);
+        }
+        // A call that gives its own time keeps it.
+        if !request.metadata().contains_key("grpc-timeout") {
+            request.set_timeout(self.patience);
+        }
         Ok(request)
     }
 }
@@ -78,7 +86,7 @@ impl Nodes {
         options: &Options,
     ) -> Result<Arc<Nodes>, ClientError> {
         let bearer = options.token.as_deref().map(bearer).transpose()?;
-        let credentials = Credentials { bearer, patience: options.attempt_timeout };
+        let credentials = Credentials { bearer, patience: options.attempt_timeout, cluster: options.cluster.clone() };
         let banks = addresses
             .into_iter()
             .map(|address| bank(address.as_ref(), credentials.clone(), options.tls.as_ref()))
@@ -174,10 +182,10 @@ async fn come_home(nodes: Weak<Nodes>) {
     }
 }
 
-/// Who holds the pen of a leaderless group has as short a way as a leader.
+/// The current proposer of a leaderless group has as short a way as a leader.
 fn leads(status: &proto::StatusResponse) -> bool {
-    let holds_pen = status.mode() == proto::Mode::Leaderless && status.pen == status.node && status.quorum;
-    status.role == "leader" || holds_pen
+    let proposes = status.mode() == proto::Mode::Leaderless && status.proposer == status.node && status.quorum;
+    status.role == "leader" || proposes
 }
 
 /// Keeps the client at the leader, as long as there is a client.

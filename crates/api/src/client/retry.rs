@@ -14,6 +14,7 @@ use super::Options;
 use super::error::{ClientError, Work};
 use super::nodes::{Bank, Nodes};
 use super::secured::not_believed;
+use super::words::{self, was_not_connected};
 use crate::code::Code;
 use crate::problem::Problem;
 use ledger::{AccountId, TransferId};
@@ -44,7 +45,7 @@ impl Pursuit {
 }
 
 /// What a failed attempt means.
-enum Verdict {
+pub(super) enum Verdict {
     /// The bank's last word.
     Final(ClientError),
     /// This node cannot; another may. Nothing was proposed.
@@ -73,15 +74,18 @@ where
         let attempt_ends = deadline.min(Instant::now() + options.attempt_timeout);
         let status = tokio::select! {
             answer = call(bank) => match answer {
-                Ok(response) => return Ok(response.into_inner()),
+                Ok(response) => {
+                    options.cluster.iter().for_each(|pin| pin.learn(response.metadata()));
+                    return Ok(response.into_inner());
+                }
                 Err(status) => status,
             },
             () = nodes.silence(number) => Status::deadline_exceeded("the node has fallen silent, and another leads"),
-            () = tokio::time::sleep_until(attempt_ends) => Status::deadline_exceeded("the node did not answer in time"),
+            () = tokio::time::sleep_until(attempt_ends) => Status::deadline_exceeded(words::SILENT),
         };
         let mut wait = Duration::ZERO;
         match verdict(&status) {
-            Verdict::Final(error) => return Err(error),
+            Verdict::Final(error) => return Err(last_word(error, pursuit, may_be_done)),
             Verdict::Later(asked) => wait = asked.min(PAUSE_MAX),
             Verdict::ElseWhere => nodes.turn_from(number),
             Verdict::Open => {
@@ -101,22 +105,33 @@ where
     }
 }
 
-fn verdict(status: &Status) -> Verdict {
+pub(super) fn verdict(status: &Status) -> Verdict {
     if let Some(code) = Problem::code_of(status) {
         return match code {
             Code::Overloaded => Verdict::Later(Problem::wait_of(status).unwrap_or(PAUSE_MIN)),
-            Code::Unavailable | Code::ShuttingDown | Code::TooManyConnections => Verdict::ElseWhere,
+            Code::Unavailable | Code::Mending | Code::ShuttingDown | Code::TooManyConnections => Verdict::ElseWhere,
             Code::OutcomeUnknown | Code::Internal => Verdict::Open,
-            code => Verdict::Final(ClientError::refused(code, status.message().to_owned())),
+            code => Verdict::Final(ClientError::Refused {
+                code,
+                detail: status.message().to_owned(),
+                retry_after_ms: Problem::wait_of(status).and_then(|wait| u64::try_from(wait.as_millis()).ok()),
+            }),
         };
     }
-    if not_believed(status).is_some() {
+    if was_not_connected(status) || not_believed(status).is_some() {
         return Verdict::ElseWhere;
     }
     match status.code() {
-        // Not from our code but from the connection: refused, reset in the middle, or silent.
-        Grpc::Unavailable | Grpc::Cancelled | Grpc::Unknown | Grpc::DeadlineExceeded | Grpc::Internal => Verdict::Open,
-        Grpc::ResourceExhausted => Verdict::Later(PAUSE_MIN),
+        // Not from our code but from the connection: reset in the middle, or silent; or an answer came and could not
+        // be read, which says nothing of what it was the answer to.
+        Grpc::Unavailable
+        | Grpc::Cancelled
+        | Grpc::Unknown
+        | Grpc::DeadlineExceeded
+        | Grpc::Internal
+        | Grpc::ResourceExhausted
+        | Grpc::OutOfRange
+        | Grpc::DataLoss => Verdict::Open,
         Grpc::Ok
         | Grpc::InvalidArgument
         | Grpc::NotFound
@@ -124,17 +139,30 @@ fn verdict(status: &Status) -> Verdict {
         | Grpc::PermissionDenied
         | Grpc::FailedPrecondition
         | Grpc::Aborted
-        | Grpc::OutOfRange
         | Grpc::Unimplemented
-        | Grpc::DataLoss
         | Grpc::Unauthenticated => {
             Verdict::Final(ClientError::refused(Code::Internal, format!("{}: {}", status.code(), status.message())))
         }
     }
 }
 
+/// Whether a refusal is of this attempt only (its token, its cluster, how many there were): it says nothing of one before it,
+/// which may have arrived.
+pub(super) fn is_of_attempt(code: Code) -> bool {
+    matches!(code, Code::OtherCluster | Code::BeyondRepair) || matches!(code.row().http, 401 | 429 | 503)
+}
+
+fn last_word(error: ClientError, pursuit: Pursuit, may_be_done: bool) -> ClientError {
+    match (error, pursuit.work) {
+        (ClientError::Refused { code, detail, .. }, Some(work)) if may_be_done && is_of_attempt(code) => {
+            ClientError::OutcomeUnknown { work, last: detail }
+        }
+        (error, Some(_) | None) => error,
+    }
+}
+
 fn given_up(pursuit: Pursuit, may_be_done: bool, status: &Status) -> ClientError {
-    let last = not_believed(status).unwrap_or_else(|| status.message().to_owned());
+    let last = words::of_status(status);
     match pursuit.work {
         Some(work) if may_be_done => ClientError::OutcomeUnknown { work, last },
         Some(_) | None => ClientError::Unavailable { last },
@@ -145,4 +173,34 @@ fn given_up(pursuit: Pursuit, may_be_done: bool, status: &Status) -> ClientError
 pub(super) fn jittered(pause: Duration) -> Duration {
     let random = RandomState::new().build_hasher().finish() % 1024;
     pause / 2 + pause / 2 * u32::try_from(random).expect("below 1024") / 1024
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What tonic makes of an answer that is too large, and of a stream that HTTP/2 cuts off (ENHANCE_YOUR_CALM).
+    #[test]
+    fn an_answer_that_cannot_be_read_leaves_open_what_was_done() {
+        for code in [Grpc::ResourceExhausted, Grpc::OutOfRange, Grpc::DataLoss, Grpc::Internal, Grpc::Unavailable] {
+            let status = Status::new(code, "decoded message length too large");
+            assert!(matches!(verdict(&status), Verdict::Open), "{code:?}");
+        }
+        let busy = Problem::new(Code::Overloaded, "too much").retry_after_ms(50).to_status();
+        assert!(matches!(verdict(&busy), Verdict::Later(_)), "a node of ours says so itself");
+    }
+
+    #[test]
+    fn a_refusal_of_this_attempt_does_not_deny_one_before_it() {
+        let moving = || Pursuit::moving([TransferId::new(7).expect("not nil")]);
+        let refused = |code| ClientError::refused(code, "no".to_owned());
+        let is_unknown = |error: ClientError| matches!(error, ClientError::OutcomeUnknown { .. });
+        for code in [Code::OtherCluster, Code::Unauthorized, Code::TooManyPayments, Code::BeyondRepair] {
+            assert!(is_unknown(last_word(refused(code), moving(), true)), "{code:?}");
+            assert!(!is_unknown(last_word(refused(code), moving(), false)), "{code:?}: nothing was sent before");
+            assert!(!is_unknown(last_word(refused(code), Pursuit::reading(), true)), "{code:?}: nothing can be done");
+        }
+        // About the request itself: whoever was asked before would have said the same.
+        assert!(!is_unknown(last_word(refused(Code::IdReused), moving(), true)));
+    }
 }

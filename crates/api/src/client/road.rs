@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http::{HeaderMap, HeaderValue, Request, Response};
 use tonic::transport::{Channel, Error};
 use tower_service::Service;
 use tracing::{debug, info};
 
+use super::dials::Dials;
+use super::ending::{readable, status_of};
 use crate::problem::Problem;
 use crate::trace::{HEADER, TraceContext};
 
@@ -21,11 +22,21 @@ use crate::trace::{HEADER, TraceContext};
 pub(super) struct Road {
     channel: Channel,
     node: Arc<str>,
+    dials: Dials,
 }
 
 impl Road {
-    pub(super) fn new(channel: Channel, node: &str) -> Road {
-        Road { channel, node: node.into() }
+    pub(super) fn new(channel: Channel, node: &str, dials: Dials) -> Road {
+        Road { channel, node: node.into(), dials }
+    }
+
+    pub(super) fn node(&self) -> &str {
+        &self.node
+    }
+
+    /// How often it was connected.
+    pub(super) fn dials(&self) -> u64 {
+        self.dials.count()
     }
 }
 
@@ -46,7 +57,7 @@ impl Service<Request<Body>> for Road {
         let (node, call) = (Arc::clone(&self.node), request.uri().path().to_owned());
         let (began, answering) = (Instant::now(), self.channel.call(request));
         Box::pin(async move {
-            let answer = answering.await;
+            let answer = answering.await.map(readable);
             match &answer {
                 Ok(response) => {
                     tell(&node, &call, (&outcome(response.headers()), &why(response.headers())), began, trace);
@@ -71,7 +82,7 @@ fn cause(error: &Error) -> String {
 
 /// How a call ended, as far as the head of its answer says: a stable code, or gRPC's.
 pub fn outcome(head: &HeaderMap) -> String {
-    match Status::from_header_map(head) {
+    match status_of(head) {
         None => "ok".to_owned(),
         Some(status) if status.code() == tonic::Code::Ok => "ok".to_owned(),
         Some(status) => Problem::code_of(&status)
@@ -81,7 +92,7 @@ pub fn outcome(head: &HeaderMap) -> String {
 
 /// Why, in words, where it did not end well.
 pub fn why(head: &HeaderMap) -> String {
-    match Status::from_header_map(head) {
+    match status_of(head) {
         Some(status) if status.code() != tonic::Code::Ok => status.message().to_owned(),
         Some(_) | None => String::new(),
     }

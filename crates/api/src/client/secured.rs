@@ -14,6 +14,8 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tonic::transport::Uri;
 use tower_service::Service;
 
+use super::dial;
+
 /// What the transport asks for connections. How long one may take is the endpoint's to say.
 #[derive(Debug, Clone)]
 pub(super) struct Dialler(pub(super) Arc<certs::Client>);
@@ -28,14 +30,12 @@ impl Service<Uri> for Dialler {
     }
 
     fn call(&mut self, node: Uri) -> Self::Future {
-        Box::pin(dial(Arc::clone(&self.0), node))
+        Box::pin(secure(Arc::clone(&self.0), node))
     }
 }
 
-async fn dial(tls: Arc<certs::Client>, node: Uri) -> io::Result<TokioIo<TlsStream<TcpStream>>> {
-    let host = node.host().unwrap_or_default().trim_matches(['[', ']']);
-    let stream = TcpStream::connect((host, node.port_u16().unwrap_or(443))).await?;
-    stream.set_nodelay(true)?;
+async fn secure(tls: Arc<certs::Client>, node: Uri) -> io::Result<TokioIo<TlsStream<TcpStream>>> {
+    let stream = dial::to(&node, 443).await?;
     // Who answers is known by the name in its certificate; its host is not looked at, nor told.
     let address = ServerName::from(stream.peer_addr()?.ip());
     let mut stream = TlsConnector::from(tls.config()).connect(address, stream).await?;

@@ -104,7 +104,7 @@ pub struct PayMany {
 #[derive(Debug, Serialize)]
 pub struct PaymentState {
     pub id: String,
-    /// `paid`, `refused`, `undecided` or `not_taken`.
+    /// `paid`, `refused`, `undecided`, `not_taken`, or `id_reused`: the id stands for another payment.
     pub state: &'static str,
     /// Both banks have it in their books.
     pub delivered: bool,
@@ -117,6 +117,9 @@ pub struct PaymentState {
     /// With `insufficient_funds`: what the payer had.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub available: Option<String>,
+    /// With `not_taken`, where waiting helps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
 }
 
 impl PaymentState {
@@ -126,6 +129,7 @@ impl PaymentState {
             proto::PaymentState::Paid => "paid",
             proto::PaymentState::Refused => "refused",
             proto::PaymentState::NotTaken => "not_taken",
+            proto::PaymentState::IdReused => "id_reused",
             proto::PaymentState::Undecided | proto::PaymentState::Unspecified => "undecided",
         };
         let available = message.available.as_ref().map(|minor| money::format_signed(int128_value(minor), currency));
@@ -137,6 +141,23 @@ impl PaymentState {
             code: message.code.clone(),
             detail: message.detail.clone(),
             available,
+            retry_after_ms: Some(message.retry_after_ms).filter(|wait_ms| *wait_ms > 0),
+        }
+    }
+
+    /// A payment that makes no sense, beside others of its call; `id` as it was sent.
+    pub fn malformed(id: String, problem: &Problem) -> PaymentState {
+        let (code, detail) = (problem.code.text().to_owned(), problem.detail.clone());
+        let (delivered, duplicate) = (false, false);
+        PaymentState {
+            id,
+            state: "not_taken",
+            delivered,
+            duplicate,
+            code,
+            detail,
+            available: None,
+            retry_after_ms: None,
         }
     }
 
@@ -151,6 +172,10 @@ impl PaymentState {
         let problem = Problem::new(Code::from_text(&self.code).unwrap_or(Code::Internal), self.detail);
         let problem = problem.with("payment_id", self.id).with("state", self.state);
         let problem = if self.duplicate { problem.with("replayed", true) } else { problem };
+        let problem = match self.retry_after_ms {
+            Some(wait_ms) => problem.retry_after_ms(wait_ms),
+            None => problem,
+        };
         Err(match self.available {
             Some(available) => problem.with("available", available),
             None => problem,

@@ -14,8 +14,9 @@ pub struct GroupState {
     /// Counts the changes taken; the next one must name it.
     pub version: u64,
     pub mode: Mode,
-    /// Who holds the pen, as far as the node that answers knows.
-    pub pen: Option<u16>,
+    /// The current proposer: the leader, or in leaderless mode the node that proposes at this moment; as far as the node that
+    /// answers knows.
+    pub proposer: Option<u16>,
     /// The lowest number that a new member may have: numbers are never used twice.
     pub next_number: u32,
     /// The slot from which on the last change of members is in force, while that is to come.
@@ -70,8 +71,9 @@ pub struct ChangeMode {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModeState {
     pub mode: Mode,
-    /// Who holds the pen, as far as the node that answers knows.
-    pub pen: Option<u16>,
+    /// The current proposer: the leader, or in leaderless mode the node that proposes at this moment; as far as the node that
+    /// answers knows.
+    pub proposer: Option<u16>,
     /// The group's version.
     pub version: u64,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -136,6 +136,18 @@ pub struct AccountsQuery {
     pub search: Option<String>,
     /// `opened` (default), `-opened`, `balance`, `-balance`, `owner` or `-owner`.
     pub sort: Option<String>,
+    /// `bench`: without the accounts of `rialto bench`, unless something is searched for.
+    pub hide: Option<String>,
+}
+
+/// The owner of every account that `rialto bench` opens: they stay in the bank's books, and lists for people leave them out.
+pub const BENCH_OWNER: &str = "bench";
+
+/// Whether an account is the benchmark's: of `bench`, or of one of its customers, who are called bench-1, bench-2 and so on.
+pub fn is_of_bench(owner: &str) -> bool {
+    let number = owner.strip_prefix(BENCH_OWNER);
+    let is_number = |rest: &str| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit());
+    number.is_some_and(|rest| rest.is_empty() || rest.strip_prefix('-').is_some_and(is_number))
 }
 
 #[derive(Debug, Serialize)]

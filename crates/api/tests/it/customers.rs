@@ -8,6 +8,7 @@ use api::client::gateway::{
     Customer, GatewayClient, GatewayError, GatewayOptions, NotSignedIn, Standing, new_payment_id,
 };
 use api::code::Code;
+use api::network::NetworkId;
 use clearing::Terms;
 use ledger::{Amount, Currency, Reference};
 
@@ -106,6 +107,43 @@ async fn who_has_no_patience_tries_each_node_once_and_no_longer_than_that() {
 }
 
 #[tokio::test]
+async fn what_may_have_arrived_stays_so_whatever_the_next_node_refuses() {
+    let (gateway, serving) = serving().await;
+    let here = client(&[serving.address]);
+    // At the second address is another network, or a gateway that does not know the token.
+    for (number, other) in [(1, TestGateway::of_network(2)), (2, TestGateway::new())] {
+        let elsewhere = other.serve().await;
+        let token = here.login(&"alice@alpha".parse().expect("well formed"), &Secret::new(PASSWORD)).await;
+        let both = client(&[serving.address, elsewhere.address]).with_options(SHORT);
+        let alice = both.customer(&token.expect("the password is right").token).expect("it looks like a token");
+        let terms = payment(number);
+        gateway.fail_next([Fault::OutcomeUnknown; 50]);
+        let unknown = alice.pay(&terms).await.expect_err("the first node does not know, and the second refuses");
+        assert!(
+            matches!(unknown, GatewayError::OutcomeUnknown { ref payments, .. } if *payments == [terms.id]),
+            "{unknown:?}"
+        );
+        assert!(gateway.taken().contains(&terms.id) && other.taken().is_empty());
+        gateway.no_more_faults();
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_is_another_networks_by_now_keeps_nobody_from_the_others() {
+    let (gateway, serving) = serving().await;
+    let other = TestGateway::of_network(2);
+    let elsewhere = other.serve().await;
+    let own = NetworkId::new(1).expect("not nil");
+    let alice = alice(&client(&[elsewhere.address, serving.address]).pinned_to(own)).await;
+    assert!(matches!(alice.pay(&payment(1)).await.map(|a| a.standing), Ok(Standing::Paid { .. })));
+    assert_eq!((gateway.taken().len(), other.with_token(), other.called()), (1, 0, 0));
+    // Where there is nobody else, that is said at once.
+    let nobody = client(&[elsewhere.address, nowhere().await]).pinned_to(own).customer(&Secret::new("any"));
+    let refused = nobody.expect("it looks like a token").balance().await;
+    assert!(matches!(refused, Err(GatewayError::OtherNetwork { .. })), "{refused:?}");
+}
+
+#[tokio::test]
 async fn the_error_says_whether_a_byte_can_have_arrived() {
     let (gateway, serving) = serving().await;
     let here = client(&[serving.address]).with_options(SHORT);
@@ -197,4 +235,36 @@ async fn a_bank_itself_does_not_sign_in_and_an_address_must_be_one() {
     for bad in [vec![], vec!["no address"]] {
         assert!(matches!(GatewayClient::connect(bad), Err(GatewayError::BadAddress { .. })));
     }
+}
+
+#[tokio::test]
+async fn a_client_of_one_network_sends_neither_password_nor_token_to_another() {
+    let (_one, serving) = serving().await;
+    let first = client(&[serving.address]);
+    let party = "alice@alpha".parse().expect("well formed");
+    let signed_in = first.login(&party, &Secret::new(PASSWORD)).await.expect("the password is right");
+    let network = first.network().expect("it has answered");
+    assert_eq!(first.ask_network().await, Ok(network));
+    let address = serving.address;
+    drop(serving);
+    // Another network begins where the one was.
+    let other = TestGateway::of_network(2);
+    let _serving = other.serve_at(address).await;
+    let pinned = client(&[address]).pinned_to(network);
+    let customer = pinned.customer(&signed_in.token).expect("a token");
+    let answers = [
+        pinned.login(&party, &Secret::new(PASSWORD)).await.map(drop),
+        customer.balance().await.map(drop),
+        customer.pay(&payment(1_00)).await.map(drop),
+        customer.logout().await,
+    ];
+    for answer in answers {
+        assert!(matches!(answer, Err(GatewayError::OtherNetwork { .. })), "{answer:?}");
+        assert_eq!(answer.err().and_then(|error| error.code()), Some(Code::OtherCluster));
+    }
+    assert_eq!((other.with_token(), other.called(), other.live_tokens()), (0, 0, 0));
+    // Who is pinned to none stays with the one that answers first.
+    let free = client(&[address]);
+    assert_eq!(free.ask_network().await.map(|id| id.get()), Ok(2));
+    assert_eq!(free.network().map(|id| id.get()), Some(2));
 }

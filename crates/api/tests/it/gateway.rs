@@ -60,6 +60,10 @@ struct Books {
     doubled: BTreeSet<PaymentId>,
     /// How long a call takes.
     delay: Duration,
+    /// Which network it is.
+    network: u128,
+    /// Calls that carried a token.
+    with_token: u32,
     observer: Observer,
 }
 
@@ -97,7 +101,13 @@ pub(crate) const PASSWORD: &str = "correct horse";
 impl TestGateway {
     /// Alice, bob and carol have 100.00 each.
     pub(crate) fn new() -> TestGateway {
+        TestGateway::of_network(1)
+    }
+
+    /// A gateway of that network.
+    pub(crate) fn of_network(network: u128) -> TestGateway {
         let gateway = TestGateway::default();
+        gateway.books().network = network;
         for party in ["alice@alpha", "bob@beta", "carol@alpha"] {
             gateway.books().balances.insert(party.parse().expect("well formed"), 10_000);
         }
@@ -110,7 +120,16 @@ impl TestGateway {
     }
 
     pub(crate) async fn serve_at(&self, address: SocketAddr) -> Serving {
-        let listener = TcpListener::bind(address).await.expect("the port is free");
+        // The listener of before, at a port that is used again, is closed a moment after it was told to.
+        let mut tries = 0;
+        let listener = loop {
+            match TcpListener::bind(address).await {
+                Ok(listener) => break listener,
+                Err(error) => assert!(tries < 1_000, "the port stays taken: {error}"),
+            }
+            tries += 1;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        };
         let address = listener.local_addr().expect("it is bound");
         let service = GatewayServer::new(self.clone());
         let server = tonic::transport::Server::builder().add_service(service);
@@ -142,6 +161,11 @@ impl TestGateway {
         let mut books = self.books();
         let all: Vec<String> = books.tokens.keys().cloned().collect();
         books.expired.extend(all);
+    }
+
+    /// How many calls carried a token, a good one or not.
+    pub(crate) fn with_token(&self) -> u32 {
+        self.books().with_token
     }
 
     pub(crate) fn live_tokens(&self) -> usize {
@@ -184,7 +208,8 @@ impl TestGateway {
         let header = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
         let token = header.and_then(|text| text.strip_prefix("Bearer "));
         let token = token.ok_or_else(|| no(Code::TokenMissing, "no token"))?;
-        let books = self.books();
+        let mut books = self.books();
+        books.with_token += 1;
         let party = books.tokens.get(token).ok_or_else(|| no(Code::TokenInvalid, "no such token"))?;
         if books.revoked.contains(token) {
             return Err(no(Code::TokenRevoked, "signed out"));
@@ -246,7 +271,7 @@ impl Books {
     fn decide(&mut self, terms: Terms, wanted: Decided) -> Result<proto::PaymentStatus, Status> {
         let known = self.payments.get(&terms.id);
         if known.is_some_and(|(first, _)| *first != terms) {
-            return Ok(status(terms.id, proto::PaymentState::NotTaken, "id_reused"));
+            return Ok(status(terms.id, proto::PaymentState::IdReused, "id_reused"));
         }
         let duplicate = known.is_some();
         let decided = match known {
@@ -305,6 +330,13 @@ fn terms_of(message: Option<&proto::Payment>, payer: NamedParty) -> Result<Terms
 
 #[tonic::async_trait]
 impl Gateway for TestGateway {
+    async fn network(
+        &self,
+        _request: Request<proto::NetworkRequest>,
+    ) -> Result<Response<proto::NetworkResponse>, Status> {
+        Ok(Response::new(proto::NetworkResponse { id: Some(uuid(self.books().network)) }))
+    }
+
     async fn login(&self, request: Request<proto::LoginRequest>) -> Result<Response<proto::LoginResponse>, Status> {
         let proto::LoginRequest { username, bank_name, password } = request.into_inner();
         let mut books = self.books();
@@ -383,7 +415,8 @@ impl Gateway for TestGateway {
         let known = self.books().payments.get(&id).cloned();
         let (terms, decided) =
             known.ok_or_else(|| Problem::new(Code::UnknownPayment, "no such payment so far").to_status())?;
-        Ok(Response::new(self.books().decide(terms, decided)?))
+        let status = self.books().decide(terms, decided)?;
+        Ok(Response::new(proto::PaymentStatus { payment: Some(payment::message(&terms)), ..status }))
     }
 
     async fn cancel_payment(
@@ -418,6 +451,20 @@ impl Gateway for TestGateway {
         &self,
         _request: Request<proto::PaymentsRequest>,
     ) -> Result<Response<proto::PaymentsResponse>, Status> {
+        Err(not_for_customers())
+    }
+
+    async fn audit_payments(
+        &self,
+        _: Request<proto::AuditPaymentsRequest>,
+    ) -> Result<Response<proto::AuditPaymentsResponse>, Status> {
+        Err(Status::unimplemented("this gateway is audited by nobody"))
+    }
+
+    async fn show_payment(
+        &self,
+        _request: Request<proto::GetPaymentRequest>,
+    ) -> Result<Response<proto::PaymentWay>, Status> {
         Err(not_for_customers())
     }
 

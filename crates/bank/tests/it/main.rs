@@ -1,5 +1,7 @@
 //! A bank's machine over a journal, without the log: what comes out of it can be counted again.
 
+mod strange;
+
 use bank::{BankView, Machine, Recount, recount_through};
 use ledger::record::{Body, Record};
 use ledger::{AccountId, Amount, Command, Currency, Owner, Placer, Reference, Request, TransferId};
@@ -60,7 +62,7 @@ impl Bank {
         let vault = AccountId::vault(currency);
         let pay = |id, debit, credit, minor| {
             let (id, amount) = (transfer_id(id), amount(minor));
-            Command::Transfer { id, debit, credit, amount, currency, reference }
+            Command::Transfer { id, placer: None, debit, credit, amount, currency, reference }
         };
         let hold = |id, minor| Command::PlaceHold {
             id: transfer_id(id),

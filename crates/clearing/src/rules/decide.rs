@@ -1,13 +1,19 @@
 //! The moment of truth: what the banks say becomes a decision, and the first decision stands.
 //!
 //! ```text
-//! posted at a bank                        post, whatever else is known
 //! voided or refused at a bank             void
 //! held at both, present incarnations      post
+//! posted at a bank, and nobody decided    void, listed: no bank moves money before it is told to, so it lies or is broken
 //! not all votes there in time             void; of a gateway that was restored: both banks are asked first
-//! asked because nobody knew:  held at both → post, listed for the operator; anything less → void
-//! within one bank:            what the bank says
+//!
+//! a restored gateway, of what it may have decided before:
+//!   held or posted at both                post; listed for the operator unless a bank had been told so
+//!   posted at one, unknown at the other   void, listed; post only if the other bank was restored after this gateway was
+//!   anything less                         void, also by the word of one bank alone: it holds nothing, and cannot have lost it
+//! within one bank                         what the bank says
 //! ```
+//!
+//! So the word of one bank never moves another bank's money: its own hold does, which an order of its own customer placed.
 
 use super::payments::Known;
 use super::{Rules, Ruling, done, replay};
@@ -61,7 +67,17 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
 
     /// Votes of a payment between banks.
     fn count(&mut self, payment: &Payment, votes: &Pair<Option<Vote>>, fresh: &Pair<Option<Finding>>) -> Answer {
-        if let Some((verdict, owed)) = forced(fresh) {
+        if self.state.is_off(Control::BelievePosted) && posted(fresh).is_some() {
+            return self.decide(payment, Verdict::Post, Some(Owed::Both), Mark::None);
+        }
+        if let Some(side) = posted(fresh) {
+            return if self.may_presume() {
+                self.contradict(payment, side)
+            } else {
+                self.weigh(payment, Cause::Bank, votes, fresh)
+            };
+        }
+        if let Some((verdict, owed)) = refused(fresh) {
             return self.decide(payment, verdict, owed, Mark::None);
         }
         let voted = |side: Side| {
@@ -75,7 +91,7 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
         self.record(payment, votes, fresh, held)
     }
 
-    /// Words about a payment that nobody here knew: only when both banks have spoken is anything said.
+    /// Words about a payment that nobody here knew: when both banks have spoken, or one has said that nothing can come of it.
     fn weigh(
         &mut self,
         payment: &Payment,
@@ -83,20 +99,69 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
         before: &Pair<Option<Vote>>,
         fresh: &Pair<Option<Finding>>,
     ) -> Answer {
-        if let Some((verdict, owed)) = forced(fresh).filter(|(verdict, _)| is_of_the_past(verdict)) {
-            return self.decide(payment, verdict, owed, Mark::None);
-        }
         let word = |side: Side| {
             let recorded = before.of(side).filter(|vote| self.state.counts(payment.order.bank(side), vote));
             fresh.of(side).or(recorded.map(|vote| vote.reported.finding))
         };
-        match (word(Side::Debit), word(Side::Credit)) {
-            (Some(Finding::Held), Some(Finding::Held)) => {
-                self.decide(payment, Verdict::Post, Some(Owed::Both), Mark::Listed)
+        let (debit, credit) = match (word(Side::Debit), word(Side::Credit)) {
+            (Some(debit), Some(credit)) => (debit, credit),
+            (Some(_), None) | (None, Some(_)) | (None, None) => {
+                let alone = Side::BOTH.into_iter().find_map(|side| Some((side, word(side)?)));
+                let void = alone.and_then(|(side, finding)| self.void_by(payment, cause, side, finding));
+                return match void {
+                    Some(reason) => self.decide(payment, Verdict::Void(reason), Some(Owed::Both), Mark::None),
+                    None => self.record(payment, before, fresh, Option::is_some),
+                };
             }
-            (Some(_), Some(_)) => self.decide(payment, Verdict::Void(cause.reason()), Some(Owed::Both), Mark::None),
-            (_, _) => self.record(payment, before, fresh, Option::is_some),
+        };
+        if self.state.is_off(Control::BelievePosted) && (debit == Finding::Posted || credit == Finding::Posted) {
+            return self.decide(payment, Verdict::Post, Some(Owed::Both), Mark::None);
         }
+        let is_backed = |finding: Finding| matches!(finding, Finding::Held | Finding::Posted);
+        match (debit, credit) {
+            (Finding::Held, Finding::Held) => self.decide(payment, Verdict::Post, Some(Owed::Both), Mark::Listed),
+            (debit, credit) if is_backed(debit) && is_backed(credit) => {
+                self.decide(payment, Verdict::Post, Some(Owed::Both), Mark::None)
+            }
+            (Finding::Posted, other) => self.weigh_posted(payment, Side::Debit, other),
+            (other, Finding::Posted) => self.weigh_posted(payment, Side::Credit, other),
+            (Finding::Voided, _) => self.void_as_at_bank(payment, Side::Debit),
+            (_, Finding::Voided) => self.void_as_at_bank(payment, Side::Credit),
+            (_, _) => self.decide(payment, Verdict::Void(cause.reason()), Some(Owed::Both), Mark::None),
+        }
+    }
+
+    /// Why a payment is void by what that side's bank says, whatever the other one may say: it has neither moved nor set aside
+    /// anything, and cannot have lost it. So nobody waits for a bank that stays silent about what it made up.
+    fn void_by(&self, payment: &Payment, cause: Cause, side: Side, finding: Finding) -> Option<Reason> {
+        match finding {
+            Finding::Held | Finding::Posted => None,
+            Finding::NotFound if self.state.both_may_have_lost(payment, payment.order.bank(side)) => None,
+            Finding::NotFound | Finding::Refused(_) => Some(cause.reason()),
+            Finding::Voided => Some(Reason::VoidedAtBank { side }),
+        }
+    }
+
+    fn void_as_at_bank(&mut self, payment: &Payment, side: Side) -> Answer {
+        self.decide(payment, Verdict::Void(Reason::VoidedAtBank { side }), Some(Owed::Both), Mark::None)
+    }
+
+    /// One bank says that it posted, and the other has neither moved nor set aside anything. An honest bank posts only what both
+    /// had set aside; so one of them lies, or the other has lost its hold, which only one can that was restored when this
+    /// gateway had been. What is believed then passes the checks that every payment passes.
+    fn weigh_posted(&mut self, payment: &Payment, side: Side, other: Finding) -> Answer {
+        let may_be_lost =
+            other == Finding::NotFound && self.state.both_may_have_lost(payment, payment.order.bank(side.other()));
+        if may_be_lost && self.check_limits(&payment.order, payment.order.amount.minor()).is_ok() {
+            return self.decide(payment, Verdict::Post, Some(Owed::Both), Mark::Listed);
+        }
+        self.contradict(payment, side)
+    }
+
+    /// The bank of that side said that the money had moved, and nobody had decided so.
+    fn contradict(&mut self, payment: &Payment, side: Side) -> Answer {
+        let verdict = Verdict::Void(Reason::ContradictedByBank { side });
+        self.decide(payment, verdict, Some(Owed::Both), Mark::Listed)
     }
 
     /// Keeps what is not enough, so that whoever takes over need not ask again.
@@ -160,16 +225,12 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
         let in_time = cause == Cause::TimedOut && self.now_ms < payment.vote_by_ms;
         let mark = match cause {
             Cause::Operator(name) => Mark::ByHand(name),
-            Cause::TimedOut | Cause::Payer | Cause::Bank => Mark::None,
+            Cause::TimedOut | Cause::Payer | Cause::Bank | Cause::Recall => Mark::None,
         };
         let void = Verdict::Void(cause.reason());
         match payment.phase {
-            Phase::Voting(_) if !in_time && self.may_presume() => self.decide(payment, void, Some(Owed::Both), mark),
-            // A payment that was taken anew after a restore may have been decided before it.
-            Phase::Voting(_) if !in_time => {
-                self.write(Body::VoidWanted { id: payment.order.id, cause });
-                done(Outcome::Payment(Status::Undecided))
-            }
+            // Whoever was restored took it when both banks had told what may have been decided before: nobody has decided it.
+            Phase::Voting(_) if !in_time => self.decide(payment, void, Some(Owed::Both), mark),
             Phase::AtBank(Wish::Transfer) if !in_time && self.state.is_off(Control::VoidWithinBankUnasked) => {
                 self.decide(payment, void, None, mark)
             }
@@ -204,8 +265,16 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
         };
         let id = payment.order.id;
         self.write(Body::PaymentDecided(Decided { id, verdict, owed, position, listed, operator }));
+        if let (Verdict::Void(reason), true) = (verdict, payment.origin.is_of_payer()) {
+            self.charge(payment.order.payer, &reason);
+        }
         let delivery = if owed.is_none() { Delivery::Done } else { Delivery::Pending };
         done(Outcome::Payment(verdict.status(delivery)))
+    }
+
+    pub(super) fn void_at_payers_bank(&mut self, payment: &Payment) -> Answer {
+        let verdict = Verdict::Void(Cause::Payer.reason());
+        self.decide(payment, verdict, Some(Owed::Only(Side::Debit)), Mark::None)
     }
 
     /// An acknowledgement of a bank's present incarnation: one of an older may have been undone.
@@ -224,18 +293,19 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
     }
 }
 
-fn answer_known(known: &Known) -> Ruling {
+/// Says again what is known of a payment.
+pub(super) fn answer_known(known: &Known) -> Ruling {
     known.status().map(|status| replay(Outcome::Payment(status))).ok_or(Refusal::UnknownPayment)
 }
 
-/// What a single word decides, and who is still to be told then: a bank that refused has its outcome already.
-fn forced(found: &Pair<Option<Finding>>) -> Option<(Verdict, Option<Owed>)> {
-    let with =
-        |wanted: fn(&Finding) -> bool| Side::BOTH.into_iter().find(|side| found.of(*side).as_ref().is_some_and(wanted));
-    if with(|finding| *finding == Finding::Posted).is_some() {
-        return Some((Verdict::Post, Some(Owed::Both)));
-    }
-    if let Some(side) = with(|finding| *finding == Finding::Voided) {
+/// The bank that says that it has posted.
+fn posted(found: &Pair<Option<Finding>>) -> Option<Side> {
+    Side::BOTH.into_iter().find(|side| *found.of(*side) == Some(Finding::Posted))
+}
+
+/// A single word that is enough for void, and who is still to be told then: a bank that refused has its outcome already.
+fn refused(found: &Pair<Option<Finding>>) -> Option<(Verdict, Option<Owed>)> {
+    if let Some(side) = Side::BOTH.into_iter().find(|side| *found.of(*side) == Some(Finding::Voided)) {
         return Some((Verdict::Void(Reason::VoidedAtBank { side }), Some(Owed::Both)));
     }
     match (found.debit, found.credit) {
@@ -244,9 +314,4 @@ fn forced(found: &Pair<Option<Finding>>) -> Option<(Verdict, Option<Owed>)> {
         (_, Some(Finding::Refused(reason))) => Some((Verdict::Void(reason), Some(Owed::Only(Side::Debit)))),
         (_, _) => None,
     }
-}
-
-/// Whether a bank has it ended already. A mere refusal is weighed with the other bank's word.
-fn is_of_the_past(verdict: &Verdict) -> bool {
-    matches!(verdict, Verdict::Post | Verdict::Void(Reason::VoidedAtBank { .. }))
 }

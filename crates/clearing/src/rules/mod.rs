@@ -4,29 +4,35 @@
 //! order of their precedence, and then a record says what happened. The tables, first check first:
 //!
 //! ```text
-//! take    NoSession · SessionEnded · SessionExpired · (replay, IdReused) · DeadlinePassed · BankRestoring (payer's, payee's;
-//!         also of a bank that has yet to be asked what it holds since the gateway was restored)
+//! take    NoSession · SessionEnded · SessionExpired · (replay, IdReused) · DeadlinePassed · TooManyRefused
+//!         · BankRestoring (payer's, payee's; also of a bank that has yet to be asked what it holds since the gateway was
+//!         restored)
 //!         · BankBusy (payer's, payee's) · PayerBusy           leave no record
 //!         then UnknownBank · OwnAccount · LimitExceeded · CapExceeded     are on record and stay
-//! cancel  NoSession · SessionEnded · SessionExpired · IdReused · UnknownBank · BankRestoring · BankBusy · Full
+//! cancel  NoSession · SessionEnded · SessionExpired · IdReused · TooManyRefused (of an id that is not known)
+//!         · UnknownBank · BankRestoring · BankBusy · Full
 //! report  StaleEpoch (gateway's, then each bank's) · UnknownPayment
 //! resolve UnknownBank · NotYours · IdReused · BankRestoring · BankBusy · Full
+//! key     NoSession · SessionEnded · SessionExpired · KeyReused
 //! ```
 //!
 //! A record is the only thing that changes state, and the only thing that moves time: a batch that leaves no record does
 //! not, so a node made again from records agrees with one that never stopped.
 
+mod charges;
 mod decide;
 mod network;
 mod payments;
 mod sessions;
 
+use crate::bank::SigningKey;
 use crate::bytes::U48_MAX;
 use crate::command::Command;
 use crate::outcome::{Answer, Outcome, Refusal};
-use crate::record::{Body, Record, record_id};
+use crate::record::{Body, Record, record_key};
 use crate::state::State;
-use ledger::{Context, JournalPort};
+use ledger::{Context, JournalPort, RecordKey};
+use sessions::Until;
 
 /// One batch's look at state and journal.
 pub(crate) struct Rules<'a, J: JournalPort + ?Sized> {
@@ -54,21 +60,33 @@ impl<'a, J: JournalPort + ?Sized> Rules<'a, J> {
             }
             Command::BankCaughtUp { name, epoch } => self.bank_caught_up(name, *epoch),
             Command::BankRecalled { name, epoch } => self.bank_recalled(name, *epoch),
-            Command::OpenSession { session, customer, expires_ms } => {
-                self.open_session(*session, customer, *expires_ms)
+            Command::OpenSession { session, customer, expires_ms, open_by_ms } => {
+                let until = Until { open_by_ms: *open_by_ms, expires_ms: *expires_ms };
+                self.open_session(*session, customer, until)
             }
             Command::EndSession { session } => self.end_session(*session),
-            Command::AddKey { .. } => self.add_key(command),
+            Command::AddKey { key, node, public, expires_ms } => self.add_key(SigningKey {
+                id: *key,
+                node: *node,
+                public: *public,
+                expires_ms: *expires_ms,
+                retired: false,
+            }),
+            Command::KeepSeed { seed } => Ok(self.keep_seed(*seed)),
             Command::RetireKey { key } => self.retire_key(*key),
             Command::Take { request, deadline_ms, taker } => self.take(request, *deadline_ms, *taker),
             Command::Cancel { request, taker } => self.cancel(request, *taker),
-            Command::Settle { .. } => self.settle(command),
+            Command::Settle { id, debtor, creditor, amount, currency, taker } => {
+                let order = self.settlement(*id, (debtor, creditor), *amount, *currency);
+                order.and_then(|order| self.settle(&order, *taker))
+            }
             Command::Report { id, gateway, found } => self.report(*id, *gateway, found),
             Command::TimeOut { id } => self.time_out(*id),
             Command::VoidByHand { id, operator } => self.void_by_hand(*id, *operator),
             Command::Delivered { id, side, epoch } => self.delivered(*id, *side, *epoch),
             Command::Resolve { bank, terms, taker } => self.resolve(bank, terms, *taker),
             Command::Acknowledge { id } => Ok(self.acknowledge(*id)),
+            Command::ClaimKey { session, key, digest, base } => self.claim_key(*session, *key, (*digest, *base)),
             Command::ChangeSetting { expected_version, change } => self.change_setting(*expected_version, *change),
         };
         ruling.unwrap_or_else(Answer::Refused)
@@ -79,13 +97,17 @@ impl<'a, J: JournalPort + ?Sized> Rules<'a, J> {
         let place = self.journal.next_place();
         let record = Record { time_ms: self.now_ms, slot: self.slot, place, body };
         let bytes = record.encode();
-        let pushed = self.journal.push(record_id(&bytes), &bytes);
+        let pushed = self.journal.push(record_key(&bytes), &bytes);
         assert_eq!(pushed, place, "a record goes to the place that it names");
         self.state.absorb(&record);
     }
 
-    fn find(&self, id: u128) -> Option<Body> {
-        let bytes = self.journal.find(id)?;
+    #[expect(
+        clippy::expect_used,
+        reason = "the applier hands out only records that decode: StateMachine::check_record"
+    )]
+    fn find(&self, key: RecordKey) -> Option<Body> {
+        let bytes = self.journal.find(key)?;
         Some(Record::decode(&bytes).expect("the journal returns what the gateway wrote").body)
     }
 }

@@ -1,8 +1,7 @@
 //! Incarnations, banks, keys and settings.
 
 use super::{Rules, Ruling, done, replay};
-use crate::bank::{Recall, Standing};
-use crate::command::Command;
+use crate::bank::{Bank, Recall, SigningKey, Standing};
 use crate::names::{BankName, BankNumber, Epoch, GroupId, KeyId};
 use crate::order::PaymentId;
 use crate::outcome::{Answer, Outcome, Refusal};
@@ -12,8 +11,9 @@ use ledger::JournalPort;
 
 /// Every node of the gateway looks at every bank now and then.
 const BANKS_MAX: usize = 1_000;
-/// Clocks of banks and gateway differ by less.
-const CLOCKS_DIFFER_MS: u64 = 60_000;
+/// A restore begins the incarnation after the newest that was begun, and some may fail before one is heard of here. A bank
+/// that names one further ahead would lock out all that come before it.
+const EPOCHS_AHEAD_MAX: u32 = 16;
 /// A handful of nodes, each with a key in use, one to come and some that are running out.
 const KEYS_MAX: usize = 64;
 
@@ -26,33 +26,43 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
         if epoch < known {
             return Err(Refusal::StaleEpoch { known });
         }
-        // Who was not asked yet in the incarnation before is asked for as much now.
-        let before = self.state.banks.iter().find_map(|bank| self.state.unrecalled(bank.number));
-        let newest_ms = self.state.time_ms.saturating_sub(CLOCKS_DIFFER_MS).max(1);
-        let since_ms = before.map_or(newest_ms, |recall| recall.since_ms.min(newest_ms));
-        self.write(Body::EpochBegan { epoch, recall: Some(Recall { since_ms }) });
+        // What is complete rises while banks are asked, so it is kept as it is now. Who was not asked yet in the incarnation
+        // before is asked for as much.
+        let asked = self.state.banks.iter().filter(|bank| self.state.unrecalled(bank.number).is_none());
+        let recall = |bank: &Bank| Recall { epoch: known, complete_through: self.state.complete_through(bank.number) };
+        let changed: Vec<_> =
+            asked.filter(|bank| bank.recall != recall(bank)).map(|bank| (bank.number, recall(bank))).collect();
+        for (number, recall) in changed {
+            self.write(Body::BankToRecall { number, recall });
+        }
+        self.write(Body::EpochBegan { epoch, since_ms: 0 });
         Ok(done(Outcome::EpochBegan { epoch }))
     }
 
     pub(super) fn register_bank(&mut self, name: BankName, group: GroupId, epoch: Epoch, last_number: u64) -> Ruling {
         let (number, standing) = match self.state.bank_named(&name) {
             None if self.state.banks.len() == BANKS_MAX => return Err(Refusal::Full),
-            None => (self.next_bank(), Standing::Live),
+            None => (self.next_bank()?, Standing::Live),
             Some(bank) if bank.group != group => return Err(Refusal::NameTaken),
             Some(bank) if epoch < bank.epoch => return Err(Refusal::StaleEpoch { known: bank.epoch }),
+            Some(bank) if epoch.get() - bank.epoch.get() > EPOCHS_AHEAD_MAX => {
+                return Err(Refusal::EpochTooFar { known: bank.epoch });
+            }
             Some(bank) if epoch == bank.epoch => {
                 return Ok(replay(Outcome::BankRegistered { number: bank.number, epoch }));
             }
             Some(bank) if last_number >= bank.last_number => (bank.number, Standing::Live),
             Some(bank) => (bank.number, Standing::Restored { after: last_number, through: bank.last_number }),
         };
-        self.write(Body::BankRegistered { number, name, group, epoch, standing });
+        let registered_in = self.state.epoch;
+        self.write(Body::BankRegistered { number, name, group, epoch, standing, registered_in });
         Ok(done(Outcome::BankRegistered { number, epoch }))
     }
 
-    fn next_bank(&self) -> BankNumber {
-        let number = u16::try_from(self.state.banks.len() + 1).expect("there are few banks");
-        BankNumber::new(number).expect("counted from one")
+    /// The number of the next bank; none is left when there are as many as numbers.
+    fn next_bank(&self) -> Result<BankNumber, Refusal> {
+        let number = u16::try_from(self.state.banks.len().saturating_add(1)).ok();
+        number.and_then(BankNumber::new).ok_or(Refusal::Full)
     }
 
     pub(super) fn bank_caught_up(&mut self, name: &BankName, epoch: Epoch) -> Ruling {
@@ -79,8 +89,8 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
         Ok(done(Outcome::BankRecalled))
     }
 
-    pub(super) fn add_key(&mut self, command: &Command) -> Ruling {
-        let Command::AddKey { key, node, public, expires_ms } = *command else { unreachable!("the caller matched it") };
+    pub(super) fn add_key(&mut self, new: SigningKey) -> Ruling {
+        let SigningKey { id: key, node, public, expires_ms, retired: _ } = new;
         if let Some(known) = self.state.keys.get(&key) {
             let is_same = (known.node, known.public, known.expires_ms) == (node, public, expires_ms);
             return if is_same { Ok(replay(Outcome::KeyKept)) } else { Err(Refusal::IdReused) };

@@ -1,15 +1,16 @@
 //! How a payment enters the log, or is refused there.
 
+use super::decide::answer_known;
 use super::{Rules, Ruling, done, replay};
 use crate::bank::Standing;
-use crate::command::{Command, PaymentRequest};
+use crate::command::PaymentRequest;
 use crate::control::Control;
 use crate::names::{BankName, BankNumber, Epoch, NodeNumber};
 use crate::order::{Holder, Order, Pair, Party, PaymentId, Side, Terms};
 use crate::outcome::{Answer, Delivery, Outcome, Reason, Refusal, Status, Verdict};
 use crate::payment::{Cause, Origin, Payment};
 use crate::position::PositionKey;
-use crate::record::{Body, Taken, decision_id};
+use crate::record::{Body, Taken, decision_key, payment_key};
 use ledger::{Amount, Currency, JournalPort, Reference};
 
 /// What is known of a payment's id.
@@ -26,6 +27,13 @@ pub(super) enum Known {
         digest: u128,
         reason: Reason,
     },
+    /// Taken, not on its way any more, and without a decision. This program writes no such journal. What became of it is not
+    /// known then, so nothing else is said of it: to call it void, or to take it again, could be a second outcome.
+    Lost {
+        order: Order,
+    },
+    /// The id leads to a record that is none of a payment's beginning, which this program writes as little.
+    Foreign,
 }
 
 impl Known {
@@ -35,6 +43,8 @@ impl Known {
             Known::Live(payment) => Some(payment.status()),
             Known::Finished { verdict, .. } => Some(verdict.status(Delivery::Done)),
             Known::Refused { reason, .. } => Some(Status::Refused { reason: *reason, delivery: Delivery::Done }),
+            Known::Lost { .. } => Some(Status::Undecided),
+            Known::Foreign => None,
         }
     }
 }
@@ -44,14 +54,14 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
         if let Some(payment) = self.state.payments.get(&id) {
             return Known::Live(*payment);
         }
-        match self.find(id.get()) {
+        match self.find(payment_key(id)) {
             None => Known::Nothing,
             Some(Body::PaymentRefused { digest, reason, .. }) => Known::Refused { digest, reason },
-            Some(Body::PaymentTaken(taken)) => match self.find(decision_id(id)) {
+            Some(Body::PaymentTaken(taken)) => match self.find(decision_key(id)) {
                 Some(Body::PaymentDecided(decided)) => Known::Finished { order: taken.order, verdict: decided.verdict },
-                other => panic!("payment {id} was taken and is not on its way, but has no decision: {other:?}"),
+                Some(_) | None => Known::Lost { order: taken.order },
             },
-            Some(other) => panic!("no payment's id leads to {other:?}"),
+            Some(_) => Known::Foreign,
         }
     }
 
@@ -59,7 +69,10 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
     pub(super) fn is_same(&self, known: &Known, terms: &Terms) -> bool {
         match known {
             Known::Nothing => true,
-            Known::Live(Payment { order, .. }) | Known::Finished { order, .. } => self.state.terms(order) == *terms,
+            Known::Live(Payment { order, .. }) | Known::Finished { order, .. } | Known::Lost { order } => {
+                self.state.terms(order) == *terms
+            }
+            Known::Foreign => false,
             Known::Refused { digest, .. } => *digest == terms.digest(),
         }
     }
@@ -82,6 +95,7 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
         if deadline_ms <= self.now_ms {
             return Err(Refusal::DeadlinePassed);
         }
+        self.check_may_be_refused(&payer)?;
         let Some(order) = self.state.order(&terms) else {
             self.check_bank_has_room(payer.bank)?;
             let may_presume = self.may_presume();
@@ -99,8 +113,13 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
         match self.check_order(&order) {
             Ok(()) => Ok(self.admit(order, Origin::Customer { session: request.session }, taker)),
             Err(reason) if reason == Reason::OwnAccount || self.may_presume() => Ok(self.refuse(&terms, payer, reason)),
-            // It may have been paid before the restore: to refuse it now would be a second outcome.
-            Err(_) => self.ask(order, Cause::Bank, taker),
+            // It may have been paid before the restore: to refuse it now would be a second outcome. It is on record like one
+            // that is refused, so it costs as much.
+            Err(reason) => {
+                let asked = self.ask(order, Cause::Bank, taker)?;
+                self.charge(payer, &reason);
+                Ok(asked)
+            }
         }
     }
 
@@ -109,6 +128,11 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
         if order.payer == order.payee {
             return Err(Reason::OwnAccount);
         }
+        self.check_limits(order, 0)
+    }
+
+    /// The limit of one payment, and what one bank may owe the other, of which the payment itself has that much reserved.
+    pub(super) fn check_limits(&self, order: &Order, reserved: u128) -> Result<(), Reason> {
         let limit = self.state.settings.payment_limit(order.currency);
         if let Some(limit) = limit.filter(|limit| order.amount > *limit) {
             return Err(Reason::LimitExceeded { limit });
@@ -118,7 +142,7 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
         }
         let (key, direction) = PositionKey::of(order);
         let position = self.state.positions.get(&key).copied().unwrap_or_default();
-        let owed = position.owed_at_worst(direction);
+        let owed = position.owed_at_worst(direction).saturating_sub(reserved);
         let cap = self.state.settings.pair_cap(order.payer.bank, order.payee.bank, order.currency);
         match cap.filter(|cap| owed + order.amount.minor() > cap.minor()) {
             Some(cap) => Err(Reason::CapExceeded { cap, owed }),
@@ -153,6 +177,7 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
 
     fn refuse(&mut self, terms: &Terms, payer: Party, reason: Reason) -> Answer {
         self.write(Body::PaymentRefused { id: terms.id, payer, digest: terms.digest(), reason });
+        self.charge(payer, &reason);
         done(Outcome::Payment(Status::Refused { reason, delivery: Delivery::Done }))
     }
 
@@ -189,27 +214,24 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
 
     /// A payment from the creditor's vault to the debtor's: cash goes the other way, and what is owed goes down. It makes
     /// no new debt, so no cap can refuse it.
-    pub(super) fn settle(&mut self, command: &Command) -> Ruling {
-        let Command::Settle { id, debtor, creditor, amount, currency, taker } = *command else {
-            unreachable!("the caller matched it")
-        };
-        let order = self.settlement(id, (&debtor, &creditor), amount, currency)?;
-        if let Some(first) = self.earlier(&self.state.terms(&order))? {
+    pub(super) fn settle(&mut self, order: &Order, taker: NodeNumber) -> Ruling {
+        if let Some(first) = self.earlier(&self.state.terms(order))? {
             return Ok(first);
         }
-        self.check_banks_are_recalled(&order)?;
-        self.check_banks_have_room(&order)?;
-        let (key, direction) = PositionKey::between(order.payee.bank, order.payer.bank, currency);
+        self.check_banks_are_recalled(order)?;
+        self.check_banks_have_room(order)?;
+        let (key, direction) = PositionKey::between(order.payee.bank, order.payer.bank, order.currency);
         let position = self.state.positions.get(&key).copied().unwrap_or_default();
-        let (_, back) = PositionKey::of(&order);
+        let (_, back) = PositionKey::of(order);
         let owed = position.owed(direction).saturating_sub(position.reserved(back));
-        if amount.minor() > owed {
+        if order.amount.minor() > owed {
             return Err(Refusal::MoreThanOwed { owed });
         }
-        Ok(self.admit(order, Origin::Settlement, taker))
+        Ok(self.admit(*order, Origin::Settlement, taker))
     }
 
-    fn settlement(
+    /// The payment that a settlement is.
+    pub(super) fn settlement(
         &self,
         id: PaymentId,
         (debtor, creditor): (&BankName, &BankName),
@@ -235,21 +257,52 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
         if !self.is_same(&known, &terms) {
             return Err(Refusal::IdReused);
         }
+        if matches!(known, Known::Nothing) {
+            self.check_may_be_refused(&payer)?;
+        }
         match known {
             Known::Live(payment) => Ok(self.want_void(&payment, Cause::Payer)),
-            Known::Finished { .. } | Known::Refused { .. } => {
-                Ok(replay(Outcome::Payment(known.status().expect("it is known"))))
+            Known::Finished { .. } | Known::Refused { .. } | Known::Lost { .. } | Known::Foreign => {
+                answer_known(&known)
             }
-            Known::Nothing if self.may_presume() => Ok(self.refuse(&terms, payer, Reason::VoidedByPayer)),
             Known::Nothing => {
-                let order = self.state.order(&terms).ok_or(Refusal::UnknownBank)?;
+                let Some(order) = self.state.order(&terms) else {
+                    return if self.may_presume() {
+                        Ok(self.refuse(&terms, payer, Reason::UnknownBank))
+                    } else {
+                        Err(Refusal::UnknownBank)
+                    };
+                };
+                // Until then nobody can tell what was never seen from what was forgotten, and the id may be another's payment.
+                if !self.state.is_off(Control::CancelBeforeRecall) {
+                    self.check_banks_are_recalled(&order)?;
+                }
                 // The content alone says that this never moved anything.
                 if order.payer == order.payee {
                     return Ok(self.refuse(&terms, payer, Reason::OwnAccount));
                 }
-                self.ask(order, Cause::Payer, taker)
+                if order.is_within_one_bank() {
+                    return self.ask(order, Cause::Payer, taker);
+                }
+                if self.may_presume() { self.void_unseen(order, taker) } else { self.ask(order, Cause::Payer, taker) }
             }
         }
+    }
+
+    /// Voids a payment that was never seen. The void is delivered to the payer's bank, which keeps it for good: a gateway that
+    /// is put back from a backup finds it there, so what was said to be void stays void.
+    fn void_unseen(&mut self, order: Order, taker: NodeNumber) -> Ruling {
+        if self.state.is_off(Control::CancelLeavesNoTombstone) {
+            let terms = self.state.terms(&order);
+            return Ok(self.refuse(&terms, order.payer, Reason::VoidedByPayer));
+        }
+        self.check_bank_has_room(order.payer.bank)?;
+        if !self.has_room_between(&order) {
+            return Err(Refusal::Full);
+        }
+        self.admit(order, Origin::Asked(Cause::Payer), taker);
+        let payment = self.state.payments[&order.id];
+        Ok(self.void_at_payers_bank(&payment))
     }
 
     /// Only a gateway that was never restored knows that what it does not know never was.
@@ -257,10 +310,12 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
         self.state.epoch == Epoch::FIRST || self.state.is_off(Control::PresumeAfterRestore)
     }
 
-    /// A bank asks what is to become of an old hold.
+    /// A bank asks what is to become of an old hold, or tells a restored gateway of what it has of it.
     pub(super) fn resolve(&mut self, bank: &BankName, terms: &Terms, taker: NodeNumber) -> Ruling {
         let order = self.state.order(terms).ok_or(Refusal::UnknownBank)?;
-        if order.is_within_one_bank() || Side::BOTH.iter().all(|side| terms.party(*side).bank != *bank) {
+        let is_anothers = Side::BOTH.iter().all(|side| terms.party(*side).bank != *bank);
+        // From an account to the same one no bank moves anything, so there is nothing to ask about.
+        if is_anothers || order.payer == order.payee {
             return Err(Refusal::NotYours);
         }
         let known = self.known(terms.id);
@@ -269,13 +324,20 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
         }
         match known {
             Known::Live(payment) => Ok(self.want_void(&payment, Cause::TimedOut)),
-            Known::Finished { .. } | Known::Refused { .. } => {
-                Ok(replay(Outcome::Payment(known.status().expect("it is known"))))
+            Known::Finished { .. } | Known::Refused { .. } | Known::Lost { .. } | Known::Foreign => {
+                answer_known(&known)
             }
-            Known::Nothing if self.state.is_off(Control::PresumeAfterRestore) => {
-                Ok(self.refuse(terms, order.payer, Reason::NotHeldAtBoth))
+            // Whoever was never restored knows every payment that was ever ordered: this hold is nobody's. Nothing is kept
+            // of it, so no bank's claims grow the journal; the bank keeps the void.
+            Known::Nothing if self.may_presume() && !self.state.is_off(Control::BankOrdersPayments) => {
+                let (reason, delivery) = (Reason::NotHeldAtBoth, Delivery::Done);
+                Ok(replay(Outcome::Payment(Status::Refused { reason, delivery })))
             }
-            Known::Nothing => self.ask(order, Cause::Bank, taker),
+            Known::Nothing => {
+                let is_recalled =
+                    self.state.bank_named(bank).is_some_and(|bank| self.state.unrecalled(bank.number).is_none());
+                self.ask(order, if is_recalled { Cause::Bank } else { Cause::Recall }, taker)
+            }
         }
     }
 }

@@ -1,15 +1,18 @@
 //! A bank as the gateway sees it: a real ledger behind the calls, and its present incarnation. The newest incarnation of the
 //! gateway that it has heard of is the ledger's own to keep.
 
+use clearing::agenda::Booking;
 use clearing::control::Control;
 use clearing::{
-    BankName, Call, CallKind, CustomerName, Epoch, Finding, Holder, NamedParty, PaymentId, Reply, Reported, Side, Terms,
+    BankName, Call, CallKind, CustomerName, Epoch, Finding, Holder, NamedParty, PaymentId, Recall, Reply, Reported,
+    Side, Terms,
 };
 use ledger::{
-    AccountId, Amount, Answer, Body, Command, Context, Currency, Fence, HoldState, JournalPort, Ledger, Movement,
-    Outcome, Owner, Placer, Record, RecordBytes, Reference, Rejected, Request, TransferId,
+    AccountId, Amount, Answer, Body, Command, Context, Currency, Fence, HoldState, JournalPort, Ledger, Lost, Movement,
+    OrderEnd, Outcome, Owner, Placer, Record, RecordBytes, RecordKey, Reference, Rejected, Request, TransferId,
 };
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 
 use crate::desk::Journal;
 
@@ -20,21 +23,43 @@ pub(crate) struct SimBank {
     pub(crate) ledger: Ledger,
     journal: Journal,
     slot: u64,
-    /// What open holds belong to, for asking about old ones.
+    /// What holds and transfers belong to, for asking about old ones and for telling a restored gateway.
     asked: BTreeMap<PaymentId, Terms>,
+    lot: Lot,
     control: Option<Control>,
+}
+
+/// In what a simulated bank differs from others.
+#[derive(Clone, Copy)]
+pub(crate) struct Lot {
+    /// How far the time of its log is off.
+    pub(crate) clock_off_ms: i64,
+    /// It counts each payment as so many, so that a run of few payments passes [`Fence::STEP`] as well.
+    pub(crate) numbers_apart: u64,
+}
+
+/// When a run begins, by the clock of a bank that is right: so that others can be behind it.
+const BEGIN_MS: u64 = 30 * 86_400_000;
+
+/// What a restored gateway asks a bank for.
+#[derive(Clone, Copy)]
+pub(crate) struct Recalled {
+    pub(crate) recall: Recall,
+    /// A control: since when, by the gateway's clock.
+    pub(crate) since_ms: u64,
+    pub(crate) gateway: Epoch,
 }
 
 /// The ledger keeps its journal by its own ids.
 struct Port<'a>(&'a mut Journal);
 
 impl JournalPort for Port<'_> {
-    fn find(&self, id: u128) -> Option<RecordBytes> {
-        self.0.find(id)
+    fn find(&self, key: RecordKey) -> Option<RecordBytes> {
+        self.0.find(key)
     }
 
-    fn push(&mut self, id: Option<u128>, record: &RecordBytes) -> u64 {
-        self.0.push(id, record)
+    fn push(&mut self, key: Option<RecordKey>, record: &RecordBytes) -> u64 {
+        self.0.push(key, record)
     }
 
     fn next_place(&self) -> u64 {
@@ -45,14 +70,15 @@ impl JournalPort for Port<'_> {
 pub(crate) const OPENING: u128 = 1_000;
 
 impl SimBank {
-    pub(crate) fn new(name: BankName, customers: &[&str], control: Option<Control>) -> SimBank {
+    pub(crate) fn new(name: BankName, customers: &[&str], lot: Lot, control: Option<Control>) -> SimBank {
         let mut bank = SimBank {
             name,
             epoch: Epoch::FIRST,
             ledger: Ledger::new(7),
-            journal: Journal::default(),
+            journal: Journal { one_id_space: control == Some(Control::OneIdSpace), ..Journal::default() },
             slot: 0,
             asked: BTreeMap::new(),
+            lot,
             control,
         };
         for (number, customer) in (1u128..).zip(customers) {
@@ -62,6 +88,7 @@ impl SimBank {
             bank.apply(
                 Command::Transfer {
                     id: TransferId::new((1 << 100) + number).expect("not nil"),
+                    placer: None,
                     debit: AccountId::vault(currency),
                     credit: account,
                     amount: Amount::new(OPENING).expect("in range"),
@@ -74,13 +101,17 @@ impl SimBank {
         bank
     }
 
+    fn log_time_ms(&self, now_ms: u64) -> u64 {
+        (BEGIN_MS + now_ms).saturating_add_signed(self.lot.clock_off_ms)
+    }
+
     fn apply(&mut self, command: Command, now_ms: u64) -> Answer {
         self.apply_all(vec![command], now_ms)[0]
     }
 
     fn apply_all(&mut self, commands: Vec<Command>, now_ms: u64) -> Vec<Answer> {
         self.slot += 1;
-        let context = Context { slot: self.slot, time_ms: now_ms };
+        let context = Context { slot: self.slot, time_ms: self.log_time_ms(now_ms) };
         let request = Request { linked: false, commands };
         let answers = self.ledger.apply_request(context, &request, &mut Port(&mut self.journal));
         ledger::invariant::check(&self.ledger).expect("the books are sound");
@@ -91,8 +122,8 @@ impl SimBank {
     fn apply_for(&mut self, call: &Call, command: Command, now_ms: u64) -> Option<Answer> {
         let epoch = if self.control == Some(Control::AnyIncarnation) { u32::MAX } else { call.gateway.get() };
         // What a restored bank lacks lies behind the number that its books end with, not behind what others had by then.
-        let complete_through = if self.is_restoring() { 0 } else { call.complete_through };
-        let fence = Fence { epoch, complete_through, caught_up: 0 };
+        let complete_through = if self.is_restoring() { 0 } else { call.complete_through * self.lot.numbers_apart };
+        let fence = Fence { epoch, complete_through, ..Fence::default() };
         let answers = self.apply_all(vec![Command::Fence { placer: placer(), fence }, command], now_ms);
         match answers[0].outcome.rejection() {
             Some(Rejected::StaleFence { .. }) => None,
@@ -103,7 +134,7 @@ impl SimBank {
 
     /// Every payment up to this number is in the books, to its end, as far as they know.
     pub(crate) fn complete_through(&self) -> u64 {
-        self.ledger.fence(placer()).complete_through
+        self.ledger.fence(placer()).complete_through / self.lot.numbers_apart
     }
 
     /// It came back from a backup, and waits for what the gateway has of it.
@@ -112,8 +143,9 @@ impl SimBank {
     }
 
     /// The gateway says that it has all its payments again.
-    pub(crate) fn catch_up(&mut self, gateway: Epoch, now_ms: u64) -> bool {
-        let fence = Fence { epoch: gateway.get(), complete_through: 0, caught_up: self.epoch.get() };
+    pub(crate) fn catch_up(&mut self, gateway: Epoch, lost: Lost, now_ms: u64) -> bool {
+        let lost = Lost { after: lost.after * self.lot.numbers_apart, through: lost.through * self.lot.numbers_apart };
+        let fence = Fence { epoch: gateway.get(), complete_through: 0, caught_up: self.epoch.get(), lost };
         self.apply(Command::Fence { placer: placer(), fence }, now_ms).outcome.rejection().is_none()
     }
 
@@ -144,17 +176,20 @@ impl SimBank {
                 if self.epoch > Epoch::FIRST && self.control != Some(Control::RestoredBankNeedsHold) =>
             {
                 self.asked.insert(id, call.terms);
-                self.replay_of(&call.terms, call.kind.side())
+                self.replay_of(call)
             }
-            CallKind::CommitDebit | CallKind::CommitCredit => Command::PostHold { id, placer: placer() },
+            CallKind::CommitDebit | CallKind::CommitCredit => self.end_of(call, OrderEnd::Post),
             CallKind::AbortDebit | CallKind::AbortCredit => {
                 if self.control == Some(Control::NoTombstone) && self.status(id) == Finding::NotFound {
                     return Some(Finding::Voided);
                 }
-                Command::VoidHold { id, placer: placer() }
+                self.end_of(call, OrderEnd::Void)
             }
-            CallKind::Transfer => self.movement(&call.terms, party(&call.terms.payer), party(&call.terms.payee)),
-            CallKind::VoidTransfer => Command::VoidTransfer { id },
+            CallKind::Transfer => {
+                self.asked.insert(id, call.terms);
+                self.movement(&call.terms, party(&call.terms.payer), party(&call.terms.payee))
+            }
+            CallKind::VoidTransfer => self.end_of(call, OrderEnd::Void),
             // What is said now must stay so: nothing that an older incarnation still has on its way may come after it.
             CallKind::HoldStatus(_) if self.control == Some(Control::LookRaisesNoFence) => {
                 let is_stale = call.gateway.get() < self.ledger.fence(placer()).epoch;
@@ -181,14 +216,14 @@ impl SimBank {
 
     fn movement(&self, terms: &Terms, debit: AccountId, credit: AccountId) -> Command {
         let Terms { id, amount, currency, reference, .. } = *terms;
-        Command::Transfer { id, debit, credit, amount, currency, reference }
+        Command::Transfer { id, placer: Some(placer()), debit, credit, amount, currency, reference }
     }
 
     /// What has become of an id here, by the journal.
     pub(crate) fn status(&self, id: PaymentId) -> Finding {
-        let Some(bytes) = self.journal.find(id.get()) else { return Finding::NotFound };
+        let Some(bytes) = self.journal.find(RecordKey::outcome(id)) else { return Finding::NotFound };
         let first = Record::decode(&bytes).expect("the ledger wrote it");
-        let end = self.journal.find(ledger::hold::end_id(id)).map(|end| Record::decode(&end).expect("it wrote it"));
+        let end = self.journal.find(RecordKey::hold_end(id)).map(|end| Record::decode(&end).expect("it wrote it"));
         match end {
             Some(end) => Finding::of(&end.outcome(HoldState::Held)),
             None => Finding::of(&first.outcome(HoldState::Held)),
@@ -199,10 +234,13 @@ impl SimBank {
     pub(crate) fn replay(&mut self, call: &Call, now_ms: u64) -> bool {
         let terms = call.terms;
         let replay = match call.kind {
-            CallKind::Transfer => replayed(None, self.movement(&terms, party(&terms.payer), party(&terms.payee))),
+            CallKind::Transfer => {
+                self.asked.insert(terms.id, terms);
+                replayed((None, None), self.movement(&terms, party(&terms.payer), party(&terms.payee)))
+            }
             CallKind::CommitDebit | CallKind::CommitCredit => {
                 self.asked.insert(terms.id, terms);
-                self.replay_of(&terms, call.kind.side())
+                self.replay_of(call)
             }
             _ => {
                 return self.carry_out(call, now_ms).is_some();
@@ -213,32 +251,81 @@ impl SimBank {
         true
     }
 
-    fn replay_of(&self, terms: &Terms, side: Side) -> Command {
-        replayed(Some(placer()), self.hold(terms, side))
+    fn replay_of(&self, call: &Call) -> Command {
+        let number = match call.booking {
+            Booking::Held => NonZeroU64::new(call.number * self.lot.numbers_apart),
+            Booking::Replayed => None,
+        };
+        replayed((Some(placer()), number), self.hold(&call.terms, call.kind.side()))
     }
 
-    /// Everything that was set aside since then, ended or not; none to a gateway that is not the present one.
-    pub(crate) fn placed_since(&mut self, since_ms: u64, gateway: Epoch, now_ms: u64) -> Option<Vec<Terms>> {
+    /// The end of the whole order, or within one bank of the transfer.
+    fn end_of(&self, call: &Call, end: OrderEnd) -> Command {
+        let (placer, ordered) = match call.kind {
+            CallKind::VoidTransfer => {
+                (None, self.movement(&call.terms, party(&call.terms.payer), party(&call.terms.payee)))
+            }
+            _ => (Some(placer()), self.hold(&call.terms, call.kind.side())),
+        };
+        let Movement { id, debit, credit, amount, currency, reference } = ordered.movement().expect("it moves money");
+        Command::EndOrder { end, id, placer, debit, credit, amount, currency, reference }
+    }
+
+    /// Everything that was set aside or moved for the gateway and that a restored gateway may not know of, ended or not; none to a gateway that is not
+    /// the present one.
+    pub(crate) fn recall(&mut self, asked: Recalled, now_ms: u64) -> Option<Vec<Terms>> {
         if self.control != Some(Control::LookRaisesNoFence) {
-            let fence = Fence { epoch: gateway.get(), ..Fence::default() };
+            let fence = Fence { epoch: asked.gateway.get(), ..Fence::default() };
             let answer = self.apply(Command::Fence { placer: placer(), fence }, now_ms);
             answer.outcome.rejection().is_none().then_some(())?;
         }
-        let placed = |bytes: &RecordBytes| {
-            let record = Record::decode(bytes).expect("the ledger wrote it");
-            match record.body {
-                Body::HoldPlaced { movement, .. } if record.time_ms >= since_ms => Some(self.asked[&movement.id]),
-                _ => None,
+        let newest_first = self.journal.records.iter().rev();
+        let records = newest_first.map(|bytes| Record::decode(bytes).expect("the ledger wrote it"));
+        let placed = |record: Record| match record.body {
+            Body::HoldPlaced { movement, .. } => Some(self.asked[&movement.id]),
+            Body::TransferPosted { placer, movement, flags, .. }
+                if (placer.is_some() || flags.replayed) && self.control != Some(Control::RecallHoldsOnly) =>
+            {
+                Some(self.asked[&movement.id])
             }
+            _ => None,
         };
-        Some(self.journal.records.iter().filter_map(placed).collect())
+        Some(records.take_while(|record| !self.ends_recall(record, asked)).filter_map(placed).collect())
     }
 
-    /// Holds that are older than that, for asking the gateway.
-    pub(crate) fn old_holds(&self, before_ms: u64) -> Vec<Terms> {
+    /// The payment that a hold or a transfer here is of.
+    pub(crate) fn told(&self, id: PaymentId) -> Terms {
+        self.asked[&id]
+    }
+
+    fn ends_recall(&self, record: &Record, asked: Recalled) -> bool {
+        let Recall { epoch, complete_through } = asked.recall;
+        let complete_through = complete_through * self.lot.numbers_apart;
+        match (self.control, record.body) {
+            (Some(Control::RecallByClock), _) => record.time_ms < BEGIN_MS + asked.since_ms,
+            (Some(Control::RecallToLowerFence), Body::FenceRaised { fence, .. }) => {
+                fence.complete_through < complete_through
+            }
+            (Some(Control::RecallPastCopies), Body::FenceRaised { fence, .. }) => {
+                fence.ends_recall(u32::MAX, complete_through)
+            }
+            (Some(Control::RecallPastReplays), Body::FenceRaised { fence, .. }) => {
+                Fence { caught_up: 0, ..fence }.ends_recall(epoch.get(), complete_through)
+            }
+            (_, Body::FenceRaised { fence, .. }) => fence.ends_recall(epoch.get(), complete_through),
+            (_, _) => false,
+        }
+    }
+
+    /// Holds of at least that age, for asking the gateway.
+    pub(crate) fn old_holds(&self, age_ms: u64, now_ms: u64) -> Vec<Terms> {
+        let now_ms = match self.control {
+            Some(Control::OldHoldsByTime) => BEGIN_MS + now_ms,
+            Some(_) | None => self.log_time_ms(now_ms),
+        };
         self.ledger
             .holds(None)
-            .filter(|hold| hold.time_ms < before_ms)
+            .filter(|hold| hold.time_ms.saturating_add(age_ms) <= now_ms)
             .map(|hold| self.asked[&hold.movement.id])
             .collect()
     }
@@ -262,6 +349,19 @@ impl SimBank {
         self.ledger.accounts(0).filter(is_somebodys).map(|account| account.balances.balance()).sum()
     }
 
+    /// What was debited from a customer's account, for good: ids and amounts; and the account, for messages.
+    pub(crate) fn debits(&self, customer: &str) -> (String, Vec<(PaymentId, Amount)>) {
+        let account = account(&CustomerName::new(customer).expect("a good name"));
+        let debit = |bytes: &RecordBytes| match Record::decode(bytes).expect("the ledger wrote it").body {
+            Body::TransferPosted { movement, .. } | Body::HoldPosted { movement, .. } if movement.debit == account => {
+                Some((movement.id, movement.amount))
+            }
+            _ => None,
+        };
+        let debits = self.journal.records.iter().filter_map(debit).collect();
+        (crate::sim::account_text(account, self.name.as_str()), debits)
+    }
+
     /// What it owes another bank.
     pub(crate) fn owes(&self, other: &BankName) -> i128 {
         let account = self.ledger.account(AccountId::interbank(other.as_str(), Currency::EUR));
@@ -269,9 +369,9 @@ impl SimBank {
     }
 }
 
-fn replayed(placer: Option<Placer>, command: Command) -> Command {
+fn replayed((placer, number): (Option<Placer>, Option<NonZeroU64>), command: Command) -> Command {
     let Movement { id, debit, credit, amount, currency, reference } = command.movement().expect("it moves money");
-    Command::Replay { id, placer, debit, credit, amount, currency, reference }
+    Command::Replay { id, placer, number, debit, credit, amount, currency, reference }
 }
 
 fn placer() -> Placer {

@@ -4,8 +4,8 @@ use clearing::bank::Standing;
 use clearing::record::{Decided, Taken, kind};
 use clearing::{
     Body, Cause, Command, Finding, GroupId, Holder, KeyId, Malformed, NamedParty, OperatorName, Order, Origin, Owed,
-    Pair, Party, PaymentRequest, PositionKey, Reason, Record, RecordError, Refusal, Reported, Request, SettingChange,
-    Side, Terms, Verdict, Vote,
+    Pair, Party, PaymentRequest, PositionKey, Reason, Record, RecordError, Refusal, Reported, Request, Seed,
+    SettingChange, Side, Terms, Verdict, Vote,
 };
 use ledger::{Amount, Currency, Reference};
 
@@ -54,6 +54,8 @@ fn reasons() -> Vec<Reason> {
         Reason::OtherCurrency,
         Reason::OwnAccount,
         Reason::LimitExceeded { limit: Amount::MAX },
+        Reason::DailyLimitExceeded { limit: Amount::MAX },
+        Reason::PayerLocked,
         Reason::CapExceeded { cap: Amount::MAX, owed: u128::MAX },
         Reason::UnknownPayer,
         Reason::AccountClosed,
@@ -62,6 +64,7 @@ fn reasons() -> Vec<Reason> {
         Reason::VoidedAtBank { side: Side::Credit },
         Reason::NotHeldAtBoth,
         Reason::BankRefused { code: u16::MAX },
+        Reason::ContradictedByBank { side: Side::Debit },
     ]
 }
 
@@ -100,6 +103,9 @@ fn settings() -> Vec<SettingChange> {
     let (currency, limit) = (Currency::EUR, Some(Amount::MAX));
     vec![
         SettingChange::VoteTimeout { ms: u64::MAX },
+        SettingChange::RefusedPerCustomer { per_minute: u64::MAX, burst: u64::MAX },
+        SettingChange::TakenPerCustomer { per_second: u64::MAX, burst: u64::MAX },
+        SettingChange::AskedPerBank { per_second: u64::MAX, burst: u64::MAX },
         SettingChange::PaymentLimit { currency, limit },
         SettingChange::PairCap { debtor: bank(1), creditor: bank(2), currency, cap: None },
         SettingChange::OpenPerBank { payments: 1 },
@@ -115,19 +121,28 @@ fn bodies() -> Vec<Body> {
     let standing = Standing::Restored { after: u64::MAX, through: u64::MAX };
     let (number, name) = (bank(u16::MAX), longest_customer().bank);
     let mut bodies = vec![
-        Body::EpochBegan { epoch: epoch(u32::MAX), recall: Some(clearing::Recall { since_ms: (1 << 48) - 1 }) },
+        Body::EpochBegan { epoch: epoch(u32::MAX), since_ms: (1 << 48) - 1 },
+        Body::BankToRecall {
+            number: bank(3),
+            recall: clearing::Recall { epoch: epoch(u32::MAX), complete_through: u64::MAX },
+        },
         Body::BankRecalled { number: bank(3), epoch: epoch(2) },
-        Body::BankRegistered { number, name, group, epoch: epoch(7), standing },
+        Body::BankRegistered { number, name, group, epoch: epoch(7), standing, registered_in: epoch(1) },
+        Body::BankRegistered { number, name, group, epoch: epoch(7), standing, registered_in: epoch(9) },
+        Body::KeyClaimed { key: u128::MAX, digest: 2, base: u128::MAX },
         Body::BankCaughtUp { number },
+        Body::PayerCharged { payer: longest_party(), full_at_us: u64::MAX, forgotten: Some(longest_party()) },
         Body::SessionOpened { session, customer: longest_party(), expires_ms: u64::MAX },
         Body::SessionEnded { session },
         Body::SessionForgotten { session },
         Body::KeyKept { key, node: node(3), public: [0xff; 32], expires_ms: u64::MAX },
         Body::KeyRetired { key },
+        Body::SeedKept { seed: Seed::new([0xff; 32]) },
         Body::KeyForgotten { key },
         taken(Origin::Customer { session }),
         taken(Origin::Settlement),
         taken(Origin::Asked(Cause::Bank)),
+        taken(Origin::Asked(Cause::Recall)),
         taken(Origin::Asked(Cause::Payer)),
         Body::VoidWanted { id: last, cause: Cause::Operator(operator()) },
         Body::VoidWanted { id: last, cause: Cause::TimedOut },
@@ -159,12 +174,13 @@ fn every_record_fits_and_reads_back() {
 
 #[test]
 fn kinds_of_records_are_stable() {
-    let kinds: Vec<u16> = (1..=18).collect();
+    let kinds: Vec<u16> = (1..=19).chain([30, 31, 32]).collect();
+    assert_eq!((kind::PAYER_CHARGED, kind::SEED_KEPT), (31, 32));
     let mut seen: Vec<u16> = bodies().iter().map(Body::kind).collect();
     seen.sort_unstable();
     seen.dedup();
     assert_eq!(seen, kinds);
-    let record = Record { time_ms: 2, slot: 3, place: 4, body: Body::EpochBegan { epoch: epoch(5), recall: None } };
+    let record = Record { time_ms: 2, slot: 3, place: 4, body: Body::EpochBegan { epoch: epoch(5), since_ms: 0 } };
     let mut bytes = [0; 256];
     (bytes[0], bytes[2], bytes[8], bytes[14], bytes[20]) = (1, 2, 3, 4, 5);
     assert_eq!(record.encode(), bytes);
@@ -198,10 +214,11 @@ fn commands() -> Vec<Command> {
         Command::BankRecalled { name: bank_name("alpha"), epoch: epoch(3) },
         register("alpha", u128::MAX, 4, u64::MAX),
         Command::BankCaughtUp { name, epoch: epoch(4) },
-        Command::OpenSession { session, customer: longest_customer(), expires_ms: u64::MAX },
+        Command::OpenSession { session, customer: longest_customer(), expires_ms: u64::MAX, open_by_ms: 7 },
         Command::EndSession { session },
         Command::AddKey { key, node: taker, public: [0xff; 32], expires_ms: u64::MAX },
         Command::RetireKey { key },
+        Command::KeepSeed { seed: Seed::new([0xff; 32]) },
         Command::Take { request: longest_request(), deadline_ms: u64::MAX, taker },
         Command::Cancel { request: longest_request(), taker },
         Command::Settle {
@@ -265,8 +282,9 @@ fn a_customer_cannot_pay_a_banks_vault() {
 
 #[test]
 fn codes_are_stable_and_tell_each_apart() {
-    let codes: Vec<u16> = reasons().iter().map(Reason::code).collect();
-    assert_eq!(codes, (1..=15).collect::<Vec<u16>>());
+    let mut codes: Vec<u16> = reasons().iter().map(Reason::code).collect();
+    codes.sort_unstable();
+    assert_eq!(codes, (1..=18).collect::<Vec<u16>>());
     let refusals = [
         Refusal::NoSession,
         Refusal::SessionExpired,
@@ -287,12 +305,17 @@ fn codes_are_stable_and_tell_each_apart() {
         Refusal::Full,
         Refusal::Expired,
         Refusal::MoreThanOwed { owed: 1 },
+        Refusal::PayerBusy,
+        Refusal::TooManyRefused { retry_after_ms: 1 },
+        Refusal::EpochTooFar { known: epoch(1) },
+        Refusal::KeyReused,
     ];
     let codes: Vec<u16> = refusals.iter().map(Refusal::code).collect();
-    assert_eq!(codes, (101..=119).collect::<Vec<u16>>());
+    assert_eq!(codes, (101..=121).chain([130, 131]).collect::<Vec<u16>>());
 }
 
 #[test]
-fn ids_of_decisions_are_stable() {
-    assert_eq!(format!("{:032x}", clearing::decision_id(id(1))), "4552c1478acf0b0f55b8859d3fb90ec1");
+fn keys_of_payments_and_decisions_are_stable() {
+    let numbers = [clearing::payment_key(id(7)), clearing::decision_key(id(7))].map(|key| (key.kind(), key.id()));
+    assert_eq!(numbers, [(0, 7), (1, 7)]);
 }

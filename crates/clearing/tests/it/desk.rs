@@ -6,25 +6,41 @@ use clearing::{
     Answer, BankName, BankNumber, Clearing, Command, CustomerName, Epoch, GroupId, Holder, NamedParty, NodeNumber,
     PaymentId, PaymentRequest, Refusal, Request, SessionId, Status,
 };
-use ledger::{Amount, Context, Currency, JournalPort, RecordBytes, Reference};
+use ledger::{Amount, Context, Currency, JournalPort, RecordBytes, RecordKey, Reference};
 
 pub(crate) type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// An id leads to the first record that was pushed under it, as in the real journal.
+/// A key leads to the first record that was pushed under it, as in the real journal.
 #[derive(Clone, Default)]
 pub(crate) struct Journal {
     pub(crate) records: Vec<RecordBytes>,
-    pub(crate) places: BTreeMap<u128, usize>,
+    pub(crate) places: BTreeMap<RecordKey, usize>,
+    /// A control: what follows from an id is found among the ids that callers choose.
+    pub(crate) one_id_space: bool,
+}
+
+impl Journal {
+    fn key(&self, key: RecordKey) -> RecordKey {
+        if self.one_id_space && key.kind() > 0 { RecordKey::new(0, derived(key)) } else { key }
+    }
+}
+
+/// An id that anybody can derive from another one.
+pub(crate) fn derived(key: RecordKey) -> u128 {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&[key.kind()]);
+    hasher.update(&key.id().to_le_bytes());
+    u128::from_le_bytes(hasher.finalize().as_bytes()[..16].try_into().expect("sixteen bytes of thirty-two"))
 }
 
 impl JournalPort for Journal {
-    fn find(&self, id: u128) -> Option<RecordBytes> {
-        self.places.get(&id).map(|place| self.records[*place])
+    fn find(&self, key: RecordKey) -> Option<RecordBytes> {
+        self.places.get(&self.key(key)).map(|place| self.records[*place])
     }
 
-    fn push(&mut self, id: Option<u128>, record: &RecordBytes) -> u64 {
-        if let Some(id) = id {
-            self.places.entry(id).or_insert(self.records.len());
+    fn push(&mut self, key: Option<RecordKey>, record: &RecordBytes) -> u64 {
+        if let Some(key) = key.map(|key| self.key(key)) {
+            self.places.entry(key).or_insert(self.records.len());
         }
         self.records.push(*record);
         self.records.len() as u64 - 1
@@ -63,9 +79,9 @@ impl Desk {
     pub(crate) fn one(&mut self, command: Command) -> Answer {
         self.slot += 1;
         let request = Request::single(command).encode();
-        let mut ids = Vec::new();
-        Clearing::ids(&request, &mut ids).expect("the request is well formed");
-        let mut port = Gathered { journal: &mut self.journal, ids };
+        let mut keys = Vec::new();
+        Clearing::keys_of_request(&request, |key| keys.push(key)).expect("the request is well formed");
+        let mut port = Gathered { journal: &mut self.journal, keys };
         let context = Context { slot: self.slot, time_ms: self.clock_ms };
         let answers = self.clearing.apply(context, &request, &mut port).expect("the request is well formed");
         clearing::invariant::check(&self.clearing).expect("the state is sound");
@@ -98,21 +114,21 @@ impl Desk {
     }
 }
 
-/// The journal as the state machine may see it: only ids that were asked for beforehand are found.
+/// The journal as the state machine may see it: only keys that were asked for beforehand are found.
 struct Gathered<'a> {
     journal: &'a mut Journal,
-    ids: Vec<u128>,
+    keys: Vec<RecordKey>,
 }
 
 impl JournalPort for Gathered<'_> {
-    fn find(&self, id: u128) -> Option<RecordBytes> {
-        assert!(self.ids.contains(&id), "an id is looked up that was not gathered");
-        self.journal.find(id)
+    fn find(&self, key: RecordKey) -> Option<RecordBytes> {
+        assert!(self.keys.contains(&key), "a key is looked up that was not gathered");
+        self.journal.find(key)
     }
 
-    fn push(&mut self, id: Option<u128>, record: &RecordBytes) -> u64 {
-        assert_eq!(id, clearing::record_id(record), "an id is pushed that the record does not have");
-        self.journal.push(id, record)
+    fn push(&mut self, key: Option<RecordKey>, record: &RecordBytes) -> u64 {
+        assert_eq!(key, clearing::record_key(record), "a key is pushed that the record does not have");
+        self.journal.push(key, record)
     }
 
     fn next_place(&self) -> u64 {
@@ -179,7 +195,7 @@ pub(crate) fn register(name: &str, group: u128, incarnation: u32, last_number: u
 }
 
 pub(crate) fn open(number: u128, customer: NamedParty, expires_ms: u64) -> Command {
-    Command::OpenSession { session: session(number), customer, expires_ms }
+    Command::OpenSession { session: session(number), customer, expires_ms, open_by_ms: u64::MAX }
 }
 
 /// Of alice's session.

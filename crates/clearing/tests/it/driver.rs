@@ -181,17 +181,29 @@ fn within_one_bank_the_transfer_is_asked_for_and_void_only_through_the_bank() {
 }
 
 #[test]
-fn a_bank_that_contradicts_a_decision_raises_an_alarm_and_is_not_believed() {
-    let mut talk = Talk::about(bob());
-    talk.poll(1_000);
-    talk.says(CallKind::PrepareDebit, Finding::Held);
-    talk.says(CallKind::PrepareCredit, Finding::Held);
-    talk.proposes(1_001);
-    talk.poll(1_002);
-    for finding in [Finding::Voided, Finding::NotFound, Finding::Refused(Reason::AccountClosed), Finding::Held] {
-        let alarm = talk.says(CallKind::CommitDebit, finding);
-        assert_eq!(alarm, Some(Action::Alarm { id: id(1), side: Side::Debit, finding }));
+fn a_bank_that_contradicts_a_decision_raises_one_alarm_and_is_not_believed() {
+    let findings = [Finding::Voided, Finding::NotFound, Finding::Refused(Reason::AccountClosed), Finding::Held];
+    for finding in findings {
+        let mut talk = Talk::about(bob());
+        talk.poll(1_000);
+        talk.says(CallKind::PrepareDebit, Finding::Held);
+        talk.says(CallKind::PrepareCredit, Finding::Held);
+        talk.proposes(1_001);
+        talk.poll(1_002);
+        let alarm = |side| Some(Action::Alarm { id: id(1), side, finding });
+        assert_eq!(talk.says(CallKind::CommitDebit, finding), alarm(Side::Debit));
+        for again in findings {
+            assert_eq!(talk.says(CallKind::CommitDebit, again), None, "it is asked again and again, and told once");
+        }
+        let last = findings[findings.len() - 1];
+        assert_eq!(talk.driver.contradictions().collect::<Vec<_>>(), [(Side::Debit, last)]);
+        assert_eq!(talk.says(CallKind::CommitCredit, finding), alarm(Side::Credit), "the other side is another bank");
+        let both = [(Side::Debit, last), (Side::Credit, finding)];
+        assert_eq!(talk.driver.contradictions().collect::<Vec<_>>(), both);
+        assert_eq!(talk.says(CallKind::PrepareDebit, Finding::Held), None, "an old question's answer is none");
+        assert_eq!(talk.calls(60_000), [CallKind::CommitDebit, CallKind::CommitCredit]);
+        // It may come to its senses.
+        assert_eq!(talk.says(CallKind::CommitDebit, Finding::Posted), None);
+        assert_eq!(talk.driver.contradictions().collect::<Vec<_>>(), [(Side::Credit, finding)]);
     }
-    assert_eq!(talk.says(CallKind::PrepareDebit, Finding::Held), None, "an old question's answer is no contradiction");
-    assert_eq!(talk.calls(60_000), [CallKind::CommitDebit, CallKind::CommitCredit]);
 }

@@ -2,6 +2,7 @@
 //! commands against a naive model, and whole networks with lost messages, restarts and restores.
 
 mod bankside;
+mod bounds;
 mod codec;
 mod desk;
 mod dice;
@@ -11,4 +12,6 @@ mod network;
 mod outbox;
 mod outcomes;
 mod random;
+mod recall;
 mod sim;
+mod strange;

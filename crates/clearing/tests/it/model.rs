@@ -12,6 +12,9 @@ use crate::desk::{bank, epoch};
 struct Paying {
     terms: Terms,
     vote_by_ms: u64,
+    /// The gateway's incarnation that took it, and whether a bank told of it when asked for what was forgotten.
+    taken_in: u32,
+    recalled: bool,
     /// What each bank said, to which gateway, in which incarnation.
     heard: [Option<(u32, u32, Finding)>; 2],
     stage: Stage,
@@ -35,6 +38,8 @@ pub(crate) struct Joined {
     group: u128,
     pub(crate) epoch: u32,
     restoring: bool,
+    /// The gateway's incarnation in which this one registered.
+    registered_in: u32,
     /// The gateway's incarnation that asked it last what it holds.
     recalled: u32,
     newest: u64,
@@ -155,7 +160,9 @@ impl Model {
                 }
                 Ok(Outcome::SettingChanged { version: expected_version + 1 })
             }
-            Command::AddKey { .. }
+            Command::ClaimKey { .. }
+            | Command::KeepSeed { .. }
+            | Command::AddKey { .. }
             | Command::RetireKey { .. }
             | Command::Settle { .. }
             | Command::Acknowledge { .. } => panic!("not in these tests"),
@@ -168,6 +175,7 @@ impl Model {
             group,
             epoch: incarnation,
             restoring: false,
+            registered_in: self.epoch,
             recalled: 1,
             newest: 0,
         });
@@ -178,7 +186,11 @@ impl Model {
             return Err(Refusal::StaleEpoch { known: epoch(joined.epoch) });
         }
         if incarnation > joined.epoch {
+            if incarnation - joined.epoch > 16 {
+                return Err(Refusal::EpochTooFar { known: epoch(joined.epoch) });
+            }
             (joined.epoch, joined.restoring) = (incarnation, last_number < joined.newest);
+            joined.registered_in = self.epoch;
         }
         Ok(Outcome::BankRegistered { number: number_of(name), epoch: epoch(incarnation) })
     }
@@ -220,14 +232,7 @@ impl Model {
         if let Some(outcome) = self.before(&terms)? {
             return Ok(outcome);
         }
-        let unrecalled = |party: &&NamedParty| {
-            let name = party.bank.as_str();
-            let both_are_known = self.banks.contains_key(terms.payee.bank.as_str());
-            both_are_known && self.banks[name].recalled < self.epoch
-        };
-        if let Some(party) = [&terms.payer, &terms.payee].into_iter().find(unrecalled) {
-            return Err(Refusal::BankRestoring { bank: number_of(party.bank.as_str()) });
-        }
+        self.check_recalled(&terms)?;
         self.check_room(&terms)?;
         if !self.banks.contains_key(terms.payee.bank.as_str()) {
             return if self.epoch == 1 {
@@ -241,6 +246,16 @@ impl Model {
             Some(_) => Ok(self.admit(terms, Some(Cause::Bank))),
             None => Ok(self.admit(terms, None)),
         }
+    }
+
+    fn check_recalled(&self, terms: &Terms) -> Result<(), Refusal> {
+        let unrecalled = |party: &&NamedParty| {
+            let name = party.bank.as_str();
+            let both_are_known = self.banks.contains_key(terms.payee.bank.as_str());
+            both_are_known && self.banks[name].recalled < self.epoch
+        };
+        let party = [&terms.payer, &terms.payee].into_iter().find(unrecalled);
+        party.map_or(Ok(()), |party| Err(Refusal::BankRestoring { bank: number_of(party.bank.as_str()) }))
     }
 
     fn check_room(&self, terms: &Terms) -> Result<(), Refusal> {
@@ -258,8 +273,15 @@ impl Model {
     }
 
     fn open(&self, party: &NamedParty) -> u64 {
-        let is_of = |paying: &&Paying| paying.terms.payer.bank == party.bank || paying.terms.payee.bank == party.bank;
-        self.payments.values().filter(is_of).filter(|paying| is_live(paying)).count() as u64
+        let waits_for = |paying: &&Paying| {
+            let own = [paying.terms.payer.bank == party.bank, paying.terms.payee.bank == party.bank];
+            match paying.stage {
+                Stage::Between(_) | Stage::Within(_) => own != [false; 2],
+                Stage::Decided { owed, .. } => (0..2).any(|side| own[side] && owed[side]),
+                Stage::Refused(_) => false,
+            }
+        };
+        self.payments.values().filter(waits_for).count() as u64
     }
 
     fn open_per_bank(&self) -> u64 {
@@ -309,7 +331,8 @@ impl Model {
 
     fn put(&mut self, terms: Terms, stage: Stage) -> Outcome {
         let vote_by_ms = self.clock_ms + 2_000;
-        let paying = Paying { terms, vote_by_ms, heard: [None; 2], stage };
+        let recalled = matches!(stage, Stage::Between(Some(Cause::Recall)));
+        let paying = Paying { terms, vote_by_ms, taken_in: self.epoch, recalled, heard: [None; 2], stage };
         let outcome = Outcome::Payment(status(&paying));
         self.payments.insert(terms.id.get(), paying);
         outcome
@@ -320,17 +343,24 @@ impl Model {
         if self.before(&terms)?.is_some() {
             return self.void(terms.id.get(), Cause::Payer);
         }
-        if self.epoch == 1 {
-            return Ok(self.refuse(terms, Reason::VoidedByPayer));
-        }
         if !self.banks.contains_key(terms.payee.bank.as_str()) {
-            return Err(Refusal::UnknownBank);
+            let refused = Reason::UnknownBank;
+            return if self.epoch == 1 { Ok(self.refuse(terms, refused)) } else { Err(Refusal::UnknownBank) };
         }
+        self.check_recalled(&terms)?;
         if terms.payer == terms.payee {
             return Ok(self.refuse(terms, Reason::OwnAccount));
         }
-        self.check_room(&terms)?;
-        Ok(self.admit(terms, Some(Cause::Payer)))
+        let is_within = terms.payer.bank == terms.payee.bank;
+        if self.epoch > 1 || is_within {
+            self.check_room(&terms)?;
+            return Ok(self.admit(terms, Some(Cause::Payer)));
+        }
+        self.check_room(&Terms { payee: terms.payer, ..terms })?;
+        self.admit(terms, None);
+        let paying = self.payments.get_mut(&terms.id.get()).expect("just admitted");
+        decide(paying, Some(Reason::VoidedByPayer), [true, false]);
+        Ok(Outcome::Payment(status(paying)))
     }
 
     fn resolve(&mut self, asking: &str, terms: &Terms) -> Ruling {
@@ -338,13 +368,18 @@ impl Model {
         if names.iter().any(|name| !self.banks.contains_key(*name)) {
             return Err(Refusal::UnknownBank);
         }
-        if names[0] == names[1] || !names.contains(&asking) {
+        if terms.payer == terms.payee || !names.contains(&asking) {
             return Err(Refusal::NotYours);
         }
         match self.before(terms)? {
+            None if self.epoch == 1 => {
+                let (reason, delivery) = (Reason::NotHeldAtBoth, Delivery::Done);
+                Ok(Outcome::Payment(Status::Refused { reason, delivery }))
+            }
             None => {
                 self.check_room(terms)?;
-                Ok(self.admit(*terms, Some(Cause::Bank)))
+                let is_recalled = self.banks[asking].recalled == self.epoch;
+                Ok(self.admit(*terms, Some(if is_recalled { Cause::Bank } else { Cause::Recall })))
             }
             Some(_) if self.clock_ms < self.payments[&terms.id.get()].vote_by_ms => {
                 Ok(Outcome::Payment(status(&self.payments[&terms.id.get()])))
@@ -354,10 +389,10 @@ impl Model {
     }
 
     fn void(&mut self, id: u128, cause: Cause) -> Ruling {
-        let presumes = self.epoch == 1;
         let paying = self.payments.get_mut(&id).ok_or(Refusal::UnknownPayment)?;
+        let is_of_this_life = paying.taken_in == self.epoch;
         match &mut paying.stage {
-            Stage::Between(None) if presumes => decide(paying, Some(reason(cause)), [true; 2]),
+            Stage::Between(None) if is_of_this_life => decide(paying, Some(reason(cause)), [true; 2]),
             Stage::Between(wish @ None) | Stage::Within(wish @ None) => *wish = Some(cause),
             Stage::Between(Some(_)) | Stage::Within(Some(_)) | Stage::Decided { .. } | Stage::Refused(_) => {}
         }
@@ -368,10 +403,23 @@ impl Model {
         if gateway != self.epoch {
             return Err(Refusal::StaleEpoch { known: epoch(self.epoch) });
         }
-        let paying = self.payments.get_mut(&id).ok_or(Refusal::UnknownPayment)?;
+        let terms = self.payments.get(&id).ok_or(Refusal::UnknownPayment)?.terms;
+        let is_too_much = {
+            // What it has reserved itself does not count twice.
+            let mut others = self.clone();
+            others.payments.remove(&id);
+            others.objection(&terms).is_some()
+        };
+        let (own, presumes) = (self.epoch, self.epoch == 1);
+        let is_forgotten = self.payments[&id].may_be_forgotten(own);
+        let paying = self.payments.get_mut(&id).expect("just seen");
         if !is_live(paying) {
             return Ok(Outcome::Payment(status(paying)));
         }
+        let may_have_lost = [&terms.payer, &terms.payee].map(|party| {
+            let bank = &self.banks[party.bank.as_str()];
+            is_forgotten && bank.epoch > 1 && bank.registered_in > 1
+        });
         let known = [&paying.terms.payer, &paying.terms.payee].map(|party| self.banks[party.bank.as_str()].epoch);
         let fresh = [0, 1].map(|side| said[side].filter(|(of, _)| *of == known[side]).map(|(_, finding)| finding));
         if fresh == [None; 2] && said != [None; 2] {
@@ -381,8 +429,14 @@ impl Model {
         let is_held = |heard: &Option<(u32, u32, Finding)>, side: usize| {
             heard.is_some_and(|(to, of, finding)| (to, of, finding) == (gateway, known[side], Finding::Held))
         };
+        let is_posted = fresh.contains(&Some(Finding::Posted));
+        let is_weighed = match paying.stage {
+            Stage::Between(None) => is_posted && !presumes,
+            Stage::Between(Some(_)) => true,
+            Stage::Within(_) | Stage::Decided { .. } | Stage::Refused(_) => false,
+        };
         let keeps = |finding: Finding| match paying.stage {
-            Stage::Between(None) => finding == Finding::Held,
+            Stage::Between(None) => finding == Finding::Held || is_weighed,
             Stage::Between(Some(_)) => true,
             Stage::Within(_) | Stage::Decided { .. } | Stage::Refused(_) => false,
         };
@@ -400,7 +454,6 @@ impl Model {
         };
         let voided =
             [Side::Debit, Side::Credit].into_iter().zip(fresh).find(|(_, said)| *said == Some(Finding::Voided));
-        let is_posted = fresh.contains(&Some(Finding::Posted));
         match paying.stage.clone() {
             Stage::Within(cause) => match fresh[0] {
                 Some(Finding::Posted) => decide(paying, None, [false; 2]),
@@ -411,7 +464,22 @@ impl Model {
                 }
                 Some(Finding::Held | Finding::NotFound) | None => {}
             },
-            Stage::Between(_) if is_posted => decide(paying, None, [true; 2]),
+            Stage::Between(cause) if is_weighed => {
+                let word = |side: usize| heard[side].filter(|_| is_said(side)).map(|(_, _, finding)| finding);
+                let both_spoke = word(0).is_some() && word(1).is_some();
+                match weighed(word(0), word(1), may_have_lost.map(|lost| lost && !(is_too_much && both_spoke))) {
+                    None => paying.heard = heard,
+                    Some(Weighed::Post) => decide(paying, None, [true; 2]),
+                    Some(Weighed::Void(Some(why))) => decide(paying, Some(why), [true; 2]),
+                    Some(Weighed::Void(None)) => {
+                        decide(paying, Some(reason(cause.unwrap_or(Cause::Bank))), [true; 2]);
+                    }
+                }
+            }
+            Stage::Between(_) if is_posted => {
+                let side = if fresh[0] == Some(Finding::Posted) { Side::Debit } else { Side::Credit };
+                decide(paying, Some(Reason::ContradictedByBank { side }), [true; 2]);
+            }
             Stage::Between(_) if voided.is_some() => {
                 let side = voided.expect("just seen").0;
                 decide(paying, Some(Reason::VoidedAtBank { side }), [true; 2]);
@@ -420,7 +488,6 @@ impl Model {
                 decide(paying, refused(0).or(refused(1)), [0, 1].map(|side| refused(side).is_none()));
             }
             Stage::Between(_) if both_held => decide(paying, None, [true; 2]),
-            Stage::Between(Some(cause)) if is_said(0) && is_said(1) => decide(paying, Some(reason(cause)), [true; 2]),
             Stage::Between(_) => paying.heard = heard,
             Stage::Decided { .. } | Stage::Refused(_) => {}
         }
@@ -444,6 +511,51 @@ impl Model {
             Stage::Between(_) | Stage::Within(_) | Stage::Refused(_) => return Err(Refusal::NotDecided),
         }
         Ok(Outcome::Delivered)
+    }
+}
+
+impl Paying {
+    fn may_be_forgotten(&self, gateway: u32) -> bool {
+        self.taken_in < gateway || self.recalled
+    }
+}
+
+enum Weighed {
+    Post,
+    /// For that reason, or for the one that made it be asked about.
+    Void(Option<Reason>),
+}
+
+/// What both banks' words come to, of a payment that a restored gateway may have decided before.
+fn weighed(debit: Option<Finding>, credit: Option<Finding>, may_have_lost: [bool; 2]) -> Option<Weighed> {
+    let words = match (debit, credit) {
+        (Some(debit), Some(credit)) => [debit, credit],
+        (Some(word), None) => return void_by(word, Side::Debit, may_have_lost[0]),
+        (None, Some(word)) => return void_by(word, Side::Credit, may_have_lost[1]),
+        (None, None) => return None,
+    };
+    let is_backed = words.map(|word| matches!(word, Finding::Held | Finding::Posted));
+    if is_backed == [true; 2] {
+        return Some(Weighed::Post);
+    }
+    for (at, side) in [(0, Side::Debit), (1, Side::Credit)] {
+        if words[at] == Finding::Posted {
+            let is_lost = words[1 - at] == Finding::NotFound && may_have_lost[1 - at];
+            let contradicted = Weighed::Void(Some(Reason::ContradictedByBank { side }));
+            return Some(if is_lost { Weighed::Post } else { contradicted });
+        }
+    }
+    let voided = [Side::Debit, Side::Credit].into_iter().zip(words).find(|(_, word)| *word == Finding::Voided);
+    Some(Weighed::Void(voided.map(|(side, _)| Reason::VoidedAtBank { side })))
+}
+
+/// What the word of one bank comes to while the other is silent: void, or nothing yet.
+fn void_by(word: Finding, side: Side, may_be_lost: bool) -> Option<Weighed> {
+    match word {
+        Finding::Held | Finding::Posted => None,
+        Finding::NotFound if may_be_lost => None,
+        Finding::NotFound | Finding::Refused(_) => Some(Weighed::Void(None)),
+        Finding::Voided => Some(Weighed::Void(Some(Reason::VoidedAtBank { side }))),
     }
 }
 
@@ -479,7 +591,7 @@ fn reason(cause: Cause) -> Reason {
     match cause {
         Cause::TimedOut => Reason::BankUnavailable,
         Cause::Payer => Reason::VoidedByPayer,
-        Cause::Bank => Reason::NotHeldAtBoth,
+        Cause::Bank | Cause::Recall => Reason::NotHeldAtBoth,
         Cause::Operator(_) => Reason::VoidedByOperator,
     }
 }

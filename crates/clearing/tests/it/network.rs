@@ -2,8 +2,8 @@
 
 use clearing::outcome::Delivery;
 use clearing::{
-    Answer, CallKind, Command, Finding, KeyId, Outcome, Pair, Party, Reason, Refusal, Reported, SettingChange, Side,
-    Status, Terms, agenda,
+    Answer, CallKind, Command, Finding, KeyId, Outcome, Pair, Party, Reason, Refusal, Reported, Seed, SettingChange,
+    Side, Status, Terms, agenda,
 };
 use ledger::Currency;
 
@@ -172,7 +172,12 @@ fn an_id_that_nobody_knows_is_asked_for_at_both_banks() {
     let rows = [
         (Finding::Posted, Finding::Held, paid, false),
         (Finding::Held, Finding::Posted, paid, false),
+        (Finding::Posted, Finding::Posted, paid, false),
         (Finding::Held, Finding::Held, paid, true),
+        (Finding::Posted, Finding::NotFound, void, true),
+        (Finding::NotFound, Finding::Posted, void, true),
+        (Finding::Voided, Finding::Posted, void, true),
+        (Finding::Posted, refused, void, true),
         (Finding::Held, Finding::Voided, void, false),
         (Finding::Held, Finding::NotFound, void, false),
         (Finding::NotFound, Finding::Held, void, false),
@@ -204,14 +209,123 @@ fn an_id_that_nobody_knows_is_asked_for_at_both_banks() {
 }
 
 #[test]
+fn the_word_of_one_bank_is_enough_only_where_the_other_and_the_gateway_were_both_restored() {
+    let said = |number, finding| Some(Reported { epoch: epoch(number), finding });
+    // In which incarnation of the gateway the payer's bank came back from a backup.
+    for (restored_in, is_believed) in [(None, false), (Some(1), false), (Some(2), true)] {
+        let mut desk = Desk::town();
+        let mut incarnation = 1;
+        for gateway in [1, 2] {
+            if gateway == 2 {
+                desk.one(Command::BeginEpoch { epoch: epoch(2) });
+            }
+            if restored_in == Some(gateway) {
+                incarnation = 2;
+                desk.one(register("alpha", 1, incarnation, 0));
+            }
+        }
+        // Alpha lacks nothing that the gateway knows of, so it takes part at once.
+        assert_eq!(desk.status(resolve("beta", 1)), Status::Undecided);
+        let found = Pair { debit: said(incarnation, Finding::NotFound), credit: said(1, Finding::Posted) };
+        let status = desk.status(Command::Report { id: id(1), gateway: epoch(2), found });
+        assert_eq!(matches!(status, Status::Paid { .. }), is_believed, "{restored_in:?}: {status:?}");
+        assert_eq!(desk.clearing.listed().count(), 1);
+        assert_eq!(desk.restored().digest(), desk.clearing.digest());
+        let calls = agenda::calls(&desk.clearing, desk.clearing.payment(id(1)).expect("on its way"));
+        let booking = calls.debit.expect("it is told").booking;
+        assert_eq!(booking == agenda::Booking::Replayed, is_believed);
+    }
+}
+
+#[test]
+fn a_gateway_that_has_forgotten_nothing_takes_no_payment_from_a_bank() {
+    let mut desk = Desk::town();
+    let void = Status::Refused { reason: Reason::NotHeldAtBoth, delivery: Delivery::Done };
+    let records = desk.journal.records.len();
+    assert_eq!(desk.status(resolve("beta", 1)), void);
+    assert_eq!((desk.journal.records.len(), desk.clearing.payment_count()), (records, 0), "nothing is kept of it");
+}
+
+#[test]
+fn no_bank_lifts_its_incarnation_out_of_everybodys_reach() {
+    let mut desk = Desk::town();
+    assert_eq!(desk.refusal(register("alpha", 1, u32::MAX, 0)), Refusal::EpochTooFar { known: epoch(1) });
+    assert_eq!(desk.refusal(register("alpha", 1, 18, 0)), Refusal::EpochTooFar { known: epoch(1) });
+    desk.one(register("alpha", 1, 17, 0));
+    assert_eq!(desk.clearing.banks()[0].epoch, epoch(17));
+}
+
+#[test]
+fn a_key_names_one_request_of_its_customer() {
+    let mut desk = Desk::town();
+    let claim = |number, key, digest, base| Command::ClaimKey { session: session(number), key, digest, base };
+    let claimed = |base, replay| Answer::Done { outcome: Outcome::KeyClaimed { base }, replay };
+    assert_eq!(desk.one(claim(1, 5, 6, 7)), claimed(7, false));
+    assert_eq!(desk.one(claim(1, 5, 6, 8)), claimed(7, true), "the first base stays");
+    assert_eq!(desk.refusal(claim(1, 5, 9, 8)), Refusal::KeyReused);
+    assert_eq!(desk.refusal(claim(99, 5, 6, 7)), Refusal::NoSession);
+    // A key has nothing to do with a payment of the same number.
+    assert_eq!(desk.status(take(request(5, bob(), 100))), Status::Undecided);
+    assert_eq!(desk.restored().digest(), desk.clearing.digest());
+}
+
+#[test]
+fn a_gateway_that_has_forgotten_a_key_makes_the_same_ids_of_it() {
+    let mut desk = Desk::town();
+    let keep = |number| Command::KeepSeed { seed: Seed::new([number; 32]) };
+    let kept = |replay| Answer::Done { outcome: Outcome::SeedKept, replay };
+    assert!(!desk.clearing.has_seed());
+    assert_eq!(desk.one(keep(1)), kept(false));
+    assert_eq!(desk.one(keep(2)), kept(true), "the first one stays");
+    let claim = |number, key, base| Command::ClaimKey { session: session(number), key, digest: 6, base };
+    let base_of = |desk: &mut Desk, number, key, base| match desk.one(claim(number, key, base)) {
+        Answer::Done { outcome: Outcome::KeyClaimed { base }, .. } => base,
+        refused => panic!("{refused:?}"),
+    };
+    let mut copy = desk.clone();
+    copy.clearing = copy.restored();
+    let first = base_of(&mut desk, 1, 5, 7);
+    assert_eq!(base_of(&mut copy, 1, 5, 8), first, "the copy was made before");
+    assert_ne!(base_of(&mut copy, 1, 6, 8), first);
+    // A gateway with another secret: nobody foretells the ids who does not know it.
+    let mut other = Desk::town();
+    other.one(keep(2));
+    assert_ne!(base_of(&mut other, 1, 5, 7), first);
+    assert_eq!(desk.restored().digest(), desk.clearing.digest());
+}
+
+#[test]
 fn half_of_what_the_banks_say_decides_nothing_of_an_unknown_id() {
     let mut desk = Desk::town();
+    desk.begin_epoch(2);
     desk.one(resolve("alpha", 1));
     let said = |finding| Some(Reported { epoch: epoch(1), finding });
-    let half = |debit, credit| Command::Report { id: id(1), gateway: epoch(1), found: Pair { debit, credit } };
-    assert_eq!(desk.status(half(said(Finding::NotFound), None)), Status::Undecided);
+    let half = |debit, credit| Command::Report { id: id(1), gateway: epoch(2), found: Pair { debit, credit } };
+    assert_eq!(desk.status(half(said(Finding::Held), None)), Status::Undecided);
     assert_eq!(desk.restored().digest(), desk.clearing.digest());
-    assert!(matches!(desk.status(half(None, said(Finding::Held))), Status::Refused { .. }));
+    assert!(matches!(desk.status(half(None, said(Finding::NotFound))), Status::Refused { .. }));
+}
+
+#[test]
+fn a_bank_that_makes_up_payments_and_stays_silent_keeps_nobody_busy() {
+    let mut desk = Desk::town();
+    desk.begin_epoch(2);
+    desk.one(Command::ChangeSetting { expected_version: 0, change: SettingChange::OpenPerBank { payments: 1 } });
+    let said = |finding| Some(Reported { epoch: epoch(1), finding });
+    let refused = Finding::Refused(Reason::AccountClosed);
+    for (number, finding) in (1..).zip([Finding::NotFound, Finding::Voided, refused]) {
+        // Gamma asks, and says nothing more; alpha's customer is named as the payer and ordered nothing.
+        let made_up = Terms { payee: customer("bob", "gamma"), ..terms(number) };
+        let resolve = Command::Resolve { bank: bank_name("gamma"), terms: made_up, taker: node(1) };
+        assert_eq!(desk.status(resolve), Status::Undecided);
+        let found = Pair { debit: said(finding), credit: None };
+        let status = desk.status(Command::Report { id: id(number), gateway: epoch(2), found });
+        assert!(matches!(status, Status::Refused { .. }), "{finding:?}: {status:?}");
+        desk.one(Command::Delivered { id: id(number), side: Side::Debit, epoch: epoch(1) });
+        assert_eq!(desk.clearing.bank(bank(1)).map(|alpha| alpha.open), Some(0));
+        assert_eq!(desk.restored().digest(), desk.clearing.digest());
+        desk.one(Command::Delivered { id: id(number), side: Side::Credit, epoch: epoch(1) });
+    }
 }
 
 #[test]
@@ -225,11 +339,11 @@ fn a_restored_gateway_voids_nothing_that_it_may_have_posted() {
     assert_eq!(desk.status(Command::TimeOut { id: id(1) }), Status::Undecided);
     assert_eq!(call_kinds(&desk, 1).0, Some(CallKind::HoldStatus(Side::Debit)), "the vote of before does not count");
     assert_eq!(desk.restored().digest(), desk.clearing.digest());
-    // Taken anew, an id may be one that was decided before, too.
+    // Taken when the banks had told what may have been decided before, it is void like any other, and nobody waits for ever.
     desk.one(take(request(2, bob(), 100)));
     desk.clock_ms = 120_000;
-    assert_eq!(desk.status(Command::TimeOut { id: id(2) }), Status::Undecided);
-    assert_eq!(call_kinds(&desk, 2).0, Some(CallKind::HoldStatus(Side::Debit)));
+    let timed_out = Status::Refused { reason: Reason::BankUnavailable, delivery: Delivery::Pending };
+    assert_eq!(desk.status(Command::TimeOut { id: id(2) }), timed_out);
     assert_eq!(desk.restored().digest(), desk.clearing.digest());
     assert_eq!(desk.status(Command::Cancel { request: request(3, bob(), 100), taker: node(1) }), Status::Undecided);
     assert!(matches!(desk.status(report(3, 2, Finding::Posted, Finding::Held)), Status::Paid { .. }));
@@ -264,27 +378,47 @@ fn every_slice_sees_its_own_and_together_they_leave_nothing_out() {
 #[test]
 fn until_a_restored_gateway_has_asked_a_bank_it_takes_nothing_new_for_it() {
     let mut desk = Desk::town();
-    desk.clock_ms = 100_000;
-    desk.one(take(request(1, bob(), 100)));
+    for number in [1, 2] {
+        desk.one(take(request(number, bob(), 100)));
+    }
+    // Of alpha and beta the first payment has come to its end, the second has not.
+    come_to_its_end(&mut desk, 1, 1);
+    let asked = |desk: &Desk| -> Vec<(u16, u32, u64)> {
+        let to_recall = desk.clearing.to_recall();
+        to_recall.map(|(bank, of)| (bank.number.get(), of.epoch.get(), of.complete_through)).collect()
+    };
+    assert_eq!(asked(&desk), [], "who was never restored has forgotten nothing");
     desk.one(Command::BeginEpoch { epoch: epoch(2) });
-    let asked: Vec<(u16, u64)> =
-        desk.clearing.to_recall().map(|(bank, recall)| (bank.number.get(), recall.since_ms)).collect();
-    assert_eq!(asked, [(1, 40_000), (2, 40_000), (3, 40_000)], "a minute before its last record");
+    let known = [(1, 1, 1), (2, 1, 1), (3, 1, 0)];
+    assert_eq!(asked(&desk), known);
+    // What is complete rises meanwhile; what is asked for does not.
+    come_to_its_end(&mut desk, 2, 2);
+    assert_eq!(asked(&desk), known);
     let recalled = |name, number| Command::BankRecalled { name: bank_name(name), epoch: epoch(number) };
-    assert_eq!(desk.refusal(take(request(2, bob(), 100))), Refusal::BankRestoring { bank: bank(1) });
+    assert_eq!(desk.refusal(take(request(3, bob(), 100))), Refusal::BankRestoring { bank: bank(1) });
     assert_eq!(desk.refusal(recalled("alpha", 1)), Refusal::StaleEpoch { known: epoch(2) });
     desk.one(recalled("alpha", 2));
-    assert_eq!(desk.refusal(take(request(2, bob(), 100))), Refusal::BankRestoring { bank: bank(2) });
+    assert_eq!(desk.refusal(take(request(3, bob(), 100))), Refusal::BankRestoring { bank: bank(2) });
+    // It may have been posted, and forgotten here: whoever asks for its void waits for what beta tells.
+    let cancel = Command::Cancel { request: request(3, bob(), 100), taker: node(1) };
+    assert_eq!(desk.refusal(cancel), Refusal::BankRestoring { bank: bank(2) });
     assert_eq!(desk.restored().digest(), desk.clearing.digest());
     // What was not asked in one incarnation is asked in the next, from where it would have been.
-    desk.clock_ms = 500_000;
     desk.one(Command::BeginEpoch { epoch: epoch(3) });
-    assert_eq!(desk.clearing.to_recall().next().map(|(_, recall)| recall.since_ms), Some(40_000));
+    assert_eq!(asked(&desk), [(1, 2, 2), (2, 1, 1), (3, 1, 0)]);
     desk.one(register("delta", 4, 1, 0));
+    assert_eq!(asked(&desk)[3], (4, 1, 0), "of whom nothing was known all is asked for");
     for name in ["alpha", "beta", "gamma"] {
         desk.one(recalled(name, 3));
     }
     assert_eq!(desk.clearing.to_recall().count(), 1, "whoever comes only now may have been there before");
     assert_eq!(desk.restored().digest(), desk.clearing.digest());
-    assert_eq!(desk.status(take(request(2, bob(), 100))), Status::Undecided);
+    assert_eq!(desk.status(take(request(3, bob(), 100))), Status::Undecided);
+}
+
+fn come_to_its_end(desk: &mut Desk, number: u128, gateway: u32) {
+    desk.one(report(number, gateway, Finding::Held, Finding::Held));
+    for side in Side::BOTH {
+        desk.one(Command::Delivered { id: id(number), side, epoch: epoch(1) });
+    }
 }

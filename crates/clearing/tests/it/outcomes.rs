@@ -140,13 +140,15 @@ fn a_cap_bounds_what_is_owed_and_what_may_come_to_be() {
 fn the_banks_words_decide_and_the_first_decision_stands() {
     let funds = Reason::InsufficientFunds { available: 5 };
     let voided = |side| refused(Reason::VoidedAtBank { side }, Delivery::Pending);
+    let contradicted = |side| refused(Reason::ContradictedByBank { side }, Delivery::Pending);
     let rows = [
         (HELD, HELD, PAID),
         (HELD, None, Status::Undecided),
         (None, HELD, Status::Undecided),
         (HELD, Some(Finding::NotFound), Status::Undecided),
-        (Some(Finding::Posted), None, PAID),
-        (None, Some(Finding::Posted), PAID),
+        (Some(Finding::Posted), None, contradicted(Side::Debit)),
+        (HELD, Some(Finding::Posted), contradicted(Side::Credit)),
+        (Some(Finding::Posted), Some(Finding::Posted), contradicted(Side::Debit)),
         (HELD, Some(Finding::Voided), voided(Side::Credit)),
         (Some(Finding::Voided), HELD, voided(Side::Debit)),
         (Some(Finding::Refused(funds)), HELD, refused(funds, Delivery::Pending)),
@@ -251,8 +253,17 @@ fn the_payer_may_void_what_is_undecided_or_has_not_come() {
     let mut desk = with_payments();
     let cancel = |number, minor| Command::Cancel { request: request(number, bob(), minor), taker: node(1) };
     assert_eq!(desk.status(cancel(1, 100)), refused(Reason::VoidedByPayer, Delivery::Pending));
+    // It stays void from when the payer's bank has it, whatever the payee's does.
+    let is_at_payer = |desk: &Desk| desk.clearing.payment(id(1)).expect("on its way").is_open_at(Side::Debit);
+    assert!(is_at_payer(&desk));
+    desk.one(delivered(1, Side::Debit));
+    assert!(!is_at_payer(&desk));
     assert_eq!(desk.status(cancel(2, 200)), Status::Paid { delivery: Delivery::Done });
-    assert_eq!(desk.status(cancel(9, 100)), refused(Reason::VoidedByPayer, Delivery::Done));
+    assert_eq!(desk.status(cancel(9, 100)), refused(Reason::VoidedByPayer, Delivery::Pending));
+    let call = clearing::agenda::calls(&desk.clearing, desk.clearing.payment(id(9)).expect("on its way"));
+    assert_eq!((call.debit.map(|call| call.kind), call.credit), (Some(clearing::CallKind::AbortDebit), None));
+    assert_eq!(desk.restored().digest(), desk.clearing.digest());
+    desk.one(delivered(9, Side::Debit));
     let late = desk.one(take(request(9, bob(), 100)));
     let outcome = Outcome::Payment(refused(Reason::VoidedByPayer, Delivery::Done));
     assert_eq!(late, Answer::Done { outcome, replay: true });
@@ -271,6 +282,30 @@ fn a_bank_with_too_much_open_is_asked_for_nothing_more_and_no_id_is_burnt() {
 }
 
 #[test]
+fn a_bank_that_never_acknowledges_is_busy_and_nobody_else_is() {
+    let mut desk = Desk::town();
+    desk.one(setting(0, SettingChange::OpenPerBank { payments: 4 }));
+    desk.one(setting(1, SettingChange::OpenPerCustomer { payments: 1 }));
+    desk.one(setting(2, SettingChange::RefusedPerCustomer { per_minute: 1, burst: 2 }));
+    let of_gamma = |number| request(number, customer("bob", "gamma"), 1);
+    for number in 1..=4 {
+        assert_eq!(desk.status(take(of_gamma(number))), Status::Undecided, "{number}");
+        desk.one(found(number, HELD, HELD));
+        desk.one(delivered(number, Side::Debit));
+    }
+    for _ in 0..2 {
+        assert_eq!(desk.refusal(take(of_gamma(5))), Refusal::BankBusy { bank: bank(3) });
+        desk.clearing = desk.restored();
+        clearing::invariant::check(&desk.clearing).expect("what was made again is sound");
+    }
+    // The payer's bank and the payer go on, and the bank is told that it has everything of before.
+    assert_eq!(desk.status(take(request(6, bob(), 1))), Status::Undecided);
+    let call = clearing::agenda::calls(&desk.clearing, desk.clearing.payment(id(6)).expect("on its way"));
+    assert_eq!(call.debit.map(|call| call.complete_through), Some(4));
+    assert_eq!(desk.restored().digest(), desk.clearing.digest());
+}
+
+#[test]
 fn one_payer_with_too_much_open_waits_and_nobody_else_does() {
     let mut desk = with_payments();
     desk.one(setting(0, SettingChange::OpenPerCustomer { payments: 1 }));
@@ -285,6 +320,7 @@ fn no_position_passes_its_bound_whatever_is_asked_for() {
     let mut desk = Desk::town();
     desk.one(setting(0, SettingChange::OpenPerBank { payments: 1_000_000 }));
     desk.one(setting(1, SettingChange::OpenPerCustomer { payments: 1_000_000 }));
+    desk.one(setting(2, SettingChange::RefusedPerCustomer { per_minute: 60, burst: 1_000_000 }));
     let large = |number| PaymentRequest { amount: Amount::MAX, ..request(number, bob(), 1) };
     // 65,536 of the largest amounts are 65,536 cents below the bound.
     for number in 1..=65_536 {
@@ -299,6 +335,7 @@ fn no_position_passes_its_bound_whatever_is_asked_for() {
     let clearing::PaymentRequest { payee, amount, currency, reference, .. } = large(1);
     let payer = customer("alice", "alpha");
     let terms = clearing::Terms { id: id(70_001), payer, payee, amount, currency, reference };
+    desk.one(Command::BeginEpoch { epoch: epoch(2) });
     let ask = Command::Resolve { bank: bank_name("beta"), terms, taker: node(1) };
     assert_eq!(desk.refusal(ask), Refusal::Full);
     assert_eq!(desk.restored().digest(), desk.clearing.digest());

@@ -3,7 +3,11 @@
 use clearing::{
     BankName, Call, CallKind, CustomerName, Epoch, Finding, Holder, NamedParty, Reply, Reported, Side, Terms,
 };
-use ledger::{AccountId, Answer, Command, Counterparty, Currency, Fence, HoldState, Placer, Record, Rejected, Request};
+use ledger::{
+    AccountId, Answer, Command, Counterparty, Currency, Fence, HoldState, Movement, OrderEnd, Placer, Record,
+    RecordKey, Rejected, Request,
+};
+use storage::IndexKey;
 
 use crate::group::Group;
 
@@ -15,9 +19,13 @@ fn placer() -> Placer {
 
 /// One request: who speaks, and what is asked.
 pub(crate) fn request(call: &Call) -> Vec<u8> {
-    let fence = Fence { epoch: call.gateway.get(), complete_through: call.complete_through, caught_up: 0 };
+    let fence = Fence { epoch: call.gateway.get(), complete_through: call.complete_through, ..Fence::default() };
     let mut commands = vec![Command::Fence { placer: placer(), fence }];
     let (id, terms) = (call.terms.id, &call.terms);
+    let end = |end, placer, ordered: Command| {
+        let Movement { id, debit, credit, amount, currency, reference } = ordered.movement().expect("it moves money");
+        Command::EndOrder { end, id, placer, debit, credit, amount, currency, reference }
+    };
     match call.kind {
         CallKind::PrepareDebit | CallKind::PrepareCredit => {
             let side = call.kind.side();
@@ -26,10 +34,14 @@ pub(crate) fn request(call: &Call) -> Vec<u8> {
             commands.push(hold(terms, side));
             commands.push(Command::NoteHold { id, placer: placer(), counterparty });
         }
-        CallKind::CommitDebit | CallKind::CommitCredit => commands.push(Command::PostHold { id, placer: placer() }),
-        CallKind::AbortDebit | CallKind::AbortCredit => commands.push(Command::VoidHold { id, placer: placer() }),
+        CallKind::CommitDebit | CallKind::CommitCredit => {
+            commands.push(end(OrderEnd::Post, Some(placer()), hold(terms, call.kind.side())));
+        }
+        CallKind::AbortDebit | CallKind::AbortCredit => {
+            commands.push(end(OrderEnd::Void, Some(placer()), hold(terms, call.kind.side())));
+        }
         CallKind::Transfer => commands.push(transfer(terms)),
-        CallKind::VoidTransfer => commands.push(Command::VoidTransfer { id }),
+        CallKind::VoidTransfer => commands.push(end(OrderEnd::Void, None, transfer(terms))),
         CallKind::HoldStatus(_) => {}
     }
     Request { linked: false, commands }.encode()
@@ -51,12 +63,12 @@ pub(crate) fn reply(call: &Call, answers: &[Answer], bank: &BankGroup, node: u16
 
 fn look(bank: &BankGroup, node: u16, call: &Call) -> Option<Finding> {
     let applier = &bank.nodes.get(&node)?.applier;
-    let record = |id: u128| {
-        let bytes = applier.find(id).expect("the disk is sound");
+    let record = |key: RecordKey| {
+        let bytes = applier.find(IndexKey::new(key.kind(), key.id())).expect("the disk is sound");
         bytes.map(|bytes| Record::decode(&bytes).expect("the ledger wrote it"))
     };
     let id = call.terms.id;
-    Some(match (record(id.get()), record(ledger::hold::end_id(id))) {
+    Some(match (record(RecordKey::outcome(id)), record(RecordKey::hold_end(id))) {
         (None, _) => Finding::NotFound,
         (Some(_), Some(end)) => Finding::of(&end.outcome(HoldState::Held)),
         (Some(first), None) => Finding::of(&first.outcome(HoldState::Held)),
@@ -74,7 +86,15 @@ fn hold(terms: &Terms, side: Side) -> Command {
 
 fn transfer(terms: &Terms) -> Command {
     let Terms { id, amount, currency, reference, .. } = *terms;
-    Command::Transfer { id, debit: party(&terms.payer), credit: party(&terms.payee), amount, currency, reference }
+    Command::Transfer {
+        id,
+        placer: Some(placer()),
+        debit: party(&terms.payer),
+        credit: party(&terms.payee),
+        amount,
+        currency,
+        reference,
+    }
 }
 
 fn interbank(bank: &BankName, terms: &Terms) -> AccountId {

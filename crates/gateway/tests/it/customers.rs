@@ -18,6 +18,8 @@ pub(crate) struct Order {
     /// When its customer does not want it any more, and asks for it to be void.
     pub(crate) cancel_us: Option<u64>,
     pub(crate) next_us: u64,
+    /// When its customer last signed in anew.
+    pub(crate) signed_in_us: u64,
     pub(crate) told: Option<Status>,
 }
 
@@ -48,7 +50,7 @@ pub(crate) fn orders(dice: &mut Dice, count: u64, from_us: u64, until_us: u64) -
         let from_us = from_us + dice.below(until_us - from_us);
         let cancel_us = dice.one_in(8).then(|| from_us + dice.below(1_000_000));
         let payer = party(CUSTOMERS[customer], BANKS[bank]);
-        Order { payer, request, from_us, cancel_us, next_us: from_us, told: None }
+        Order { payer, request, from_us, cancel_us, next_us: from_us, signed_in_us: 0, told: None }
     };
     (1..=u128::from(count)).map(order).collect()
 }
@@ -79,6 +81,11 @@ pub(crate) fn is_paid(status: Status) -> bool {
 pub(crate) fn is_for_now(refusal: &Refusal) -> bool {
     matches!(
         refusal,
-        Refusal::BankBusy { .. } | Refusal::PayerBusy | Refusal::BankRestoring { .. } | Refusal::UnknownBank
+        Refusal::BankBusy { .. }
+            | Refusal::PayerBusy
+            | Refusal::TooManyRefused { .. }
+            | Refusal::BankRestoring { .. }
+            | Refusal::UnknownBank
+            | Refusal::NoSession
     )
 }

@@ -32,11 +32,17 @@ struct Letter {
 pub(crate) struct Group<M: StateMachine> {
     cluster: u128,
     mode: Mode,
+    #[cfg(feature = "controls")]
+    control: Option<paxos::Control>,
     fresh: fn() -> M,
     pub(crate) nodes: BTreeMap<u16, Node<M>>,
     disks: BTreeMap<u16, FaultyDisk>,
     /// Links that carry nothing, by sender and receiver.
     cut: BTreeSet<(u16, u16)>,
+    /// By how much wall clocks are wrong.
+    wrong_ms: BTreeMap<u16, i64>,
+    /// A process began while its clock was wrong: it had nothing to compare it with.
+    pub(crate) began_wrong: bool,
     letters: BTreeMap<(u64, u64), Letter>,
     sent: u64,
     boots: u64,
@@ -47,21 +53,32 @@ pub(crate) fn id(number: u16) -> NodeId {
     NodeId::new(number).expect("not zero")
 }
 
-fn now(us: u64) -> Now {
-    Now { mono_us: us, wall_ms: us / 1_000 }
+/// What a group begins with.
+pub(crate) struct Beginning {
+    pub(crate) cluster: u128,
+    pub(crate) mode: Mode,
+    pub(crate) at_us: u64,
+    /// The rule of agreement that is off: none, or the one about clocks.
+    #[cfg(feature = "controls")]
+    pub(crate) control: Option<paxos::Control>,
 }
 
 impl<M: StateMachine> Group<M> {
-    pub(crate) fn new(cluster: u128, mode: Mode, fresh: fn() -> M, at_us: u64) -> Group<M> {
+    pub(crate) fn new(beginning: Beginning, fresh: fn() -> M) -> Group<M> {
+        let Beginning { cluster, mode, at_us, .. } = beginning;
         let disks =
             (1..=NODES).map(|number| (number, FaultyDisk::new(cluster as u64 * 16 + u64::from(number)))).collect();
         let mut group = Group {
             cluster,
             mode,
+            #[cfg(feature = "controls")]
+            control: beginning.control,
             fresh,
             nodes: BTreeMap::new(),
             disks,
             cut: BTreeSet::new(),
+            wrong_ms: BTreeMap::new(),
+            began_wrong: false,
             letters: BTreeMap::new(),
             sent: 0,
             boots: 0,
@@ -82,11 +99,14 @@ impl<M: StateMachine> Group<M> {
     /// The process starts on what its disk holds.
     pub(crate) fn start(&mut self, number: u16, at_us: u64, dice: &mut Dice) {
         self.boots += 1;
+        self.began_wrong |= self.wrong_ms.contains_key(&number);
         let founders = self.founders();
         let start = Start {
             settings: Settings { check_us: 200_000, resend_us: 100_000, ..Settings::new(self.boots) },
             paxos: paxos::Config {
                 seed: self.boots << 16 | u64::from(number),
+                #[cfg(feature = "controls")]
+                control: self.control,
                 ..paxos::Config::new(id(number), founders.voters().collect(), ALPHA, 20_000, 1_000)
             },
             founders,
@@ -95,7 +115,7 @@ impl<M: StateMachine> Group<M> {
             log: LogOptions { segment_bytes: 64 << 10 },
             controls: recover::Controls::default(),
             owner: Owner { cluster: self.cluster, node: number },
-            now: now(at_us),
+            now: self.now(number, at_us),
         };
         let disk = self.disks[&number].clone();
         let opened = recover::open(&disk, Path::new(DIR), self.fresh, start, |_, _| {}).expect("its disk is sound");
@@ -108,6 +128,25 @@ impl<M: StateMachine> Group<M> {
                 self.step(other, Input::Connected(id(number)), at_us, dice);
             }
         }
+    }
+
+    fn now(&self, number: u16, at_us: u64) -> Now {
+        let wrong_ms = self.wrong_ms.get(&number).copied().unwrap_or(0);
+        Now { mono_us: at_us, wall_ms: (at_us / 1_000).saturating_add_signed(wrong_ms) }
+    }
+
+    /// The node's wall clock is wrong by so much from now on; by nothing: right.
+    pub(crate) fn set_clock(&mut self, number: u16, wrong_ms: i64) {
+        self.wrong_ms.remove(&number);
+        if wrong_ms != 0 {
+            self.wrong_ms.insert(number, wrong_ms);
+        }
+    }
+
+    /// The log's time as a node knows it.
+    pub(crate) fn log_time_ms(&mut self, number: u16, at_us: u64) -> Option<u64> {
+        let now = self.now(number, at_us);
+        self.nodes.get_mut(&number).map(|node| node.replica.log_time_ms(now))
     }
 
     fn others(&self, number: u16) -> Vec<u16> {
@@ -202,9 +241,10 @@ impl<M: StateMachine> Group<M> {
     }
 
     fn step(&mut self, number: u16, input: Input, at_us: u64, dice: &mut Dice) {
+        let now = self.now(number, at_us);
         let Some(node) = self.nodes.get_mut(&number) else { return };
         let mut out = Output::default();
-        node.replica.step(now(at_us), input, &mut out);
+        node.replica.step(now, input, &mut out);
         self.carry(number, out, at_us, dice);
     }
 

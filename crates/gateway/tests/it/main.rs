@@ -8,4 +8,5 @@ mod group;
 mod network;
 #[path = "../../../replica/tests/it/node.rs"]
 mod node;
+mod strange;
 mod world;

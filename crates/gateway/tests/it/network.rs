@@ -1,7 +1,8 @@
 //! What must be true after quiet, for many seeds; and rules that are broken on purpose.
 
 use clearing::{Finding, PositionKey};
-use ledger::{AccountId, Currency, HoldState, Record};
+use ledger::{AccountId, Currency, HoldState, Record, RecordKey};
+use storage::IndexKey;
 
 use crate::customers::{BANKS, CUSTOMERS, OPENING, is_paid};
 use crate::world::{Broken, World, index_of};
@@ -17,6 +18,9 @@ impl World {
             return Err("the gateway's nodes differ, or do not come to rest".to_owned());
         }
         let clearing = self.gateway.machine(1).expect("it runs").clearing();
+        if !self.signed_in_again {
+            return Err("the clocks are right again, and nobody can sign in".to_owned());
+        }
         if let Some(payment) = clearing.payments().next() {
             return Err(format!("{payment:?} is still on its way"));
         }
@@ -47,13 +51,13 @@ impl World {
             let at = |bank: &clearing::BankName| {
                 let bank = BANKS.iter().position(|name| *name == bank.as_str()).expect("a bank");
                 let applier = &self.banks[bank].nodes[&1].applier;
-                let record = |id: u128| {
+                let record = |key: RecordKey| {
                     applier
-                        .find(id)
+                        .find(IndexKey::new(key.kind(), key.id()))
                         .expect("the disk is sound")
                         .map(|bytes| Record::decode(&bytes).expect("the ledger's"))
                 };
-                match (record(id.get()), record(ledger::hold::end_id(id))) {
+                match (record(RecordKey::outcome(id)), record(RecordKey::hold_end(id))) {
                     (None, _) => Finding::NotFound,
                     (Some(_), Some(end)) => Finding::of(&end.outcome(HoldState::Held)),
                     (Some(first), None) => Finding::of(&first.outcome(HoldState::Held)),
@@ -99,10 +103,12 @@ impl World {
 #[test]
 fn payments_over_groups_that_fail_are_on_both_sides_or_on_neither() {
     let (mut kills, mut cuts, mut unknown, mut paid, mut refused) = (0, 0, 0, 0, 0);
+    let (mut jumps, mut sign_ins) = (0, 0);
     for seed in 0..seeds(100) {
         match World::new(seed, None).run() {
             Ok(world) => {
                 (kills, cuts, unknown) = (kills + world.kills, cuts + world.cuts, unknown + world.unknown);
+                (jumps, sign_ins) = (jumps + world.jumps, sign_ins + world.sign_ins);
                 let told = |wanted: bool| {
                     world.orders.iter().filter(|it| it.told.is_some_and(|it| is_paid(it) == wanted)).count()
                 };
@@ -112,10 +118,10 @@ fn payments_over_groups_that_fail_are_on_both_sides_or_on_neither() {
         }
     }
     println!(
-        "{kills} power failures, {cuts} cuts, {unknown} requests without an answer; {paid} paid, {refused} refused"
+        "{kills} power failures, {cuts} cuts, {jumps} wrong clocks, {unknown} requests without an answer; {paid} paid, {refused} refused, {sign_ins} sign-ins"
     );
     // A simulation that never gets somewhere proves nothing about it.
-    assert!([kills, cuts, unknown, paid as u64, refused as u64].into_iter().all(|seen| seen > 20));
+    assert!([kills, cuts, jumps, unknown, paid as u64, refused as u64, sign_ins].into_iter().all(|seen| seen > 20));
 }
 
 #[test]
@@ -129,7 +135,18 @@ fn one_seed_is_one_run() {
 
 #[test]
 fn each_rule_that_is_broken_is_found_out() {
-    for broken in [Broken::DecideBeforeRecording, Broken::BelieveUnapplied] {
+    find([Broken::DecideBeforeRecording, Broken::BelieveUnapplied]);
+}
+
+#[cfg(feature = "controls")]
+#[test]
+fn the_control_of_clocks_is_found_out() {
+    find([Broken::OwnClock]);
+}
+
+/// Runs seeds until one shows that the rule is broken.
+fn find<const COUNT: usize>(rules: [Broken; COUNT]) {
+    for broken in rules {
         let found = (0..300).find_map(|seed| World::new(seed, Some(broken)).run().err().map(|wrong| (seed, wrong)));
         let (seed, wrong) = found.unwrap_or_else(|| panic!("{broken:?} was not found"));
         println!("{broken:?}: seed {seed}: {wrong}");

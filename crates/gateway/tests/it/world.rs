@@ -6,7 +6,11 @@
 
 use std::collections::BTreeMap;
 
-use clearing::{Action, Answer, BankNumber, Call, Command, Driver, NodeNumber, PaymentId, Request, agenda};
+use clearing::agenda::Booking;
+use clearing::{
+    Action, Answer, BankNumber, Call, Command, Driver, NamedParty, NodeNumber, PaymentId, Refusal, Request, SessionId,
+    agenda,
+};
 use ledger::{AccountId, Amount, Currency, Owner, Reference, TransferId};
 use replica::Reply;
 use replica::group::Mode;
@@ -14,7 +18,7 @@ use replica::group::Mode;
 use crate::calls::{self, BankGroup};
 use crate::customers::{BANKS, CUSTOMERS, OPENING, Order, is_for_now, orders, party, session_of};
 use crate::dice::Dice;
-use crate::group::{Group, NODES};
+use crate::group::{Beginning, Group, NODES};
 
 pub(crate) type GatewayGroup = Group<gateway::Machine>;
 
@@ -22,6 +26,12 @@ pub(crate) type GatewayGroup = Group<gateway::Machine>;
 const TICK_US: u64 = 5_000;
 const BEGIN_US: u64 = 1_000_000_000_000;
 const TROUBLE_US: u64 = 5_000_000;
+/// A token is good for so long, and a payment has so long to come into the log: as the gateway's edge has them.
+const TOKEN_MS: u64 = 3_600_000;
+const TAKEN_WITHIN_MS: u64 = 30_000;
+/// Somebody signs in so often.
+const SIGN_IN_US: u64 = 400_000;
+const DAY_MS: i64 = 24 * 3_600_000;
 /// So long everything has to come to its end once the trouble is over.
 const QUIET_US: u64 = 60_000_000;
 
@@ -32,6 +42,9 @@ pub(crate) enum Broken {
     DecideBeforeRecording,
     /// A node takes a proposal that it has not seen applied for done, and tells its customer so.
     BelieveUnapplied,
+    /// A batch gets the wall clock of whoever proposes it, wherever that stands.
+    #[cfg(feature = "controls")]
+    OwnClock,
 }
 
 enum Letter {
@@ -63,16 +76,30 @@ pub(crate) struct World {
     pub(crate) kills: u64,
     pub(crate) cuts: u64,
     pub(crate) unknown: u64,
+    pub(crate) jumps: u64,
+    pub(crate) sign_ins: u64,
+    next_session: u128,
+    next_sign_in_us: u64,
+    /// Somebody has signed in since the trouble ended.
+    pub(crate) signed_in_again: bool,
 }
 
 impl World {
     pub(crate) fn new(seed: u64, broken: Option<Broken>) -> World {
         let mut dice = Dice(seed);
         let mut mode = || if dice.one_in(3) { Mode::Leaderless } else { Mode::Leader };
-        let gateway = Group::new(1, mode(), gateway::Machine::new, BEGIN_US);
-        let banks = (0..BANKS.len())
-            .map(|number| Group::new(number as u128 + 2, mode(), || bank::Machine::new(7), BEGIN_US))
-            .collect();
+        #[cfg(feature = "controls")]
+        let control = (broken == Some(Broken::OwnClock)).then_some(paxos::Control::OwnClock);
+        let mut begin = |cluster| Beginning {
+            cluster,
+            mode: mode(),
+            at_us: BEGIN_US,
+            #[cfg(feature = "controls")]
+            control,
+        };
+        let gateway = Group::new(begin(1), gateway::Machine::new);
+        let banks =
+            (0..BANKS.len()).map(|number| Group::new(begin(number as u128 + 2), || bank::Machine::new(7))).collect();
         let from_us = BEGIN_US + 1_500_000;
         let orders = orders(&mut dice, 10, from_us, from_us + TROUBLE_US * 3 / 4);
         let mut world = World {
@@ -93,6 +120,11 @@ impl World {
             kills: 0,
             cuts: 0,
             unknown: 0,
+            jumps: 0,
+            sign_ins: 0,
+            next_session: 1_000,
+            next_sign_in_us: from_us,
+            signed_in_again: false,
         };
         world.found();
         world
@@ -106,6 +138,7 @@ impl World {
                 let open = ledger::Command::OpenAccount { id: account, owner: Owner::EMPTY, currency: Currency::EUR };
                 let deposit = ledger::Command::Transfer {
                     id: TransferId::new((1 << 100) + at as u128).expect("not nil"),
+                    placer: None,
                     debit: AccountId::vault(Currency::EUR),
                     credit: account,
                     amount: Amount::new(OPENING).expect("in range"),
@@ -126,7 +159,8 @@ impl World {
         let open = |bank: usize, customer: usize| Command::OpenSession {
             session: session_of(bank, customer),
             customer: party(CUSTOMERS[customer], BANKS[bank]),
-            expires_ms: BEGIN_US / 1_000 + 3_600_000,
+            expires_ms: BEGIN_US / 1_000 + TOKEN_MS,
+            open_by_ms: u64::MAX,
         };
         let mut commands: Vec<Command> = (0..BANKS.len()).map(register).collect();
         for bank in 0..BANKS.len() {
@@ -183,6 +217,8 @@ impl World {
             self.step();
         }
         self.quiet = true;
+        self.signed_in_again = false;
+        self.set_clocks(0..=self.banks.len(), 1..=NODES, 0);
         self.gateway.mend(self.now_us, &mut self.dice);
         for bank in 0..self.banks.len() {
             self.banks[bank].mend(self.now_us, &mut self.dice);
@@ -201,7 +237,8 @@ impl World {
     fn is_at_rest(&self) -> bool {
         let decided = self.orders.iter().all(|order| order.told.is_some());
         let open = self.gateway.machine(1).is_none_or(|machine| machine.clearing().payment_count() > 0);
-        decided && !open && self.gateway.agrees() && self.banks.iter().all(Group::agrees) || !self.wrong.is_empty()
+        decided && !open && self.signed_in_again && self.gateway.agrees() && self.banks.iter().all(Group::agrees)
+            || !self.wrong.is_empty()
     }
 
     fn step(&mut self) {
@@ -214,6 +251,7 @@ impl World {
         self.hear_gateway();
         self.hear_banks();
         self.customers_act();
+        self.sign_in();
         self.drive();
         if !self.quiet {
             self.trouble();
@@ -235,6 +273,7 @@ impl World {
     fn deliver(&mut self, letter: Letter) {
         match letter {
             Letter::Order { node, command, order } => {
+                let command = self.with_times(node, command);
                 let request = Request::single(command).encode();
                 if let Some(seq) = self.gateway.submit(node, request, self.now_us, &mut self.dice) {
                     self.asked.insert((node, seq), (command, order));
@@ -262,8 +301,17 @@ impl World {
                 }
             }
             Letter::Answer { order, answer } => match answer {
+                // After a majority began with wrong clocks the log's time may have moved on by days.
+                Answer::Refused(Refusal::SessionExpired) if self.gateway.began_wrong => self.sign_in_again(order),
+                // In a long run the sign-ins that come now and then end the oldest of this customer's.
+                Answer::Refused(Refusal::SessionEnded) => self.sign_in_again(order),
+                Answer::Refused(Refusal::DeadlinePassed) if self.gateway.began_wrong => {}
                 Answer::Refused(refusal) if !is_for_now(&refusal) => {
                     self.wrong.push(format!("{} was refused: {refusal:?}", self.orders[order].request.id));
+                }
+                Answer::Refused(Refusal::NoSession) => {
+                    let at = &self.orders[order];
+                    self.open_session(at.request.session, at.payer);
                 }
                 answer => {
                     let heard = answer.status().map_or(Ok(()), |status| self.orders[order].hear(status));
@@ -275,7 +323,7 @@ impl World {
 
     fn hear_gateway(&mut self) {
         for (node, (seq, told)) in self.gateway.take_told() {
-            let Some((_, order)) = self.asked.remove(&(node, seq)) else { continue };
+            let Some((command, order)) = self.asked.remove(&(node, seq)) else { continue };
             match (told, order) {
                 (Ok(Reply::Answer(Ok(answers))), Some(order)) => {
                     let answer = *answers.first().expect("as many as commands");
@@ -283,6 +331,9 @@ impl World {
                 }
                 // Not proposed, or nobody knows: the customer sends it again, the driver sees it in its state or does too.
                 (Err(_), _) => self.unknown += 1,
+                (Ok(Reply::Answer(Ok(answers))), None) if matches!(command, Command::OpenSession { .. }) => {
+                    self.hear_sign_in(&command, answers.first());
+                }
                 (Ok(_), _) => {}
             }
         }
@@ -312,7 +363,7 @@ impl World {
             let taker = taker(node);
             let command = match wants_void {
                 true => Command::Cancel { request, taker },
-                false => Command::Take { request, deadline_ms: u64::MAX, taker },
+                false => Command::Take { request, deadline_ms: 0, taker },
             };
             self.send(Letter::Order { node, command, order: Some(order) });
         }
@@ -320,8 +371,8 @@ impl World {
 
     /// Every node of the gateway that runs does what its own state says is to be done.
     fn drive(&mut self) {
-        let now_ms = self.now_us / 1_000;
         for node in 1..=NODES {
+            let Some(now_ms) = self.gateway.log_time_ms(node, self.now_us) else { continue };
             let Some(machine) = self.gateway.machine(node) else { continue };
             let drivers = self.drivers.get_mut(&node).expect("each node has its own");
             let mut actions = Vec::new();
@@ -380,7 +431,95 @@ impl World {
                     bank => self.banks[bank - 1].checkpoint(node, self.now_us, &mut self.dice),
                 }
             }
+            8 | 9 => self.set_some_clocks(),
+            10 | 11 => self.set_clocks(0..=self.banks.len(), 1..=NODES, 0),
             _ => {}
+        }
+    }
+
+    /// Those of one node, of a majority or of all, in one group or in all.
+    fn set_some_clocks(&mut self) {
+        let groups = self.banks.len();
+        let first = self.dice.below(groups as u64 + 1) as usize;
+        let groups = if self.dice.one_in(3) { 0..=groups } else { first..=first };
+        let (first, count) = (1 + self.dice.below(2) as u16, self.dice.below(3) as u16);
+        let by_ms = [DAY_MS, 40 * DAY_MS, 2 * 3_600_000, 40_000, 1_500][self.dice.below(5) as usize];
+        let by_ms = if self.dice.one_in(2) { -by_ms } else { by_ms };
+        self.jumps += 1;
+        self.set_clocks(groups, first..=(first + count).min(NODES), by_ms);
+    }
+
+    fn set_clocks(
+        &mut self,
+        groups: std::ops::RangeInclusive<usize>,
+        nodes: std::ops::RangeInclusive<u16>,
+        wrong_ms: i64,
+    ) {
+        for group in groups {
+            for node in nodes.clone() {
+                match group {
+                    0 => self.gateway.set_clock(node, wrong_ms),
+                    bank => self.banks[bank - 1].set_clock(node, wrong_ms),
+                }
+            }
+        }
+    }
+
+    /// Deadlines and expiry are made where the request arrives, from the log's time as that node knows it.
+    fn with_times(&mut self, node: u16, command: Command) -> Command {
+        let Some(now_ms) = self.gateway.log_time_ms(node, self.now_us) else { return command };
+        match command {
+            Command::Take { request, taker, .. } => {
+                Command::Take { request, taker, deadline_ms: now_ms + TAKEN_WITHIN_MS }
+            }
+            Command::OpenSession { session, customer, .. } => {
+                Command::OpenSession { session, customer, expires_ms: now_ms + TOKEN_MS, open_by_ms: u64::MAX }
+            }
+            command => command,
+        }
+    }
+
+    /// Now and then somebody signs in, through any node.
+    fn sign_in(&mut self) {
+        if self.now_us < self.next_sign_in_us {
+            return;
+        }
+        self.next_sign_in_us = self.now_us + SIGN_IN_US;
+        self.next_session += 1;
+        let session = SessionId::new(self.next_session).expect("not nil");
+        let bank = self.dice.below(BANKS.len() as u64) as usize;
+        self.open_session(session, party(CUSTOMERS[0], BANKS[bank]));
+    }
+
+    fn open_session(&mut self, session: SessionId, customer: NamedParty) {
+        let node = 1 + self.dice.below(u64::from(NODES)) as u16;
+        let command = Command::OpenSession { session, customer, expires_ms: 0, open_by_ms: u64::MAX };
+        self.send(Letter::Order { node, command, order: None });
+    }
+
+    fn sign_in_again(&mut self, order: usize) {
+        let at = &mut self.orders[order];
+        if self.now_us < at.signed_in_us + 1_000_000 {
+            return;
+        }
+        at.signed_in_us = self.now_us;
+        self.next_session += 1;
+        let session = SessionId::new(self.next_session).expect("not nil");
+        self.orders[order].request.session = session;
+        self.open_session(session, self.orders[order].payer);
+    }
+
+    fn hear_sign_in(&mut self, command: &Command, answer: Option<&Answer>) {
+        match answer {
+            Some(Answer::Done { .. }) => {
+                self.sign_ins += 1;
+                self.signed_in_again |= self.quiet;
+            }
+            // Opened before at another moment, or opened too often.
+            Some(Answer::Refused(Refusal::IdReused | Refusal::Full)) => {}
+            // A node that began with a wrong clock, and has not heard of the others, asks for an hour of another time.
+            Some(Answer::Refused(Refusal::Expired | Refusal::OutOfRange)) if self.gateway.began_wrong => {}
+            refused => self.wrong.push(format!("{command:?} was answered with {refused:?}")),
         }
     }
 
@@ -430,7 +569,7 @@ fn early_commits(clearing: &clearing::Clearing, action: &Action) -> Option<Vec<A
         let to = payment.order.bank(side);
         let terms = clearing.terms(&payment.order);
         let gateway = clearing.epoch();
-        Action::Call(Call { kind, to, terms, number: 1, complete_through: 0, gateway })
+        Action::Call(Call { kind, to, terms, number: 1, complete_through: 0, gateway, booking: Booking::Held })
     };
     let both = [
         (clearing::CallKind::CommitDebit, clearing::Side::Debit),

@@ -1,11 +1,11 @@
 //! From bytes back to an outcome, or what is wrong with them.
 
 use super::fields::{at, get, get_u16, get_u48, get_u64, get_u112, get_u128};
-use super::{BEGINS_DAY, Body, RecordBytes, RecordError, Side, U48_MAX, kind};
+use super::{BEGINS_DAY, Body, Flags, REPLAYED, RecordBytes, RecordError, Side, U48_MAX, kind};
 use crate::account::{Balances, Place};
 use crate::currency::Currency;
 use crate::customer_name::CustomerName;
-use crate::fence::Fence;
+use crate::fence::{Fence, Lost};
 use crate::ids::{AccountId, Placer, TransferId};
 use crate::money::Amount;
 use crate::movement::Movement;
@@ -29,13 +29,14 @@ impl Body {
             }
             kind::TRANSFER_POSTED => {
                 let (movement, (debit, credit)) = (from.movement()?, from.sides());
-                let begins_day = from.begins_day(&movement, &debit)?;
-                Body::TransferPosted { movement, debit, credit, begins_day }
+                let flags = from.flags(&movement, &debit)?;
+                let placer = Placer::new(get_u64(bytes, at::PLACER));
+                Body::TransferPosted { placer, movement, debit, credit, flags }
             }
             kind::HOLD_PLACED => {
                 let (movement, (debit, credit)) = (from.movement()?, from.sides());
-                let begins_day = from.begins_day(&movement, &debit)?;
-                Body::HoldPlaced { placer: from.placer()?, movement, debit, credit, begins_day }
+                let flags = from.flags(&movement, &debit)?;
+                Body::HoldPlaced { placer: from.placer()?, movement, debit, credit, flags }
             }
             kind::HOLD_POSTED => {
                 let (debit, credit) = from.sides();
@@ -63,6 +64,11 @@ impl Body {
                 counterparty: from.line(at::NOTE, "counterparty")?,
             },
             kind::FENCE_RAISED => Body::FenceRaised { placer: from.placer()?, fence: from.fence() },
+            kind::KEY_CLAIMED => Body::KeyClaimed {
+                key: get_u128(bytes, at::ID),
+                digest: get_u128(bytes, at::DIGEST),
+                base: get_u128(bytes, at::BASE),
+            },
             kind::OPEN_REJECTED => Body::OpenRejected {
                 account: from.account(at::ID, "account")?,
                 owner: from.line(at::OWNER, "owner")?,
@@ -137,12 +143,12 @@ impl Fields<'_> {
     }
 
     /// With the flag, what was debited and held before must follow from what was after.
-    fn begins_day(&self, movement: &Movement, debit: &Side) -> Result<bool, RecordError> {
-        match self.bytes[at::FLAGS] {
-            0 => Ok(false),
-            BEGINS_DAY if debit.after.debited_and_held() >= movement.amount.minor() => Ok(true),
-            _ => Err(self.bad("flag")),
-        }
+    fn flags(&self, movement: &Movement, debit: &Side) -> Result<Flags, RecordError> {
+        let bits = self.bytes[at::FLAGS];
+        let flags = Flags { begins_day: bits & BEGINS_DAY != 0, replayed: bits & REPLAYED != 0 };
+        let is_known = bits & !(BEGINS_DAY | REPLAYED) == 0;
+        let can_begin = !flags.begins_day || debit.after.debited_and_held() >= movement.amount.minor();
+        if is_known && can_begin { Ok(flags) } else { Err(self.bad("flag")) }
     }
 
     fn id(&self) -> Result<TransferId, RecordError> {
@@ -162,6 +168,7 @@ impl Fields<'_> {
             epoch: u32::from_le_bytes(get(self.bytes, at::FENCE)),
             caught_up: u32::from_le_bytes(get(self.bytes, at::FENCE + 4)),
             complete_through: get_u64(self.bytes, at::FENCE + 8),
+            lost: Lost { after: get_u64(self.bytes, at::FENCE + 16), through: get_u64(self.bytes, at::FENCE + 24) },
         }
     }
 

@@ -1,7 +1,7 @@
 //! From an outcome to its bytes.
 
 use super::fields::{at, put, put_u16, put_u48, put_u64, put_u112, put_u128};
-use super::{BEGINS_DAY, Body, RecordBytes, Side, U48_MAX, kind};
+use super::{BEGINS_DAY, Body, Flags, REPLAYED, RecordBytes, Side, U48_MAX, kind};
 use crate::account::{Balances, Place};
 use crate::currency::Currency;
 use crate::customer_name::CustomerName;
@@ -23,15 +23,16 @@ impl Body {
                 put_u128(out, at::ID, id.get());
                 put_u128(out, at::ACCOUNT, account.get());
             }
-            Body::TransferPosted { movement, debit, credit, begins_day } => {
+            Body::TransferPosted { placer, movement, debit, credit, flags } => {
                 put_u16(out, at::KIND, kind::TRANSFER_POSTED);
-                out[at::FLAGS] = flags(*begins_day);
+                out[at::FLAGS] = flag_bits(*flags);
+                put_u64(out, at::PLACER, placer.map_or(0, Placer::get));
                 put_movement(out, movement);
                 put_sides(out, debit, credit);
             }
-            Body::HoldPlaced { placer, movement, debit, credit, begins_day } => {
+            Body::HoldPlaced { placer, movement, debit, credit, flags } => {
                 put_u16(out, at::KIND, kind::HOLD_PLACED);
-                out[at::FLAGS] = flags(*begins_day);
+                out[at::FLAGS] = flag_bits(*flags);
                 put_hold(out, *placer, movement, debit, credit);
             }
             Body::HoldPosted { placer, movement, debit, credit } => {
@@ -79,6 +80,14 @@ impl Body {
                 put(out, at::FENCE, fence.epoch.to_le_bytes());
                 put(out, at::FENCE + 4, fence.caught_up.to_le_bytes());
                 put_u64(out, at::FENCE + 8, fence.complete_through);
+                put_u64(out, at::FENCE + 16, fence.lost.after);
+                put_u64(out, at::FENCE + 24, fence.lost.through);
+            }
+            Body::KeyClaimed { key, digest, base } => {
+                put_u16(out, at::KIND, kind::KEY_CLAIMED);
+                put_u128(out, at::ID, *key);
+                put_u128(out, at::DIGEST, *digest);
+                put_u128(out, at::BASE, *base);
             }
             Body::OpenRejected { account, owner, currency, rejection } => {
                 put_u16(out, at::KIND, kind::OPEN_REJECTED);
@@ -188,8 +197,9 @@ fn put_sides(out: &mut RecordBytes, debit: &Side, credit: &Side) {
     put_balances(out, at::CREDIT_AFTER, &credit.after);
 }
 
-fn flags(begins_day: bool) -> u8 {
-    if begins_day { BEGINS_DAY } else { 0 }
+fn flag_bits(flags: Flags) -> u8 {
+    let bit = |is_set: bool, bit: u8| if is_set { bit } else { 0 };
+    bit(flags.begins_day, BEGINS_DAY) | bit(flags.replayed, REPLAYED)
 }
 
 fn put_balances(out: &mut RecordBytes, at: usize, balances: &Balances) {

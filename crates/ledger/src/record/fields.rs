@@ -42,8 +42,12 @@ pub(super) mod at {
     pub(crate) const LOCKED: usize = DEBIT;
     /// Of a note about a hold, where a transfer has the reference.
     pub(crate) const NOTE: usize = REFERENCE;
-    /// Of a fence, where a transfer has the debited account: epoch u32, caught up u32, complete through u64.
+    /// Of a fence, where a transfer has the debited account: epoch u32, caught up u32, complete through u64, and of what was
+    /// lost after u64, through u64.
     pub(crate) const FENCE: usize = DEBIT;
+    /// Of an idempotency key, where a transfer has its accounts; the key itself has the place of the id.
+    pub(crate) const DIGEST: usize = DEBIT;
+    pub(crate) const BASE: usize = CREDIT;
 }
 
 pub(super) fn put<const LEN: usize>(out: &mut RecordBytes, at: usize, bytes: [u8; LEN]) {
@@ -72,6 +76,7 @@ pub(super) fn put_u128(out: &mut RecordBytes, at: usize, value: u128) {
     put(out, at, value.to_le_bytes());
 }
 
+#[expect(clippy::expect_used, reason = "as many bytes as the field has")]
 pub(super) fn get<const LEN: usize>(bytes: &RecordBytes, at: usize) -> [u8; LEN] {
     bytes[at..at + LEN].try_into().expect("as many bytes as the field has")
 }

@@ -12,7 +12,9 @@
 //! 252 zero: the journal's own
 //! ```
 //!
-//! What was done has no rejection but flags in its place: 1 the first debit on its UTC day of a customer's account.
+//! A transfer has a placer only if somebody else than the bank's own operators ordered it.
+//! What was done has no rejection but flags in its place: 1 the first debit on its UTC day of a customer's account, 2 booked
+//! again after a restore.
 //! Rejections have two values at 128 and 144 instead of previous places and balances. The records about accounts,
 //! customers and settings put their few other fields into the same places, named where they are written.
 
@@ -24,8 +26,8 @@ use crate::account::{Balances, Place};
 use crate::currency::Currency;
 use crate::customer_name::CustomerName;
 use crate::fence::Fence;
-use crate::hold;
 use crate::ids::{AccountId, Placer, TransferId};
+use crate::key::RecordKey;
 use crate::movement::Movement;
 use crate::outcome::Rejected;
 use crate::secret::Secret;
@@ -59,15 +61,23 @@ pub struct Side {
     pub previous: Option<Place>,
 }
 
-/// What happened. One variant per kind. `begins_day`: the debited account is a customer's, and this its first debit on that
-/// day (see [`crate::day`]). A new customer's account follows from the name and has that number. A secret that was refused is
+/// What else is to be known of a movement that was booked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Flags {
+    /// The debited account is a customer's, and this its first debit on that day: see [`crate::day`].
+    pub begins_day: bool,
+    /// It was booked again by a restored bank, so a side of it may stand on `suspense` instead of the account that was ordered.
+    pub replayed: bool,
+}
+
+/// What happened. One variant per kind. A new customer's account follows from the name and has that number. A secret that was refused is
 /// kept nowhere.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Body {
     AccountOpened { account: AccountId, owner: Owner, currency: Currency, number: u64 },
     AccountClosed { id: TransferId, account: AccountId },
-    TransferPosted { movement: Movement, debit: Side, credit: Side, begins_day: bool },
-    HoldPlaced { placer: Placer, movement: Movement, debit: Side, credit: Side, begins_day: bool },
+    TransferPosted { placer: Option<Placer>, movement: Movement, debit: Side, credit: Side, flags: Flags },
+    HoldPlaced { placer: Placer, movement: Movement, debit: Side, credit: Side, flags: Flags },
     HoldPosted { placer: Placer, movement: Movement, debit: Side, credit: Side },
     HoldVoided { placer: Placer, movement: Movement, debit: Side, credit: Side },
     Tombstone { id: TransferId },
@@ -77,6 +87,7 @@ pub enum Body {
     LockChanged { id: TransferId, name: CustomerName, locked: bool },
     HoldNoted { id: TransferId, placer: Placer, counterparty: Counterparty },
     FenceRaised { placer: Placer, fence: Fence },
+    KeyClaimed { key: u128, digest: u128, base: u128 },
     OpenRejected { account: AccountId, owner: Owner, currency: Currency, rejection: Rejected },
     CloseRejected { id: TransferId, account: AccountId, rejection: Rejected },
     TransferRejected { movement: Movement, rejection: Rejected },
@@ -105,6 +116,7 @@ pub mod kind {
     pub const LOCK_CHANGED: u16 = 11;
     pub const HOLD_NOTED: u16 = 12;
     pub const FENCE_RAISED: u16 = 13;
+    pub const KEY_CLAIMED: u16 = 14;
     pub const OPEN_REJECTED: u16 = 33;
     pub const CLOSE_REJECTED: u16 = 34;
     pub const TRANSFER_REJECTED: u16 = 35;
@@ -127,8 +139,9 @@ pub enum RecordError {
     Field { kind: u16, field: &'static str },
 }
 
-/// The flag of a first debit.
+/// The flag of a first debit, and of what was booked again.
 const BEGINS_DAY: u8 = 1;
+const REPLAYED: u8 = 2;
 
 impl Record {
     /// Panics if slot, time or a total is past the bounds that the rules keep.
@@ -173,6 +186,7 @@ impl Record {
             | Body::HoldNoted { id, .. } => Some(*id),
             Body::AccountOpened { .. }
             | Body::FenceRaised { .. }
+            | Body::KeyClaimed { .. }
             | Body::SettingChanged { .. }
             | Body::CustomerAdded { .. }
             | Body::OpenRejected { .. }
@@ -182,10 +196,10 @@ impl Record {
     }
 }
 
-/// The id under which the index leads to this record, or `None` if no retry will ever look for it. At most one record has
-/// an id: a hold's end is found under an id of its own. Reads only what it needs, for starts read millions of records.
-pub fn record_id(bytes: &RecordBytes) -> Option<u128> {
-    match get_u16(bytes, at::KIND) {
+/// The key under which the index leads to this record, or `None` if no retry will ever look for it. Reads only what it
+/// needs, for starts read millions of records.
+pub fn record_key(bytes: &RecordBytes) -> Option<RecordKey> {
+    let key: fn(TransferId) -> RecordKey = match get_u16(bytes, at::KIND) {
         kind::ACCOUNT_CLOSED
         | kind::TRANSFER_POSTED
         | kind::HOLD_PLACED
@@ -196,14 +210,32 @@ pub fn record_id(bytes: &RecordBytes) -> Option<u128> {
         | kind::SECRET_CHANGED
         | kind::LOCK_CHANGED
         | kind::SECRET_REJECTED
-        | kind::LOCK_REJECTED => Some(get_u128(bytes, at::ID)),
-        kind::HOLD_POSTED | kind::HOLD_VOIDED => TransferId::new(get_u128(bytes, at::ID)).map(hold::end_id),
-        kind::HOLD_NOTED => TransferId::new(get_u128(bytes, at::ID)).map(hold::note_id),
-        _ => None,
-    }
+        | kind::LOCK_REJECTED => RecordKey::outcome,
+        kind::HOLD_POSTED | kind::HOLD_VOIDED => RecordKey::hold_end,
+        kind::HOLD_NOTED => RecordKey::hold_note,
+        kind::KEY_CLAIMED => return Some(RecordKey::idempotency(get_u128(bytes, at::ID))),
+        _ => return None,
+    };
+    TransferId::new(get_u128(bytes, at::ID)).map(key)
 }
 
 impl Body {
+    /// Whether this is the first outcome of what somebody ordered: the same movement, but for a side that a restored bank had
+    /// to book on `suspense`. False for whatever is no transfer and no hold.
+    pub fn is_of_order(&self, ordered: &Movement) -> bool {
+        let (movement, replayed) = match self {
+            Body::TransferPosted { movement, flags, .. } | Body::HoldPlaced { movement, flags, .. } => {
+                (movement, flags.replayed)
+            }
+            Body::TransferRejected { movement, .. } | Body::HoldRejected { movement, .. } => (movement, false),
+            _ => return false,
+        };
+        let suspense = AccountId::suspense(movement.currency);
+        let meant = |booked: AccountId, meant: AccountId| if replayed && booked == suspense { meant } else { booked };
+        let (debit, credit) = (meant(movement.debit, ordered.debit), meant(movement.credit, ordered.credit));
+        Movement { debit, credit, ..*movement } == *ordered
+    }
+
     pub fn is_rejection(&self) -> bool {
         match self {
             Body::OpenRejected { .. }
@@ -229,7 +261,8 @@ impl Body {
             | Body::SecretChanged { .. }
             | Body::LockChanged { .. }
             | Body::HoldNoted { .. }
-            | Body::FenceRaised { .. } => false,
+            | Body::FenceRaised { .. }
+            | Body::KeyClaimed { .. } => false,
         }
     }
 }

@@ -2,10 +2,11 @@
 
 use expect_test::expect;
 use ledger::{
-    AccountId, Amount, Command, Counterparty, Currency, CustomerName, Fence, Malformed, Owner, Placer, Reference,
-    Request, SettingChange, TransferId,
+    AccountId, Amount, Command, Counterparty, Currency, CustomerName, Fence, Lost, Malformed, OrderEnd, Owner, Placer,
+    Reference, Request, SettingChange, TransferId,
 };
 use proptest::prelude::*;
+use std::num::NonZeroU64;
 
 use crate::desk::*;
 
@@ -29,9 +30,20 @@ fn one_of_each() -> Vec<Command> {
             placer: placer(GATEWAY),
             counterparty: Counterparty::new("bob@beta").expect("short"),
         },
-        Command::Fence { placer: placer(GATEWAY), fence: Fence { epoch: 14, complete_through: 15, caught_up: 16 } },
+        Command::Fence {
+            placer: placer(GATEWAY),
+            fence: Fence { epoch: 14, complete_through: 15, caught_up: 16, ..Fence::default() },
+        },
         replay(17, true, account(1), interbank(), 6),
         replay(18, false, account(1), account(2), 6),
+        end_order(OrderEnd::Post, &hold(19, account(1), interbank(), 6)),
+        end_order(OrderEnd::Void, &transfer(20, account(1), account(2), 6)),
+        Command::ClaimKey { key: 21, digest: 22, base: 23 },
+        Command::Fence {
+            placer: placer(GATEWAY),
+            fence: Fence { epoch: 24, lost: Lost { after: 25, through: 26 }, ..Fence::default() },
+        },
+        placed_transfer(27, account(1), account(2), 6),
     ]
 }
 
@@ -59,8 +71,13 @@ fn the_bytes_of_each_command_are_stable() {
         0101010000000b0c000000000000000000000000000000047a6fc3ab01
         0101010000000c0d000000000000000000000000000000070000000000000008626f624062657461
         0101010000000d07000000000000000e0000000f0000000000000010000000
-        0101010000000e0700000000000000110000000000000000000000000000000100000000000080007000000000c0ac41ff1965e6f07889028007c600000000060000000000000000000000d20300
-        0101010000000e0000000000000000120000000000000000000000000000000100000000000080007000000000c0ac0200000000000080007000000000c0ac060000000000000000000000d20300
+        0101010000001107000000000000000000000000000000110000000000000000000000000000000100000000000080007000000000c0ac41ff1965e6f07889028007c600000000060000000000000000000000d20300
+        0101010000001100000000000000000000000000000000120000000000000000000000000000000100000000000080007000000000c0ac0200000000000080007000000000c0ac060000000000000000000000d20300
+        0101010000000f010700000000000000130000000000000000000000000000000100000000000080007000000000c0ac41ff1965e6f07889028007c600000000060000000000000000000000d20300
+        0101010000000f020000000000000000140000000000000000000000000000000100000000000080007000000000c0ac0200000000000080007000000000c0ac060000000000000000000000d20300
+        01010100000010150000000000000000000000000000001600000000000000000000000000000017000000000000000000000000000000
+        0101010000001207000000000000001800000000000000000000000000000019000000000000001a00000000000000
+        0101010000001307000000000000001b0000000000000000000000000000000100000000000080007000000000c0ac0200000000000080007000000000c0ac060000000000000000000000d20300
     "#]].assert_eq(&text);
 }
 
@@ -137,32 +154,40 @@ fn a_request_takes_8190_commands_and_no_more() {
 }
 
 #[test]
-fn the_ids_to_look_up_are_those_that_the_rules_may_ask_for() {
-    let mut ids = Vec::new();
+fn the_keys_to_look_up_are_those_that_the_rules_may_ask_for() {
+    let mut keys = Vec::new();
     let request = Request { linked: false, commands: one_of_each() };
-    ledger::Ledger::ids(&request.encode(), &mut ids).expect("well formed");
-    let end = |number| ledger::hold::end_id(id(number));
-    let note = ledger::hold::note_id(id(13));
-    assert_eq!(ids, [2, 3, 5, end(5), 7, end(7), 8, end(8), 9, end(9), 11, 12, note, 17, end(17), 18, end(18)]);
+    ledger::Ledger::keys(&request.encode(), |key| keys.push(key)).expect("well formed");
+    let numbers: Vec<(u8, u128)> = keys.iter().map(|key| (key.kind(), key.id())).collect();
+    let hold = |number| [(0, number), (1, number)];
+    let mut expected = vec![(0, 2), (0, 3)];
+    expected.extend([5, 7, 8, 9].map(hold).concat());
+    expected.extend([(0, 11), (0, 12), (2, 13)]);
+    expected.extend([17, 18, 19, 20].map(hold).concat());
+    expected.extend([(3, 21), (0, 27)]);
+    assert_eq!(numbers, expected);
 }
 
 fn any_command() -> impl Strategy<Value = Command> {
     let number = || 1u128..;
     let text = || prop_oneof!["[ -~]{0,35}", "[äöü€]{0,11}"];
     let movement = (number(), number(), number(), 1..=Amount::MAX.minor(), 0usize..150, text());
-    (0u8..14, movement, 1u64.., any::<u64>()).prop_map(|(kind, movement, who, version)| {
+    (0u8..16, movement, 1u64.., any::<u64>()).prop_map(|(kind, movement, who, version)| {
         let (one, two, three, minor, currency, text) = movement;
         let currency = Currency::all().nth(currency).expect("there are more");
         let (id, debit, credit) = (TransferId::new(one), AccountId::new(two), AccountId::new(three));
         let (id, debit, credit) = (id.expect("≥ 1"), debit.expect("≥ 1"), credit.expect("≥ 1"));
         let (amount, placer) = (cents(minor), Placer::new(who).expect("≥ 1"));
-        let reference = Reference::new(&text).expect("at most 35 bytes");
-        let name = CustomerName::new(&format!("n{}", text.replace([' ', '@'], ""))).expect("at most 36 bytes");
+        let reference = Reference::stored(&text).expect("at most 35 bytes");
+        let name = CustomerName::stored(&format!("n{}", text.replace([' ', '@'], ""))).expect("at most 36 bytes");
         let secret = secret(who.to_le_bytes()[0]);
         match kind {
-            0 => Command::OpenAccount { id: debit, owner: Owner::new(&text).expect("short"), currency },
+            0 => Command::OpenAccount { id: debit, owner: Owner::stored(&text).expect("short"), currency },
             1 => Command::CloseAccount { id, account: debit },
-            2 => Command::Transfer { id, debit, credit, amount, currency, reference },
+            2 => {
+                let placer = Placer::new(version);
+                Command::Transfer { id, placer, debit, credit, amount, currency, reference }
+            }
             3 => Command::PlaceHold { id, placer, debit, credit, amount, currency, reference },
             4 => Command::PostHold { id, placer },
             5 => Command::VoidHold { id, placer },
@@ -170,16 +195,24 @@ fn any_command() -> impl Strategy<Value = Command> {
             7 => Command::AddCustomer { name, currency, secret },
             8 => Command::SetSecret { id, name, secret },
             10 => {
-                let counterparty = Counterparty::new(&text).expect("at most 35 bytes");
+                let counterparty = Counterparty::stored(&text).expect("at most 35 bytes");
                 Command::NoteHold { id, placer, counterparty }
             }
             11 => {
-                let fence = Fence { epoch: 7, complete_through: version, caught_up: u32::MAX };
+                let lost = Lost { after: version % 3, through: version };
+                let fence = Fence { epoch: 7, complete_through: version, caught_up: u32::MAX, lost };
                 Command::Fence { placer, fence }
             }
             12 => {
                 let placer = Some(placer).filter(|_| version > 9);
-                Command::Replay { id, placer, debit, credit, amount, currency, reference }
+                let number = NonZeroU64::new(version);
+                Command::Replay { id, placer, number, debit, credit, amount, currency, reference }
+            }
+            13 => Command::ClaimKey { key: one, digest: two, base: three },
+            14 => {
+                let placer = Some(placer).filter(|_| version > 9);
+                let end = if placer.is_some() && version % 2 == 0 { OrderEnd::Post } else { OrderEnd::Void };
+                Command::EndOrder { end, id, placer, debit, credit, amount, currency, reference }
             }
             9 => Command::LockCustomer { id, name, locked: version > 9 },
             _ => {

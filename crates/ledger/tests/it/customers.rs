@@ -17,11 +17,12 @@ fn a_customer_has_the_account_that_follows_from_the_name() {
 }
 
 #[test]
-fn an_account_that_was_opened_as_one_is_no_customers() {
+fn nobody_takes_a_customers_account_in_advance() {
     let mut desk = Desk::with(&[(1, 0)]);
-    desk.one(ledger::Command::OpenAccount { id: of("ann"), owner: name_as_owner("ann"), currency: Currency::EUR });
-    assert_eq!(desk.ledger.customer(&name("ann")), None);
-    assert_eq!(desk.ledger.account(of("ann")).expect("open").customer, None);
+    let taking = ledger::Command::OpenAccount { id: of("ann"), owner: name_as_owner("ann"), currency: Currency::EUR };
+    assert_eq!(desk.refusal(taking), Rejected::ReservedAccount { account: of("ann") });
+    desk.one(add("ann"));
+    assert_eq!(desk.ledger.account(of("ann")).expect("open").customer, Some(Lock::Unlocked));
     assert_eq!(desk.ledger.account(account(1)).expect("open").customer, None);
 }
 

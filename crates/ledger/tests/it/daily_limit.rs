@@ -1,6 +1,6 @@
 //! What a customer may be debited in one day.
 
-use ledger::{Amount, Body, Command, Currency, Outcome, Record, Rejected, SettingChange};
+use ledger::{Amount, Body, Command, Currency, Outcome, Record, RecordKey, Rejected, SettingChange};
 
 use crate::desk::*;
 use crate::restore::{folded, restored};
@@ -126,7 +126,7 @@ fn only_customers_of_that_currency_are_bounded() {
     let yen_vault = ledger::AccountId::vault(yen());
     for (number, debit, credit) in [(3, yen_vault, of("yui")), (4, of("yui"), yen_vault)] {
         let (amount, currency, reference) = (cents(100_000), yen(), ledger::Reference::EMPTY);
-        done(&mut desk, Command::Transfer { id: id(number), debit, credit, amount, currency, reference });
+        done(&mut desk, Command::Transfer { id: id(number), placer: None, debit, credit, amount, currency, reference });
     }
 }
 
@@ -149,9 +149,9 @@ fn only_the_first_debit_of_a_customers_day_says_so_in_its_record() {
     desk.clock_ms += DAY_MS;
     desk.send(false, &[transfer(5, account(1), of("ann"), 1), post(3), set_aside(6, 1), pay(7, 1)]);
     let begins_day = |number: u128| {
-        let bytes = desk.journal.records[desk.journal.places[&number]];
+        let bytes = desk.journal.records[desk.journal.places[&RecordKey::outcome(id(number))]];
         match Record::decode(&bytes).expect("a record").body {
-            Body::TransferPosted { begins_day, .. } | Body::HoldPlaced { begins_day, .. } => begins_day,
+            Body::TransferPosted { flags, .. } | Body::HoldPlaced { flags, .. } => flags.begins_day,
             other => panic!("not a debit: {other:?}"),
         }
     };

@@ -3,27 +3,27 @@
 use std::collections::BTreeMap;
 
 use ledger::{
-    AccountId, Amount, Answer, Argon2Cost, Command, Context, Currency, CustomerName, JournalPort, Ledger, Outcome,
-    Owner, Placer, RecordBytes, Reference, Rejected, Request, Secret, TransferId,
+    AccountId, Amount, Answer, Argon2Cost, Command, Context, Currency, CustomerName, JournalPort, Ledger, Movement,
+    OrderEnd, Outcome, Owner, Placer, RecordBytes, RecordKey, Reference, Rejected, Request, Secret, TransferId,
 };
 
 #[derive(Clone, Default)]
 pub(crate) struct Journal {
     pub(crate) first_place: u64,
     pub(crate) records: Vec<RecordBytes>,
-    pub(crate) places: BTreeMap<u128, usize>,
+    pub(crate) places: BTreeMap<RecordKey, usize>,
 }
 
 impl JournalPort for Journal {
-    fn find(&self, id: u128) -> Option<RecordBytes> {
-        self.places.get(&id).map(|place| self.records[*place])
+    fn find(&self, key: RecordKey) -> Option<RecordBytes> {
+        self.places.get(&key).map(|place| self.records[*place])
     }
 
-    fn push(&mut self, id: Option<u128>, record: &RecordBytes) -> u64 {
-        assert_eq!(id, ledger::record_id(record), "an id is pushed that the record does not have");
-        if let Some(id) = id {
-            let before = self.places.insert(id, self.records.len());
-            assert_eq!(before, None, "one id has two outcomes");
+    fn push(&mut self, key: Option<RecordKey>, record: &RecordBytes) -> u64 {
+        assert_eq!(key, ledger::record_key(record), "a key is pushed that the record does not have");
+        if let Some(key) = key {
+            let before = self.places.insert(key, self.records.len());
+            assert_eq!(before, None, "one key leads to two records");
         }
         self.records.push(*record);
         self.next_place() - 1
@@ -154,11 +154,26 @@ pub(crate) fn open(customer: u128) -> Command {
 
 pub(crate) fn transfer(number: u128, debit: AccountId, credit: AccountId, minor: u128) -> Command {
     let (amount, currency, reference) = (cents(minor), Currency::EUR, Reference::EMPTY);
-    Command::Transfer { id: id(number), debit, credit, amount, currency, reference }
+    Command::Transfer { id: id(number), placer: None, debit, credit, amount, currency, reference }
+}
+
+/// A transfer that the gateway orders.
+pub(crate) fn placed_transfer(number: u128, debit: AccountId, credit: AccountId, minor: u128) -> Command {
+    let (amount, currency, reference) = (cents(minor), Currency::EUR, Reference::EMPTY);
+    let placer = Some(placer(GATEWAY));
+    Command::Transfer { id: id(number), placer, debit, credit, amount, currency, reference }
 }
 
 pub(crate) fn transfer_in(currency: Currency, number: u128, debit: AccountId, credit: AccountId) -> Command {
-    Command::Transfer { id: id(number), debit, credit, amount: cents(1), currency, reference: Reference::EMPTY }
+    Command::Transfer {
+        id: id(number),
+        placer: None,
+        debit,
+        credit,
+        amount: cents(1),
+        currency,
+        reference: Reference::EMPTY,
+    }
 }
 
 pub(crate) fn hold(number: u128, debit: AccountId, credit: AccountId, minor: u128) -> Command {
@@ -178,7 +193,14 @@ pub(crate) fn void(number: u128) -> Command {
 pub(crate) fn replay(number: u128, of_hold: bool, debit: AccountId, credit: AccountId, minor: u128) -> Command {
     let placer = Some(placer(GATEWAY)).filter(|_| of_hold);
     let (amount, currency, reference) = (cents(minor), Currency::EUR, Reference::EMPTY);
-    Command::Replay { id: id(number), placer, debit, credit, amount, currency, reference }
+    Command::Replay { id: id(number), placer, number: None, debit, credit, amount, currency, reference }
+}
+
+/// Ends what was ordered under an id: a hold of that content, or a transfer.
+pub(crate) fn end_order(end: OrderEnd, ordered: &Command) -> Command {
+    let placer = matches!(ordered, Command::PlaceHold { .. }).then(|| placer(GATEWAY));
+    let Movement { id, debit, credit, amount, currency, reference } = ordered.movement().expect("it moves money");
+    Command::EndOrder { end, id, placer, debit, credit, amount, currency, reference }
 }
 
 pub(crate) fn close(number: u128, customer: u128) -> Command {

@@ -1,6 +1,6 @@
 //! Holds: set aside, then posted or voided, once, by their placer.
 
-use ledger::{Command, HoldState, Outcome, Rejected};
+use ledger::{Command, HoldState, Outcome, RecordKey, Rejected};
 
 use crate::desk::*;
 
@@ -111,4 +111,17 @@ fn a_refused_end_does_not_burn_the_id_for_the_hold_itself() {
     assert_eq!(desk.refusal(post(1)), Rejected::HoldNotFound);
     assert!(matches!(desk.one(hold(1, account(1), interbank(), 600)).outcome, Outcome::Held { .. }));
     assert!(matches!(desk.one(post(1)).outcome, Outcome::HoldPosted { .. }));
+}
+
+#[test]
+fn a_hold_whose_end_is_not_in_the_journal_is_not_ended_again() {
+    let mut desk = Desk::with(&[(1, 1_000)]);
+    desk.one(hold(1, account(1), interbank(), 600));
+    desk.one(post(1));
+    // This program writes no such journal.
+    desk.journal.places.remove(&RecordKey::hold_end(id(1)));
+    for command in [post(1), void(1)] {
+        assert_eq!(desk.refusal(command), Rejected::HoldNotFound);
+    }
+    assert_eq!((desk.balance(1), desk.available(1)), (400, 400), "nothing moved twice, and nothing came back");
 }

@@ -8,6 +8,7 @@ mod desk;
 mod holds;
 mod linked;
 mod model;
+mod names_of_before;
 mod outcomes;
 mod random;
 mod records;

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use ledger::{
-    AccountId, Balances, Command, Currency, CustomerName, Hold, HoldState, Movement, Outcome, Owner, Placer, Rejected,
-    Secret, SettingChange, TransferId,
+    AccountId, Balances, Command, Currency, CustomerName, Hold, HoldState, Movement, OrderEnd, Outcome, Owner, Placer,
+    Rejected, Secret, SettingChange, TransferId,
 };
 
 #[derive(Clone)]
@@ -30,6 +30,8 @@ pub(crate) struct Model {
     outcomes: BTreeMap<TransferId, (Command, Outcome)>,
     ends: BTreeMap<TransferId, Outcome>,
     settings: Vec<(SettingChange, Outcome)>,
+    /// The digest of the first request of each idempotency key, and what was answered.
+    keys: BTreeMap<u128, (u128, Outcome)>,
     /// The day of a customer's last debit and what was spent on it, less what was given back.
     spent: BTreeMap<AccountId, (u64, i128)>,
     pub(crate) time_ms: u64,
@@ -71,7 +73,10 @@ impl Model {
 
     fn keep(&mut self, now: u64, command: &Command, result: Result<Outcome, Rejected>) -> (Outcome, bool) {
         let outcome = result.unwrap_or_else(|rejection| Outcome::Rejected { time_ms: now, rejection });
-        self.time_ms = now;
+        // A key that is not claimed leaves no record, and only records move the time.
+        if !matches!(command, Command::ClaimKey { .. }) || outcome.rejection().is_none() {
+            self.time_ms = now;
+        }
         match *command {
             Command::Transfer { id, .. }
             | Command::PlaceHold { id, .. }
@@ -85,7 +90,12 @@ impl Model {
                     self.outcomes.insert(id, (*command, outcome));
                 }
             }
-            Command::VoidHold { id, .. } => {
+            Command::ClaimKey { key, digest, .. } => {
+                if let Outcome::KeyClaimed { .. } = outcome {
+                    self.keys.insert(key, (digest, outcome));
+                }
+            }
+            Command::VoidHold { id, .. } | Command::EndOrder { id, .. } => {
                 if let Outcome::Voided { .. } = outcome {
                     self.outcomes.insert(id, (*command, outcome));
                 }
@@ -122,11 +132,30 @@ impl Model {
                     Outcome::Voided { time_ms } => {
                         (Outcome::Rejected { time_ms: *time_ms, rejection: Rejected::Voided }, true)
                     }
-                    _ if is_same(first, command) => (self.present(id), true),
+                    _ if is_same((first, outcome), command) => (self.present(id), true),
                     _ => reused(outcome.time_ms()),
                 })
             }
             Command::VoidTransfer { id } => self.outcomes.get(&id).map(|_| (self.present(id), true)),
+            Command::EndOrder { end, id, placer, .. } => {
+                let (first, outcome) = self.outcomes.get(&id)?;
+                let is_hold = matches!(first, Command::PlaceHold { .. });
+                let is_meant = first.movement() == command.movement() && is_hold == placer.is_some();
+                if !is_meant && !matches!(outcome, Outcome::Voided { .. }) {
+                    return Some(reused(outcome.time_ms()));
+                }
+                match (end, placer) {
+                    (OrderEnd::Post, Some(placer)) => self.earlier(&Command::PostHold { id, placer }),
+                    (OrderEnd::Void, Some(placer)) => self.earlier(&Command::VoidHold { id, placer }),
+                    (_, None) => Some((self.present(id), true)),
+                }
+            }
+            Command::ClaimKey { key, digest, .. } => {
+                let (kept, outcome) = self.keys.get(&key)?;
+                let rejection = Rejected::KeyReused;
+                let refused = Outcome::Rejected { time_ms: outcome.time_ms(), rejection };
+                Some(if *kept == digest { (*outcome, true) } else { (refused, false) })
+            }
             Command::PostHold { id, placer } | Command::VoidHold { id, placer } => {
                 let wants_post = matches!(command, Command::PostHold { .. });
                 let (first, outcome) = self.outcomes.get(&id)?;
@@ -170,6 +199,9 @@ impl Model {
                 if id.internal().is_some() {
                     return Err(Rejected::InternalAccount { account: id });
                 }
+                if id.is_customers() {
+                    return Err(Rejected::ReservedAccount { account: id });
+                }
                 Ok(self.open(time_ms, id, owner, currency))
             }
             Command::CloseAccount { account, .. } => self.close(time_ms, account),
@@ -193,7 +225,10 @@ impl Model {
             }
             Command::PostHold { id, placer } => self.post(time_ms, id, placer),
             Command::VoidHold { id, placer } => self.void(time_ms, id, placer),
-            Command::VoidTransfer { .. } => Ok(Outcome::Voided { time_ms }),
+            Command::EndOrder { end: OrderEnd::Post, id, placer: Some(placer), .. } => self.post(time_ms, id, placer),
+            Command::EndOrder { end: OrderEnd::Void, id, placer: Some(placer), .. } => self.void(time_ms, id, placer),
+            Command::VoidTransfer { .. } | Command::EndOrder { .. } => Ok(Outcome::Voided { time_ms }),
+            Command::ClaimKey { base, .. } => Ok(Outcome::KeyClaimed { time_ms, base }),
             Command::ChangeSetting { expected_version: expected, change } => {
                 let actual = self.settings.len() as u64;
                 if expected != actual {
@@ -433,10 +468,14 @@ impl Model {
     }
 }
 
-/// The same command, whatever secret it brings.
-fn is_same(first: &Command, command: &Command) -> bool {
+/// The same command. Of a secret that was refused nothing is kept.
+fn is_same((first, outcome): (&Command, &Outcome), command: &Command) -> bool {
     match (first, command) {
-        (Command::SetSecret { name, .. }, Command::SetSecret { name: asked, .. }) => name == asked,
+        (Command::SetSecret { name, .. }, Command::SetSecret { name: asked, .. }) if outcome.rejection().is_some() => {
+            name == asked
+        }
+        // Whoever orders a transfer again orders the same one.
+        (Command::Transfer { .. }, Command::Transfer { .. }) => first.movement() == command.movement(),
         _ => first == command,
     }
 }

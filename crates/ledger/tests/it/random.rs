@@ -1,7 +1,7 @@
 //! Random commands against the naive model: the same outcomes, the same balances, and a ledger restored from the folded
 //! journal is the same ledger.
 
-use ledger::{AccountId, Amount, Balances, Command, Currency, Owner, Reference, SettingChange};
+use ledger::{AccountId, Amount, Balances, Command, Currency, OrderEnd, Owner, Reference, SettingChange};
 use proptest::prelude::*;
 
 use crate::daily_limit::daily_limit;
@@ -51,8 +51,8 @@ fn any_command() -> impl Strategy<Value = Command> {
             .prop_map(|(id, currency)| Command::OpenAccount { id, owner: Owner::EMPTY, currency }),
         1 => any_account().prop_map(|id| Command::OpenAccount { id, owner: Owner::EMPTY, currency: Currency::EUR }),
         1 => (number(), any_account()).prop_map(|(id, account)| Command::CloseAccount { id, account }),
-        4 => movement().prop_map(|(id, debit, credit, amount, currency, reference)| {
-            Command::Transfer { id, debit, credit, amount, currency, reference }
+        4 => (movement(), prop::option::of(who())).prop_map(|((id, debit, credit, amount, currency, reference), placer)| {
+            Command::Transfer { id, placer, debit, credit, amount, currency, reference }
         }),
         4 => (movement(), who()).prop_map(|((id, debit, credit, amount, currency, reference), placer)| {
             Command::PlaceHold { id, placer, debit, credit, amount, currency, reference }
@@ -60,6 +60,16 @@ fn any_command() -> impl Strategy<Value = Command> {
         3 => (number(), who()).prop_map(|(id, placer)| Command::PostHold { id, placer }),
         3 => (number(), who()).prop_map(|(id, placer)| Command::VoidHold { id, placer }),
         1 => number().prop_map(|id| Command::VoidTransfer { id }),
+        2 => (movement(), who(), any::<bool>()).prop_map(
+            |((id, debit, credit, amount, currency, reference), placer, post)| {
+                let end = if post { OrderEnd::Post } else { OrderEnd::Void };
+                Command::EndOrder { end, id, placer: Some(placer), debit, credit, amount, currency, reference }
+            }
+        ),
+        1 => movement().prop_map(|(id, debit, credit, amount, currency, reference)| {
+            Command::EndOrder { end: OrderEnd::Void, id, placer: None, debit, credit, amount, currency, reference }
+        }),
+        1 => (1u128..4, 1u128..3, 1u128..9).prop_map(|(key, digest, base)| Command::ClaimKey { key, digest, base }),
         2 => (any_name(), any_currency(), any::<u8>()).prop_map(|(text, currency, salt)| {
             Command::AddCustomer { name: name(text), currency, secret: secret(salt) }
         }),
@@ -94,6 +104,10 @@ fn any_spending() -> impl Strategy<Value = Command> {
         4 => movement().prop_map(|(id, text, minor)| transfer(id.get(), of(&text), vault(), minor)),
         4 => movement().prop_map(|(id, text, minor)| hold(id.get(), of(&text), interbank(), minor)),
         1 => number().prop_map(|id| post(id.get())),
+        2 => (movement(), any::<bool>()).prop_map(|((id, text, minor), is_post)| {
+            let end = if is_post { OrderEnd::Post } else { OrderEnd::Void };
+            end_order(end, &hold(id.get(), of(&text), interbank(), minor))
+        }),
         3 => number().prop_map(|id| void(id.get())),
         2 => any_command(),
     ]

@@ -2,10 +2,10 @@
 
 use expect_test::expect;
 use ledger::account::Place;
-use ledger::record::{Side, kind};
+use ledger::record::{Flags, Side, kind};
 use ledger::{
     Amount, Balances, Body, Command, Counterparty, Currency, Fence, LineKind, Movement, Owner, RECORD_BYTES, Record,
-    RecordError, Reference, Rejected, SettingChange,
+    RecordError, RecordKey, Reference, Rejected, SettingChange,
 };
 use proptest::prelude::*;
 
@@ -30,8 +30,8 @@ fn bodies() -> Vec<(u16, Body)> {
     vec![
         (1, Body::AccountOpened { account: account(1), owner, currency, number: 9 }),
         (2, Body::AccountClosed { id: id(5), account: account(1) }),
-        (3, Body::TransferPosted { movement, debit, credit, begins_day: false }),
-        (4, Body::HoldPlaced { placer, movement, debit, credit, begins_day: false }),
+        (3, Body::TransferPosted { placer: None, movement, debit, credit, flags: Flags::default() }),
+        (4, Body::HoldPlaced { placer, movement, debit, credit, flags: Flags::default() }),
         (5, Body::HoldPosted { placer, movement, debit, credit }),
         (6, Body::HoldVoided { placer, movement, debit, credit }),
         (7, Body::Tombstone { id: id(5) }),
@@ -40,7 +40,14 @@ fn bodies() -> Vec<(u16, Body)> {
         (10, Body::SecretChanged { id: id(5), name, secret }),
         (11, Body::LockChanged { id: id(5), name, locked: true }),
         (12, Body::HoldNoted { id: id(5), placer, counterparty: Counterparty::new(&"c".repeat(81)).expect("it fits") }),
-        (13, Body::FenceRaised { placer, fence: Fence { epoch: 2, complete_through: u64::MAX, caught_up: 3 } }),
+        (14, Body::KeyClaimed { key: 5, digest: u128::MAX, base: 7 }),
+        (
+            13,
+            Body::FenceRaised {
+                placer,
+                fence: Fence { epoch: 2, complete_through: u64::MAX, caught_up: 3, ..Fence::default() },
+            },
+        ),
         (33, Body::OpenRejected { account: account(1), owner, currency, rejection }),
         (34, Body::CloseRejected { id: id(5), account: account(1), rejection }),
         (35, Body::TransferRejected { movement, rejection }),
@@ -70,20 +77,20 @@ fn each_kind_has_its_number_and_reads_back() {
 }
 
 #[test]
-fn only_what_a_retry_looks_for_has_an_id_in_the_index() {
-    let end = ledger::hold::end_id(id(5));
+fn only_what_a_retry_looks_for_has_a_key_in_the_index() {
     for (number, body) in bodies() {
         let expected = match number {
-            kind::HOLD_POSTED | kind::HOLD_VOIDED => Some(end),
-            kind::HOLD_NOTED => Some(ledger::hold::note_id(id(5))),
-            2 | 3 | 4 | 7 | 10 | 11 | 34 | 35 | 36 | 42 | 43 => Some(5),
+            kind::HOLD_POSTED | kind::HOLD_VOIDED => Some(RecordKey::hold_end(id(5))),
+            kind::HOLD_NOTED => Some(RecordKey::hold_note(id(5))),
+            kind::KEY_CLAIMED => Some(RecordKey::idempotency(5)),
+            2 | 3 | 4 | 7 | 10 | 11 | 34 | 35 | 36 | 42 | 43 => Some(RecordKey::outcome(id(5))),
             _ => None,
         };
-        assert_eq!(ledger::record_id(&record(body).encode()), expected, "{body:?}");
+        assert_eq!(ledger::record_key(&record(body).encode()), expected, "{body:?}");
     }
     let mut header = [0; RECORD_BYTES];
     header[..2].copy_from_slice(&[0xff, 0xff]);
-    assert_eq!(ledger::record_id(&header), None);
+    assert_eq!(ledger::record_key(&header), None);
     assert_eq!(Record::decode(&header), Err(RecordError::Kind { kind: 0xffff }));
 }
 
@@ -239,20 +246,19 @@ fn the_first_debit_of_a_day_is_one_bit_at_the_end() {
     let after = Balances { posted_debits: 1_000, held_debits: 250, ..Balances::default() };
     let (debit, credit) = (Side { after, previous: None }, Side { after: Balances::default(), previous: None });
     let placer = placer(GATEWAY);
-    let bodies = [false, true].map(|begins_day| {
-        let transfer = Body::TransferPosted { movement, debit, credit, begins_day };
-        (begins_day, [transfer, Body::HoldPlaced { placer, movement, debit, credit, begins_day }])
+    let flags = [(false, false), (true, false), (false, true), (true, true)];
+    let bodies = flags.map(|(begins_day, replayed)| {
+        let flags = Flags { begins_day, replayed };
+        let transfer = Body::TransferPosted { placer: None, movement, debit, credit, flags };
+        let bits = u8::from(begins_day) | u8::from(replayed) << 1;
+        (bits, [transfer, Body::HoldPlaced { placer, movement, debit, credit, flags }])
     });
-    for (begins_day, bodies) in bodies {
+    for (bits, bodies) in bodies {
         for body in bodies {
             let mut bytes = record(body).encode();
-            assert_eq!(
-                (bytes[2], &bytes[252..]),
-                (u8::from(begins_day), &[0; 4][..]),
-                "the last four are the journal's"
-            );
+            assert_eq!((bytes[2], &bytes[252..]), (bits, &[0; 4][..]), "the last four are the journal's");
             assert_eq!(Record::decode(&bytes), Ok(record(body)));
-            bytes[2] = 2;
+            bytes[2] = 4;
             let number = u16::from_le_bytes([bytes[0], bytes[1]]);
             let bad = Err(RecordError::Field { kind: number, field: "flag" });
             assert_eq!(Record::decode(&bytes), bad);
@@ -297,7 +303,7 @@ fn a_reader_sees_what_became_of_an_id() {
     desk.one(transfer(1, account(1), vault(), 5_000));
     desk.one(Command::VoidTransfer { id: id(2) });
     let view = |number: u128| {
-        let bytes = desk.journal.records[desk.journal.places[&number]];
+        let bytes = desk.journal.records[desk.journal.places[&RecordKey::outcome(id(number))]];
         let record = Record::decode(&bytes).expect("a record");
         ledger::TransferView::new(&record, ledger::HoldState::Held).expect("it has an id")
     };
@@ -312,7 +318,7 @@ proptest! {
     fn no_bytes_panic(mut bytes in prop::collection::vec(any::<u8>(), RECORD_BYTES), number in 0u16..45) {
         bytes[..2].copy_from_slice(&number.to_le_bytes());
         let bytes = bytes.try_into().expect("as long as a record");
-        ledger::record_id(&bytes);
+        ledger::record_key(&bytes);
         let _ = Record::decode(&bytes);
         let _ = ledger::fold_effects(&bytes, &mut |_, _| {});
     }

@@ -1,6 +1,8 @@
 //! One id, one outcome, forever.
 
-use ledger::{Command, Currency, JournalPort, Outcome, Owner, Reference, Rejected, SettingChange};
+use ledger::{
+    Body, Command, Currency, JournalPort, Outcome, Owner, Placer, Record, RecordKey, Reference, Rejected, SettingChange,
+};
 
 use crate::desk::*;
 
@@ -47,6 +49,26 @@ fn a_repeated_command_gets_its_first_answer_and_changes_nothing() {
 }
 
 #[test]
+fn a_transfer_keeps_who_ordered_it_and_is_the_same_order_from_anybody() {
+    let mut desk = Desk::with(&[(1, 1_000), (2, 0)]);
+    let of = |number, placer: Option<Placer>| match placer {
+        None => transfer(number, account(1), account(2), 10),
+        Some(_) => placed_transfer(number, account(1), account(2), 10),
+    };
+    for (number, first, again) in [(1, None, Some(placer(GATEWAY))), (2, Some(placer(GATEWAY)), None)] {
+        let posted = desk.one(of(number, first));
+        let repeated = desk.one(of(number, again));
+        assert_eq!((repeated.outcome, repeated.replay), (posted.outcome, true));
+        let bytes = desk.journal.find(RecordKey::outcome(id(number))).expect("it is on record");
+        let Ok(Body::TransferPosted { placer: kept, .. }) = Record::decode(&bytes).map(|record| record.body) else {
+            panic!("a transfer")
+        };
+        assert_eq!(kept, first, "who ordered it first");
+        assert_eq!(bytes[84..92], first.map_or(0, Placer::get).to_le_bytes());
+    }
+}
+
+#[test]
 fn an_id_serves_one_content_only() {
     let mut desk = Desk::with(&[(1, 1_000), (2, 1_000), (3, 1_000)]);
     let first = desk.one(transfer(1, account(1), account(2), 10));
@@ -59,7 +81,7 @@ fn an_id_serves_one_content_only() {
         transfer(1, account(1), account(3), 10),
         transfer(1, account(1), account(2), 11),
         transfer_in(yen(), 1, account(1), account(2)),
-        Command::Transfer { id, debit, credit, amount, currency, reference },
+        Command::Transfer { id, placer: None, debit, credit, amount, currency, reference },
         hold(1, account(1), account(2), 10),
         close(1, 1),
         set_secret(1, "ann", secret(1)),
@@ -117,10 +139,14 @@ fn a_change_of_a_customer_serves_one_content_only() {
     desk.send(false, &[add("ann"), add("bob")]);
     let set = desk.one(set_secret(1, "ann", secret(2)));
     let locked = desk.one(lock(2, "ann"));
-    let salted_anew = desk.one(set_secret(1, "ann", secret(3)));
-    assert_eq!((salted_anew.outcome, salted_anew.replay, salted_anew.place), (set.outcome, true, set.place));
-    assert_eq!(desk.ledger.customer(&name("ann")).expect("added").secret, secret(2), "the first one stays");
+    let again = desk.one(set_secret(1, "ann", secret(2)));
+    assert_eq!((again.outcome, again.replay, again.place), (set.outcome, true, set.place));
+    let refused = desk.one(set_secret(3, "nobody", secret(2)));
+    let again = desk.one(set_secret(3, "nobody", secret(3)));
+    assert_eq!((again.outcome, again.replay), (refused.outcome, true), "nothing is kept of a refused secret");
     let rows = [
+        (set_secret(1, "ann", secret(3)), set),
+        (set_secret(3, "ann", secret(2)), refused),
         (set_secret(1, "bob", secret(2)), set),
         (lock(1, "ann"), set),
         (lock(2, "bob"), locked),
@@ -132,6 +158,7 @@ fn a_change_of_a_customer_serves_one_content_only() {
         assert_eq!((rejected(answer.outcome), answer.replay), (Some(Rejected::IdReused), false), "{other:?}");
         assert_eq!(answer.place, first.place);
     }
+    assert_eq!(desk.ledger.customer(&name("ann")).expect("added").secret, secret(2), "the first one stays");
 }
 
 #[test]
@@ -184,7 +211,7 @@ fn a_repeated_setting_is_known_by_its_version() {
 
 #[cfg(feature = "controls")]
 #[test]
-fn with_rejections_not_journaled_one_id_has_two_outcomes() {
+fn the_control_that_journals_no_rejections_gives_one_id_two_outcomes() {
     let mut desk = Desk::with(&[(1, 0), (2, 0)]);
     desk.ledger.set_control(Some(ledger::Control::RejectionsNotJournaled));
     let refused = desk.one(transfer(1, account(1), account(2), 10));

@@ -1,13 +1,11 @@
 //! Books that were restored from a backup: who may still speak, what is brought back, what a hold was for.
 
-use ledger::{
-    AccountId, Counterparty, Currency, Fence, Ledger, Outcome, Placer, Rejected, SettingChange, hold::note_id,
-};
+use ledger::{AccountId, Counterparty, Currency, Fence, Ledger, Outcome, Placer, RecordKey, Rejected, SettingChange};
 
 use crate::desk::*;
 
 fn fence(epoch: u32, complete_through: u64) -> ledger::Command {
-    ledger::Command::Fence { placer: placer(GATEWAY), fence: Fence { epoch, complete_through, caught_up: 0 } }
+    ledger::Command::Fence { placer: placer(GATEWAY), fence: Fence { epoch, complete_through, ..Fence::default() } }
 }
 
 fn suspense() -> AccountId {
@@ -49,7 +47,7 @@ fn a_fence_is_recorded_when_it_says_something_new() {
         assert_eq!(desk.journal.records.len() > before, is_recorded, "{epoch} {through}");
     }
     let kept = desk.ledger.fence(placer(GATEWAY));
-    assert_eq!(kept, Fence { epoch: 2, complete_through: Fence::STEP, caught_up: 0 });
+    assert_eq!(kept, Fence { epoch: 2, complete_through: Fence::STEP, caught_up: 0, ..Fence::default() });
 }
 
 #[test]
@@ -97,6 +95,30 @@ fn what_was_decided_is_booked_again_whatever_the_books_say_today() {
 }
 
 #[test]
+fn what_is_booked_again_posts_nothing_else_that_has_the_id() {
+    let mut desk = Desk::with(&[(1, 1_000), (2, 1_000)]);
+    desk.one(hold(1, account(1), interbank(), 600));
+    desk.one(transfer(2, account(1), account(2), 300));
+    let places = desk.journal.records.len();
+    let others = [
+        replay(1, true, account(1), interbank(), 599),
+        replay(1, true, account(2), interbank(), 600),
+        replay(1, false, account(1), interbank(), 600),
+        replay(2, true, account(1), account(2), 300),
+        replay(2, false, account(2), account(1), 300),
+        replay(2, false, account(1), account(2), 301),
+    ];
+    for other in others {
+        assert_eq!(desk.refusal(other), Rejected::IdReused, "{other:?}");
+    }
+    assert_eq!((desk.balance(1), desk.balance(2), desk.ledger.hold_count()), (700, 1_300, 1));
+    assert_eq!(desk.journal.records.len(), places);
+    // One that stands on suspense is the payment that was ordered.
+    desk.one(replay(3, true, account(77), interbank(), 5));
+    assert!(desk.one(replay(3, true, account(77), interbank(), 5)).replay);
+}
+
+#[test]
 fn what_an_account_cannot_bear_goes_to_suspense() {
     // Poor, unknown, closed, locked or limited payers; the payee gets the money in every case.
     let mut desk = Desk::with(&[(1, 100), (2, 0), (3, 0)]);
@@ -136,7 +158,7 @@ fn a_note_stays_with_its_hold() {
     for other in [note(GATEWAY, "eve@beta"), note(8, "bob@beta")] {
         assert_eq!(desk.refusal(other), Rejected::IdReused);
     }
-    let kept = desk.journal.records[desk.journal.places[&note_id(id(1))]];
+    let kept = desk.journal.records[desk.journal.places[&RecordKey::hold_note(id(1))]];
     let body = ledger::Record::decode(&kept).expect("the ledger wrote it").body;
     let counterparty = Counterparty::new("bob@beta").expect("short");
     assert_eq!(body, ledger::Body::HoldNoted { id: id(1), placer: placer(GATEWAY), counterparty });
@@ -148,7 +170,7 @@ fn a_note_stays_with_its_hold() {
 fn a_checkpoint_keeps_the_fences() {
     let mut desk = Desk::with(&[(1, 1_000)]);
     desk.one(fence(4, 9_000));
-    let caught_up = Fence { epoch: 4, complete_through: 0, caught_up: 3 };
+    let caught_up = Fence { epoch: 4, complete_through: 0, caught_up: 3, ..Fence::default() };
     desk.one(ledger::Command::Fence { placer: placer(GATEWAY), fence: caught_up });
     let mut table = std::collections::BTreeMap::new();
     for record in &desk.journal.records {
@@ -161,7 +183,10 @@ fn a_checkpoint_keeps_the_fences() {
     let restored = Ledger::restore(5, table.into_iter()).expect("a good checkpoint");
     assert_eq!(restored.digest(), desk.ledger.digest());
     let kept: Vec<(Placer, Fence)> = restored.fences().collect();
-    assert_eq!(kept, [(placer(GATEWAY), Fence { epoch: 4, complete_through: 9_000, caught_up: 3 })]);
+    assert_eq!(
+        kept,
+        [(placer(GATEWAY), Fence { epoch: 4, complete_through: 9_000, caught_up: 3, ..Fence::default() })]
+    );
     assert_eq!(restored.slice_digest(1, 8), desk.ledger.slice_digest(1, 8));
     desk.one(fence(5, 0));
     assert_ne!(restored.slice_digest(1, 8), desk.ledger.slice_digest(1, 8), "every slice tells a fence");

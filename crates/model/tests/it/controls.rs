@@ -8,7 +8,7 @@ use model::wrong;
 use paxos::Control;
 use std::time::Duration;
 
-const LIMITS: Limits = Limits { threads: 2, time: Duration::from_secs(60) };
+const LIMITS: Limits = Limits { threads: 2, time: Duration::from_secs(600) };
 
 fn is_found(control: Control, setup: Setup) {
     breaks(wrong::AGREEMENT, control, setup);

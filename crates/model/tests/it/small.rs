@@ -4,7 +4,7 @@ use model::plan::{Size, plans};
 use model::search::{Limits, search};
 use std::time::Duration;
 
-const LIMITS: Limits = Limits { threads: 2, time: Duration::from_secs(120) };
+const LIMITS: Limits = Limits { threads: 2, time: Duration::from_secs(600) };
 
 #[test]
 fn every_small_search_visits_all_states_and_finds_nothing_wrong() {

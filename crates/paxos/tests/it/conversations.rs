@@ -85,7 +85,8 @@ impl Solo {
 
     pub(crate) fn pulse(&self, leader: Ballot, chosen: u64) -> Pulse {
         Pulse {
-            wall_ms: self.now.wall_ms,
+            clock_ms: self.now.wall_ms,
+            clock_jumped: false,
             promised: leader,
             accepted: slot(chosen),
             leader,
@@ -178,8 +179,8 @@ fn from_the_first_heartbeat_to_the_first_chosen_slot() {
     let mut solo = Solo::of_three(Recovered::default());
     let pulse = solo.pulse(Ballot::ZERO, 0);
     expect![[r#"
-        to n2  Heartbeat { round: 1, pulse: Pulse { wall_ms: 1700000000020, promised: b0.0, accepted: s0, leader: b0.0, happy: false, chosen: s0, kept: s0, checkpoint: s0 } }
-        to n3  Heartbeat { round: 1, pulse: Pulse { wall_ms: 1700000000020, promised: b0.0, accepted: s0, leader: b0.0, happy: false, chosen: s0, kept: s0, checkpoint: s0 } }"#]].assert_eq(&told(&solo.tick_after(HEARTBEAT_US)));
+        to n2  Heartbeat { round: 1, pulse: Pulse { clock_ms: 1700000000020, clock_jumped: false, promised: b0.0, accepted: s0, leader: b0.0, happy: false, chosen: s0, kept: s0, checkpoint: s0 } }
+        to n3  Heartbeat { round: 1, pulse: Pulse { clock_ms: 1700000000020, clock_jumped: false, promised: b0.0, accepted: s0, leader: b0.0, happy: false, chosen: s0, kept: s0, checkpoint: s0 } }"#]].assert_eq(&told(&solo.tick_after(HEARTBEAT_US)));
     let standing = solo.hear(2, Message::HeartbeatReply { round: 1, pulse });
     expect![[r#"
         persist Promised(b1.1)

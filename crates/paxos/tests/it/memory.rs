@@ -263,7 +263,8 @@ fn stands_with_a_lost_copy() -> (Started, Ballot) {
         started.is_told(by, ballot(2, 2), 1);
     }
     let pulse = paxos::Pulse {
-        wall_ms: started.now.wall_ms,
+        clock_ms: started.now.wall_ms,
+        clock_jumped: false,
         promised: ballot(2, 2),
         accepted: slot(1),
         leader: ballot(2, 2),

@@ -36,7 +36,8 @@ fn what_makes_no_sense_is_ignored() {
             Message::HeartbeatReply {
                 round: u64::MAX,
                 pulse: Pulse {
-                    wall_ms: u64::MAX,
+                    clock_ms: u64::MAX,
+                    clock_jumped: false,
                     promised: huge,
                     accepted: slot(u64::MAX),
                     leader: huge,
@@ -85,7 +86,7 @@ fn who_is_not_a_member_is_told_so_and_has_no_vote() {
         to n9  NotMember { floor: s0, version: 0 }
         to n9  NotMember { floor: s0, version: 0 }
         to n9  NotMember { floor: s0, version: 0 }
-        to n9  HeartbeatReply { round: 7, pulse: Pulse { wall_ms: 1700000000020, promised: b1.1, accepted: s0, leader: b1.1, happy: true, chosen: s0, kept: s0, checkpoint: s0 } }
+        to n9  HeartbeatReply { round: 7, pulse: Pulse { clock_ms: 1700000000020, clock_jumped: false, promised: b1.1, accepted: s0, leader: b1.1, happy: true, chosen: s0, kept: s0, checkpoint: s0 } }
 
 
 

@@ -1,7 +1,8 @@
 //! Linearizable reads, and the numbers that heartbeats carry for trimming and for the clock rule.
 
 use crate::cluster::{Cluster, HEARTBEAT_US, Unsynced, batch, config, node, slot};
-use paxos::{Effects, Event, Message, Now, Paxos, Recovered, Slot};
+use crate::conversations::Solo;
+use paxos::{Ballot, Effects, Event, Message, Now, Paxos, Pulse, Recovered, Slot};
 
 fn read(cluster: &mut Cluster, number: u16, id: u64) {
     cluster.call(number, |paxos, now, fx| paxos.read(now, id, fx));
@@ -177,4 +178,46 @@ fn of_two_nodes_whose_clocks_differ_one_still_leads() {
     cluster.crash(3, Unsynced::Kept);
     cluster.choose("a", &[1, 2]);
     assert!(cluster.truth.values().any(|known| *known == batch("a")));
+}
+
+#[test]
+fn of_three_nodes_whose_clocks_all_differ_one_leads_also_when_the_one_with_the_median_is_gone() {
+    let day_ms = 24 * 3_600_000;
+    let mut cluster = Cluster::new(3);
+    for number in 1..=3 {
+        cluster.crash(number, Unsynced::Kept);
+        cluster.nodes.get_mut(&number).expect("three nodes").wall_ahead_ms = i64::from(number) * day_ms;
+    }
+    (1..=3).for_each(|number| cluster.start(number));
+    cluster.run_until("the one with the median leads", |cluster| cluster.holder() == Some(2));
+    cluster.crash(2, Unsynced::Kept);
+    cluster.run_until("one of those that are left leads", |cluster| cluster.holder().is_some());
+    cluster.choose("a", &[1, 3]);
+    cluster.start(2);
+    cluster.run_until("who is off leaves it to the median again", |cluster| cluster.holder() == Some(2));
+}
+
+#[test]
+fn a_clock_is_compared_before_anybody_counts_as_answering_however_late_answers_are() {
+    let day_ms = 24 * 3_600_000;
+    let mut solo = Solo::of_three(Recovered::default());
+    // The node began a day ahead, and each answer comes when the next round is under way.
+    let mut round = 0;
+    for _ in 0..20 {
+        let answered = round;
+        let fx = solo.tick_after(HEARTBEAT_US);
+        for (_, message) in &fx.send {
+            if let Message::Heartbeat { round: begun, .. } = message {
+                round = *begun;
+            }
+        }
+        for peer in [2, 3] {
+            let pulse = Pulse { clock_ms: solo.now.wall_ms - day_ms, ..solo.pulse(Ballot::ZERO, 0) };
+            let fx = solo.hear(peer, Message::HeartbeatReply { round: answered, pulse });
+            assert!(fx.vows.is_empty(), "it stands with a clock that is a day ahead: {:?}", fx.vows);
+        }
+    }
+    assert!(solo.paxos.status().clock_off);
+    let now_ms = solo.paxos.clock_ms(solo.now);
+    assert!(now_ms <= solo.now.wall_ms - day_ms + 1_000, "what it would propose with is what the others allow");
 }

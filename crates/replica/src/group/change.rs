@@ -138,6 +138,7 @@ impl ChangeRefused {
 }
 
 /// Writes a change.
+#[expect(clippy::expect_used, reason = "a group has at most as many members as its rules admit")]
 pub(crate) fn encode(change: &Change) -> Bytes {
     let mut out = BytesMut::with_capacity(64);
     out.put_u64_le(change.expected_version);
@@ -190,9 +191,10 @@ pub(crate) fn decode(mut bytes: Bytes) -> Option<Change> {
             let count = usize::from(from.try_get_u8().ok()?);
             let mut members = BTreeMap::new();
             for _ in 0..count {
-                members.insert(take_node(from)?, take_member(from)?);
+                let node = in_order(members.last_key_value().map(|(node, _)| *node), take_node(from)?)?;
+                members.insert(node, take_member(from)?);
             }
-            if count > MEMBERS_MAX || members.len() != count {
+            if count > MEMBERS_MAX {
                 return None;
             }
             Op::Found { members, mode, alpha }
@@ -209,10 +211,7 @@ pub(crate) fn decode(mut bytes: Bytes) -> Option<Change> {
             let count = usize::from(from.try_get_u8().ok()?);
             let mut others = BTreeSet::new();
             for _ in 0..count {
-                others.insert(take_node(from)?);
-            }
-            if others.len() != count {
-                return None;
+                others.insert(in_order(others.last().copied(), take_node(from)?)?);
             }
             Op::Refound { node, others, incarnation }
         }
@@ -221,6 +220,12 @@ pub(crate) fn decode(mut bytes: Bytes) -> Option<Change> {
     bytes.is_empty().then_some(Change { expected_version, op })
 }
 
+/// Nodes are listed in order and each once, so that one change is written in one way only.
+fn in_order(before: Option<NodeId>, node: NodeId) -> Option<NodeId> {
+    (before < Some(node)).then_some(node)
+}
+
+#[expect(clippy::expect_used, reason = "an address has at most 64 bytes by its type")]
 pub(super) fn put_member(out: &mut impl BufMut, member: &Member) {
     out.put_u8(role_number(member.role));
     out.put_u64_le(member.disk);

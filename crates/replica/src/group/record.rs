@@ -108,7 +108,8 @@ pub(crate) fn effects(record: &JournalRecord, put: storage::Put<'_>) {
             let (peer, http) = (usize::from(record[75]), usize::from(record[76]));
             let length = 1 + 8 + 1 + peer + 1 + http;
             let mut value = vec![VERSION];
-            value.extend_from_slice(&record[MEMBER_AT..MEMBER_AT + length]);
+            // A record of another node's journal may say anything. What it has too little of is a member that no restore takes.
+            value.extend_from_slice(&record[MEMBER_AT..storage::RECORD.min(MEMBER_AT + length)]);
             put(&key, Some(&value));
         }
         REMOVED => put(&key, None),
@@ -164,6 +165,7 @@ fn put_changed(record: &mut JournalRecord, node: NodeId, member: Option<&Member>
     record[MEMBER_AT..MEMBER_AT + bytes.len()].copy_from_slice(&bytes);
 }
 
+#[expect(clippy::expect_used, reason = "an address has at most 64 bytes by its type")]
 fn length_byte(address: &super::Address) -> u8 {
     u8::try_from(address.as_str().len()).expect("an address has at most 64 bytes")
 }
@@ -317,6 +319,19 @@ mod tests {
             ff47 010100000000000000030100000200000008000000000000000000000000000000000000000000000000000000000000000000
             ff4d0102 010100000000000201000e3132372e302e302e313a373235380e3132372e302e302e313a38323538
         "#]].assert_eq(&text);
+    }
+
+    #[test]
+    fn a_record_whose_lengths_reach_past_its_end_makes_an_entry_that_is_refused() {
+        let mut record = [0; storage::RECORD];
+        record[..2].copy_from_slice(&CONTROL_KIND.to_le_bytes());
+        (record[6], record[39], record[75], record[76]) = (1, PUT, 255, 255);
+        let mut entries = 0;
+        effects(&record, &mut |key, value| {
+            entries += 1;
+            assert!(Restored::default().entry(key, value.expect("it is put")).is_err());
+        });
+        assert_eq!(entries, 1);
     }
 
     #[test]

@@ -25,7 +25,7 @@ impl Asked {
 
     /// Tells of these requests, each so long, and lets the leader go on once.
     fn slots(&mut self, requests: &[usize]) -> usize {
-        let now = self.cluster.now();
+        let now = self.cluster.now(1);
         let mut out = Output::default();
         let replica = &mut self.cluster.nodes.get_mut(&self.leader).expect("it runs").replica;
         for bytes in requests {

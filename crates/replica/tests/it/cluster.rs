@@ -25,6 +25,10 @@ pub(crate) struct Cluster {
     pub(crate) cut: BTreeSet<(u16, u16)>,
     wires: VecDeque<(u16, u16, Bytes)>,
     pub(crate) now_us: u64,
+    /// By how much each node's wall clock is ahead of the true time; not at all where nothing is said.
+    pub(crate) wall_ahead_ms: BTreeMap<u16, i64>,
+    /// How long a node's wall clock that has jumped is wrong before the node believes it, for nodes that start from now on.
+    pub(crate) jump_trusted_us: u64,
     pub(crate) settings: Settings,
     /// Journal records after which a checkpoint is due.
     pub(crate) fold_records: u64,
@@ -58,6 +62,8 @@ impl Cluster {
             cut: BTreeSet::new(),
             wires: VecDeque::new(),
             now_us: 1_000_000,
+            wall_ahead_ms: BTreeMap::new(),
+            jump_trusted_us: 300_000_000,
             settings,
             mode,
             boots: 0,
@@ -79,8 +85,14 @@ impl Cluster {
         Group::founders(members, self.mode, ALPHA)
     }
 
-    pub(crate) fn now(&self) -> Now {
-        Now { mono_us: self.now_us, wall_ms: self.now_us / 1_000 }
+    /// The true time, in Unix milliseconds.
+    pub(crate) fn true_ms(&self) -> u64 {
+        1_700_000_000_000 + self.now_us / 1_000
+    }
+
+    pub(crate) fn now(&self, number: u16) -> Now {
+        let ahead_ms = self.wall_ahead_ms.get(&number).copied().unwrap_or(0);
+        Now { mono_us: self.now_us, wall_ms: self.true_ms().saturating_add_signed(ahead_ms) }
     }
 
     pub(crate) fn open(
@@ -92,14 +104,17 @@ impl Cluster {
         let voters = founders.voters().collect();
         let start = Start {
             settings: Settings { boot: self.boots, ..self.settings },
-            paxos: paxos::Config::new(id(number), voters, ALPHA, 20_000, 1_000),
+            paxos: paxos::Config {
+                jump_trusted_us: self.jump_trusted_us,
+                ..paxos::Config::new(id(number), voters, ALPHA, 20_000, 1_000)
+            },
             founders,
             distrust: self.distrust,
             applier: ApplierSettings { fold_records: self.fold_records, hash_seed: 1 },
             log: LogOptions { segment_bytes: 64 << 10 },
             controls: recover::Controls::default(),
             owner: Owner { cluster: 1, node: number },
-            now: self.now(),
+            now: self.now(number),
         };
         let disk = self.disks.entry(number).or_insert_with(|| FaultyDisk::new(u64::from(number))).clone();
         recover::open(&disk, Path::new(DIR), Sums::default, start, |_, _| {})
@@ -129,7 +144,7 @@ impl Cluster {
     }
 
     pub(crate) fn step(&mut self, number: u16, input: Input) {
-        let now = self.now();
+        let now = self.now(number);
         let Some(node) = self.nodes.get_mut(&number) else { return };
         let mut out = Output::default();
         node.replica.step(now, input, &mut out);

@@ -145,7 +145,7 @@ fn a_group_that_was_changed_is_the_same_after_a_restart() {
 }
 
 #[test]
-fn a_node_whose_books_differ_finds_out_that_it_is_the_one() {
+fn a_node_whose_books_a_control_changed_finds_out_that_it_is_the_one() {
     for mode in [Mode::Leader, Mode::Leaderless] {
         let mut cluster = Cluster::new(3, mode);
         cluster.settings.check_us = 1_000_000;

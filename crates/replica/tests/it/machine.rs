@@ -2,7 +2,7 @@
 
 use replica::{At, JournalPort, StateMachine};
 use std::collections::BTreeMap;
-use storage::{FoldRules, JournalRecord, RECORD};
+use storage::{FoldRules, IndexKey, JournalRecord, RECORD};
 
 /// One record: kind 1, id at 16, name at 32, sum after it at 40.
 const KIND: u16 = 1;
@@ -10,6 +10,8 @@ const KIND: u16 = 1;
 #[derive(Debug, Default)]
 pub(crate) struct Sums {
     pub(crate) sums: BTreeMap<u8, u64>,
+    /// The latest time that a request was applied at since the start; no part of the state.
+    pub(crate) latest_ms: u64,
 }
 
 /// A request to add to a sum.
@@ -20,14 +22,23 @@ pub(crate) fn add(id: u128, name: u8, amount: u64) -> Vec<u8> {
 impl StateMachine for Sums {
     type Answer = u64;
 
-    fn ids(request: &[u8], out: &mut Vec<u128>) {
-        out.extend(request.first_chunk::<16>().map(|id| u128::from_le_bytes(*id)));
+    fn keys(request: &[u8], out: &mut Vec<IndexKey>) {
+        out.extend(request.first_chunk::<16>().map(|id| IndexKey::new(0, u128::from_le_bytes(*id))));
     }
 
-    fn apply(&mut self, _: At, request: &[u8], journal: &mut dyn JournalPort) -> u64 {
+    fn time_ms(&self) -> u64 {
+        self.latest_ms
+    }
+
+    fn check_record(record: &JournalRecord) -> Result<(), String> {
+        if record[..2] == KIND.to_le_bytes() { Ok(()) } else { Err("it is none of the sums'".to_owned()) }
+    }
+
+    fn apply(&mut self, at: At, request: &[u8], journal: &mut dyn JournalPort) -> u64 {
+        self.latest_ms = self.latest_ms.max(at.clock_ms);
         let (id, rest) = request.split_first_chunk::<16>().expect("tests send good requests");
         let id = u128::from_le_bytes(*id);
-        if let Some(first) = journal.find(id) {
+        if let Some(first) = journal.find(IndexKey::new(0, id)) {
             return u64::from_le_bytes(first[40..48].try_into().expect("eight bytes"));
         }
         let (name, amount) = (rest[0], u64::from_le_bytes(rest[1..9].try_into().expect("eight bytes")));
@@ -38,7 +49,7 @@ impl StateMachine for Sums {
         record[16..32].copy_from_slice(&id.to_le_bytes());
         record[32] = name;
         record[40..48].copy_from_slice(&sum.to_le_bytes());
-        journal.push(Some(id), &record);
+        journal.push(Some(IndexKey::new(0, id)), &record);
         *sum
     }
 
@@ -68,13 +79,14 @@ impl StateMachine for Sums {
 }
 
 impl FoldRules for Sums {
-    fn effects(record: &JournalRecord, put: &mut dyn FnMut(&[u8], Option<&[u8]>)) {
+    fn effects(record: &JournalRecord, put: &mut dyn FnMut(&[u8], Option<&[u8]>)) -> Result<(), String> {
         assert_eq!(record[..2], KIND.to_le_bytes(), "only the machine's own records come to its rules");
         put(&[b'S', record[32]], Some(&record[40..48]));
+        Ok(())
     }
 
-    fn id(record: &JournalRecord) -> Option<u128> {
+    fn key(record: &JournalRecord) -> Option<IndexKey> {
         assert_eq!(record[..2], KIND.to_le_bytes(), "only the machine's own records come to its rules");
-        Some(u128::from_le_bytes(record[16..32].try_into().expect("sixteen bytes")))
+        Some(IndexKey::new(0, u128::from_le_bytes(record[16..32].try_into().expect("sixteen bytes"))))
     }
 }

@@ -1,6 +1,7 @@
 //! Whole groups of replicas over simulated disks.
 
 mod batches;
+mod clocks;
 mod cluster;
 mod groups;
 mod machine;

@@ -17,6 +17,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::code::Code;
+use api::problem::Problem;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -172,9 +174,8 @@ fn evict_most_idle(open: &mut BTreeMap<u64, Arc<Activity>>) {
 }
 
 fn nobody_is_there(bank: &str) -> String {
-    let body = format!(
-        r#"{{"type":"about:blank","title":"No node is running","status":503,"detail":"no node of bank {bank} takes connections; nothing was done, try again","code":"unavailable"}}"#
-    );
+    let detail = format!("no node of bank {bank} takes connections; nothing was done, try again");
+    let body = Problem::new(Code::Unavailable, detail).retry_after_ms(1_000).to_json();
     format!(
         "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 1\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
         body.len()

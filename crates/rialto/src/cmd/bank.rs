@@ -1,22 +1,27 @@
 //! `rialto bank`: one node of a bank, by itself.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use certs::Files;
 use clap::{ArgAction, Args, Subcommand};
-use server::{Address, Exit, NodeConfig};
+use server::{Address, AlsoListen, Exit, NodeConfig};
 
 use super::bank_failure::explain;
 use super::init;
-use crate::failure::{CODES_HELP, Code, Failure};
+use super::listen;
+use crate::environment;
+use crate::exit_codes;
+use crate::failure::{Code, Failure};
 use crate::logging::{self, Format, Log, Target};
 use crate::network::certificates;
 use crate::network::cluster::Cluster;
 use crate::network::name::BankName;
 use crate::network::network_file::Kind;
-use crate::settings::{Given, Settings};
+use crate::settings::Settings;
+use crate::settings::default_dir;
 use crate::supervise::requests::{self, Reply, Request};
+use crate::waiting::waiting_for;
 use crate::{file_handles, token};
 
 const EXAMPLES: &str = "\
@@ -33,7 +38,7 @@ Every flag can also be given in the environment (--peer-listen: RIALTO_PEER_LIST
 
 /// Run one node of a bank by itself
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true, after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{CODES_HELP}"))]
+#[command(args_conflicts_with_subcommands = true, after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", exit_codes::table()))]
 pub(crate) struct BankArgs {
     #[command(subcommand)]
     command: Option<BankCommand>,
@@ -49,8 +54,13 @@ enum BankCommand {
 
 /// Add a bank to a network that `rialto up` runs
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  rialto bank add gamma\n  rialto bank add gamma --nodes 5 --dir /srv/rialto\n\n\
-                        The gateway takes it in as soon as it answers; the next `rialto up` starts it with the others.")]
+#[command(
+    after_help = "Examples:\n  rialto bank add gamma\n  rialto bank add gamma --nodes 5 --base-port 9600 --dir /srv/rialto\n\n\
+                        The gateway takes it in as soon as it answers; the next `rialto up` starts it with the others.\n\
+                        Its nodes are in the same Consul as the network's others, if these are in one.\n\
+                        Exit codes: 0 it runs; 1 refused; 2 wrong flags; 4 its ports are taken; 8 no rialto up runs there;\n\
+                        all: rialto help exit-codes"
+)]
 pub(crate) struct AddArgs {
     /// The name of the new bank
     #[arg(value_name = "NAME", value_parser = |text: &str| text.parse::<BankName>())]
@@ -58,8 +68,11 @@ pub(crate) struct AddArgs {
     /// Its nodes: 1, 3, 5 or 7
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = init::nodes_number)]
     nodes: u16,
+    /// First of its 100 ports [default: the next free block after those of the network]
+    #[arg(long, value_name = "PORT")]
+    base_port: Option<u16>,
     /// Directory of the network
-    #[arg(long, value_name = "DIR", default_value = "./rialto-data")]
+    #[arg(long, value_name = "DIR", default_value_os_t = default_dir())]
     dir: PathBuf,
 }
 
@@ -143,7 +156,7 @@ pub(super) struct NodeFlags {
 impl NodeFlags {
     /// The file of `--config`, or of its variable.
     pub(super) fn config_file(&mut self) -> Option<PathBuf> {
-        self.config.take().or_else(|| std::env::var_os("RIALTO_CONFIG").map(PathBuf::from))
+        self.config.take().or_else(|| environment::path("RIALTO_CONFIG").map(PathBuf::from))
     }
 
     pub(super) fn given(self) -> impl Iterator<Item = (&'static str, String)> {
@@ -178,17 +191,21 @@ impl NodeFlags {
 
 pub(crate) fn run(args: BankArgs) -> Result<Code, Failure> {
     match args.command {
-        Some(BankCommand::Init(init)) => init::run(init),
+        Some(BankCommand::Init(init)) => init::run(init, Kind::Bank),
         Some(BankCommand::Add(add)) => add_bank(&add),
         None => run_node(args.flags),
     }
 }
 
 fn add_bank(args: &AddArgs) -> Result<Code, Failure> {
-    let request = Request::AddBank { bank: args.name.clone(), nodes: args.nodes };
+    let request = Request::AddBank { bank: args.name.clone(), nodes: args.nodes, base_port: args.base_port };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(format!("starting the runtime: {error}")))?;
-    match runtime.block_on(requests::ask(&args.dir, &request))? {
+    let asked = {
+        let _waiting = waiting_for(format!("the rialto up of {}", args.dir.display()));
+        runtime.block_on(requests::ask(&args.dir, &request))?
+    };
+    match asked {
         Reply::BankAdded { http } => println!("bank {} runs; its page: {http}/", args.name),
         other => return Err(Failure::new(format!("the rialto up of {} answered {other:?}", args.dir.display()))),
     }
@@ -197,7 +214,7 @@ fn add_bank(args: &AddArgs) -> Result<Code, Failure> {
 
 fn run_node(mut flags: NodeFlags) -> Result<Code, Failure> {
     let file = flags.config_file();
-    let settings = Settings::gather(flags.given(), |name| std::env::var(name).ok(), file.as_deref())?;
+    let settings = Settings::gather(flags.given(), environment::text, file.as_deref())?;
     let node = understand(&settings, Kind::Bank)?;
     run_understood(&node, |listening| server::run_bank_node(&node.config, listening))
 }
@@ -205,7 +222,7 @@ fn run_node(mut flags: NodeFlags) -> Result<Code, Failure> {
 /// Runs a node whose settings are understood, and tells how it ended.
 pub(super) fn run_understood(
     node: &Node,
-    run: impl FnOnce(Box<dyn FnOnce()>) -> Result<Exit, server::NodeError>,
+    run: impl FnOnce(Box<dyn FnOnce() + Send>) -> Result<Exit, server::NodeError>,
 ) -> Result<Code, Failure> {
     logging::start(format!("{}/{}", node.config.group, node.config.node), &node.log)?;
     for warning in &node.warnings {
@@ -254,15 +271,33 @@ pub(super) fn understand(settings: &Settings, kind: Kind) -> Result<Node, Failur
         settings.demand("name", "the name")?.parse(|text| text.parse::<BankName>().map_err(|e| e.to_string()))?;
     let node = settings.demand("node", "this node's number")?.parse(node_number)?;
     let data = PathBuf::from(&settings.demand("data", "the node's directory")?.text);
-    let identity = init::load_identity(&data)?;
+    let format = settings.get("log-format").map_or(Ok(Format::Text), |given| given.parse(logging::parse_format))?;
+    let target = settings.get("log-file").map_or(Target::Stderr, |given| Target::File(PathBuf::from(&given.text)));
+    let levels = match settings.get("log-level") {
+        Some(given) => given.parse(logging::parse_level)?,
+        None => logging::parse_level("info").expect("info is a level"),
+    };
+    let requests = match settings.get("request-log").map(|given| given.text.as_str()) {
+        Some("off") => None,
+        Some(file) => Some(PathBuf::from(file)),
+        None => Some(data.join("logs").join(format!("{name}-{node}_requests.log"))),
+    };
+    let log = Log { format, target, requests, in_background: true, levels };
+    let identity = init::load_identity(&data).map_err(|failure| match failure.code() {
+        Code::Damaged => no_identity(&failure, (kind, &name, node), &log),
+        _ => failure,
+    })?;
     let cluster = match settings.get("cluster") {
         Some(given) => given.parse(|text| text.parse::<Cluster>().map_err(|e| e.to_string()))?,
         None => Cluster::from(identity.cluster),
     };
     init::check_identity(&identity, &data, &name, node, cluster)?;
-    let listen =
-        |setting, offset: u16| address(settings.get(setting), SocketAddr::from(([127, 0, 0, 1], 7100 + offset + node)));
-    let (http, grpc, peer_listen) = (listen("http", 0)?, listen("grpc", 10)?, listen("peer-listen", 20)?);
+    let usual = |offset: u16| SocketAddr::from(([127, 0, 0, 1], 7100 + offset + node));
+    let all = |setting, offset| listen::addresses(settings.get(setting), usual(offset));
+    let (http, also_http) = all("http", 0)?;
+    let (grpc, also_grpc) = all("grpc", 10)?;
+    let (peer_listen, also_peers) = all("peer-listen", 20)?;
+    let also = AlsoListen { http: also_http, grpc: also_grpc, peers: also_peers };
     let peers = match settings.get("peers") {
         Some(given) => given.parse(peer_list)?,
         None if identity.nodes == 1 => vec![(node, of_socket(peer_listen))],
@@ -289,7 +324,10 @@ pub(super) fn understand(settings: &Settings, kind: Kind) -> Result<Node, Failur
     if http_tls && tls.is_none() {
         return Err(Failure::usage("--http-tls needs certificates").line("give --tls-dir DIR (`rialto certs --help`)"));
     }
-    for (address, encrypted) in [(http, http_tls), (grpc, tls.is_some()), (peer_listen, tls.is_some())] {
+    let firsts = [(http, http_tls), (grpc, tls.is_some()), (peer_listen, tls.is_some())];
+    let further = [&also.http, &also.grpc, &also.peers].into_iter().zip(firsts);
+    let further = further.flat_map(|(also, (_, encrypted))| also.iter().map(move |address| (*address, encrypted)));
+    for (address, encrypted) in firsts.into_iter().chain(further) {
         if address.ip().is_loopback() {
             continue;
         }
@@ -310,6 +348,7 @@ pub(super) fn understand(settings: &Settings, kind: Kind) -> Result<Node, Failur
         http,
         grpc,
         peer_listen,
+        also,
         data,
         operator_token,
         tls,
@@ -317,19 +356,25 @@ pub(super) fn understand(settings: &Settings, kind: Kind) -> Result<Node, Failur
         consul,
         exit_with_parent: settings.switch("exit-with-parent")?,
     };
-    let format = settings.get("log-format").map_or(Ok(Format::Text), |given| given.parse(logging::parse_format))?;
-    let target = settings.get("log-file").map_or(Target::Stderr, |given| Target::File(PathBuf::from(&given.text)));
-    let levels = match settings.get("log-level") {
-        Some(given) => given.parse(logging::parse_level)?,
-        None => logging::parse_level("info").expect("info is a level"),
-    };
-    let requests = match settings.get("request-log").map(|given| given.text.as_str()) {
-        Some("off") => None,
-        Some(file) => Some(PathBuf::from(file)),
-        None => Some(config.data.join("logs").join(format!("{name}-{node}_requests.log"))),
-    };
-    let log = Log { format, target, requests, in_background: true, levels };
     Ok(Node { config, log, warnings })
+}
+
+/// A node whose identity is damaged does not know whose its votes are. Nothing here can make the file again, and it is told
+/// here because nobody else runs yet: in the log, where that is a file, as every other reason to stay down.
+fn no_identity(failure: &Failure, (kind, name, node): (Kind, &BankName, u16), log: &Log) -> Failure {
+    let group = kind.text();
+    let why = format!(
+        "{}; it says whose this directory is, and without it node {node} must not vote; put `identity` back from a copy of \
+         this directory (it is written once and never changes), or give the {group} a new node in its place: rialto members \
+         replace {node}; a {group} of this one node is restored from a copy: rialto restore {name} --from COPY",
+        failure.what()
+    );
+    let failure = Failure::new(why).with_code(Code::Damaged);
+    let log = Log { requests: None, in_background: false, ..log.clone() };
+    if matches!(log.target, Target::File(_)) && logging::start(format!("{name}/{node}"), &log).is_ok() {
+        tracing::error!(event = "failed", why = failure.what(), exit_code = failure.code().number());
+    }
+    failure
 }
 
 /// Where this node's certificate has to be.
@@ -361,22 +406,6 @@ pub(super) fn node_number(text: &str) -> Result<u16, String> {
         Ok(number) if (1..=99).contains(&number) => Ok(number),
         Ok(_) | Err(_) => Err(format!("`{text}` is no node number: nodes are numbered from 1 to 99")),
     }
-}
-
-fn address(given: Option<&Given>, default: SocketAddr) -> Result<SocketAddr, Failure> {
-    given.map_or(Ok(default), |given| given.parse(resolve))
-}
-
-/// `host:port`; a name is looked up once, at the start.
-fn resolve(text: &str) -> Result<SocketAddr, String> {
-    let port_is_there = text.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-    if !port_is_there {
-        return Err(format!("`{text}` is no address: it is HOST:PORT, for example 127.0.0.1:7101"));
-    }
-    text.to_socket_addrs()
-        .map_err(|error| format!("`{text}` does not resolve to an address: {error}"))?
-        .next()
-        .ok_or_else(|| format!("`{text}` does not resolve to an address"))
 }
 
 fn of_socket(address: SocketAddr) -> Address {

@@ -39,10 +39,17 @@ pub(super) fn explain(error: &NodeError, config: &NodeConfig) -> Failure {
 }
 
 fn damaged(error: &NodeError, config: &NodeConfig) -> Failure {
-    Failure::new(error.to_string())
+    let failure = Failure::new(error.to_string())
         .with_code(Code::Damaged)
-        .line(format!("node {} stays down so that it cannot spread what is wrong; the other nodes go on", config.node))
-        .line(format!("keep {} as it is for examination", config.data.display()))
+        .line(format!("node {} stays down so that it cannot spread what is wrong; the other nodes go on", config.node));
+    let remedy = format!("rialto members replace {}", config.node);
+    // Most sentences name it themselves.
+    let failure = if failure.to_string().contains(&remedy) {
+        failure
+    } else {
+        failure.line(format!("if its next start does not mend it, give the group a new node in its place: {remedy}"))
+    };
+    failure.line(format!("keep {} as it is for examination", config.data.display()))
 }
 
 fn disk(error: &NodeError, config: &NodeConfig) -> Failure {

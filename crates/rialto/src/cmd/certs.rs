@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::failure::{Code, Failure};
 use crate::logging::rfc3339;
+use crate::plain::counted;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -22,7 +23,8 @@ A certificate is for one of
   bank/NAME/NODE      a node of a bank         operator/NAME   whoever runs the network
   gateway/NAME/NODE   a node of the gateway    client          a client of customers
 and lies in two files: bank/alpha/1 in bank-alpha-1.crt and bank-alpha-1.key. A process needs these two and ca.crt in
-a directory of its own, never ca.key. It takes a certificate that is replaced within a second, without a restart.";
+a directory of its own, never ca.key. The directory and the keys are its own user's alone (chmod 700, chmod 600). It
+takes a certificate that is replaced within a second, without a restart.";
 
 const SHOW_HELP: &str = "\
 Examples:
@@ -30,7 +32,8 @@ Examples:
   rialto certs show --dir /etc/rialto/tls --json
   rialto certs show bank/alpha/1
 
-Exit codes: 0 all count for at least 30 days more; 1 one does not, or cannot be read; 2 wrong flags";
+Exit codes: 0 all count for at least 30 days more; 1 one does not, or cannot be read; 2 wrong flags;
+all: rialto help exit-codes";
 
 /// Make a private CA and certificates, replace them, show them
 #[derive(Debug, Args)]
@@ -158,8 +161,23 @@ fn sentence(files: &Files, now: SystemTime) -> Result<String, Failure> {
     Ok(format!("{}: {} and {} in {}, for {days} days", files.subject(), names[0], names[1], files.dir().display()))
 }
 
+/// What to do where nothing is found.
+const NO_CA: &str = "a new CA is made with: rialto certs init; one that is elsewhere is named with --dir (that of a network of \
+                     `rialto up` is DIR/tls)";
+
+/// The system's own words for what is missing help nobody: which file it is, and how it comes to be, does.
 fn explain(error: &CertsError) -> Failure {
-    Failure::new(error.to_string())
+    match error {
+        CertsError::Read { path, source } if source.kind() == std::io::ErrorKind::NotFound => {
+            let what = if path.extension().is_none() { "directory" } else { "file" };
+            Failure::new(format!("there is no {what} {}", path.display())).line(NO_CA)
+        }
+        CertsError::Read { path, source } if source.kind() == std::io::ErrorKind::PermissionDenied => {
+            Failure::new(format!("{} may not be read by this user", path.display()))
+                .line("run this as the user to whom the certificates belong")
+        }
+        other => Failure::new(other.to_string()),
+    }
 }
 
 /// One certificate, as it is printed.
@@ -197,15 +215,21 @@ impl Row {
 
 fn show(args: &ShowArgs, now: SystemTime) -> Result<Code, Failure> {
     let dir = &args.dir.dir;
-    let facts = if args.subjects.is_empty() {
-        Facts::of_all_in(dir)
+    let found = if args.subjects.is_empty() {
+        Facts::of_each_in(dir).map_err(|error| explain(&error))?
     } else {
         args.subjects.iter().map(|subject| Files::new(dir, subject.clone()).facts()).collect()
     };
-    let facts = facts.map_err(|error| explain(&error))?;
-    if facts.is_empty() {
-        return Err(Failure::new(format!("there is no certificate in {}", dir.display()))
-            .line("a new CA is made with: rialto certs init; one that is elsewhere is named with --dir"));
+    if found.is_empty() {
+        return Err(Failure::new(format!("there is no certificate in {}", dir.display())).line(NO_CA));
+    }
+    // One that cannot be read hides no other.
+    let (mut facts, mut unread) = (Vec::new(), Vec::new());
+    for one in found {
+        match one {
+            Ok(one) => facts.push(one),
+            Err(error) => unread.push(explain(&error)),
+        }
     }
     let rows: Vec<Row> = facts.iter().map(|facts| Row::new(facts, now)).collect();
     if args.json {
@@ -220,6 +244,10 @@ fn show(args: &ShowArgs, now: SystemTime) -> Result<Code, Failure> {
             println!("{line}");
         }
     }
+    if let Some(last) = unread.pop() {
+        unread.iter().for_each(Failure::print);
+        return Err(last);
+    }
     Ok(if rows.iter().any(|row| row.expires_soon) { Code::Failed } else { Code::Done })
 }
 
@@ -228,20 +256,30 @@ fn lines(row: &Row) -> Vec<String> {
     let left = match row.days_left {
         _ if row.expired => format!("EXPIRED: rialto certs rotate {}", row.subject),
         soon if row.expires_soon => {
-            format!("{soon} days left, fewer than {EXPIRES_SOON_DAYS}: rialto certs rotate {}", row.subject)
+            let left = counted(u64::try_from(soon).unwrap_or(0), "day left", "days left");
+            format!("{left}, fewer than {EXPIRES_SOON_DAYS}: rialto certs rotate {}", row.subject)
         }
-        days => format!("{days} days left"),
+        days => counted(u64::try_from(days).unwrap_or(0), "day left", "days left"),
     };
     let mut lines = vec![
         format!("{}   {} to {}   {left}", row.subject, day(&row.not_before), day(&row.not_after)),
         format!("  file    {}", row.file),
         format!("  serial  {}", row.serial),
-        format!("  sha256  {}", row.sha256),
+        format!("  sha256  {}", in_halves(&row.sha256)),
     ];
     if !row.hosts.is_empty() {
         lines.push(format!("  hosts   {}", row.hosts.join(", ")));
     }
     lines
+}
+
+/// A fingerprint in two lines: one of 32 bytes with its colons is wider than a terminal.
+fn in_halves(fingerprint: &str) -> String {
+    let middle = fingerprint.match_indices(':').nth(15).map(|(at, _)| at + 1);
+    match middle {
+        Some(middle) => format!("{}\n          {}", &fingerprint[..middle], &fingerprint[middle..]),
+        None => fingerprint.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -275,6 +313,14 @@ mod tests {
               hosts   bank1.example, 10.0.0.1
         "#]]
         .assert_eq(&shown);
+    }
+
+    #[test]
+    fn a_whole_fingerprint_fits_into_80_columns() {
+        let fingerprint = vec!["ab"; 32].join(":");
+        let shown = in_halves(&fingerprint);
+        assert!(shown.lines().all(|line| line.len() + 10 <= 80), "{shown}");
+        assert_eq!(shown.split_whitespace().collect::<String>(), fingerprint, "every byte of it");
     }
 
     #[test]

@@ -8,7 +8,9 @@ use server::GatewayNodeConfig;
 
 use super::bank::{Node, NodeFlags, run_understood, understand};
 use super::init;
-use crate::failure::{CODES_HELP, Code, Failure};
+use crate::environment;
+use crate::exit_codes;
+use crate::failure::{Code, Failure};
 use crate::network::network_file::Kind;
 use crate::settings::Settings;
 
@@ -24,7 +26,7 @@ Examples:
       --banks alpha=10.0.1.1:7111+10.0.1.2:7112+10.0.1.3:7113,beta=10.0.2.1:7111 --no-tls --operator-token-file token
   rialto gateway … --consul https://10.0.0.9:8501 --consul-ca consul-ca.pem --consul-token-file token
       the banks are found in Consul, and customers find this node there; gateway_addr and consul_addr are its keys in a file
-  rialto gateway … --banks alpha=dns:alpha.rialto.svc.cluster.local:7111,beta=dns:beta.rialto.svc.cluster.local:7111
+  rialto gateway … --banks alpha=dns:alpha.internal:7111,beta=dns:beta.internal:7111
       in Kubernetes: the names of headless services, whose pods may come and go
   rialto gateway --config /etc/rialto/gateway.toml
 
@@ -33,7 +35,7 @@ Every flag can also be given in the environment (--network-file: RIALTO_NETWORK_
 
 /// Run one node of the gateway by itself
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true, after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{CODES_HELP}"))]
+#[command(args_conflicts_with_subcommands = true, after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", exit_codes::table()))]
 pub(crate) struct GatewayArgs {
     #[command(subcommand)]
     command: Option<GatewayCommand>,
@@ -60,10 +62,34 @@ enum GatewayCommand {
     Init(init::InitArgs),
 }
 
+const INIT_EXAMPLES: &str = "\
+Examples:
+  rialto gateway init --name main --node 1 --nodes 3 --data /srv/gateway
+      makes the first member and prints the cluster's number, for the others:
+  rialto gateway init --name main --node 2 --nodes 3 --data /srv/gateway --cluster 018f2f6c-…
+  rialto gateway init --name main --node 4 --join --data /srv/gateway --cluster 018f2f6c-…
+      makes a node for a gateway that is there; `rialto members add` admits it";
+
+/// The gateway's nodes are made as a bank's are; only the words differ.
+pub(crate) fn worded(command: clap::Command) -> clap::Command {
+    let help = |name: &'static str, text: &'static str| {
+        move |command: clap::Command| command.mut_arg(name, |arg| arg.help(text))
+    };
+    let init = |init: clap::Command| {
+        let init = init.about("Make the identity of a new node of the gateway").after_help(INIT_EXAMPLES);
+        let init = help("name", "The gateway's name")(init);
+        let init = help("node", "This node's number in the gateway, from 1")(init);
+        let init = help("nodes", "How many nodes a new gateway has")(init);
+        let init = help("join", "The node joins a gateway that is there: see `rialto members add`")(init);
+        help("mode", "How a new gateway finds who proposes: afterwards an entry in its log [default: leader]")(init)
+    };
+    command.mut_subcommand("gateway", |gateway| gateway.mut_subcommand("init", init))
+}
+
 pub(crate) fn run(args: GatewayArgs) -> Result<Code, Failure> {
     let GatewayArgs { command, mut flags, banks, network_file, timeout_2pc_ms, token_minutes } = args;
     if let Some(GatewayCommand::Init(init)) = command {
-        return init::run(init);
+        return init::run(init, Kind::Gateway);
     }
     let file = flags.config_file();
     let own = [
@@ -73,7 +99,7 @@ pub(crate) fn run(args: GatewayArgs) -> Result<Code, Failure> {
         ("token-minutes", token_minutes),
     ];
     let own = own.into_iter().filter_map(|(name, value)| value.map(|value| (name, value)));
-    let settings = Settings::gather(flags.given().chain(own), |name| std::env::var(name).ok(), file.as_deref())?;
+    let settings = Settings::gather(flags.given().chain(own), environment::text, file.as_deref())?;
     let node = understand(&settings, Kind::Gateway)?;
     let config = gateway(&settings, &node)?;
     run_understood(&node, |listening| server::run_gateway_node(&config, listening))
@@ -93,14 +119,14 @@ fn gateway(settings: &Settings, node: &Node) -> Result<GatewayNodeConfig, Failur
     })
 }
 
-fn minutes(text: &str) -> Result<u64, String> {
+pub(super) fn minutes(text: &str) -> Result<u64, String> {
     match text.parse::<u64>() {
         Ok(minutes) if (1..=TOKEN_MINUTES_MAX).contains(&minutes) => Ok(minutes),
         Ok(_) | Err(_) => Err(format!("`{text}` is no time for a sign-in: give 1 to {TOKEN_MINUTES_MAX} minutes")),
     }
 }
 
-fn vote_timeout(text: &str) -> Result<u64, String> {
+pub(super) fn vote_timeout(text: &str) -> Result<u64, String> {
     match text.parse::<u64>() {
         Ok(ms) if (50..=60_000).contains(&ms) => Ok(ms),
         Ok(_) | Err(_) => Err(format!("`{text}` is no time for votes: give 50 to 60000 milliseconds")),
@@ -145,5 +171,14 @@ mod tests {
         for wrong in ["49", "60001", "2s", ""] {
             assert!(vote_timeout(wrong).expect_err(wrong).contains("50 to 60000"), "{wrong}");
         }
+    }
+
+    #[test]
+    fn init_speaks_of_the_gateway() {
+        let mut command = crate::command_line();
+        let gateway = command.find_subcommand_mut("gateway").and_then(|it| it.find_subcommand_mut("init"));
+        let page = gateway.expect("there is one").render_long_help().to_string();
+        assert!(page.contains("rialto gateway init --name main"), "{page}");
+        assert!(!page.to_lowercase().contains("bank"), "{page}");
     }
 }

@@ -11,6 +11,7 @@ use super::bank::node_number;
 use crate::failure::{Code, Failure};
 use crate::network::cluster::Cluster;
 use crate::network::name::BankName;
+use crate::network::network_file::Kind;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -69,7 +70,8 @@ pub(crate) fn mode(text: &str) -> Result<Mode, String> {
     }
 }
 
-pub(crate) fn run(args: InitArgs) -> Result<Code, Failure> {
+pub(crate) fn run(args: InitArgs, kind: Kind) -> Result<Code, Failure> {
+    let group = kind.text();
     let InitArgs { name, node, data, .. } = &args;
     let nodes = args.nodes.unwrap_or(JOINS);
     if args.node > nodes && nodes != JOINS {
@@ -80,9 +82,9 @@ pub(crate) fn run(args: InitArgs) -> Result<Code, Failure> {
     let mode = args.mode.unwrap_or_default();
     make_identity(data, &NewNode { name, node: *node, nodes, cluster, mode })?;
     if nodes == JOINS {
-        println!("node {node}, which joins bank {name}, is made in {}", data.display());
+        println!("node {node}, which joins {group} {name}, is made in {}", data.display());
     } else {
-        println!("node {node} of {nodes} of bank {name} is made in {}, {} mode", data.display(), mode.text());
+        println!("node {node} of {nodes} of {group} {name} is made in {}, {} mode", data.display(), mode.text());
     }
     println!("cluster {cluster}");
     if args.cluster.is_none() && nodes > 1 {
@@ -109,7 +111,8 @@ pub(crate) struct NewNode<'a> {
 
 /// Writes a new node's identity; refuses a directory that has one.
 pub(crate) fn make_identity(dir: &Path, new: &NewNode<'_>) -> Result<(), Failure> {
-    std::fs::create_dir_all(dir).map_err(|error| Failure::new(format!("making {}: {error}", dir.display())))?;
+    storage::private::make_dir(dir).map_err(|error| Failure::new(format!("making {}: {error}", dir.display())))?;
+    storage::private::check_dir(dir).map_err(|open| Failure::cannot_start(open.to_string()))?;
     if identity_path(dir).exists() {
         let found = load_identity(dir)?;
         return Err(Failure::cannot_start(format!("{} already belongs to {}", dir.display(), whose(&found)))

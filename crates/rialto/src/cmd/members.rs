@@ -1,33 +1,38 @@
 //! `rialto members`: who belongs to a bank, and how that changes. The steps themselves are in `members`.
 
+use std::io::{BufRead, IsTerminal, Write, stderr, stdin};
+
 use api::json::GroupState;
-use api::status::MemberRole;
+use api::status::{MemberRole, Mode};
 use clap::{Args, Subcommand};
 
 use super::bank::node_number;
 use super::progress::Teller;
-use super::targets::{Network, TargetArgs};
+use super::targets::{Network, TargetArgs, WhichBank};
 use crate::failure::{Code, Failure};
 use crate::members::bank::Bank;
 use crate::members::{self, Newcomer, News, Runs};
-use crate::network::name::BankName;
 
 const EXAMPLES: &str = "\
 Examples:
-  rialto members                        who belongs to bank alpha, which `rialto up` runs
-  rialto members add                    one more: made, started, caught up, given a vote
-  rialto members replace 2              a new node for node 2, whose disk is gone
-  rialto members remove 4
+  rialto members --bank alpha             who belongs to bank alpha, which `rialto up` runs
+  rialto members add --bank alpha         one more: made, started, caught up, given a vote
+  rialto members replace 2 --bank alpha   a new node for node 2, whose disk is gone
+  rialto members remove 4 --bank alpha
 
 Nodes on machines of their own, of which any may be named:
   rialto members --url http://10.0.0.1:7101 --operator-token-file token
   rialto members add --node 4 --peer 10.0.0.4:7124 --http 10.0.0.4:7104 \\
       --url http://10.0.0.1:7101 --url http://10.0.0.2:7102 --operator-token-file token
-      admits node 4, prints what to run on its machine, waits until it has caught up, gives it a vote
+      admits node 4, prints what to run on its machine, waits until it has caught up (for at most half an hour, or
+      --timeout SECONDS), gives it a vote
   rialto members replace 2 --node 4 --peer 10.0.0.4:7124 --http 10.0.0.4:7104 --url …
 
-A bank keeps serving meanwhile. Every one of these may be interrupted and run again: it goes on where it stopped.
-Numbers are never used twice. Exit codes: 0 done; 1 refused or failed, and the message says what to do; 2 wrong flags";
+--bank may be left out where the network has one bank. A bank keeps serving meanwhile. Every one of these may be interrupted and run again: it goes on where it stopped.
+A command keeps to the cluster that it began with: another one that is founded at the same addresses meanwhile is left alone.
+What would leave too few of the voters that answer is refused (would_lose_quorum); fewer than three are asked for (--yes).
+Numbers are never used twice. Exit codes: 0 done; 1 refused or failed, and the message says what to do; 2 wrong flags;
+8 nobody answers; 10 it may have been done; all: rialto help exit-codes";
 
 /// Show or change who belongs to a bank
 #[derive(Debug, Args)]
@@ -55,9 +60,8 @@ enum MembersCommand {
 struct CommonArgs {
     #[command(flatten)]
     targets: TargetArgs,
-    /// Which bank
-    #[arg(long, value_name = "NAME", default_value = "alpha", value_parser = |text: &str| text.parse::<BankName>())]
-    bank: BankName,
+    #[command(flatten)]
+    which: WhichBank,
     /// One JSON object at the end: the group as it then is
     #[arg(long)]
     json: bool,
@@ -85,6 +89,9 @@ struct RemoveArgs {
     /// The node that goes
     #[arg(value_name = "NODE", value_parser = node_number)]
     old: u16,
+    /// Do not ask before the bank is left with fewer than three votes
+    #[arg(long)]
+    yes: bool,
     #[command(flatten)]
     common: CommonArgs,
 }
@@ -113,6 +120,9 @@ struct NewcomerArgs {
     /// Where it will serve HTTP
     #[arg(long, value_name = "HOST:PORT", requires = "node")]
     http: Option<String>,
+    /// Where it will serve gRPC [default: where it serves HTTP, ten ports on]
+    #[arg(long, value_name = "HOST:PORT", requires = "node")]
+    grpc: Option<String>,
 }
 
 pub(crate) async fn run(args: MembersArgs) -> Result<Code, Failure> {
@@ -122,21 +132,23 @@ pub(crate) async fn run(args: MembersArgs) -> Result<Code, Failure> {
         None => (args.common.json, list(&args.common).await?),
         Some(MembersCommand::List(list_args)) => (list_args.common.json, list(&list_args.common).await?),
         Some(MembersCommand::Add(add)) => {
-            let group = match add.common.targets.network() {
-                Network::Here(dir) => members::add_here(dir, &add.common.bank, &mut say).await?,
-                Network::Elsewhere => {
-                    let bank = add.common.targets.bank(&add.common.bank)?;
-                    let newcomer = add.newcomer.elsewhere(&bank).await?;
+            let group = match add.common.whose()? {
+                Whose::Here(here) => here.add(&mut say).await?,
+                Whose::Elsewhere(bank) => {
+                    let newcomer = add.newcomer.elsewhere(&bank, &add.common.targets).await?;
                     members::add(&bank, &newcomer, &mut say).await?
                 }
             };
             (add.common.json, group)
         }
         Some(MembersCommand::Remove(remove)) => {
-            let group = match remove.common.targets.network() {
-                Network::Here(dir) => members::remove_here(dir, &remove.common.bank, remove.old, &mut say).await?,
-                Network::Elsewhere => {
-                    let bank = remove.common.targets.bank(&remove.common.bank)?;
+            let whose = remove.common.whose()?;
+            if !remove.yes {
+                confirm(&whose.bank().group().await?, remove.old)?;
+            }
+            let group = match whose {
+                Whose::Here(here) => here.remove(remove.old, &mut say).await?,
+                Whose::Elsewhere(bank) => {
                     let group = bank.group().await?;
                     if members::find(&group, remove.old).is_none() {
                         return Err(members::unknown(remove.old, &group));
@@ -147,11 +159,10 @@ pub(crate) async fn run(args: MembersArgs) -> Result<Code, Failure> {
             (remove.common.json, group)
         }
         Some(MembersCommand::Replace(replace)) => {
-            let group = match replace.common.targets.network() {
-                Network::Here(dir) => members::replace_here(dir, &replace.common.bank, replace.old, &mut say).await?,
-                Network::Elsewhere => {
-                    let bank = replace.common.targets.bank(&replace.common.bank)?;
-                    let newcomer = replace.newcomer.elsewhere(&bank).await?;
+            let group = match replace.common.whose()? {
+                Whose::Here(here) => here.replace(replace.old, &mut say).await?,
+                Whose::Elsewhere(bank) => {
+                    let newcomer = replace.newcomer.elsewhere(&bank, &replace.common.targets).await?;
                     members::replace(&bank, replace.old, &newcomer, &mut say).await?
                 }
             };
@@ -164,11 +175,64 @@ pub(crate) async fn run(args: MembersArgs) -> Result<Code, Failure> {
 }
 
 async fn list(common: &CommonArgs) -> Result<GroupState, Failure> {
-    common.targets.bank(&common.bank)?.group().await
+    common.targets.bank(&common.which)?.group().await
+}
+
+/// Whose members they are, and who runs them.
+enum Whose {
+    Here(members::Here),
+    Elsewhere(Bank),
+}
+
+impl Whose {
+    fn bank(&self) -> &Bank {
+        match self {
+            Whose::Here(here) => &here.bank,
+            Whose::Elsewhere(bank) => bank,
+        }
+    }
+}
+
+impl CommonArgs {
+    fn whose(&self) -> Result<Whose, Failure> {
+        let bank = self.targets.bank(&self.which)?;
+        Ok(match self.targets.network() {
+            Network::Here(dir) => Whose::Here(members::Here::of(dir, &self.which.of_network(dir)?, bank)),
+            Network::Elsewhere => Whose::Elsewhere(bank),
+        })
+    }
+}
+
+/// With three votes a bank goes on while one node is down, with two it stops at the first, and with one its money is on one
+/// disk: that is worth a question.
+fn confirm(group: &GroupState, leaves: u16) -> Result<(), Failure> {
+    let voters = members::voters(group);
+    let left = voters.iter().filter(|node| **node != leaves).count();
+    if left == voters.len() || left == 0 || left >= 3 {
+        return Ok(());
+    }
+    let what = match left {
+        2 => "it stops whenever one of them is down",
+        _ => "all its money is on one disk, and it stops when that node does",
+    };
+    let sentence = format!("bank {} has {} votes; with {left} {what}", group.bank, voters.len());
+    if !stdin().is_terminal() {
+        return Err(Failure::usage(sentence)
+            .line(format!("if node {leaves} is to go all the same, say so: --yes"))
+            .line("to put another in its place: rialto members replace"));
+    }
+    let mut err = stderr().lock();
+    let _ = write!(err, "{sentence}. Remove node {leaves}? Type yes: ").and_then(|()| err.flush());
+    let mut answer = String::new();
+    let _ = stdin().lock().read_line(&mut answer);
+    match answer.trim() {
+        "yes" => Ok(()),
+        _ => Err(Failure::new("nothing was changed").line("to put another in its place: rialto members replace")),
+    }
 }
 
 impl NewcomerArgs {
-    async fn elsewhere(&self, bank: &Bank) -> Result<Newcomer, Failure> {
+    async fn elsewhere(&self, bank: &Bank, targets: &TargetArgs) -> Result<Newcomer, Failure> {
         let group = bank.group().await?;
         let (Some(node), Some(peer), Some(http)) = (self.node, &self.peer, &self.http) else {
             let host = "10.0.0.9";
@@ -179,7 +243,11 @@ impl NewcomerArgs {
                 7100 + next
             )));
         };
-        for (flag, text) in [("peer", peer), ("http", http)] {
+        let grpc = match &self.grpc {
+            Some(grpc) => grpc.clone(),
+            None => grpc_beside(http)?,
+        };
+        for (flag, text) in [("peer", peer), ("http", http), ("grpc", &grpc)] {
             let is_address =
                 text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
             if !is_address {
@@ -187,16 +255,33 @@ impl NewcomerArgs {
                     .line(format!("given by --{flag}")));
             }
         }
-        let cluster =
-            bank.statuses().await?.into_iter().map(|status| status.cluster).find(|cluster| !cluster.is_empty());
-        let commands = commands(&group, node, peer, http, cluster.as_deref());
+        let cluster = bank.cluster().await?.to_string();
         let (peer, http) = (peer.clone(), http.clone());
-        Ok(Newcomer { node, peer, http, disk: None, runs: Runs::Elsewhere { commands } })
+        let commands = commands(&group, node, &cluster, &Places { peer: &peer, http: &http, grpc: &grpc });
+        let patience = targets.patience(members::SILENCE_ELSEWHERE_MAX);
+        Ok(Newcomer { node, peer, http, disk: None, runs: Runs::Elsewhere { commands, patience } })
     }
 }
 
+/// As everywhere here, gRPC is served ten ports above HTTP.
+fn grpc_beside(http: &str) -> Result<String, Failure> {
+    let beside = http.rsplit_once(':').and_then(|(host, port)| {
+        let port = port.parse::<u16>().ok()?.checked_add(10)?;
+        Some(format!("{host}:{port}"))
+    });
+    beside.ok_or_else(|| Failure::usage("where will it serve gRPC?").line("give --grpc HOST:PORT"))
+}
+
+/// Where a newcomer will be.
+struct Places<'a> {
+    peer: &'a str,
+    http: &'a str,
+    grpc: &'a str,
+}
+
 /// What to run on the newcomer's machine, as it has to be.
-fn commands(group: &GroupState, node: u16, peer: &str, http: &str, cluster: Option<&str>) -> Vec<String> {
+fn commands(group: &GroupState, node: u16, cluster: &str, places: &Places<'_>) -> Vec<String> {
+    let Places { peer, http, grpc } = places;
     let mut peers: Vec<String> = group
         .members
         .iter()
@@ -204,13 +289,14 @@ fn commands(group: &GroupState, node: u16, peer: &str, http: &str, cluster: Opti
         .map(|member| format!("{}={}", member.node, member.peer))
         .collect();
     peers.push(format!("{node}={peer}"));
-    let (bank, cluster) = (&group.bank, cluster.unwrap_or("CLUSTER"));
+    let bank = &group.bank;
     let data = format!("/var/lib/rialto/{bank}-{node}");
     vec![
         format!("rialto bank init --name {bank} --node {node} --join --cluster {cluster} --data {data}"),
         format!("rialto bank --name {bank} --node {node} --data {data} \\"),
         format!("    --peers {} \\", peers.join(",")),
-        format!("    --peer-listen {peer} --http {http} --operator-token-file /etc/rialto/token --no-tls"),
+        format!("    --peer-listen {peer} --http {http} --grpc {grpc} \\"),
+        "    --operator-token-file /etc/rialto/token --no-tls".to_owned(),
     ]
 }
 
@@ -236,17 +322,19 @@ fn table(group: &GroupState) -> Vec<String> {
         lines.push(format!("  the last change is in force from slot {slot} on"));
     }
     lines.push(format!(
-        "  {:<4}  {:<7}  {:<21}  {:<21}  {}",
+        "  {:<4}  {:<8}  {:<21}  {:<21}  {}",
         "node", "role", "peers reach it at", "callers reach it at", "disk"
     ));
     for member in &group.members {
         let disk = member.disk.map_or_else(|| "not met yet".to_owned(), |disk| format!("{disk:016x}"));
-        let pen = if group.pen == Some(member.node) { "   holds the pen" } else { "" };
-        let role = match member.role {
-            MemberRole::Voter => "votes",
-            MemberRole::Learner => "learns",
+        // Whoever leads or proposes also votes.
+        let role = match (member.role, group.proposer == Some(member.node), group.mode) {
+            (MemberRole::Voter, true, Mode::Leader) => "leads",
+            (MemberRole::Voter, true, Mode::Leaderless) => "proposes",
+            (MemberRole::Voter, false, Mode::Leader | Mode::Leaderless) => "votes",
+            (MemberRole::Learner, true | false, Mode::Leader | Mode::Leaderless) => "learns",
         };
-        lines.push(format!("  {:<4}  {role:<7}  {:<21}  {:<21}  {disk}{pen}", member.node, member.peer, member.http));
+        lines.push(format!("  {:<4}  {role:<8}  {:<21}  {:<21}  {disk}", member.node, member.peer, member.http));
     }
     lines
 }
@@ -254,7 +342,7 @@ fn table(group: &GroupState) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use api::status::{MemberState, Mode};
+    use api::status::MemberState;
     use expect_test::expect;
 
     fn group() -> GroupState {
@@ -269,7 +357,7 @@ mod tests {
             bank: "alpha".to_owned(),
             version: 4,
             mode: Mode::Leader,
-            pen: Some(1),
+            proposer: Some(1),
             next_number: 5,
             in_force_from: Some(812),
             members: vec![
@@ -286,22 +374,46 @@ mod tests {
         expect![[r#"
             bank alpha   leader mode   version 4   next number 5
               the last change is in force from slot 812 on
-              node  role     peers reach it at      callers reach it at    disk
-              1     votes    10.0.0.1:7120          10.0.0.1:7100          0000019a00000001   holds the pen
-              3     votes    10.0.0.3:7120          10.0.0.3:7100          0000019a00000003
-              4     learns   10.0.0.4:7120          10.0.0.4:7100          not met yet
+              node  role      peers reach it at      callers reach it at    disk
+              1     leads     10.0.0.1:7120          10.0.0.1:7100          0000019a00000001
+              3     votes     10.0.0.3:7120          10.0.0.3:7100          0000019a00000003
+              4     learns    10.0.0.4:7120          10.0.0.4:7100          not met yet
         "#]]
         .assert_eq(&(table(&group()).join("\n") + "\n"));
     }
 
     #[test]
+    fn fewer_than_three_votes_are_asked_for_and_a_learner_is_not() {
+        let with = |votes: u16| {
+            let mut group = group();
+            let member = group.members[0].clone();
+            group.members = (1..=votes).map(|node| MemberState { node, ..member.clone() }).collect();
+            group.members.push(MemberState { node: 9, role: MemberRole::Learner, ..member });
+            group
+        };
+        // A test has no terminal on which to answer.
+        for (votes, leaves, asked) in
+            [(5, 1, false), (4, 1, false), (3, 1, true), (2, 1, true), (3, 9, false), (3, 8, false)]
+        {
+            let said = confirm(&with(votes), leaves);
+            assert_eq!(said.is_err(), asked, "{votes} votes, node {leaves} goes: {said:?}");
+        }
+        let said = confirm(&with(3), 2).expect_err("it is asked for").to_string();
+        assert!(said.contains("bank alpha has 3 votes; with 2 it stops whenever one of them is down"), "{said}");
+        assert!(said.contains("--yes"), "{said}");
+    }
+
+    #[test]
     fn what_is_to_be_run_elsewhere_is_printed_as_it_has_to_be() {
-        let commands = commands(&group(), 5, "10.0.0.5:7120", "10.0.0.5:7100", Some("018f2f6c"));
+        let grpc = grpc_beside("10.0.0.5:7100").expect("it is an address");
+        let places = Places { peer: "10.0.0.5:7120", http: "10.0.0.5:7100", grpc: &grpc };
+        let commands = commands(&group(), 5, "018f2f6c", &places);
         expect![[r#"
             rialto bank init --name alpha --node 5 --join --cluster 018f2f6c --data /var/lib/rialto/alpha-5
             rialto bank --name alpha --node 5 --data /var/lib/rialto/alpha-5 \
                 --peers 1=10.0.0.1:7120,3=10.0.0.3:7120,4=10.0.0.4:7120,5=10.0.0.5:7120 \
-                --peer-listen 10.0.0.5:7120 --http 10.0.0.5:7100 --operator-token-file /etc/rialto/token --no-tls
+                --peer-listen 10.0.0.5:7120 --http 10.0.0.5:7100 --grpc 10.0.0.5:7110 \
+                --operator-token-file /etc/rialto/token --no-tls
         "#]]
         .assert_eq(&(commands.join("\n") + "\n"));
     }

@@ -3,7 +3,9 @@
 use std::io::{IsTerminal, Write, stderr};
 
 use crate::members::News;
-use crate::supervise::screen::grouped;
+use crate::plain::grouped;
+use crate::plain::printable;
+use crate::waiting::make_room;
 
 const BAR: u64 = 24;
 
@@ -25,7 +27,8 @@ impl Teller {
         match news {
             News::Line(line) => {
                 self.rub_out();
-                write(&format!("{line}\n"));
+                make_room();
+                write(&format!("{}\n", printable(&line)));
             }
             News::Progress { doing, done, total } if self.live => {
                 self.drawn = true;

@@ -12,18 +12,22 @@ use crate::failure::{Code, Failure};
 use crate::lookout::status_of;
 use crate::network::name::group_text;
 use crate::network::network_file::State;
+use crate::plain::grouped;
+use crate::supervise::columns::broken;
 use crate::supervise::portrait;
-use crate::supervise::screen::grouped;
+use crate::waiting::waiting_for;
 
 const PATIENCE: Duration = Duration::from_secs(2);
 
 const EXAMPLES: &str = "\
 Examples:
   rialto status                                     the network in ./rialto-data
+  rialto status --wide                              every figure of a node in one line, for a wide terminal
   rialto status --dir /srv/rialto --json
   rialto status --url http://10.0.0.1:7101 --url http://10.0.0.2:7101 --operator-token-file token
 
-Exit codes: 0 every bank has a leader; 1 one has none that answers, or nobody answers; 2 wrong flags";
+Exit codes: 0 every bank has a leader; 1 one has none that answers; 2 wrong flags; 8 nobody answers;
+all: rialto help exit-codes";
 
 /// Show role, leader, slots and lag of every node
 #[derive(Debug, Args)]
@@ -31,10 +35,24 @@ Exit codes: 0 every bank has a leader; 1 one has none that answers, or nobody an
 pub(crate) struct StatusArgs {
     #[command(flatten)]
     targets: TargetArgs,
+    /// Slots accepted and chosen and the checkpoint as well; the lines are longer than 80 columns
+    #[arg(long, conflicts_with = "json")]
+    wide: bool,
     /// One JSON object instead of a table
     #[arg(long)]
     json: bool,
 }
+
+/// Which figures are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Figures {
+    /// Those that tell whether all is well, in 80 columns.
+    Chief,
+    All,
+}
+
+/// Where lines are broken.
+const COLUMNS: usize = 80;
 
 /// What came of asking one node.
 #[derive(Debug, Serialize)]
@@ -56,7 +74,7 @@ enum Answer {
 }
 
 pub(crate) async fn run(args: StatusArgs) -> Result<Code, Failure> {
-    let asked = ask_all(args.targets.targets()?).await;
+    let asked = ask_all(args.targets.targets()?, args.targets.patience(PATIENCE)).await;
     if args.json {
         #[derive(Serialize)]
         struct All<'a> {
@@ -65,7 +83,8 @@ pub(crate) async fn run(args: StatusArgs) -> Result<Code, Failure> {
         let json = serde_json::to_string(&All { nodes: &asked }).expect("statuses hold only strings and numbers");
         println!("{json}");
     } else {
-        for line in table(&asked) {
+        let figures = if args.wide { Figures::All } else { Figures::Chief };
+        for line in table(&asked, figures) {
             println!("{line}");
         }
     }
@@ -74,7 +93,7 @@ pub(crate) async fn run(args: StatusArgs) -> Result<Code, Failure> {
 
 /// For the audit: each bank in short, and what is out of the ordinary about its nodes.
 pub(super) async fn remarks_of(targets: Vec<Target>) -> Vec<String> {
-    let asked = ask_all(targets).await;
+    let asked = ask_all(targets, PATIENCE).await;
     let mut lines = Vec::new();
     for group in groups(&asked) {
         let Some(name) = group else { continue };
@@ -95,21 +114,22 @@ pub(super) async fn remarks_of(targets: Vec<Target>) -> Vec<String> {
     lines
 }
 
-async fn ask_all(targets: Vec<Target>) -> Vec<Asked> {
+async fn ask_all(targets: Vec<Target>, patience: Duration) -> Vec<Asked> {
     let mut asking = JoinSet::new();
     for (place, target) in targets.into_iter().enumerate() {
-        asking.spawn(async move { (place, ask(&target).await) });
+        asking.spawn(async move { (place, ask(&target, patience).await) });
     }
     let mut answers = asking.join_all().await;
     answers.sort_by_key(|(place, _)| *place);
     answers.into_iter().map(|(_, asked)| asked).collect()
 }
 
-async fn ask(target: &Target) -> Asked {
+async fn ask(target: &Target, patience: Duration) -> Asked {
     let known = target.known.as_ref();
     let (group, node) = (known.map(|k| k.group.clone()), known.map(|k| k.node));
     let address = target.address.to_string();
-    match status_of(&mut target.client(), PATIENCE).await {
+    let _waiting = waiting_for(&address);
+    match status_of(&mut target.client(), patience).await {
         Ok(status) => Asked {
             address,
             group: Some(status.group.clone()),
@@ -119,7 +139,7 @@ async fn ask(target: &Target) -> Asked {
         Err(why) => {
             let why = match known.map(|k| k.state) {
                 Some(State::ShutDown) => "told to shut down; it stays down until `rialto up` runs again".to_owned(),
-                Some(State::Stopped) => "stopped; start it: rialto up".to_owned(),
+                Some(State::Stopped) => "stopped; it starts with the next `rialto up`".to_owned(),
                 Some(State::Running | State::Died) | None => why.to_string(),
             };
             Asked { address, group, node, answer: Answer::Silent(why) }
@@ -147,27 +167,34 @@ fn every_group_is_led(asked: &[Asked]) -> bool {
     !known.is_empty() && known.into_iter().all(led)
 }
 
-fn table(asked: &[Asked]) -> Vec<String> {
+fn table(asked: &[Asked], figures: Figures) -> Vec<String> {
     let mut lines = Vec::new();
     for group in groups(asked) {
         let members: Vec<&Asked> = asked.iter().filter(|a| a.group.as_deref() == group).collect();
         let led = in_short(&members);
-        lines.push(match group {
+        let title = match group {
             Some(group) => format!("{}   {led}", group_text(group)),
             None => "unknown".to_owned(),
+        };
+        lines.extend(broken(&title, COLUMNS, (2, "")));
+        lines.push(match figures {
+            Figures::Chief => format!(
+                "  {:<4}  {:<9}  {:<16}  {:>11}  {:>7}  {:>8}  {}",
+                "node", "role", "address", "applied", "lag", "ballot", "digest"
+            ),
+            Figures::All => format!(
+                "  {:<4}  {:<9}  {:<16}  {:>8}  {:>11}  {:>11}  {:>11}  {:>11}  {:>7}  {}",
+                "node", "role", "address", "ballot", "accepted", "chosen", "applied", "checkpoint", "lag", "digest"
+            ),
         });
-        lines.push(format!(
-            "  {:<4}  {:<9}  {:<16}  {:>8}  {:>11}  {:>11}  {:>11}  {:>11}  {:>7}  {}",
-            "node", "role", "address", "ballot", "accepted", "chosen", "applied", "checkpoint", "lag", "digest"
-        ));
-        lines.extend(members.into_iter().map(row));
+        lines.extend(members.into_iter().flat_map(|asked| row(asked, figures)));
         lines.push(String::new());
     }
     lines.pop();
     lines
 }
 
-/// Mode, who leads or holds the pen, who has a vote: as the best informed says of those that a majority answers.
+/// Mode, who leads or proposes, who has a vote: as the best informed says of those that a majority answers.
 fn in_short(members: &[&Asked]) -> String {
     let statuses = members.iter().filter_map(|a| match &a.answer {
         Answer::Status(status) if status.quorum => Some(status),
@@ -176,10 +203,9 @@ fn in_short(members: &[&Asked]) -> String {
     let Some(best) = statuses.max_by_key(|status| status.slots.applied) else { return "nobody leads".to_owned() };
     let first = match best.mode {
         Mode::Leader => best.leader.map_or_else(|| "nobody leads".to_owned(), |node| format!("node {node} leads")),
-        Mode::Leaderless => best.pen.map_or_else(
-            || "nobody holds the pen at this moment".to_owned(),
-            |node| format!("node {node} holds the pen"),
-        ),
+        Mode::Leaderless => best
+            .proposer
+            .map_or_else(|| "no node proposes at this moment".to_owned(), |node| format!("node {node} proposes")),
     };
     let of = |role| {
         let nodes: Vec<String> =
@@ -197,42 +223,65 @@ fn in_short(members: &[&Asked]) -> String {
     text
 }
 
-fn row(asked: &Asked) -> String {
+/// Where a node's remarks begin, below its figures.
+const REMARKS: usize = 8;
+
+fn row(asked: &Asked, figures: Figures) -> Vec<String> {
     let node = asked.node.map_or_else(|| "?".to_owned(), |node| node.to_string());
-    match &asked.answer {
-        Answer::Status(status) => {
-            let ballot = format!("{}.{}", status.ballot.round, status.ballot.node);
-            let digest = status.digest.get(..12).unwrap_or(&status.digest);
-            format!(
-                "  {node:<4}  {:<9}  {:<16}  {ballot:>8}  {:>11}  {:>11}  {:>11}  {:>11}  {:>7}  {digest}{}",
-                portrait::standing(status),
-                asked.address,
-                grouped(status.slots.accepted),
-                grouped(status.slots.chosen),
-                grouped(status.slots.applied),
-                grouped(status.checkpoint),
-                grouped(status.lag),
-                remarks(status),
-            )
+    let address = &asked.address;
+    let status = match &asked.answer {
+        Answer::Status(status) => status,
+        Answer::Silent(why) => {
+            return broken(&format!("  {node:<4}  {:<9}  {address:<16}  {why}", "silent"), COLUMNS, (REMARKS, ""));
         }
-        Answer::Silent(why) => format!("  {node:<4}  {:<9}  {:<16}  {why}", "silent", asked.address),
+    };
+    let standing = portrait::standing(status);
+    let ballot = format!("{}.{}", status.ballot.round, status.ballot.node);
+    let (applied, lag) = (grouped(status.slots.applied), grouped(status.lag));
+    let digest = |length: usize| status.digest.get(..length).unwrap_or(&status.digest);
+    let mut lines = match figures {
+        Figures::Chief => {
+            let digest = digest(8);
+            let line =
+                format!("  {node:<4}  {standing:<9}  {address:<16}  {applied:>11}  {lag:>7}  {ballot:>8}  {digest}");
+            broken(&line, COLUMNS, (REMARKS, ""))
+        }
+        Figures::All => {
+            let (accepted, chosen) = (grouped(status.slots.accepted), grouped(status.slots.chosen));
+            let (checkpoint, digest) = (grouped(status.checkpoint), digest(12));
+            vec![format!(
+                "  {node:<4}  {standing:<9}  {address:<16}  {ballot:>8}  {accepted:>11}  {chosen:>11}  {applied:>11}  \
+                 {checkpoint:>11}  {lag:>7}  {digest}"
+            )]
+        }
+    };
+    for remark in remarks(status) {
+        lines.extend(broken(&format!("{}{remark}", " ".repeat(REMARKS)), COLUMNS, (REMARKS, "")));
     }
+    lines
 }
 
-/// What is out of the ordinary.
-fn remarks(status: &NodeStatus) -> String {
+/// What is out of the ordinary, a line each.
+fn remarks(status: &NodeStatus) -> Vec<String> {
     let mut remarks = Vec::new();
     if !status.quorum {
         remarks.push("no majority answers it".to_owned());
     }
-    if status.clock_skew_ms.abs() > 1_000 {
-        remarks.push(format!("its clock is {} ms off", status.clock_skew_ms));
-    }
     if let Some(node) = status.held_back_by {
         remarks.push(format!("its log waits for node {node}'s checkpoint"));
     }
-    remarks.extend(Some(portrait::remarks(status)).filter(|remarks| !remarks.is_empty()));
-    if remarks.is_empty() { String::new() } else { format!("   {}", remarks.join("; ")) }
+    let others = portrait::remarks(status);
+    remarks.extend(others.split("; ").filter(|remark| !remark.is_empty()).map(str::to_owned));
+    remarks
+}
+
+/// For [`crate::fuzzing`]: all that is shown of a node that says this.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn shown(status: NodeStatus) -> Vec<String> {
+    let (address, group, node) = ("127.0.0.1:7101".to_owned(), Some(status.group.clone()), Some(status.node));
+    let asked = [Asked { address, group, node, answer: Answer::Status(Box::new(status)) }];
+    let _ = every_group_is_led(&asked);
+    [Figures::Chief, Figures::All].into_iter().flat_map(|figures| table(&asked, figures)).collect()
 }
 
 #[cfg(test)]
@@ -275,7 +324,15 @@ mod tests {
 
     #[test]
     fn the_table_shows_the_silent_with_the_reason() {
-        let table = table(&[said(1, Role::Leader, true), said(2, Role::Follower, true), silent(3)]).join("\n") + "\n";
+        let all = [said(1, Role::Leader, true), said(2, Role::Follower, true), silent(3)];
+        expect![[r#"
+            bank alpha   leader mode   node 1 leads   members 1 2 3 (version 1)
+              node  role       address               applied      lag    ballot  digest
+              1     leader     127.0.0.1:7101          1 284        0       3.1  01234567
+              2     follower   127.0.0.1:7102          1 284        0       3.1  01234567
+              3     silent     127.0.0.1:7103    connection refused, nothing listens there
+        "#]]
+        .assert_eq(&(table(&all, Figures::Chief).join("\n") + "\n"));
         expect![[r#"
             bank alpha   leader mode   node 1 leads   members 1 2 3 (version 1)
               node  role       address             ballot     accepted       chosen      applied   checkpoint      lag  digest
@@ -283,16 +340,38 @@ mod tests {
               2     follower   127.0.0.1:7102         3.1        1 290        1 284        1 284            0        0  0123456789ab
               3     silent     127.0.0.1:7103    connection refused, nothing listens there
         "#]]
-        .assert_eq(&table);
+        .assert_eq(&(table(&all, Figures::All).join("\n") + "\n"));
     }
 
     #[test]
-    fn without_a_leader_the_pen_is_shown_and_a_newcomers_progress() {
-        let leaderless = |asked: Asked, pen| match asked.answer {
+    fn every_line_fits_80_columns_whatever_is_the_matter() {
+        let mut worst = said(2, Role::Follower, false);
+        worst.address = "10.100.100.100:17102".to_owned();
+        if let Answer::Status(status) = &mut worst.answer {
+            status.slots.applied = 12_345_678;
+            status.lag = 1_234_567;
+            status.clock_skew_ms = -86_400_123;
+            status.held_back_by = Some(3);
+            status.votes_lost = true;
+            status.rot_unmended = 7;
+            status.members = (1..=7).map(member).collect();
+        }
+        let mut hung = silent(3);
+        hung.answer =
+            Answer::Silent("nothing came within 2000 ms; it hangs, or its machine is cut off from this one".to_owned());
+        for line in table(&[said(1, Role::Leader, true), worst, hung], Figures::Chief) {
+            assert!(line.chars().count() <= COLUMNS, "{} columns: {line}", line.chars().count());
+        }
+    }
+
+    #[test]
+    fn without_a_leader_the_proposer_is_shown_and_a_newcomers_progress() {
+        let leaderless = |asked: Asked, proposer| match asked.answer {
             Answer::Status(status) => {
                 let mut members = [1, 2, 3, 4].map(member).to_vec();
                 members[3].role = MemberRole::Learner;
-                let status = NodeStatus { mode: Mode::Leaderless, pen: Some(pen), leader: None, members, ..*status };
+                let status =
+                    NodeStatus { mode: Mode::Leaderless, proposer: Some(proposer), leader: None, members, ..*status };
                 Asked { answer: Answer::Status(Box::new(status)), ..asked }
             }
             Answer::Silent(_) => asked,
@@ -303,13 +382,15 @@ mod tests {
             status.transfer = Some(TransferState { done: 1_500, total: 3_000 });
         }
         let all = [leaderless(said(1, Role::Follower, true), 2), leaderless(said(2, Role::Leader, true), 2), newcomer];
-        let table = table(&all).join("\n") + "\n";
+        let table = table(&all, Figures::Chief).join("\n") + "\n";
         expect![[r#"
-            bank alpha   leaderless mode   node 2 holds the pen   members 1 2 3 (version 1)   learning 4
-              node  role       address             ballot     accepted       chosen      applied   checkpoint      lag  digest
-              1     member     127.0.0.1:7101         3.1        1 290        1 284        1 284            0        0  0123456789ab
-              2     has pen    127.0.0.1:7102         3.1        1 290        1 284        1 284            0        0  0123456789ab
-              4     receiving  127.0.0.1:7104         3.1        1 290        1 284            0            0        0  0123456789ab   receives the books: 50 %, 1 500 of 3 000 records
+            bank alpha   leaderless mode   node 2 proposes   members 1 2 3 (version 1)
+              learning 4
+              node  role       address               applied      lag    ballot  digest
+              1     member     127.0.0.1:7101          1 284        0       3.1  01234567
+              2     proposer   127.0.0.1:7102          1 284        0       3.1  01234567
+              4     receiving  127.0.0.1:7104              0        0       3.1  01234567
+                    receives the books: 50 %, 1 500 of 3 000 records
         "#]]
         .assert_eq(&table);
         assert!(every_group_is_led(&all));

@@ -1,16 +1,16 @@
 //! `rialto user`: the customers of a bank, for its operator.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::client::password::{PasswordArgs, password};
-use super::targets::TargetArgs;
+use super::targets::{TargetArgs, WhichBank};
+use super::user_list::{UserList, Wrong, read_users};
 use crate::failure::{Code, Failure};
 use crate::members::bank::Bank;
-use crate::network::name::BankName;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -20,7 +20,10 @@ Examples:
   rialto user passwd erin --bank alpha
   rialto user lock erin --bank alpha                     no new debits, no sign-in; unlock undoes it
 
-All of these may be repeated: a customer is made once, and an opening balance is posted once.";
+All of these may be repeated: a customer is made once, and an opening balance is posted once. An entry of a file that cannot be
+used is named, and the others are made.
+Exit codes: 0 as asked; 1 refused, or one entry was; 2 wrong flags; 8 the bank cannot be reached; 10 it may have been done;
+all: rialto help exit-codes";
 
 /// Add customers to a bank, set their passwords, lock them
 #[derive(Debug, Args)]
@@ -30,9 +33,8 @@ pub(crate) struct UserArgs {
     command: UserCommand,
     #[command(flatten)]
     targets: TargetArgs,
-    /// Which bank
-    #[arg(long, global = true, value_name = "NAME", default_value = "alpha", value_parser = |text: &str| text.parse::<BankName>())]
-    bank: BankName,
+    #[command(flatten)]
+    which: WhichBank,
 }
 
 #[derive(Debug, Subcommand)]
@@ -78,6 +80,13 @@ pub(crate) struct NewUser {
     pub(crate) currency: Option<String>,
 }
 
+/// Without what is secret.
+impl std::fmt::Debug for NewUser {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NewUser").field("username", &self.username).finish_non_exhaustive()
+    }
+}
+
 impl NewUser {
     fn body(&self) -> Value {
         let mut body = json!({ "username": self.username });
@@ -102,24 +111,31 @@ pub(crate) async fn add(bank: &Bank, user: &NewUser) -> Result<bool, Failure> {
     Ok(answer["replayed"] != Value::Bool(true))
 }
 
-/// Reads a file of customers.
-pub(crate) fn read_users(file: &Path) -> Result<Vec<NewUser>, Failure> {
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| Failure::usage(format!("reading {}: {error}", file.display())))?;
-    parse_users(&text).map_err(|error| {
-        Failure::usage(format!("{} is no list of customers: {error}", file.display())).line(
-            "it is [{\"username\": \"…\", \"password\" or \"password_hash\": \"…\", \"opening_balance\": \"100.00\"}, …]",
-        )
-    })
-}
-
-pub(crate) fn parse_users(text: &str) -> Result<Vec<NewUser>, serde_json::Error> {
-    serde_json::from_str(text)
+/// Makes each of a list, and what came of those that could not be made. A bank that does not answer ends it: what is there
+/// already stays, and the same list goes on.
+pub(crate) async fn add_all(
+    bank: &Bank,
+    list: UserList,
+    mut made: impl FnMut(&str, bool),
+) -> Result<(usize, Wrong), Failure> {
+    let UserList { users, mut wrong } = list;
+    let mut count = 0;
+    for user in &users {
+        match bank.offer("/v1/customers", &user.body()).await? {
+            Ok(answer) => {
+                count += 1;
+                made(&user.username, answer["replayed"] != Value::Bool(true));
+            }
+            Err(refused) => wrong.note(&user.username, refused.what()),
+        }
+    }
+    Ok((count, wrong))
 }
 
 pub(crate) async fn run(args: UserArgs) -> Result<Code, Failure> {
-    let UserArgs { command, targets, bank: name } = args;
-    let bank = targets.bank(&name)?;
+    let UserArgs { command, targets, which } = args;
+    let bank = targets.bank(&which)?;
+    let name = bank.name().await?;
     match command {
         UserCommand::Add { username, password: given, opening_balance, currency } => {
             let password = Some(password(&given, None, &username).await?.expose().to_owned());
@@ -128,15 +144,16 @@ pub(crate) async fn run(args: UserArgs) -> Result<Code, Failure> {
             tell(&name, &user.username, add(&bank, &user).await?);
         }
         UserCommand::Import { file } => {
-            let users = read_users(&file)?;
-            if users.iter().any(|user| user.password.is_some()) {
+            let list = read_users(&file)?;
+            if list.users.iter().any(|user| user.password.is_some()) {
                 eprintln!(
                     "warning: {} holds passwords in plain text: delete it, or keep hashes in it (password_hash)",
                     file.display()
                 );
             }
-            for user in &users {
-                tell(&name, &user.username, add(&bank, user).await?);
+            let (made, wrong) = add_all(&bank, list, |username, is_new| tell(&name, username, is_new)).await?;
+            if !wrong.is_empty() {
+                return Err(wrong.failure(made));
             }
         }
         UserCommand::Passwd { username, password: given } => {
@@ -160,7 +177,7 @@ pub(crate) async fn run(args: UserArgs) -> Result<Code, Failure> {
     Ok(Code::Done)
 }
 
-fn tell(bank: &BankName, username: &str, is_new: bool) {
+fn tell(bank: &str, username: &str, is_new: bool) {
     match is_new {
         true => println!("{username} is a customer of bank {bank} now"),
         false => println!("{username} was a customer of bank {bank} already; nothing was changed"),
@@ -176,14 +193,6 @@ fn path_of(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_list_of_customers_is_read_and_a_misspelt_field_is_named() {
-        let users = parse_users(include_str!("../../demo/users.json")).expect("the demo's own");
-        assert!(users.iter().any(|user| user.username == "alice"));
-        let wrong = parse_users(r#"[{"username":"x","pasword":"y"}]"#).err().map(|error| error.to_string());
-        assert!(wrong.unwrap_or_default().contains("pasword"));
-    }
 
     #[test]
     fn a_name_is_safe_in_a_path() {

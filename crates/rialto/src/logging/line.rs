@@ -7,6 +7,8 @@ use serde_json::{Map, Value};
 use tracing::Level;
 use tracing::field::{Field, Visit};
 
+use crate::plain::cell;
+
 /// How lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
@@ -74,7 +76,7 @@ impl Format {
                 for (name, value) in &fields.rest {
                     object.insert((*name).to_owned(), value.clone());
                 }
-                format!("{}\n", Value::Object(object))
+                format!("{}\n", cell(&Value::Object(object).to_string()))
             }
         }
     }
@@ -90,7 +92,9 @@ fn plain_value(value: &Value) -> String {
 /// As it is if it is one plain word, else as a JSON string.
 fn plain(text: &str) -> String {
     let word = |c: char| !c.is_whitespace() && !c.is_control() && c != '"' && c != '=' && c != '\\';
-    if !text.is_empty() && text.chars().all(word) { text.to_owned() } else { Value::from(text).to_string() }
+    let told = if !text.is_empty() && text.chars().all(word) { text.to_owned() } else { Value::from(text).to_string() };
+    // A log is read on a terminal.
+    cell(&told).into_owned()
 }
 
 /// `2026-11-20T12:04:31.042Z`

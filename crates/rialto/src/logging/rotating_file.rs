@@ -1,7 +1,7 @@
 //! A log file of bounded size: `node.log`, and the older `node.log.1` to `node.log.3`.
 
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -58,7 +58,7 @@ impl Write for RotatingFile {
 }
 
 fn append_to(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).open(path)
+    storage::private::append_to(path)
 }
 
 fn numbered(path: &Path, number: u32) -> PathBuf {

@@ -14,19 +14,24 @@ mod here;
 
 use std::time::Duration;
 
+use api::code::Code;
 use api::json::{GroupState, MemberChange};
 use api::status::{MemberRole, MemberState, NodeStatus, Role};
 use tokio::time::{Instant, sleep};
 
 use crate::failure::Failure;
+use crate::lookout::NoStatus;
+use crate::waiting::waiting_for;
 use bank::{Bank, Changed};
-pub(crate) use here::{add_here, remove_here, replace_here, resize};
+pub(crate) use here::{Here, resize};
 
 /// A newcomer gets its vote when it lags by no more than this: the others then never wait for it long. Twice the pipeline.
 const LAG_MAX: u64 = 128;
 const LOOK_PAUSE: Duration = Duration::from_millis(50);
 /// A process on this machine that says nothing for so long will say nothing any more.
 const SILENCE_HERE_MAX: Duration = Duration::from_secs(60);
+/// A newcomer on another machine is waited for so long, unless the command says otherwise: a person starts it meanwhile.
+pub(crate) const SILENCE_ELSEWHERE_MAX: Duration = Duration::from_secs(30 * 60);
 /// A removed node is given so long to see that it is needed no more.
 const LEAVING_MAX: Duration = Duration::from_secs(30);
 
@@ -61,8 +66,8 @@ pub(crate) struct Newcomer {
 pub(crate) enum Runs {
     /// `rialto up`, which has.
     Here,
-    /// A person on another machine, by these commands.
-    Elsewhere { commands: Vec<String> },
+    /// A person on another machine, by these commands; waited for so long.
+    Elsewhere { commands: Vec<String>, patience: Duration },
 }
 
 pub(crate) fn find(group: &GroupState, node: u16) -> Option<&MemberState> {
@@ -117,6 +122,7 @@ fn number_used(node: u16, next: u32) -> Failure {
 /// Until the last change is in force everywhere a majority is.
 async fn in_force(bank: &Bank, say: Say<'_>) -> Result<GroupState, Failure> {
     let mut told = false;
+    let _waiting = waiting_for("the change to be in force");
     loop {
         let group = bank.group().await?;
         let Some(slot) = group.in_force_from else { return Ok(group) };
@@ -130,6 +136,7 @@ async fn in_force(bank: &Bank, say: Say<'_>) -> Result<GroupState, Failure> {
 /// Until the newcomer has what the others have.
 async fn caught_up(bank: &Bank, newcomer: &Newcomer, say: Say<'_>) -> Result<(), Failure> {
     let mut silent_since = None;
+    let mut waiting = None;
     let mut told_commands = false;
     let mut lag_first = None;
     let mut seen_well = 0;
@@ -143,16 +150,19 @@ async fn caught_up(bank: &Bank, newcomer: &Newcomer, say: Say<'_>) -> Result<(),
                 )));
             }
             Ok(status) => {
-                silent_since = None;
+                (silent_since, waiting) = (None, None);
                 seen_well = if is_caught_up(&status) { seen_well + 1 } else { 0 };
                 if seen_well >= 2 {
                     return Ok(());
                 }
-                say(progress(node, &status, &mut lag_first));
+                if let Some(news) = progress(node, &status, &mut lag_first) {
+                    say(news);
+                }
             }
+            Err(NoStatus::OtherCluster) => return Err(elsewhere_now(newcomer)),
             Err(why) => {
                 seen_well = 0;
-                if let Runs::Elsewhere { commands } = &newcomer.runs
+                if let Runs::Elsewhere { commands, .. } = &newcomer.runs
                     && !std::mem::replace(&mut told_commands, true)
                 {
                     say(News::Line(format!("on the machine of node {node}, run:")));
@@ -163,14 +173,30 @@ async fn caught_up(bank: &Bank, newcomer: &Newcomer, say: Say<'_>) -> Result<(),
                     )));
                 }
                 let since = *silent_since.get_or_insert_with(Instant::now);
-                if newcomer.runs == Runs::Here && since.elapsed() >= SILENCE_HERE_MAX {
-                    return Err(Failure::new(format!("node {node} does not answer: {why}"))
-                        .line("its log says why: DIR/<bank>/<node>/node.log; the same command then goes on"));
+                let (patience, advice) = match &newcomer.runs {
+                    Runs::Here => (SILENCE_HERE_MAX, "its log says why: DIR/<bank>/<node>/node.log"),
+                    Runs::Elsewhere { patience, .. } => (*patience, "--timeout SECONDS waits longer"),
+                };
+                if since.elapsed() >= patience {
+                    return Err(Failure::new(format!(
+                        "node {node} does not answer for {} s: {why}",
+                        patience.as_secs()
+                    ))
+                    .line(format!("{advice}; the same command then goes on")));
                 }
+                waiting.get_or_insert_with(|| waiting_for(format!("node {node} at {}", newcomer.http)));
             }
         }
         sleep(LOOK_PAUSE).await;
     }
+}
+
+fn elsewhere_now(newcomer: &Newcomer) -> Failure {
+    Failure::new(format!("at {} is a node of another cluster than node {} is to join", newcomer.http, newcomer.node))
+        .line(
+            "it was made with another --cluster, or its address belongs to another network; nothing was changed there",
+        )
+        .with_problem(Code::OtherCluster)
 }
 
 fn is_caught_up(status: &NodeStatus) -> bool {
@@ -179,17 +205,19 @@ fn is_caught_up(status: &NodeStatus) -> bool {
     knows_itself && !receives && status.lag <= LAG_MAX
 }
 
-fn progress(node: u16, status: &NodeStatus, lag_first: &mut Option<u64>) -> News {
+fn progress(node: u16, status: &NodeStatus, lag_first: &mut Option<u64>) -> Option<News> {
     match status.transfer {
-        Some(transfer) => News::Progress {
+        Some(transfer) => Some(News::Progress {
             doing: format!("node {node} receives the books"),
             done: transfer.done,
             total: transfer.total,
-        },
+        }),
+        // It has not heard yet how far the others are.
+        None if status.lag == 0 && lag_first.is_none() => None,
         None => {
             let total = (*lag_first.get_or_insert(status.lag)).max(status.lag).max(1);
             *lag_first = Some(total);
-            News::Progress { doing: format!("node {node} catches up"), done: total - status.lag, total }
+            Some(News::Progress { doing: format!("node {node} catches up"), done: total - status.lag, total })
         }
     }
 }
@@ -213,6 +241,7 @@ pub(crate) async fn remove(bank: &Bank, node: u16, say: Say<'_>) -> Result<Group
     let group = in_force(bank, say).await?;
     if let Some(http) = http {
         let give_up = Instant::now() + LEAVING_MAX;
+        let _waiting = waiting_for(format!("node {node} to see that it is needed no more"));
         // One that is dead has nothing to finish; one that sees that it is needed no more ends by itself.
         while let Ok(status) = bank.status_at(&http).await {
             if status.may_leave || status.node != node || Instant::now() >= give_up {
@@ -278,9 +307,11 @@ mod tests {
         let mut lag = None;
         let transfer = Some(TransferState { done: 10, total: 40 });
         let receiving = progress(4, &NodeStatus { transfer, ..newcomer_status(0) }, &mut lag);
-        assert_eq!(receiving, News::Progress { doing: "node 4 receives the books".to_owned(), done: 10, total: 40 });
+        let told = News::Progress { doing: "node 4 receives the books".to_owned(), done: 10, total: 40 };
+        assert_eq!(receiving, Some(told));
+        assert_eq!(progress(4, &newcomer_status(0), &mut lag), None, "it does not know yet how far it lags");
         let steps = [500, 200].map(|left| progress(4, &newcomer_status(left), &mut lag));
         let doing = "node 4 catches up".to_owned();
-        assert_eq!(steps, [0, 300].map(|done| News::Progress { doing: doing.clone(), done, total: 500 }));
+        assert_eq!(steps, [0, 300].map(|done| Some(News::Progress { doing: doing.clone(), done, total: 500 })));
     }
 }

@@ -137,6 +137,12 @@ impl Layout {
         dir.join("layout.json")
     }
 
+    /// The cluster that a directory holds under that name, where one was made there.
+    pub(crate) fn cluster_in(dir: &Path, group: &str) -> Option<Cluster> {
+        let layout = Layout::load(dir).ok().flatten()?;
+        layout.banks.iter().find(|known| known.name.as_str() == group).map(|known| known.cluster)
+    }
+
     /// `None` when nothing was made there yet.
     pub(crate) fn load(dir: &Path) -> Result<Option<Layout>, Failure> {
         let path = Layout::path(dir);

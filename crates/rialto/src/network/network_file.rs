@@ -94,7 +94,7 @@ impl NetworkFile {
         let path = NetworkFile::path(dir);
         let bytes = std::fs::read(&path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => Failure::new(format!("no network has run in {}", dir.display()))
-                .line("start one: rialto up; or say where it is: --dir DIR, --url URL"),
+                .line("start one: rialto up; or name the directory of one: --dir DIR"),
             _ => Failure::new(format!("reading {}: {error}", path.display())),
         })?;
         serde_json::from_slice(&bytes)

@@ -6,27 +6,45 @@ use api::status::Mode;
 
 use super::bank_run::BankRun;
 use super::plan::NodePlan;
-use super::prepare::{Gateway, one_more};
+use super::prepare::{Beside, Gateway, NewBank, one_more};
 use super::requests::{Reply, Request, Started};
 use super::running::Running;
 use crate::cmd::init::{JOINS, NewNode, identity_path, load_identity, make_identity};
 use crate::failure::Failure;
 use crate::lookout;
 use crate::network::certificates;
+use crate::network::cluster::Cluster;
 use crate::network::layout::{BankLayout, Seat};
 use crate::network::name::BankName;
 use crate::network::network_file::Kind;
 use crate::network::ports::Ports;
+use crate::plain::counted;
 
 impl Running {
     /// Does what was asked. Everything here may be asked again: what is so already is answered like what was done.
     pub(super) async fn on_request(&mut self, request: &Request) -> Reply {
         let done = match request {
-            Request::AddBank { bank, nodes } => self.add_bank(bank, *nodes).await,
-            Request::Add { bank, node, replaces } => self.add_node(bank, *node, *replaces).map(Reply::Added),
-            Request::Remove { bank, node } => self.remove_node(bank, *node).map(|()| Reply::Removed),
+            Request::AddBank { bank, nodes, base_port } => {
+                self.add_bank(NewBank { name: bank, nodes: *nodes, base_port: *base_port }).await
+            }
+            Request::Add { bank, cluster, node, replaces } => {
+                self.is_cluster(bank, *cluster).and_then(|()| self.add_node(bank, *node, *replaces)).map(Reply::Added)
+            }
+            Request::Remove { bank, cluster, node } => {
+                self.is_cluster(bank, *cluster).and_then(|()| self.remove_node(bank, *node)).map(|()| Reply::Removed)
+            }
         };
-        done.unwrap_or_else(|failure| Reply::Refused(failure.to_string()))
+        done.unwrap_or_else(|failure| Reply::Refused(failure.into()))
+    }
+
+    /// Whoever asks began with this cluster.
+    fn is_cluster(&self, name: &BankName, cluster: Cluster) -> Result<(), Failure> {
+        match self.layout.bank(name) {
+            Some(bank) if bank.cluster != cluster => Err(Failure::new(format!(
+                "this rialto up runs another bank {name} than the command began with; nothing was changed"
+            ))),
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn bank_named(&self, name: &BankName) -> Result<usize, Failure> {
@@ -59,20 +77,25 @@ impl Running {
 
     /// One more bank: its identities, certificates and ports are made, its nodes started. The gateway finds it in
     /// `network.json`, and takes it in when it answers.
-    async fn add_bank(&mut self, name: &BankName, nodes: u16) -> Result<Reply, Failure> {
-        let there = self.banks.iter().find(|bank| bank.plan.name == *name).map(|bank| bank.plan.ports);
-        let ports = match there {
-            Some(ports) => ports,
-            None => self.start_bank(name, nodes).await?,
+    async fn add_bank(&mut self, new: NewBank<'_>) -> Result<Reply, Failure> {
+        let there = self.banks.iter().find(|bank| bank.plan.name == *new.name).map(|bank| bank.plan.ports);
+        let ports = match (there, new.base_port) {
+            (Some(ports), Some(base)) if ports.base() != base => {
+                return Err(Failure::new(format!("bank {} runs already, at {} and up", new.name, ports.base())));
+            }
+            (Some(ports), _) => ports,
+            (None, _) => self.start_bank(new).await?,
         };
         Ok(Reply::BankAdded { http: format!("http://{}", ports.balancer_http()) })
     }
 
-    async fn start_bank(&mut self, name: &BankName, nodes: u16) -> Result<Ports, Failure> {
+    async fn start_bank(&mut self, new: NewBank<'_>) -> Result<Ports, Failure> {
+        let NewBank { name, nodes, .. } = new;
         let spoken_for: Vec<Ports> = self.banks.iter().map(|bank| bank.plan.ports).collect();
         let has_gateway = self.banks.iter().any(|bank| bank.plan.kind == Kind::Gateway);
-        let gateway = if has_gateway { Gateway::Runs } else { Gateway::Not };
-        let plan = one_more(&self.dir, &mut self.layout, (name, nodes), gateway, (&spoken_for, &self.program_file))?;
+        let consul = self.banks.iter().find_map(|bank| self.layout.bank(&bank.plan.name)?.consul.clone());
+        let beside = Beside { gateway: if has_gateway { Gateway::Runs } else { Gateway::Not }, spoken_for, consul };
+        let plan = one_more(&self.dir, &mut self.layout, (new, beside), &self.program_file)?;
         let (ports, first) = (plan.ports, self.fleet.members.len());
         let places: Vec<usize> = plan.nodes.iter().map(|node| self.fleet.add(node.clone())).collect();
         let run = BankRun::new(plan, first);
@@ -81,7 +104,7 @@ impl Running {
         for place in places {
             self.fleet.start(place)?;
         }
-        self.screen.event(&format!("bank {name} is made and starts with {nodes} nodes"));
+        self.screen.event(&format!("bank {name} is made and starts with {}", counted(nodes.into(), "node", "nodes")));
         self.save()?;
         Ok(ports)
     }

@@ -95,7 +95,9 @@ impl Child {
             .process_group(0)
             // Should `up` panic, its nodes must not be left behind.
             .kill_on_drop(true);
-        for name in crate::settings::environment_names() {
+        // What is misspelt was told by `up` itself.
+        let misspelt = crate::settings::unknown_variables(crate::environment::names()).map(|(name, _)| name);
+        for name in crate::settings::environment_names().chain(misspelt) {
             command.env_remove(name);
         }
         let mut process = command.spawn()?;

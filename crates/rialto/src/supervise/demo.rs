@@ -3,12 +3,14 @@
 //! They are those of `DIR/demo/users.json`, which is written with the demo's own if it is not there: whoever wants others
 //! puts them there first.
 
+use std::io::Write;
 use std::path::Path;
 
 use super::running::Running;
-use crate::cmd::user::{add, read_users};
+use crate::cmd::user::add_all;
+use crate::cmd::user_list::read_users;
 use crate::failure::Failure;
-use crate::members::bank::{Bank, Nodes};
+use crate::members::bank::Bank;
 use crate::network::name::BankName;
 use crate::network::network_file::Kind;
 
@@ -35,8 +37,11 @@ impl Running {
         self.resizing.spawn(async move {
             for bank in lacking {
                 match make(&dir, &bank).await {
-                    Ok(names) => {
+                    Ok(Made { names, wrong }) => {
                         let _ = news.send(format!("bank {bank} has customers {}", names.join(", "))).await;
+                        if let Some(wrong) = wrong {
+                            let _ = news.send(format!("of the demo customers of bank {bank} {wrong}")).await;
+                        }
                         let _ = done.send(bank).await;
                     }
                     Err(failure) => {
@@ -67,17 +72,21 @@ impl Running {
     }
 }
 
-async fn make(dir: &Path, name: &BankName) -> Result<Vec<String>, Failure> {
+/// Customers of the file that are there now, and why others are not.
+struct Made {
+    names: Vec<String>,
+    wrong: Option<Failure>,
+}
+
+async fn make(dir: &Path, name: &BankName) -> Result<Made, Failure> {
     let file = dir.join("demo").join("users.json");
     if !file.exists() {
-        let written = std::fs::create_dir_all(dir.join("demo")).and_then(|()| std::fs::write(&file, USERS));
+        let written = storage::private::make_dir(&dir.join("demo"))
+            .and_then(|()| storage::private::make_file(&file)?.write_all(USERS.as_bytes()));
         written.map_err(|error| Failure::new(format!("writing {}: {error}", file.display())))?;
     }
-    let bank = Bank { nodes: Nodes::Of { dir: dir.to_owned(), bank: name.to_string() }, token: None };
+    let bank = Bank::here(dir, name);
     let mut names = Vec::new();
-    for user in read_users(&file)? {
-        add(&bank, &user).await?;
-        names.push(user.username);
-    }
-    Ok(names)
+    let (count, wrong) = add_all(&bank, read_users(&file)?, |username, _| names.push(username.to_owned())).await?;
+    Ok(Made { names, wrong: (!wrong.is_empty()).then(|| wrong.failure(count)) })
 }

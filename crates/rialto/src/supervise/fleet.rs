@@ -25,11 +25,22 @@ const RESTART_AFTER: Duration = Duration::from_secs(5);
 const RESTART_AFTER_MAX: Duration = Duration::from_secs(30);
 /// A node that has ended so often before it was ever ready is not waited for by a script.
 const STILLBORN_MAX: u32 = 3;
-/// Followers get this long before the leader is told too, and everybody this long before SIGKILL.
-const FOLLOWERS_PATIENCE: Duration = Duration::from_secs(3);
 /// Ends that wait to be looked at; more than that wait for room.
 const ENDS_AT_ONCE: usize = 32;
-const STOP_PATIENCE: Duration = Duration::from_secs(7);
+
+/// How long an orderly stop may take.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    /// Then the leader is told, too.
+    followers: Duration,
+    /// Then whoever still runs gets SIGKILL. A node that serves takes up to six seconds to end in order, and the leader is told
+    /// when the followers have had theirs.
+    all: Duration,
+}
+
+impl Patience {
+    const USUAL: Patience = Patience { followers: Duration::from_secs(3), all: Duration::from_secs(11) };
+}
 
 /// What to do with a node that died.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,8 +78,10 @@ pub(crate) struct Member {
     ready_once: bool,
     /// It was removed from its bank, and has been told to stop.
     leaving: bool,
-    /// What it said when it died last, if it said something: the reason, for the table.
+    /// What it said when it died last, if it said something: the reason, and in lines below what to do about it.
     pub(crate) complaint: Option<String>,
+    /// How often in a row it has ended with that complaint before it was ever ready.
+    pub(crate) repeats: u32,
 }
 
 /// What became of a node whose process has ended.
@@ -89,12 +102,25 @@ pub(crate) enum Fate {
 impl Member {
     fn new(plan: NodePlan) -> Member {
         let life = Life::Stopped;
-        Member { plan, life, stillborn: 0, ready_once: false, leaving: false, complaint: None }
+        Member { plan, life, stillborn: 0, ready_once: false, leaving: false, complaint: None, repeats: 0 }
+    }
+
+    /// Its present process was ready before.
+    pub(crate) fn was_ready(&self) -> bool {
+        self.ready_once
     }
 
     /// It was never ready, and there is little hope that it will be.
     pub(crate) fn is_lost(&self) -> bool {
         !self.ready_once && (self.stillborn >= STILLBORN_MAX || matches!(self.life, Life::Died { .. }))
+    }
+}
+
+impl Member {
+    fn complain(&mut self, complaint: Option<String>) {
+        let is_old = !self.ready_once && complaint.is_some() && complaint == self.complaint;
+        self.repeats = if is_old { self.repeats + 1 } else { 0 };
+        self.complaint = complaint;
     }
 }
 
@@ -104,12 +130,14 @@ pub(crate) struct Fleet {
     restart: Restart,
     ended: mpsc::Sender<Ended>,
     stopping: bool,
+    patience: Patience,
 }
 
 impl Fleet {
     pub(crate) fn new(plans: Vec<NodePlan>, restart: Restart) -> (Fleet, mpsc::Receiver<Ended>) {
         let (ended, inbox) = mpsc::channel(ENDS_AT_ONCE);
-        (Fleet { members: plans.into_iter().map(Member::new).collect(), restart, ended, stopping: false }, inbox)
+        let members = plans.into_iter().map(Member::new).collect();
+        (Fleet { members, restart, ended, stopping: false, patience: Patience::USUAL }, inbox)
     }
 
     /// One more, not started yet; its place.
@@ -145,7 +173,7 @@ impl Fleet {
 
     /// A process could not even be started: tried again like one that died at once.
     pub(crate) fn on_start_failed(&mut self, place: usize, why: String, now: Instant) -> Fate {
-        self.members[place].complaint = Some(why);
+        self.members[place].complain(Some(why));
         self.decide(place, Ending::Code(i32::from(Code::CannotStart.number())), now)
     }
 
@@ -155,10 +183,11 @@ impl Fleet {
         member.ready_once = true;
         member.stillborn = 0;
         member.complaint = None;
+        member.repeats = 0;
     }
 
     pub(crate) fn on_ended(&mut self, ended: &Ended, now: Instant) -> Fate {
-        self.members[ended.place].complaint = reason_in(&ended.last_words);
+        self.members[ended.place].complain(reason_in(&ended.last_words));
         self.decide(ended.place, ended.ending, now)
     }
 
@@ -238,11 +267,11 @@ impl Fleet {
                 .iter()
                 .enumerate()
                 .all(|(place, member)| leaders.contains(&place) || !matches!(member.life, Life::Running { .. }));
-            if !told_leaders && (only_leaders || begun.elapsed() >= FOLLOWERS_PATIENCE) {
+            if !told_leaders && (only_leaders || begun.elapsed() >= self.patience.followers) {
                 told_leaders = true;
                 self.order(Order::Stop, |_| true);
             }
-            if !killed && begun.elapsed() >= STOP_PATIENCE {
+            if !killed && begun.elapsed() >= self.patience.all {
                 killed = true;
                 self.order(Order::Kill, |_| true);
             }
@@ -267,11 +296,16 @@ impl Fleet {
     }
 }
 
-/// The line that says why, of what a process wrote last.
+/// The line that says why, of what a process wrote last, and those below it that say what to do.
 fn reason_in(last_words: &[String]) -> Option<String> {
-    let error = last_words.iter().find_map(|line| line.strip_prefix("error: "));
+    let at = last_words.iter().position(|line| line.starts_with("error: "));
+    if let Some(at) = at {
+        let remedy = last_words[at + 1..].iter().take_while(|line| line.starts_with("  ")).map(|line| line.trim());
+        let first = last_words[at].trim_start_matches("error: ");
+        return Some([first].into_iter().chain(remedy).collect::<Vec<&str>>().join("\n"));
+    }
     let panic = last_words.iter().position(|line| line.contains("panicked at"));
-    error.map(str::to_owned).or_else(|| panic.and_then(|at| last_words.get(at + 1).or(last_words.get(at))).cloned())
+    panic.and_then(|at| last_words.get(at + 1).or(last_words.get(at))).cloned()
 }
 
 #[cfg(test)]
@@ -294,6 +328,32 @@ mod tests {
             program: PathBuf::from("/bin/sh"),
             arguments: ["-c", script].map(Into::into).to_vec(),
         }
+    }
+
+    #[test]
+    fn a_complaint_keeps_what_to_do_and_is_counted_when_it_comes_again() {
+        let words = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect::<Vec<String>>();
+        let last_words = words(&[
+            "starting",
+            "error: /srv/2 holds no identity",
+            "  rialto members replace 2",
+            "  it has lost its votes",
+            "x",
+        ]);
+        let (mut fleet, _inbox) = Fleet::new(vec![plan(1, "")], Restart::After5s);
+        let end = |last_words: &[String]| Ended { place: 0, ending: Ending::Code(4), last_words: last_words.to_vec() };
+        for repeats in [0, 1, 2] {
+            fleet.on_ended(&end(&last_words), Instant::now());
+            let member = &fleet.members[0];
+            let complaint = member.complaint.as_deref();
+            assert_eq!(complaint, Some("/srv/2 holds no identity\nrialto members replace 2\nit has lost its votes"));
+            assert_eq!(member.repeats, repeats);
+        }
+        fleet.on_ended(&end(&words(&["error: port 7101 is taken by another program"])), Instant::now());
+        assert_eq!(fleet.members[0].repeats, 0, "another reason is news");
+        fleet.on_ready(0);
+        fleet.on_ended(&end(&last_words), Instant::now());
+        assert_eq!(fleet.members[0].repeats, 0, "it was ready meanwhile");
     }
 
     fn died(place: usize, ending: Ending) -> Ended {
@@ -369,6 +429,8 @@ mod tests {
         crate::test_dir::until("the traps are set", || {
             dir.path().join("leader.ready").exists() && dir.path().join("follower.ready").exists()
         });
+        // However busy the machine is.
+        fleet.patience = Patience { followers: Duration::from_secs(60), all: Duration::from_secs(120) };
         fleet.stop_all(&mut inbox, &[0], async || std::future::pending().await).await;
         let order = std::fs::read_to_string(dir.path().join("order")).expect("they wrote it");
         assert_eq!(order.lines().last(), Some("leader"), "{order}");
@@ -390,7 +452,10 @@ mod tests {
     #[test]
     fn the_reason_is_found_in_the_last_words() {
         let words = |lines: &[&str]| lines.iter().map(|l| (*l).to_owned()).collect::<Vec<_>>();
-        assert_eq!(reason_in(&words(&["noise", "error: no room", "  free some"])).as_deref(), Some("no room"));
+        assert_eq!(
+            reason_in(&words(&["noise", "error: no room", "  free some"])).as_deref(),
+            Some("no room\nfree some")
+        );
         let panic = words(&["thread 'apply' panicked at ledger.rs:5:", "debits = credits", "note: run with"]);
         assert_eq!(reason_in(&panic).as_deref(), Some("debits = credits"));
         assert_eq!(reason_in(&words(&["noise"])), None);

@@ -2,7 +2,9 @@
 //!
 //! ```text
 //!   plan        which processes, with which arguments
-//!   prepare     the directory: locked, made if new, ports chosen
+//!   prepare     the directory: locked, and what is to run there
+//!   choose_ports  a block for each bank
+//!   directories   closed to others, deleted, made if new
 //!   child       one process: started, told to stop, waited for
 //!   fleet       all of them: restarts, orderly stop, network.json
 //!   running     the loop: what happens, what is done about it, what is shown
@@ -13,13 +15,19 @@
 //!   changing    nodes that come and go meanwhile
 //!   portrait    what is to be seen of it
 //!   story       sentences about what happened
+//!   consul_watch  whether Consul answers
+//!   columns     lines of a terminal, broken where they are too long
 //!   screen      the table on a terminal, lines elsewhere
 //! ```
 
 mod bank_run;
 mod changing;
 pub(crate) mod child;
+mod choose_ports;
+pub(crate) mod columns;
+mod consul_watch;
 mod demo;
+mod directories;
 pub(crate) mod fleet;
 mod noted;
 pub(crate) mod plan;

@@ -1,21 +1,28 @@
 //! What is to be seen of a running network: the table's rows, the page's address, the commands to try.
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::bank_run::BankRun;
 use super::child::Ending;
 use super::fleet::{Life, Member};
 use super::plan::NodePlan;
 use super::running::Running;
-use super::screen::{BankPart, Health, Invitation, Picture, Row, grouped};
-use crate::cmd::user::parse_users;
+use super::screen::{BankPart, Health, Invitation, Picture, Row};
+use crate::cmd::user_list::parse_users;
 use crate::lookout::View;
+use crate::network::layout::{BankLayout, ConsulLayout, Layout};
 use crate::network::network_file::Kind;
+use crate::plain::{counted, grouped};
+use api::span::{offset, span};
 use api::status::{Mode, NodeStatus, Role};
 
 /// A node that has just started has not heard of the others yet: nothing to worry about.
 const QUORUM_PATIENCE_MS: u64 = 2_000;
+/// A node that was ready and says nothing for so long hangs, or its machine has no time for it.
+pub(super) const SILENCE_SHOWN: Duration = Duration::from_secs(2);
+/// One that starts may have much to apply first.
+const SILENCE_OF_STARTING_SHOWN: Duration = Duration::from_secs(15);
 
 /// Demo customers, as commands name them.
 struct People {
@@ -48,6 +55,7 @@ impl Running {
         Picture {
             banks: self.banks.iter().enumerate().map(part).collect(),
             invitation: self.ready.then(|| self.invitation()),
+            troubles: self.troubles.clone(),
         }
     }
 
@@ -91,9 +99,9 @@ impl Running {
     /// Whom to try it as: the first two of the network's demo customers. A password is shown only where it is no secret.
     fn people(&self) -> Option<People> {
         let file = self.dir.join("demo").join("users.json");
-        let (users, is_own) = match std::fs::read_to_string(file) {
-            Ok(text) => (parse_users(&text).ok()?, text != super::demo::USERS),
-            Err(_) => (parse_users(super::demo::USERS).ok()?, false),
+        let (users, is_own) = match std::fs::read(file) {
+            Ok(text) => (parse_users(&text).ok()?.users, text != super::demo::USERS.as_bytes()),
+            Err(_) => (parse_users(super::demo::USERS.as_bytes()).ok()?.users, false),
         };
         let [payer, payee, ..] = users.as_slice() else { return None };
         let password = payer.password.clone().filter(|_| !is_own);
@@ -104,9 +112,8 @@ impl Running {
     fn invitation_to_a_bank(&self) -> Invitation {
         let bank = &self.banks[0];
         let url = format!("http://{}", bank.plan.ports.balancer_http());
-        // The one that `bench` takes if none is named.
-        let which =
-            if bank.plan.name.as_str() == "alpha" { String::new() } else { format!(" --bank {}", bank.plan.name) };
+        // Where there is one bank it need not be named.
+        let which = if self.banks.len() == 1 { String::new() } else { format!(" --bank {}", bank.plan.name) };
         let mut commands = vec![
             (format!("curl -X POST {url}/open_account"), String::new()),
             (format!("{} bench --seconds 10{}{which}", self.program, self.dir_flag()), String::new()),
@@ -115,7 +122,7 @@ impl Running {
         if let Some(Life::Running { child }) = leader {
             let whom = match bank.view.borrow().mode().unwrap_or_default() {
                 Mode::Leader => "the leader",
-                Mode::Leaderless => "whoever holds the pen",
+                Mode::Leaderless => "the current proposer",
             };
             commands.push((format!("kill -9 {}", child.pid), format!("{whom}; watch what happens")));
         } else {
@@ -124,10 +131,42 @@ impl Running {
         Invitation { page: format!("{url}/"), commands }
     }
 
+    /// What `up` is to be given so that it goes on with just what runs now.
+    pub(super) fn flags_to_go_on(&self) -> String {
+        let runs: Vec<&BankLayout> = self.banks.iter().filter_map(|bank| self.layout.bank(&bank.plan.name)).collect();
+        flags_to_run(&self.layout, &runs)
+    }
+
     /// ` --dir X`, where it is needed.
     pub(super) fn dir_flag(&self) -> String {
-        if self.dir == Path::new("./rialto-data") { String::new() } else { format!(" --dir {}", quoted(&self.dir)) }
+        dir_flag(&self.dir)
     }
+}
+
+/// What `up` is to be given so that it runs these groups and no others, in the Consul that they are in.
+pub(crate) fn flags_to_run(layout: &Layout, groups: &[&BankLayout]) -> String {
+    let is_bank = |group: &&&BankLayout| group.kind == Kind::Bank;
+    let known = layout.banks.iter().filter(|group| group.kind == Kind::Bank).count();
+    let mut flags = String::new();
+    // Without names it runs all banks of the directory.
+    if groups.iter().filter(is_bank).count() < known {
+        groups.iter().filter(is_bank).for_each(|bank| flags.push_str(&format!(" --bank {}", bank.name)));
+    }
+    if !groups.iter().any(|group| group.kind == Kind::Gateway) {
+        flags.push_str(" --no-gateway");
+    }
+    if let Some(ConsulLayout { url, token_file, ca }) = groups.iter().find_map(|group| group.consul.as_ref()) {
+        flags.push_str(&format!(" --consul {url}"));
+        for (flag, file) in [("--consul-token-file", token_file), ("--consul-ca", ca)] {
+            file.iter().for_each(|file| flags.push_str(&format!(" {flag} {}", quoted(file))));
+        }
+    }
+    flags
+}
+
+/// ` --dir X`, where it is needed.
+pub(crate) fn dir_flag(dir: &Path) -> String {
+    if dir == Path::new("./rialto-data") { String::new() } else { format!(" --dir {}", quoted(dir)) }
 }
 
 fn row(member: &Member, view: &View, leads: bool) -> Row {
@@ -146,7 +185,7 @@ fn row(member: &Member, view: &View, leads: bool) -> Row {
             };
             (standing(status), health, remarks(status))
         }
-        (Life::Running { .. }, None) => ("starting", Health::Waits, String::new()),
+        (Life::Running { .. }, None) => unheard(member, view.silence(member.plan.node)),
         (Life::Waiting { ending, due }, _) => {
             let seconds = due.saturating_duration_since(Instant::now()).as_millis().div_ceil(1000);
             ("died", Health::Down, format!("{}; starts again in {seconds} s", because(*ending, member)))
@@ -171,14 +210,32 @@ fn row(member: &Member, view: &View, leads: bool) -> Row {
     }
 }
 
+/// A process that runs and has said nothing: new, or hung. One that was ready before and is heard no more has no reason to be
+/// called starting.
+fn unheard(member: &Member, silence: Option<(&str, Duration)>) -> (&'static str, Health, String) {
+    match silence {
+        Some((why, time)) if member.was_ready() && time >= SILENCE_SHOWN => {
+            ("silent", Health::Down, format!("its process runs and says nothing for {} s: {why}", time.as_secs()))
+        }
+        Some((why, time)) if time >= SILENCE_OF_STARTING_SHOWN => {
+            ("starting", Health::Waits, format!("says nothing for {} s: {why}", time.as_secs()))
+        }
+        Some(_) if member.was_ready() => ("silent", Health::Waits, String::new()),
+        Some(_) | None => ("starting", Health::Waits, String::new()),
+    }
+}
+
 /// What a node is to its bank: in leaderless mode nobody leads and nobody follows.
 pub(crate) fn standing(status: &NodeStatus) -> &'static str {
     match (status.mode, status.role) {
-        (Mode::Leaderless, Role::Leader) => "has pen",
+        (Mode::Leaderless, Role::Leader) => "proposer",
         (Mode::Leaderless, Role::Follower | Role::Candidate) => "member",
         (Mode::Leader | Mode::Leaderless, role) => role.text(),
     }
 }
+
+/// From here on the log's time is shown to be ahead of the clocks.
+const LOG_AHEAD_SHOWN_MS: u64 = 5_000;
 
 /// What is out of the ordinary about a node that runs.
 pub(crate) fn remarks(status: &NodeStatus) -> String {
@@ -187,28 +244,35 @@ pub(crate) fn remarks(status: &NodeStatus) -> String {
         let (done, total) = (grouped(transfer.done), grouped(transfer.total));
         remarks.push(format!("receives the books: {} %, {done} of {total} records", transfer.percent()));
     }
+    if status.clock_off || status.clock_jumped {
+        remarks.push(format!("its clock is {}", offset(status.clock_skew_ms)));
+    }
+    if status.log_ahead_ms >= LOG_AHEAD_SHOWN_MS {
+        remarks.push(format!("the log's time is {} ahead of the clocks (docs/clocks.md)", span(status.log_ahead_ms)));
+    }
     if status.votes_lost {
-        remarks
-            .push(format!("has lost a vote, so it votes no more: replace it (rialto members replace {})", status.node));
+        let (node, bank) = (status.node, &status.group);
+        remarks.push(format!(
+            "has lost a vote, so it votes no more: replace it (rialto members replace {node} --bank {bank})"
+        ));
     }
     if status.may_leave {
         remarks.push("is a member no more and may be deleted".to_owned());
     }
-    match status.rot_repaired {
-        0 => {}
-        1 => remarks.push("1 rotten record was repaired".to_owned()),
-        more => remarks.push(format!("{} rotten records were repaired", grouped(more))),
+    if status.rot_repaired > 0 {
+        remarks.push(counted(status.rot_repaired, "rotten record was repaired", "rotten records were repaired"));
     }
-    match status.rot_unmended {
-        0 => {}
-        1 => remarks.push("1 rotten record is not mended (rialto status)".to_owned()),
-        more => remarks.push(format!("{} rotten records are not mended (rialto status)", grouped(more))),
+    if status.rot_unmended > 0 {
+        let what = counted(status.rot_unmended, "rotten record is not mended", "rotten records are not mended");
+        remarks.push(format!("{what} (rialto status)"));
     }
     remarks.join("; ")
 }
 
+/// The reason alone: what to do about it was told when it happened, and is in the node's log.
 fn because(ending: Ending, member: &Member) -> String {
-    member.complaint.clone().unwrap_or_else(|| ending.to_string())
+    let first = member.complaint.as_ref().and_then(|complaint| complaint.lines().next());
+    first.map_or_else(|| ending.to_string(), str::to_owned)
 }
 
 /// This program as it can be typed here.

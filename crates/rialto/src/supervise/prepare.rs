@@ -1,27 +1,21 @@
-//! From a directory and what was asked for to the processes to run: locks, makes what is new, chooses ports.
+//! From a directory and what was asked for to the processes to run: locks it, says which groups there are and what they
+//! are to be. Ports are chosen in `choose_ports`, directories are kept in `directories`.
 
-use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use api::status::Mode;
 use storage::{DirLock, LockError};
 
+use super::choose_ports::{choose_ports, next_block, wanted_ports};
+use super::directories::{close_to_others, delete, make, wait_for_leftovers};
 use super::plan::BankPlan;
-use crate::cmd::init::{NewNode, identity_path, make_identity};
 use crate::failure::Failure;
 use crate::network::certificates;
 use crate::network::cluster::Cluster;
-use crate::network::layout::{BankLayout, ConsulLayout, Layout, PortChoice, Seat, founders, node_dir};
+use crate::network::layout::{BankLayout, ConsulLayout, Layout, PortChoice, founders};
 use crate::network::name::{BankName, GATEWAY_NAME};
-use crate::network::network_file::{Kind, NetworkFile};
-use crate::network::ports::{BASE_DEFAULT, BLOCK, Ports, Taken};
-
-const NODES_DEFAULT: u16 = 3;
-/// Nodes of an `up` that was killed stop in order by themselves; that takes a moment.
-const LEFTOVERS_PATIENCE: Duration = Duration::from_secs(10);
-/// The ports that a bank had may be its ending nodes' for a moment longer than their directories.
-const PORTS_PATIENCE: Duration = Duration::from_secs(2);
+use crate::network::network_file::Kind;
+use crate::network::ports::Ports;
 
 /// What was asked for.
 #[derive(Debug, Clone)]
@@ -70,18 +64,18 @@ pub(crate) struct Prepared {
 
 pub(crate) fn prepare(wishes: &Wishes, program: &Path) -> Result<Prepared, Failure> {
     let dir = &wishes.dir;
-    std::fs::create_dir_all(dir).map_err(|error| Failure::new(format!("making {}: {error}", dir.display())))?;
+    storage::private::make_dir(dir).map_err(|error| Failure::new(format!("making {}: {error}", dir.display())))?;
     let lock = DirLock::take(dir).map_err(|error| match error {
         LockError::Held { pid, .. } => {
             let who = pid.map_or_else(String::new, |pid| format!(" (process {pid})"));
-            Failure::new(format!("another rialto up{who} runs in {}", dir.display()))
+            Failure::cannot_start(format!("another rialto up{who} runs in {}", dir.display()))
                 .line("stop it first, or choose another directory: rialto up --dir DIR")
         }
         LockError::Io { .. } => Failure::new(error.to_string()),
     })?;
     let mut layout = Layout::load(dir)?.unwrap_or_default();
     wait_for_leftovers(dir, &layout)?;
-    let mut notes = Vec::new();
+    let mut notes: Vec<String> = close_to_others(dir, &layout)?.into_iter().collect();
     if wishes.fresh != Fresh::Keep && !layout.banks.is_empty() {
         delete(dir, &layout, wishes.fresh)?;
         layout = Layout::default();
@@ -89,6 +83,7 @@ pub(crate) fn prepare(wishes: &Wishes, program: &Path) -> Result<Prepared, Failu
     }
     let names = which_groups(wishes, &layout)?;
     notes.extend(take_over(&mut layout, &names, wishes.gateway));
+    notes.extend(left_out(&layout, &names));
     for name in &names {
         check_mode(&layout, name, wishes)?;
     }
@@ -109,21 +104,50 @@ pub(crate) fn prepare(wishes: &Wishes, program: &Path) -> Result<Prepared, Failu
     Ok(Prepared { banks, layout, resize, mode: wishes.mode, notes, lock })
 }
 
+/// A bank that is to come.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NewBank<'a> {
+    pub(super) name: &'a BankName,
+    pub(super) nodes: u16,
+    /// Where somebody wants it.
+    pub(super) base_port: Option<u16>,
+}
+
+/// What it comes to.
+#[derive(Debug)]
+pub(super) struct Beside {
+    pub(super) gateway: Gateway,
+    pub(super) spoken_for: Vec<Ports>,
+    /// Where the others say that they are there.
+    pub(super) consul: Option<ConsulLayout>,
+}
+
 /// A bank beside those that run: its ports, identities and certificates.
 pub(super) fn one_more(
     dir: &Path,
     layout: &mut Layout,
-    (name, nodes): (&BankName, u16),
-    gateway: Gateway,
-    (spoken_for, program): (&[Ports], &Path),
+    (new, beside): (NewBank<'_>, Beside),
+    program: &Path,
 ) -> Result<BankPlan, Failure> {
+    let (NewBank { name, nodes, .. }, gateway) = (new, beside.gateway);
     if name.as_str() == GATEWAY_NAME {
         return Err(Failure::usage(format!("no bank may be called {GATEWAY_NAME}")).line("choose another name"));
     }
-    if layout.bank(name).is_none() {
-        let ports = another_block(&founders(nodes), spoken_for)?;
-        layout.banks.push(new_bank(name, nodes, Mode::default(), gateway, (ports.base(), PortChoice::ByDefault)));
+    let seats = layout.bank(name).map_or_else(|| founders(nodes), BankLayout::seats);
+    let wanted = new.base_port.map(|base| wanted_ports(base, name, &seats, &beside.spoken_for)).transpose()?;
+    match (layout.bank_mut(name), wanted) {
+        (None, Some(ports)) => {
+            layout.banks.push(new_bank(name, nodes, Mode::default(), gateway, (ports.base(), PortChoice::ByFlag)));
+        }
+        (None, None) => {
+            let ports = next_block(&seats, &beside.spoken_for)?;
+            layout.banks.push(new_bank(name, nodes, Mode::default(), gateway, (ports.base(), PortChoice::ByDefault)));
+        }
+        // It was there before, and did not run.
+        (Some(bank), Some(ports)) => (bank.base_port, bank.port_choice) = (ports.base(), PortChoice::ByFlag),
+        (Some(_), None) => {}
     }
+    layout.bank_mut(name).expect("it was just put there").consul = beside.consul;
     let names = [name.clone()];
     secure(dir, layout, &names, gateway, &mut Vec::new())?;
     layout.save(dir)?;
@@ -133,7 +157,7 @@ pub(super) fn one_more(
     Ok(BankPlan::new(dir, bank, ports, program))
 }
 
-fn new_bank(
+pub(super) fn new_bank(
     name: &BankName,
     nodes: u16,
     mode: Mode,
@@ -212,6 +236,23 @@ fn take_over(layout: &mut Layout, names: &[BankName], gateway: Gateway) -> Optio
     Some(format!("bank {who} joins a network with a gateway, with the money that it has"))
 }
 
+/// Banks of the directory that are not started, as others were named: their customers cannot pay or be paid.
+fn left_out(layout: &Layout, names: &[BankName]) -> Option<String> {
+    let left_out: Vec<&str> = layout
+        .banks
+        .iter()
+        .filter(|bank| bank.kind == Kind::Bank && !names.contains(&bank.name))
+        .map(|bank| bank.name.as_str())
+        .collect();
+    let flags: String = left_out.iter().map(|bank| format!(" --bank {bank}")).collect();
+    let (banks, are) = match left_out.as_slice() {
+        [] => return None,
+        [bank] => (format!("bank {bank}"), "is"),
+        more => (format!("banks {}", more.join(", ")), "are"),
+    };
+    Some(format!("{banks} of this directory {are} not started: give{flags} too, or no --bank at all"))
+}
+
 /// The mode of a bank that is there is an entry in its log: no flag changes it.
 fn check_mode(layout: &Layout, name: &BankName, wishes: &Wishes) -> Result<(), Failure> {
     match (layout.bank(name), wishes.mode) {
@@ -235,122 +276,6 @@ fn to_resize(layout: &Layout, name: &BankName, wishes: &Wishes) -> Option<(BankN
     (bank.made && bank.seats().len() != usize::from(nodes)).then(|| (name.clone(), nodes))
 }
 
-/// The nodes of an earlier `up` that was killed may still be stopping: they hold their directories until they are done.
-fn wait_for_leftovers(dir: &Path, layout: &Layout) -> Result<(), Failure> {
-    let give_up = Instant::now() + LEFTOVERS_PATIENCE;
-    for bank in &layout.banks {
-        for Seat { node, .. } in bank.seats() {
-            let node_dir = node_dir(dir, &bank.name, node);
-            while node_dir.exists() {
-                match DirLock::take(&node_dir) {
-                    Ok(_) => break,
-                    Err(LockError::Held { .. }) if Instant::now() < give_up => {
-                        std::thread::sleep(Duration::from_millis(20));
-                    }
-                    Err(LockError::Held { pid, .. }) => {
-                        let who = pid.map_or_else(|| "a process".to_owned(), |pid| format!("process {pid}"));
-                        return Err(Failure::new(format!("node {node} of bank {} runs already, as {who}", bank.name))
-                            .line(format!("it holds {}; stop it first", node_dir.display())));
-                    }
-                    Err(error @ LockError::Io { .. }) => return Err(Failure::new(error.to_string())),
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-fn delete(dir: &Path, layout: &Layout, fresh: Fresh) -> Result<(), Failure> {
-    let names: Vec<&str> = layout.banks.iter().map(|bank| bank.name.as_str()).collect();
-    if fresh == Fresh::DeleteAfterAsking {
-        if !std::io::stdin().is_terminal() {
-            return Err(Failure::usage(
-                "--fresh deletes all money in the directory, and there is no terminal to ask on",
-            )
-            .line(format!(
-                "if {} may go, say so: rialto up --fresh --yes --dir {}",
-                dir.display(),
-                dir.display()
-            )));
-        }
-        print!("Delete all accounts and money of bank {} in {}? Type yes: ", names.join(", "), dir.display());
-        let _ = std::io::stdout().flush();
-        let mut answer = String::new();
-        let _ = std::io::stdin().lock().read_line(&mut answer);
-        if answer.trim() != "yes" {
-            return Err(Failure::new("nothing was deleted")
-                .line("without --fresh, rialto up goes on with the money that is there"));
-        }
-    }
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |error: std::io::Error| Failure::new(format!("deleting {}: {error}", path.display()))
-    };
-    // The layout goes last: if this is interrupted, the next run knows what is left to delete.
-    // What clients kept of the old network would be paid in the new one; its certificates go with their CA.
-    let of_network = [dir.join("clients"), certificates::dir(dir)];
-    for path in names.iter().map(|name| dir.join(name)).chain(of_network).filter(|path| path.exists()) {
-        std::fs::remove_dir_all(&path).map_err(failed(&path))?;
-    }
-    for path in [NetworkFile::path(dir), Layout::path(dir)].into_iter().filter(|path| path.exists()) {
-        std::fs::remove_file(&path).map_err(failed(&path))?;
-    }
-    Ok(())
-}
-
-/// Gives every bank that is to run a block of ports: the one asked for, the one it had, or a free one.
-fn choose_ports(
-    layout: &mut Layout,
-    names: &[BankName],
-    wishes: &Wishes,
-    notes: &mut Vec<String>,
-) -> Result<(), Failure> {
-    let mut spoken_for: Vec<Ports> = Vec::new();
-    for (index, name) in names.iter().enumerate() {
-        let known = layout.bank(name).cloned();
-        let seats = known.as_ref().map_or_else(|| founders(wishes.nodes.unwrap_or(NODES_DEFAULT)), BankLayout::seats);
-        let offset = BLOCK * u16::try_from(index).expect("there are fewer banks than ports");
-        let (base, choice) = match (wishes.base_port, &known) {
-            (Some(base), _) => (base.saturating_add(offset), PortChoice::ByFlag),
-            (None, Some(bank)) => (bank.base_port, bank.port_choice),
-            (None, None) => (BASE_DEFAULT + offset, PortChoice::ByDefault),
-        };
-        let wanted = Ports::at(base).ok_or_else(|| {
-            Failure::usage(format!("--base-port {base} leaves no room: a bank uses {BLOCK} ports, from 1024 to 65535"))
-        })?;
-        // A node that is ending gives its directory up a moment before its sockets.
-        let patience = if known.is_some() { PORTS_PATIENCE } else { Duration::ZERO };
-        let taken = still_taken(wanted, &seats, patience);
-        let clashes = spoken_for.iter().any(|other| wanted.overlaps(*other));
-        let ports = match (choice, taken) {
-            (PortChoice::ByFlag, Some(taken)) => return Err(port_taken(taken, name, wanted, &seats, wishes)),
-            (PortChoice::ByDefault, Some(_)) => another_block(&seats, &spoken_for)?,
-            (PortChoice::ByFlag | PortChoice::ByDefault, None) if clashes => another_block(&seats, &spoken_for)?,
-            (PortChoice::ByFlag | PortChoice::ByDefault, None) => wanted,
-        };
-        if let (Some(taken), true) = (taken, ports != wanted) {
-            notes.push(format!(
-                "port {} is taken by another program: bank {name} moves to {} and up",
-                taken.port,
-                ports.base()
-            ));
-        }
-        spoken_for.push(ports);
-        let bank = match known {
-            Some(bank) => BankLayout { base_port: ports.base(), port_choice: choice, ..bank },
-            None => {
-                let (nodes, mode) = (wishes.nodes.unwrap_or(NODES_DEFAULT), wishes.mode.unwrap_or_default());
-                new_bank(name, nodes, mode, wishes.gateway, (ports.base(), choice))
-            }
-        };
-        match layout.banks.iter_mut().find(|bank| bank.name == *name) {
-            Some(place) => *place = bank,
-            None => layout.banks.push(bank),
-        }
-    }
-    Ok(())
-}
-
 /// A network with a gateway speaks TLS: its nodes get certificates, those of banks that were there before too. Banks that
 /// speak it once go on so.
 fn secure(
@@ -372,57 +297,10 @@ fn secure(
     Ok(())
 }
 
-/// The first port that is still taken after so long.
-fn still_taken(wanted: Ports, seats: &[Seat], patience: Duration) -> Option<Taken> {
-    let give_up = Instant::now() + patience;
-    loop {
-        let taken = wanted.first_taken(seats)?;
-        if Instant::now() >= give_up {
-            return Some(taken);
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-fn another_block(seats: &[Seat], spoken_for: &[Ports]) -> Result<Ports, Failure> {
-    Ports::free_from(BASE_DEFAULT, seats, spoken_for).ok_or_else(|| {
-        Failure::new("no block of free ports is left on this machine").line("give one: rialto up --base-port PORT")
-    })
-}
-
-fn port_taken(taken: Taken, name: &BankName, wanted: Ports, seats: &[Seat], wishes: &Wishes) -> Failure {
-    let dir = wishes.dir.display();
-    let why = match wishes.base_port {
-        Some(base) => format!("--base-port {base} puts {} of bank {name} there", taken.wanted_by),
-        None => format!("rialto up --dir {dir} remembers {} of bank {name} there", taken.wanted_by),
-    };
-    let free = Ports::free_from(wanted.base().saturating_add(BLOCK), seats, &[]).map_or(7200, Ports::base);
-    Failure::new(format!("port {} is taken by another program", taken.port))
-        .line(why)
-        .line(format!("free the port, or choose others: rialto up --dir {dir} --base-port {free}"))
-}
-
-/// Makes the identities of banks that are new. A bank that is made lacks none, so a missing one was lost and stays so.
-fn make(dir: &Path, layout: &mut Layout, names: &[BankName]) -> Result<(), Failure> {
-    let mut anything = false;
-    for bank in layout.banks.iter_mut().filter(|bank| !bank.made && names.contains(&bank.name)) {
-        for node in 1..=bank.nodes {
-            let node_dir = node_dir(dir, &bank.name, node);
-            if !identity_path(&node_dir).exists() {
-                let made =
-                    NewNode { name: &bank.name, node, nodes: bank.nodes, cluster: bank.cluster, mode: bank.mode };
-                make_identity(&node_dir, &made)?;
-            }
-        }
-        bank.made = true;
-        anything = true;
-    }
-    if anything { layout.save(dir) } else { Ok(()) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cmd::init::identity_path;
     use crate::test_dir::TestDir;
 
     fn wishes(dir: &TestDir) -> Wishes {
@@ -533,6 +411,50 @@ mod tests {
         assert_ne!(after.cluster, before);
         assert_eq!(after.nodes, 3, "nothing is remembered");
         assert!(bystander.exists());
+    }
+
+    #[test]
+    fn a_bank_that_comes_later_is_beside_the_others_and_in_their_consul() {
+        let dir = TestDir::new();
+        let base = Ports::free_from(24_000, &founders(1), &[]).expect("some block is free").base();
+        let mut first =
+            prepared(&Wishes { nodes: Some(1), base_port: Some(base), ..wishes(&dir) }).expect("a new directory");
+        let consul = ConsulLayout { url: "http://127.0.0.1:8500".to_owned(), token_file: None, ca: None };
+        let mut add = |name: &str, base_port| {
+            let name = name.parse().expect("a name");
+            let spoken_for = vec![first.banks[0].ports];
+            let beside = Beside { gateway: Gateway::Not, spoken_for, consul: Some(consul.clone()) };
+            let new = NewBank { name: &name, nodes: 1, base_port };
+            one_more(dir.path(), &mut first.layout, (new, beside), Path::new("/bin/false"))
+        };
+        let beside = add("gamma", None).expect("there is room");
+        assert!(beside.ports.base() > base, "{:?} is not behind {base}", beside.ports);
+        let elsewhere = Ports::free_from(25_000, &founders(1), &[]).expect("some block is free").base();
+        assert_eq!(add("delta", Some(elsewhere)).expect("there is room").ports.base(), elsewhere);
+        let inside = add("epsilon", Some(base + 10)).expect_err("alpha is there").to_string();
+        assert!(inside.contains("within the ports of a bank that runs here"), "{inside}");
+        let layout = Layout::load(dir.path()).expect("it is there").expect("it was made");
+        for name in ["gamma", "delta"] {
+            let bank = layout.bank(&name.parse().expect("a name")).expect("it was made");
+            assert_eq!(bank.consul, Some(consul.clone()), "{name}");
+        }
+    }
+
+    #[test]
+    fn banks_of_the_directory_that_are_not_started_are_told() {
+        let dir = TestDir::new();
+        let banks = |names: &[&str]| names.iter().map(|name| name.parse().expect("a name")).collect::<Vec<BankName>>();
+        let up = |names: &[&str]| {
+            let wishes = Wishes { banks: banks(names), nodes: Some(1), ..wishes(&dir) };
+            prepared(&wishes).expect("there is room").notes
+        };
+        let told = |notes: Vec<String>| notes.into_iter().find(|note| note.contains("not started"));
+        assert_eq!(told(up(&["alpha", "beta"])), None);
+        let one = "bank beta of this directory is not started: give --bank beta too, or no --bank at all";
+        assert_eq!(told(up(&["alpha"])).as_deref(), Some(one));
+        let two = "banks alpha, beta of this directory are not started: give --bank alpha --bank beta too, or no --bank at all";
+        assert_eq!(told(up(&["gamma"])).as_deref(), Some(two));
+        assert_eq!(told(up(&[])), None, "all of them run");
     }
 
     #[test]

@@ -18,23 +18,25 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use crate::failure::Failure;
+use crate::failure::{Code, Failure};
+use crate::network::cluster::Cluster;
 use crate::network::name::BankName;
 
 const LINE_BYTES_MAX: u64 = 4_096;
 /// Starting a process takes no longer, also on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What can be asked.
+/// What can be asked. Whoever asks about a node says of which cluster: another one may have been founded in the directory
+/// since the command began.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Request {
     /// Make and start a node that is to join; one that is there already is named again.
-    Add { bank: BankName, node: u16, replaces: Option<u16> },
+    Add { bank: BankName, cluster: Cluster, node: u16, replaces: Option<u16> },
     /// Make and start a bank; one that runs already is named again.
-    AddBank { bank: BankName, nodes: u16 },
+    AddBank { bank: BankName, nodes: u16, base_port: Option<u16> },
     /// Stop a node that is no member any more, and do not start it again.
-    Remove { bank: BankName, node: u16 },
+    Remove { bank: BankName, cluster: Cluster, node: u16 },
 }
 
 /// What comes back.
@@ -47,7 +49,30 @@ pub(crate) enum Reply {
         http: String,
     },
     Removed,
-    Refused(String),
+    Refused(Refusal),
+}
+
+/// Why not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Refusal {
+    why: String,
+    /// The exit code of whoever asked.
+    exit: u8,
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Refusal {
+        Refusal { why: failure.to_string(), exit: failure.code().number() }
+    }
+}
+
+impl Refusal {
+    /// As whoever asked says it.
+    fn failure(&self) -> Failure {
+        let mut lines = self.why.lines().map(str::trim);
+        let failure = Failure::new(lines.next().unwrap_or_default());
+        lines.fold(failure, Failure::line).with_code(Code::numbered(self.exit).unwrap_or(Code::Failed))
+    }
 }
 
 /// A node that runs, or will in a moment.
@@ -134,13 +159,15 @@ async fn serve(stream: UnixStream, asked: &mpsc::Sender<Asked>) -> io::Result<()
     let reply = match serde_json::from_str(&line) {
         Ok(request) => {
             let (answer, answered) = oneshot::channel();
-            let gone = || Reply::Refused("rialto up is stopping".to_owned());
+            let gone = || Reply::Refused(Failure::unreachable("rialto up is stopping").into());
             match asked.send(Asked { request, answer }).await {
                 Ok(()) => answered.await.unwrap_or_else(|_| gone()),
                 Err(_) => gone(),
             }
         }
-        Err(error) => Reply::Refused(format!("this rialto up does not understand the request: {error}")),
+        Err(error) => {
+            Reply::Refused(Failure::new(format!("this rialto up does not understand the request: {error}")).into())
+        }
     };
     write.write_all(line_of(&reply).as_bytes()).await
 }
@@ -153,12 +180,17 @@ fn line_of(shape: &impl Serialize) -> String {
 pub(crate) async fn ask(dir: &Path, request: &Request) -> Result<Reply, Failure> {
     let asked = tokio::time::timeout(PATIENCE, exchange(dir, request)).await;
     let failed = |why: String| {
-        Failure::new(format!("the rialto up of {} could not be asked: {why}", dir.display()))
+        Failure::unreachable(format!("the rialto up of {} could not be asked: {why}", dir.display()))
             .line(format!("is it running? rialto up --dir {}", dir.display()))
     };
     match asked {
-        Ok(Ok(Reply::Refused(why))) => Err(Failure::new(why)),
+        Ok(Ok(Reply::Refused(refusal))) => Err(refusal.failure()),
         Ok(Ok(reply)) => Ok(reply),
+        // No socket, or one that was left behind.
+        Ok(Err(error)) if [io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused].contains(&error.kind()) => {
+            Err(Failure::unreachable(format!("no rialto up runs in {}", dir.display()))
+                .line(format!("nothing was changed; start it: rialto up --dir {}", dir.display())))
+        }
         Ok(Err(error)) => Err(failed(error.to_string())),
         Err(_) => Err(failed(format!("nothing came within {} s", PATIENCE.as_secs()))),
     }
@@ -179,7 +211,7 @@ mod tests {
     use crate::test_dir::TestDir;
 
     fn request() -> Request {
-        Request::Add { bank: "alpha".parse().expect("a name"), node: 4, replaces: Some(2) }
+        Request::Add { bank: "alpha".parse().expect("a name"), cluster: Cluster::from(7), node: 4, replaces: Some(2) }
     }
 
     async fn answers(mut inbox: mpsc::Receiver<Asked>, reply: Reply) -> Option<Request> {
@@ -207,11 +239,14 @@ mod tests {
     async fn a_refusal_and_an_absent_up_are_failures_that_say_so() {
         let dir = TestDir::new();
         let absent = ask(dir.path(), &request()).await.expect_err("nobody listens").to_string();
-        assert!(absent.contains("is it running? rialto up --dir"), "{absent}");
+        assert!(absent.contains("start it: rialto up --dir") && !absent.contains("os error"), "{absent}");
         let (_desk, inbox) = Desk::open(dir.path()).expect("the directory is there");
         let request = request();
-        let no = Reply::Refused("there is no place left".to_owned());
+        let no = Failure::usage("there is no place left").line("remove one first");
+        let no = Reply::Refused(no.into());
         let (_, answered) = tokio::join!(answers(inbox, no), ask(dir.path(), &request));
-        assert_eq!(answered.expect_err("it was refused").to_string(), "there is no place left");
+        let refused = answered.expect_err("it was refused");
+        assert_eq!(refused.to_string(), "there is no place left\n  remove one first");
+        assert_eq!(refused.code(), Code::Usage);
     }
 }

@@ -3,18 +3,20 @@
 //! One task owns all of this. It hears of ended processes and signals at once and looks at everything else (who leads,
 //! who is ready, whose restart is due) at every beat: ten milliseconds while something is expected, else a hundred.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use api::status::Mode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::bank_run::BankRun;
 use super::child::{Ended, Ending};
+use super::consul_watch;
 use super::fleet::{Fate, Fleet, Life, Restart};
-use super::portrait::as_typed;
+use super::portrait::{SILENCE_SHOWN, as_typed};
 use super::prepare::{Prepared, wrong_mode};
 use super::requests::{Asked, Desk};
 use super::screen::Screen;
@@ -25,6 +27,7 @@ use crate::lookout::Sight;
 use crate::network::layout::Layout;
 use crate::network::name::BankName;
 use crate::network::network_file::Kind;
+use crate::plain::counted;
 
 const BEAT_CALM: Duration = Duration::from_millis(100);
 const BEAT_EXPECTING: Duration = Duration::from_millis(10);
@@ -67,6 +70,11 @@ pub(super) struct Running {
     deaths: Vec<Death>,
     begun: Instant,
     pub(super) ready: bool,
+    /// What does not work at present beside the nodes: a line each, as long as it is so.
+    pub(super) troubles: Vec<String>,
+    consul: Option<watch::Receiver<Option<String>>>,
+    /// Nodes that have been said to hang.
+    hanging: BTreeSet<usize>,
     /// What `network.json` holds.
     pub(super) written: String,
 }
@@ -121,6 +129,8 @@ pub(crate) async fn run(
         runs.push(run);
         first += nodes;
     }
+    let consul = runs.iter().find_map(|run| layout.bank(&run.plan.name)?.consul.clone());
+    let consul = consul_watch::start(consul, &mut balancers);
     let mut running = Running {
         program: as_typed(program),
         program_file: program.to_owned(),
@@ -139,6 +149,9 @@ pub(crate) async fn run(
         deaths: Vec::new(),
         begun: Instant::now(),
         ready: false,
+        troubles: Vec::new(),
+        consul,
+        hanging: BTreeSet::new(),
         written: String::new(),
         dir,
     };
@@ -192,6 +205,8 @@ impl Running {
         self.start_who_is_due();
         self.follow_leaders();
         self.tell_deaths();
+        self.tell_who_hangs();
+        self.tell_consul();
         self.save()?;
         if self.wrong_mode().is_some() {
             return Ok(true);
@@ -225,7 +240,7 @@ impl Running {
             return Ok(());
         }
         let run = &mut self.banks[bank];
-        run.lookout.forget(node, Sight::Silent { why: "its process has ended".to_owned() });
+        run.lookout.forget(node, Sight::silent("its process has ended"));
         let led = run.leader == Some(node) && run.mode() == Mode::Leader;
         let others = run.plan.nodes.len() > 1;
         if led {
@@ -235,10 +250,13 @@ impl Running {
         let death = Death { bank, who: self.who(bank, node), ending: ended.ending, complaint, fate, at: now };
         // Who reads that it died finds it so in the file.
         self.save()?;
+        let repeats = self.fleet.members[ended.place].repeats;
         if led && others {
             self.deaths.push(death);
-        } else {
+        } else if repeats == 0 {
             self.tell(&death, &Succession::NotNeeded);
+        } else if repeats == 1 {
+            self.screen.event(&story::ends_again(&death.who));
         }
         Ok(())
     }
@@ -255,10 +273,15 @@ impl Running {
             match self.fleet.start(place) {
                 Ok(pid) => {
                     self.banks[bank].lookout.forget(node, Sight::Unseen);
-                    self.screen.event(&format!("{who} starts again (process {pid})"));
+                    if self.fleet.members[place].repeats == 0 {
+                        self.screen.event(&format!("{who} starts again (process {pid})"));
+                    }
                 }
                 Err(failure) => {
                     let fate = self.fleet.on_start_failed(place, failure.to_string(), Instant::now());
+                    if self.fleet.members[place].repeats > 0 {
+                        continue;
+                    }
                     let line =
                         story::ended(&who, Ending::Code(4), Some(&failure.to_string()), &Succession::NotNeeded, &fate);
                     self.screen.event(&line);
@@ -309,6 +332,41 @@ impl Running {
         }
     }
 
+    /// A process that runs and says nothing is told of once, and when it speaks again.
+    fn tell_who_hangs(&mut self) {
+        for place in 0..self.fleet.members.len() {
+            let member = &self.fleet.members[place];
+            let Life::Running { child } = &member.life else {
+                self.hanging.remove(&place);
+                continue;
+            };
+            let (pid, node) = (child.pid, member.plan.node);
+            let Some(bank) = self.banks.iter().position(|bank| bank.place(node) == Some(place)) else { continue };
+            let silence = self.banks[bank].view.borrow().silence(node).map(|(_, time)| time);
+            let hangs = member.was_ready() && silence.is_some_and(|time| time >= SILENCE_SHOWN);
+            let who = self.who(bank, node);
+            if hangs && self.hanging.insert(place) {
+                self.screen.event(&story::hangs(&who, pid));
+            } else if silence.is_none() && self.hanging.remove(&place) {
+                self.screen.event(&format!("{who} answers again"));
+            }
+        }
+    }
+
+    /// Consul is none of the processes here; while it is away, nobody new is found.
+    fn tell_consul(&mut self) {
+        let Some(consul) = &mut self.consul else { return };
+        if !consul.has_changed().unwrap_or(false) {
+            return;
+        }
+        let trouble = consul.borrow_and_update().clone();
+        match &trouble {
+            Some(why) => self.screen.event(why),
+            None => self.screen.event("Consul answers again"),
+        }
+        self.troubles = trouble.into_iter().collect();
+    }
+
     /// Ready: every bank is led, and all its nodes are ready, or a majority is and the others have had their time.
     fn is_ready(&self) -> bool {
         let late = self.begun.elapsed() >= STRAGGLER_PATIENCE;
@@ -350,7 +408,7 @@ impl Running {
             let mut failure = Failure::cannot_start(format!("{whose} does not start: its nodes end again and again"));
             for node in lost {
                 let why = node.complaint.as_deref().unwrap_or("it said nothing");
-                failure = failure.line(format!("node {}: {why}", node.plan.node));
+                failure = failure.line(format!("node {}: {}", node.plan.node, why.replace('\n', "; ")));
             }
             Some(failure)
         })
@@ -377,7 +435,8 @@ impl Running {
                 let said = news.clone();
                 let say = move |line: String| drop(said.try_send(line));
                 if let Err(failure) = crate::members::resize(&dir, &bank, nodes, say).await {
-                    let line = format!("bank {bank} does not have {nodes} nodes yet: {failure}");
+                    let line =
+                        format!("bank {bank} does not have {} yet: {failure}", counted(nodes.into(), "node", "nodes"));
                     let _ = news.send(line.replace('\n', ";")).await;
                 }
             });
@@ -409,8 +468,9 @@ impl Running {
         self.screen.event("stopped");
         self.screen.draw(&picture);
         self.screen.farewell(&format!(
-            "everything is stopped; {} up goes on with the same money{}",
+            "everything is stopped, your money stays; to go on with it:\n  {} up{}{}",
             self.program,
+            self.flags_to_go_on(),
             self.dir_flag()
         ));
         Ok(())

@@ -54,7 +54,9 @@ pub(crate) fn ended(
         (Fate::Stopped, _) => format!("{who} stopped"),
         (Fate::Left, _) => format!("{who} belongs to the bank no longer and has stopped"),
         (Fate::Again { .. } | Fate::StaysDown, None) => format!("{who} died ({ending})"),
-        (Fate::Again { .. } | Fate::StaysDown, Some(why)) => format!("{who} died ({ending}): {why}"),
+        (Fate::Again { .. } | Fate::StaysDown, Some(why)) => {
+            format!("{who} died ({ending}): {}", why.replace('\n', "; "))
+        }
     };
     let then = match succession {
         Succession::NotNeeded => String::new(),
@@ -68,6 +70,16 @@ pub(crate) fn ended(
         Fate::Stopped | Fate::Left => String::new(),
     };
     format!("{what}{then}{next}")
+}
+
+/// The same end, for the same reason, before it was ever ready: said once more, and then only shown.
+pub(crate) fn ends_again(who: &Who) -> String {
+    format!("{who} ended again for the same reason; it is started again and again, and that is not told any more")
+}
+
+/// A process runs and answers nothing.
+pub(crate) fn hangs(who: &Who, pid: u32) -> String {
+    format!("{who} says nothing any more, though its process ({pid}) runs: it hangs, or has been stopped")
 }
 
 /// The log says so from now on.

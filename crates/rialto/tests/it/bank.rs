@@ -88,6 +88,26 @@ fn other_machines_are_let_in_only_with_a_token_and_a_word_about_encryption() {
 }
 
 #[test]
+fn a_log_level_that_is_none_is_refused_with_the_list_and_a_peer_that_never_comes_is_told_of() {
+    let dir = TestDir::new("levels");
+    let data = dir.path().join("node");
+    init(&data, "1", "3");
+    let base = ["bank", "--name", "alpha", "--node", "1", "--data", data.to_str().expect("UTF-8")];
+    for level in ["verbose", "info,paxos=loud"] {
+        let peers = "1=127.0.0.1:1,2=127.0.0.1:2,3=127.0.0.1:3";
+        let refused = run(&[&base[..], &["--peers", peers, "--log-level", level]].concat());
+        assert_eq!(refused.status.code(), Some(2), "{}", stderr(&refused));
+        assert!(stderr(&refused).contains("use error, warn, info, debug, trace"), "{}", stderr(&refused));
+    }
+    let place = crate::by_hand::Place::of_alpha(free_base(), 1, 3);
+    let mut node = crate::by_hand::Node::start(&place, &data, &dir.path().join("node.log"));
+    for peer in ["peer=2", "peer=3"] {
+        node.says(&["WARN", "peer_unreachable", peer, "connection refused"]);
+    }
+    node.stop();
+}
+
+#[test]
 fn a_port_that_is_taken_is_named() {
     let dir = TestDir::new("port");
     init(dir.path(), "1", "1");

@@ -79,6 +79,25 @@ impl Node {
         });
     }
 
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Waits until the process hears SIGTERM itself: before that the system ends it.
+    pub(crate) fn handles_signals(&self) {
+        const SIGTERM: u64 = 15;
+        until("it listens for signals", || {
+            let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).ok()?;
+            let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"))?;
+            let caught = u64::from_str_radix(caught.trim(), 16).ok()?;
+            (caught >> (SIGTERM - 1) & 1 == 1).then_some(())
+        });
+    }
+
     pub(crate) fn has_ended(&mut self) -> bool {
         self.process.try_wait().expect("it is ours to wait for").is_some()
     }

@@ -26,7 +26,7 @@ fn made(ca: &Path, arguments: &[&str]) -> String {
 
 /// What a node is given: the CA, its certificate and its key.
 fn hand_over(ca: &Path, subject: &str, to: &Path) {
-    std::fs::create_dir_all(to).expect("there is room");
+    storage::private::make_dir(to).expect("there is room");
     let files = Files::new(ca, subject.parse().expect("a subject"));
     for path in [files.authority(), files.key(), files.certificate()] {
         let name = path.file_name().expect("it has a name");
@@ -158,7 +158,7 @@ fn a_node_does_not_start_with_the_certificate_of_another() {
     made(&ca, &["issue", "bank/alpha/2"]);
     let place = Place::of_alpha(base, 1, 1);
     init(&place, &dir.join("node-1"), 1, None);
-    std::fs::create_dir_all(dir.join("tls-1")).expect("there is room");
+    storage::private::make_dir(&dir.join("tls-1")).expect("there is room");
     let (code, said) = start(&place, dir).end();
     assert_eq!(code, Some(4), "{said}");
     assert!(said.contains("rialto certs"), "{said}");
@@ -169,6 +169,43 @@ fn a_node_does_not_start_with_the_certificate_of_another() {
     let (code, said) = start(&place, dir).end();
     assert_eq!(code, Some(4), "{said}");
     assert!(said.contains("is for bank/alpha/2, not for bank/alpha/1"), "{said}");
+}
+
+#[test]
+fn keys_are_made_and_used_only_where_nobody_else_may_look() {
+    let dir = TestDir::new("open-keys");
+    let (dir, ca, base) = (dir.path(), dir.path().join("ca"), free_base());
+    let set_mode = |path: &Path, mode: u32| {
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).expect("it is ours");
+    };
+    std::fs::create_dir(&ca).expect("there is room");
+    set_mode(&ca, 0o777);
+    let refused = certs(&ca, &["init"]);
+    let close = format!("chmod 700 {}", ca.display());
+    assert!(!refused.status.success() && stderr(&refused).contains(&close), "{}", stderr(&refused));
+    assert!(!ca.join("ca.key").exists(), "no key was written there");
+    set_mode(&ca, 0o700);
+    made(&ca, &["init"]);
+    set_mode(&ca, 0o755);
+    let refused = certs(&ca, &["issue", "bank/alpha/1"]);
+    assert!(!refused.status.success() && stderr(&refused).contains(&close), "{}", stderr(&refused));
+    set_mode(&ca, 0o700);
+    made(&ca, &["issue", "bank/alpha/1"]);
+
+    let place = Place::of_alpha(base, 1, 1);
+    init(&place, &dir.join("node-1"), 1, None);
+    let tls = dir.join("tls-1");
+    hand_over(&ca, "bank/alpha/1", &tls);
+    for (path, open, closed) in [(tls.join("bank-alpha-1.key"), 0o666, 0o600), (tls, 0o777, 0o700)] {
+        set_mode(&path, open);
+        let (code, said) = start(&place, dir).end();
+        let close = format!("chmod {closed:o} {}", path.display());
+        assert!(code == Some(4) && said.contains(&close), "{code:?}: {said}");
+        set_mode(&path, closed);
+    }
+    let mut node = start(&place, dir);
+    node.ready();
+    node.stop();
 }
 
 #[test]

@@ -14,13 +14,13 @@ use crate::network::{
 
 /// The program, or none where it was left out on purpose.
 fn program() -> Option<PathBuf> {
-    match std::env::var("RIALTO_TEST_CONSUL") {
-        Ok(text) if text == "none" => {
+    match std::env::var_os("RIALTO_TEST_CONSUL") {
+        Some(text) if text == "none" => {
             eprintln!("LEFT OUT: no test with a real Consul (--no-consul)");
             None
         }
-        Ok(text) => Some(PathBuf::from(text)),
-        Err(_) => {
+        Some(text) => Some(PathBuf::from(text)),
+        None => {
             let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools/consul");
             assert!(
                 tools.is_file(),
@@ -114,6 +114,14 @@ impl Agent {
         let mine = Command::new("chmod").arg("600").arg(&file).status().expect("there is a chmod");
         assert!(mine.success());
         file
+    }
+
+    /// A registration that no node of ours made, with a port and its meta.
+    fn register(&self, service: &str, id: &str, (port, meta): (u64, &Value)) {
+        let own = json!({"ID": id, "Service": service, "Address": "127.0.0.1", "Port": port, "Meta": meta});
+        let body = json!({"Node": "elsewhere", "Address": "127.0.0.1", "SkipNodeUpdate": false, "Service": own});
+        let (status, said) = self.call("PUT", "/v1/catalog/register", Some(&body)).expect("Consul answers");
+        assert_eq!(status, 200, "{said}");
     }
 
     /// The ports of a group's nodes that pass their checks.
@@ -290,7 +298,7 @@ fn nodes_and_customers_find_each_other_in_a_real_consul() {
 
     // A customer with a certificate and no CA takes the one that the network has filed, once, and is told to compare it.
     let own_tls = dir.path().join("own-tls");
-    std::fs::create_dir_all(&own_tls).expect("there is room");
+    storage::private::make_dir(&own_tls).expect("there is room");
     for file in ["client.crt", "client.key"] {
         std::fs::copy(net.join("tls").join(file), own_tls.join(file)).expect("up has made it");
     }
@@ -358,10 +366,41 @@ fn nodes_and_customers_find_each_other_in_a_real_consul() {
     let log = net.join("gateway/1/node.log");
     until("the gateway refuses the certificate", || {
         let log = std::fs::read_to_string(&log).ok()?;
-        (log.contains("certificate_refused") && log.contains("it is of bank/beta/1")).then_some(())
+        (log.contains("registrations_skipped") && log.contains("it is of bank/beta/1")).then_some(())
     });
     process.0.kill().expect("it is ours");
     process.0.wait().expect("it is ours");
+
+    // What others register under the same names, and wrong addresses for nodes that are there, take nothing away.
+    for number in 0..300 {
+        let (name, meta) = match number % 3 {
+            0 => (format!("foreign-{number}"), Value::Null),
+            1 => (format!("foreign-{number}"), json!({"group": "alpha", "node": "one"})),
+            _ => (format!("foreign-{number}"), json!({"group": format!("foreign-{number}"), "node": "1"})),
+        };
+        agent.register("rialto-bank", &name, (1, &meta));
+        agent.register("rialto-gateway", &name, (1, &meta));
+    }
+    for (service, group) in [("rialto-bank", "beta"), ("rialto-bank", "alpha"), ("rialto-gateway", "gateway")] {
+        let right = agent.passing(service, group);
+        agent.register(service, &format!("liar-{group}"), (1, &json!({"group": group, "node": "1"})));
+        assert_eq!(agent.passing(service, group).len(), right.len() + 1);
+    }
+    // A bank of another name, which really runs: where it answers nobody is called for beta.
+    let alpha = agent.passing("rialto-bank", "alpha").into_iter().find(|port| *port != 1).expect("it runs");
+    agent.register("rialto-bank", "impostor-beta", (alpha, &json!({"group": "beta", "node": "1"})));
+    until("the gateway tells of them", || {
+        let log = std::fs::read_to_string(&log).ok()?;
+        (log.contains("registrations_skipped") && log.contains("bank_address_unproven")).then_some(())
+    });
+    customers.pays("alice", "bob@beta");
+    customers.pays("bob", "alice@alpha");
+    let told = std::fs::read_to_string(&log).expect("it logs");
+    let lines = told.lines().filter(|line| line.contains("registrations_skipped")).count();
+    assert!(lines < 60, "far fewer lines than registrations: {lines}");
+    assert!(told.lines().all(|line| line.len() < 2_000), "no line names them all");
+    let kept = std::fs::read_to_string(net.join("gateway/1/banks.json")).expect("it is kept");
+    assert!(!kept.contains(":1\"") && kept.contains("beta"), "only what has proved itself is kept: {kept}");
 
     // Consul away: what is known goes on working, and it is told.
     agent.process.kill().expect("it is ours");

@@ -93,7 +93,16 @@ fn alice_and_bob_pay_each_other_from_two_profiles() {
     desk.sign_in("alice", "alpha", "alice");
     desk.sign_in("bob", "beta", "bob");
     let paid = desk.run("alice", &["pay", "bob@beta", "12.50", "--reference", "rent, March"]);
-    assert_eq!((paid.status.code(), stdout(&paid).as_str()), (Some(0), "paid 12.50 EUR to bob@beta\n"));
+    assert_eq!(paid.status.code(), Some(0));
+    let said = stdout(&paid);
+    let id = said.strip_prefix("paid 12.50 EUR to bob@beta (payment ").and_then(|rest| rest.strip_suffix(")\n"));
+    let id = id.unwrap_or_else(|| panic!("{said}"));
+    // The payee finds the id in the history, and asks for the payment by it.
+    assert!(stdout(&desk.run("bob", &["history"])).contains(id));
+    let seen = stdout(&desk.run("bob", &["payment", id]));
+    assert!(seen.starts_with("12.50 EUR from alice@alpha to bob@beta, for \"rent, March\"\n"), "{seen}");
+    let (_, seen) = desk.json("bob", &["payment", id]);
+    assert_eq!((&seen["payment"]["payer"], &seen["gateway"]["state"]), (&"alice@alpha".into(), &"paid".into()));
     let (code, paid) = desk.json("bob", &["pay", "alice@alpha", "2.25"]);
     assert_eq!(
         (code, &paid["state"], &paid["payer"], &paid["amount"]),
@@ -118,7 +127,7 @@ fn alice_and_bob_pay_each_other_from_two_profiles() {
     assert_eq!(stdout(&desk.run("alice", &["logout"])), "signed out: alice@alpha\n");
     assert_eq!((desk.gateway.live_tokens(), tokens.join("alice@alpha").exists()), (1, false));
     let nobody = desk.run("alice", &["balance"]);
-    assert_eq!(nobody.status.code(), Some(1));
+    assert_eq!(nobody.status.code(), Some(9));
     assert!(stderr(&nobody).contains("nobody is signed in"), "{}", stderr(&nobody));
 }
 
@@ -161,14 +170,15 @@ fn an_expired_sign_in_keeps_the_payment_and_its_id() {
     let (code, waiting) = desk.json("alice", &["pay", "bob@beta", "12.50"]);
     assert_eq!(
         (code, &waiting["state"], &waiting["code"]),
-        (1, &"waiting_for_sign_in".into(), &"token_expired".into())
+        (9, &"waiting_for_sign_in".into(), &"token_expired".into())
     );
     let again = desk.run("alice", &["outbox", "run"]);
-    assert_eq!(again.status.code(), Some(1), "it still waits: {again:?}");
+    assert_eq!(again.status.code(), Some(9), "it still waits: {again:?}");
     assert!(stdout(&again).contains("rialto login alpha alice"), "{again:?}");
     desk.sign_in("alice", "alpha", "alice");
     let run = desk.run("alice", &["outbox", "run"]);
-    assert_eq!((run.status.code(), stdout(&run).as_str()), (Some(0), "paid 12.50 EUR to bob@beta\n"));
+    assert_eq!(run.status.code(), Some(0));
+    assert!(stdout(&run).starts_with("paid 12.50 EUR to bob@beta (payment "), "{run:?}");
     assert_eq!(desk.gateway.taken(), [id(&waiting)]);
 }
 
@@ -183,7 +193,7 @@ fn a_lost_answer_or_a_refusal_is_told_as_what_it_is() {
 
     let refused = desk.run("alice", &["pay", "bob@beta", "1000"]);
     assert_eq!(refused.status.code(), Some(1));
-    assert!(stdout(&refused).starts_with("refused 1000.00 EUR to bob@beta: "), "{refused:?}");
+    assert!(stdout(&refused).starts_with("refused 1000.00 EUR to bob@beta (payment "), "{refused:?}");
     assert!(!stdout(&refused).contains('\x1b'), "colours are for terminals");
     for (args, part) in [
         (["pay", "bob@beta", "12,50"], "comma"),
@@ -227,7 +237,8 @@ fn a_command_killed_while_it_pays_is_finished_by_the_next_and_pays_once() {
     let (_, listed) = desk.json("alice", &["outbox", "list", "--open"]);
     assert_eq!(listed["state"], "sending");
     let run = desk.run("alice", &["outbox", "run"]);
-    assert_eq!((run.status.code(), stdout(&run).as_str()), (Some(0), "paid 12.50 EUR to bob@beta\n"));
+    let said = format!("paid 12.50 EUR to bob@beta (payment {})\n", id(&listed));
+    assert_eq!((run.status.code(), stdout(&run)), (Some(0), said));
     assert_eq!(desk.gateway.taken(), [id(&listed)]);
     assert_eq!(desk.gateway.balance("alice@alpha"), 87_50);
 }
@@ -243,7 +254,7 @@ fn a_password_on_the_command_line_works_with_a_warning_and_a_wrong_one_does_not(
     let from_file = ["login", "beta", "bob", "--password-file", file.to_str().expect("UTF-8")];
     assert!(desk.run("bob", &from_file).status.success());
     let wrong = desk.run("alice", &["login", "alpha", "alice", "guess"]);
-    assert_eq!(wrong.status.code(), Some(1));
+    assert_eq!(wrong.status.code(), Some(9));
     assert!(stderr(&wrong).contains("bank, name or password is wrong"), "{wrong:?}");
     // Nobody to ask, and nothing given.
     assert_eq!(desk.run("alice", &["login", "alpha", "alice"]).status.code(), Some(2));
@@ -335,6 +346,59 @@ fn a_shell_and_a_command_on_one_outbox_pay_once_each() {
     drop(keyboard);
     assert_eq!(shell.wait().expect("it ends with its keyboard").code(), Some(0));
     assert_eq!((desk.gateway.balance("alice@alpha"), desk.gateway.doubled()), (92_00, 0));
+}
+
+#[test]
+fn what_waits_is_tried_at_once_when_asked_for() {
+    let mut desk = Desk::new("retry");
+    desk.sign_in("alice", "alpha", "alice");
+    desk.go_away();
+    let (_, first) = desk.json("alice", &["pay", "bob@beta", "1"]);
+    let (_, second) = desk.json("alice", &["pay", "bob@beta", "2"]);
+    let away = desk.run("alice", &["outbox", "retry"]);
+    assert_eq!(away.status.code(), Some(0), "{away:?}");
+    assert_eq!(stdout(&away).matches("queued").count(), 2, "{away:?}");
+    desk.come_back();
+    let one = desk.run("alice", &["outbox", "retry", first["id"].as_str().expect("text")]);
+    assert_eq!(one.status.code(), Some(0), "{one:?}");
+    assert_eq!(desk.run("alice", &["outbox", "retry"]).status.code(), Some(0));
+    assert_eq!(desk.gateway.taken(), [id(&first), id(&second)]);
+}
+
+#[test]
+fn however_many_wait_a_payment_says_at_once_why_it_is_not_sent() {
+    let mut desk = Desk::new("many-wait");
+    desk.sign_in("alice", "alpha", "alice");
+    desk.go_away();
+    // Each attempt makes the pause longer that the first of them waits.
+    let orders: Vec<Value> = (0..9)
+        .map(|number| {
+            let (code, order) = desk.json("alice", &["pay", "bob@beta", "1"]);
+            let why = order["detail"].as_str().unwrap_or_default();
+            assert!(code == 0 && why.contains("the gateway cannot be reached"), "{number}: {order}");
+            order
+        })
+        .collect();
+    desk.come_back();
+    // The next payment takes all of them along, and says so.
+    let (code, last) = desk.json("alice", &["pay", "bob@beta", "2"]);
+    assert_eq!((code, &last["state"]), (0, &"paid".into()));
+    let others: Vec<_> = last["others"].as_array().expect("a list").iter().map(id).collect();
+    assert_eq!(others, orders.iter().map(id).collect::<Vec<_>>());
+    assert!(last["others"].as_array().expect("a list").iter().all(|other| other["state"] == "paid"), "{last}");
+    // What was told is no news any more.
+    assert_eq!(stdout(&desk.run("alice", &["outbox", "run"])), "no payment waits in the outbox\n");
+}
+
+#[test]
+fn what_else_went_out_is_said_in_words_too() {
+    let desk = Desk::new("else");
+    desk.sign_in("alice", "alpha", "alice");
+    let (_, kept) = desk.json("alice", &["pay", "bob@beta", "1", "--offline"]);
+    let said = stdout(&desk.run("alice", &["pay", "carol@alpha", "2"]));
+    assert!(said.starts_with("paid 2.00 EUR to carol@alpha (payment "), "{said}");
+    let also = format!("from the outbox: paid 1.00 EUR to bob@beta (payment {})", id(&kept));
+    assert!(said.lines().any(|line| line == also), "{said}");
 }
 
 #[test]

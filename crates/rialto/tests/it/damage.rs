@@ -12,6 +12,7 @@ use crate::by_hand::{Node, Place, cluster_of, init, shut_down};
 use crate::checkpoint;
 use crate::http;
 use crate::network::{Network, TestDir, free_base, run, stderr, until};
+use crate::rot::flip;
 
 const DAMAGED: Option<i32> = Some(6);
 
@@ -66,6 +67,36 @@ fn a_node_whose_log_was_emptied_stays_down_and_the_others_go_on() {
     assert!(said.contains("must not vote under its number; put the log back"), "{said}");
     network.deposit(&account, "1");
     assert_eq!(network.balance(&account), "1.00");
+}
+
+/// One flipped byte: who the directory belongs to cannot be made again by anybody, so what to do is said, in the log too.
+#[test]
+fn a_node_whose_identity_is_damaged_says_what_to_do_there_and_in_its_log() {
+    let stopped = Stopped::new("rotten-identity");
+    let data = stopped.data();
+    let (identity, log) = (data.join("identity"), data.join("node.log"));
+    let whole = fs::read(&identity).expect("it is there");
+    let text = |path: &Path| path.to_str().expect("UTF-8").to_owned();
+    for (at, bits) in [(0, 0x80), (whole.len() / 2, 1), (whole.len() - 3, 0x10)] {
+        let mut flipped = whole.clone();
+        flipped[at] ^= bits;
+        fs::write(&identity, &flipped).expect("there is room");
+        let _ = fs::remove_file(&log);
+        let (data, log_file) = (text(&data), text(&log));
+        let flags = ["bank", "--name", "alpha", "--node", "1", "--data", &data, "--log-file", &log_file];
+        let refused = run(&flags);
+        assert_eq!(refused.status.code(), DAMAGED, "{}", stderr(&refused));
+        let told = fs::read_to_string(&log).expect("there is a log");
+        for text in [&stderr(&refused), &told] {
+            for part in ["identity", "is damaged", "rialto members replace 1", "rialto restore alpha --from COPY"] {
+                assert!(text.contains(part), "{part} in {text}");
+            }
+        }
+        assert_eq!(told.lines().count(), 1, "{told}");
+    }
+    // As it says: the file from a copy is as good as the one that was lost.
+    fs::write(&identity, &whole).expect("there is room");
+    stopped.starts_with_the_money();
 }
 
 /// A bank of one node that has stopped in order, with 5.00 on one account.
@@ -148,8 +179,32 @@ fn a_network_whose_nodes_stay_down_ends_for_a_script_with_the_reason() {
     let up = run(&["up", "--json", "--no-restart", "--no-gateway", "--dir", dir]);
     let said = stderr(&up);
     assert_eq!((up.status.code(), up.stdout.len()), (Some(4), 0), "{said}");
-    assert!(said.contains("error: bank alpha does not start: its nodes end again and again"), "{said}");
+    assert!(said.contains("\"message\":\"bank alpha does not start: its nodes end again and again"), "{said}");
     assert!(said.contains("node 1: ") && said.contains("log/000001"), "{said}");
+}
+
+/// What a node alone has lost of its history comes from nobody: it says so, and promises nothing.
+#[test]
+fn history_that_a_node_alone_has_lost_is_told_as_lost() {
+    let bank = Stopped::new("lost-history");
+    checkpoint::make(&bank.data());
+    let mut node = bank.start();
+    node.ready();
+    let journal = bank.data().join("journal/000000");
+    let records = fs::metadata(&journal).expect("it is there").len() / RECORD as u64;
+    (0..records).for_each(|record| flip(&journal, record * RECORD as u64 + 20));
+    let url = format!("{}/v1/accounts/{}/statement", bank.place.url(), bank.account);
+    for _ in 0..3 {
+        let (status, body) = http::call("GET", &url, None).expect("it answers");
+        assert!(status == 500 && body.contains(r#""code":"beyond_repair""#), "{status}: {body}");
+        assert!(body.contains("nobody has a good copy") && body.contains("rialto restore"), "{body}");
+        let is_promised = body.contains("good again") || body.contains("retry_after_ms");
+        assert!(!is_promised && !body.contains("journal/"), "{body}");
+    }
+    let url = format!("{}/check_account?account_id={}", bank.place.url(), bank.account);
+    let (status, body) = http::call("GET", &url, None).expect("it answers");
+    assert!(status == 200 && body.contains("5.00"), "balances are right: {status}: {body}");
+    node.stop();
 }
 
 /// A segment never changes its length, so a shorter one has lost what was synced. Cut anywhere: within its records,

@@ -78,6 +78,9 @@ fn a_day_in_the_life_leaves_a_line_for_each_request_on_both_sides_and_no_secret_
         assert!(done, "{arguments:?}: {told}");
         told_to_client += &told;
     }
+    let (done, told) = command(&["pay", "bob@beta", "9999.00"]);
+    assert!(!done && told.contains("refused 9999.00 EUR"), "{told}");
+    told_to_client += &told;
     let tokens = std::fs::read_dir(dir.join("clients/alice/tokens")).expect("it is there").flatten();
     let of_client: Vec<String> = tokens.filter_map(|entry| std::fs::read_to_string(entry.path()).ok()).collect();
     assert!(!of_client.is_empty(), "her token is kept somewhere");
@@ -115,6 +118,20 @@ fn a_day_in_the_life_leaves_a_line_for_each_request_on_both_sides_and_no_secret_
     line("alpha-", &["served", "PaymentCalls", "PrepareDebit", &trace_of(&called)]);
     line("gateway-", &["served", "POST /v1/login", "why=\"name or password is wrong\""]);
     line("gateway-", &["request", "TransferMoney", "fields=", "amount: 200"]);
+    // The call succeeded, and the payment did not.
+    line("gateway-", &["served", "TransferMoney", "alice@alpha", "outcome=insufficient_funds", "not enough money"]);
+    let metrics = format!(
+        "{}/metrics",
+        file["nodes"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .find(|node| node["kind"] == "gateway")
+            .and_then(|node| node["http"].as_str())
+            .expect("an address")
+    );
+    let (_, figures) = crate::http::call("GET", &metrics, None).expect("figures");
+    assert!(figures.contains("rialto_outcomes"), "{figures}");
     line("gateway-", &["response", "TransferMoney", "fields=", "Paid"]);
     line("gateway-", &["request", "Login", "LoginRequest", "alice"]);
     line("gateway-", &["request", "/v1/login", "hidden"]);

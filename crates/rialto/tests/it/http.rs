@@ -1,7 +1,7 @@
 //! One HTTP request over a fresh connection, with nothing but the standard library.
 
 use std::io::{Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -29,6 +29,15 @@ pub(crate) fn call(method: &str, url: &str, body: Option<&Value>) -> std::io::Re
 
 impl Request<'_> {
     pub(crate) fn send(&self) -> std::io::Result<(u16, String)> {
+        self.exchange(|_| Ok(()))
+    }
+
+    /// The same of a caller that closes its sending side behind the request.
+    pub(crate) fn send_and_close_sending_side(&self) -> std::io::Result<(u16, String)> {
+        self.exchange(|stream| stream.shutdown(Shutdown::Write))
+    }
+
+    fn exchange(&self, after: impl FnOnce(&TcpStream) -> std::io::Result<()>) -> std::io::Result<(u16, String)> {
         let rest = self.url.strip_prefix("http://").expect("plain http");
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let path = if path.is_empty() { "/" } else { path };
@@ -45,6 +54,7 @@ impl Request<'_> {
             self.method,
             body.len()
         )?;
+        after(&stream)?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         let broken = || std::io::Error::other(format!("no whole answer: {answer:?}"));

@@ -15,7 +15,10 @@ use crate::network::{Network, TestDir, free_base, rialto, run, stderr, stdout, u
 use crate::payer::Payer;
 
 /// Nobody waits for longer while members change: that is an election on a machine that does other things too.
-const PAUSE_MAX: Duration = Duration::from_millis(2_500);
+const PAUSE_MAX: Duration = Duration::from_secs(6);
+/// A node that is removed while it is asked says so; one that only let its callers wait would keep them for the two seconds
+/// that an answer may take.
+const CALLER_MAX: Duration = Duration::from_millis(1_800);
 
 fn start(dir: &TestDir, mode: Mode, flags: &[&str]) -> Network {
     let base = free_base().to_string();
@@ -167,10 +170,10 @@ fn callers_of_a_node_that_is_removed_are_not_kept_waiting() {
             })
         })
         .collect();
-    done(&rialto_in(&network, &["members", "remove", "3"]));
+    done(&rialto_in(&network, &["members", "remove", "3", "--yes"]));
     let longest = callers.into_iter().map(|caller| caller.join().expect("it only asks")).max();
     println!("the longest of their calls took {longest:?}");
-    assert!(longest < Some(Duration::from_secs(1)), "somebody waited {longest:?}");
+    assert!(longest < Some(CALLER_MAX), "somebody waited {longest:?}");
 }
 
 #[test]
@@ -255,7 +258,10 @@ fn refuses_leader_mode(dir: &TestDir) {
     let refused = up.wait_with_output().expect("it has ended");
     assert_eq!(refused.status.code(), Some(1), "{}", stderr(&refused));
     let said = stderr(&refused);
-    assert!(said.contains(&format!("error: bank alpha in {path} is in leaderless mode, not in leader mode")), "{said}");
+    assert!(
+        said.contains(&format!("\"message\":\"bank alpha in {path} is in leaderless mode, not in leader mode")),
+        "{said}"
+    );
     assert!(said.contains(&format!("rialto mode leader --bank alpha --dir {path}")), "{said}");
     assert_eq!(stdout(&refused), "", "it was never ready");
 }

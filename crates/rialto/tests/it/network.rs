@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::http;
 
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Blocks of ports that the tests of this process were given.
 static CLAIMED: Mutex<Vec<File>> = Mutex::new(Vec::new());
@@ -24,7 +24,11 @@ pub(crate) struct TestDir(PathBuf);
 impl TestDir {
     pub(crate) fn new(name: &str) -> TestDir {
         let path = std::env::temp_dir().join(format!("rialto-it-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("the temporary directory takes directories");
+        // A node refuses a directory that others may look into.
+        let closed = std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700)
+            .recursive(true)
+            .create(&path);
+        closed.expect("the temporary directory takes directories");
         TestDir(path)
     }
 
@@ -51,7 +55,8 @@ pub(crate) fn free_base() -> u16 {
 pub(crate) fn free_bases(blocks: u16) -> u16 {
     let claims = std::env::temp_dir().join("rialto-test-ports");
     std::fs::create_dir_all(&claims).expect("the temporary directory takes directories");
-    let bases: Vec<u16> = (10_000..32_700 - 100 * (blocks - 1)).step_by(100).collect();
+    // A group uses ports up to 25 behind its base and never more than 49, so two sets of blocks lie between each other.
+    let bases: Vec<u16> = (10_000..32_600 - 100 * (blocks - 1)).step_by(50).collect();
     // Runs at the same time begin at different places, and seldom meet.
     let start = usize::try_from(std::process::id()).expect("it is below 2^22") * 37 % bases.len();
     for base in bases[start..].iter().chain(&bases[..start]).copied() {
@@ -142,8 +147,13 @@ impl Network {
 
     /// The same, with nodes that log so much.
     pub(crate) fn run_logging(dir: &Path, flags: &[&str], level: &str) -> Network {
+        Network::run_where(dir, flags, &[("RIALTO_LOG_LEVEL", level)])
+    }
+
+    /// The same in an environment with these variables, which its nodes see as well.
+    pub(crate) fn run_where(dir: &Path, flags: &[&str], variables: &[(&str, &str)]) -> Network {
         let mut up = rialto()
-            .env("RIALTO_LOG_LEVEL", level)
+            .envs(variables.iter().copied())
             .args(["up", "--json", "--dir"])
             .arg(dir)
             .args(flags)

@@ -77,7 +77,7 @@ fn a_bank_bounds_what_a_customer_can_be_debited_a_day_and_what_one_transfer_move
     assert!(done && told == "bank alpha: at most 50.00 EUR for a customer's debits of one UTC day\n", "{told}");
     assert!(paid(&town.pay(&alice, &order(new_payment_id(), "alice@alpha", "bob@beta", 30_00))));
     let beyond = order(new_payment_id(), "alice@alpha", "bob@beta", 20_01);
-    assert_eq!(refused_for(&town.pay(&alice, &beyond)), "limit_exceeded");
+    assert_eq!(refused_for(&town.pay(&alice, &beyond)), "daily_limit_exceeded");
     // What was set aside and let go again is given back to the day.
     let nobody = order(new_payment_id(), "alice@alpha", "nobody@beta", 20_00);
     assert_eq!(refused_for(&town.pay(&alice, &nobody)), "unknown_payee");
@@ -147,6 +147,42 @@ fn a_customer_sees_their_sign_ins_and_ends_the_others_and_a_retired_key_signs_no
     assert_eq!(town.balance(&at(&three.token)), OPENING);
     let (done, told) = operate(&town, &["keys", "retire", "nonsense"]);
     assert!(!done && told.contains("is no key's name"), "{told}");
+}
+
+/// A slip of the finger must not be told as done: the key that leaked would go on.
+#[test]
+fn a_key_and_a_listed_payment_that_are_not_there_are_an_error_that_names_those_that_are() {
+    let town = Town::patient("not-there");
+    let (done, keys) = operate(&town, &["keys", "--json"]);
+    let keys: Value = serde_json::from_str(&keys).expect("JSON");
+    let kid = keys["keys"][0]["kid"].as_str().expect("every node has one").to_owned();
+    assert!(done, "{keys}");
+    let (done, told) = operate(&town, &["keys", "retire", "8f0c2f6c11223344"]);
+    assert!(!done && told.contains("there is no key 8f0c2f6c11223344") && told.contains(&kid), "{told}");
+    let (done, told) = operate(&town, &["keys", "retire", "8f0c2f6c11223344", "--json"]);
+    let error = told.lines().find_map(|line| serde_json::from_str::<Value>(line).ok()).expect("JSON");
+    assert_eq!((done, &error["error"]["code"]), (false, &json!("unknown_key")), "{told}");
+    for _ in 0..2 {
+        let (done, told) = operate(&town, &["keys", "retire", &kid]);
+        assert!(
+            done && told == format!("no token of key {kid} is good any more\n"),
+            "a second time is no error: {told}"
+        );
+    }
+    let id = new_payment_id().to_string();
+    let (done, told) = operate(&town, &["payments", "acknowledge", &id]);
+    assert!(!done && told.contains("is not on the list") && told.contains("the list is empty"), "{told}");
+    let (_, told) = operate(&town, &["payments", "acknowledge", &id, "--json"]);
+    let error = told.lines().find_map(|line| serde_json::from_str::<Value>(line).ok()).expect("JSON");
+    assert_eq!(error["error"]["code"], json!("not_listed"), "{told}");
+    let (alice, _) = (town.sign_in("alice@alpha"), town.sign_in("bob@beta"));
+    let order = order(new_payment_id(), "alice@alpha", "nobody@beta", 1_00);
+    assert_eq!(refused_for(&town.pay(&alice, &order)), "unknown_payee");
+    until("its way says that it is void, and nothing of books", || {
+        let (done, told) = operate(&town, &["payments", "show", &order.id.to_string()]);
+        assert!(done && !told.contains("books"), "{told}");
+        told.contains("bank alpha has acknowledged that it is void").then_some(())
+    });
 }
 
 /// The hash part, made here so that no test depends on a stored figure being right.

@@ -54,6 +54,26 @@ fn customers_of_two_banks_pay_each_other_and_every_refusal_has_its_code() {
         history.entries.iter().map(|entry| (entry.change, entry.counterparty.as_str())).collect();
     assert_eq!(seen, [(-7_50, "carol@alpha"), (-12_50, "bob@beta"), (OPENING, "cash")]);
 
+    // Both sides see a payment that is paid; nobody else does, and of what was refused only the payer.
+    let (carol, bob_too) = (town.sign_in("carol@alpha"), town.sign_in("bob@alpha"));
+    let refused = order(new_payment_id(), "alice@alpha", "bob@beta", 5_000_00);
+    assert_eq!(refused_for(&town.pay(&alice, &refused)), "insufficient_funds");
+    let seen = |who: &api::client::gateway::Customer, id| {
+        town.runtime.block_on(who.payment(id)).expect("the gateway answers").map(|answer| answer.terms)
+    };
+    assert_eq!((seen(&alice, id), seen(&bob, id)), (Some(Some(first)), Some(Some(first))));
+    assert_eq!((seen(&carol, id), seen(&bob_too, id)), (None, None));
+    assert_eq!((seen(&alice, refused.id).is_some(), seen(&bob, refused.id)), (true, None));
+
+    // Whoever runs the network sees the whole way of both.
+    let (done, way) = operate(&town, &["payments", "show", &id.to_string()]);
+    assert!(done && way.starts_with(&format!("payment {id}: paid\n  12.50 EUR from alice@alpha to bob@beta")), "{way}");
+    for part in ["ordered by its payer; taken by node", "decided: paid", "bank alpha has it", "bank beta has it"] {
+        assert!(way.contains(part), "{part}: {way}");
+    }
+    let (done, way) = operate(&town, &["payments", "show", &refused.id.to_string(), "--json"]);
+    assert!(done && way.contains(r#""state":"refused""#) && way.contains("not enough money"), "{way}");
+
     // Nobody pays from another's account.
     let theft = order(new_payment_id(), "bob@beta", "alice@alpha", 1);
     assert!(town.runtime.block_on(alice.pay(&theft)).is_err());
@@ -79,7 +99,7 @@ fn banks_owe_each_other_what_was_paid_until_they_settle_and_never_more_than_thei
     assert!(paid(&town.pay(&alice, &order(new_payment_id(), "alice@alpha", "bob@beta", 50))));
 
     let (done, told) = operate(&town, &["settle", "alpha", "beta", "20.00"]);
-    assert!(!done && told.contains("the position is smaller"), "more than is owed: {told}");
+    assert!(!done && told.contains("the bank owes less than that"), "more than is owed: {told}");
     let id = new_payment_id().to_string();
     let (done, told) = operate(&town, &["settle", "alpha", "beta", "13.00", "--id", &id]);
     assert!(done && told.contains("is paid"), "{told}");

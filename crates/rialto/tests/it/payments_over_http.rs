@@ -38,7 +38,7 @@ fn over_http_a_customer_signs_in_pays_and_looks_with_nothing_but_curl() {
     let (status, again) = pay("march", &order);
     assert_eq!((status, &again["id"], &again["duplicate"]), (201, &first["id"], &json!(true)), "{again}");
     let (status, other) = pay("march", &json!({ "payee": "bob@beta", "amount": "12.51" }));
-    assert_eq!((status, &other["code"]), (422, &json!("id_reused")), "{other}");
+    assert_eq!((status, &other["code"]), (422, &json!("idempotency_key_reused")), "{other}");
     let (status, poor) = pay("yacht", &json!({ "payee": "bob@beta", "amount": 5_000_000 }));
     assert_eq!((status, &poor["code"], &poor["available"]), (422, &json!("insufficient_funds"), &json!("987.50")));
 
@@ -85,4 +85,34 @@ fn over_http_a_customer_signs_in_pays_and_looks_with_nothing_but_curl() {
 
 fn order_of(id: &str) -> Value {
     json!({ "id": id, "payee": "bob@beta", "amount": "1.00" })
+}
+
+/// Whoever closes the sending side after the request waits for the answer all the same; before, the money moved and nobody
+/// was told.
+#[test]
+fn a_customer_who_closes_the_sending_side_gets_every_answer() {
+    let town = Town::patient("half-closed");
+    let file = network_json(town.network.dir().as_ref());
+    let url = file["gateway"]["http"].as_str().expect("an address").to_owned();
+    let ask = |path: &str, token: Option<&str>, body: Option<Value>| {
+        let url = format!("{url}{path}");
+        let patience = Duration::from_secs(20);
+        let request =
+            crate::http::Request { method: "POST", url: &url, body: body.as_ref(), token, key: None, patience };
+        let (status, text) = request.send_and_close_sending_side().expect("an answer");
+        (status, serde_json::from_str::<Value>(&text).expect("JSON"))
+    };
+    let sign_in = json!({ "bank": "alpha", "username": "alice", "password": "alice-demo" });
+    let (status, signed_in) = ask("/v1/login", None, Some(sign_in));
+    assert_eq!(status, 200, "{signed_in}");
+    let token = signed_in["access_token"].as_str();
+    let (status, paid) = ask("/v1/payments", token, Some(json!({ "payee": "bob@beta", "amount": "1.00" })));
+    assert_eq!((status, &paid["state"]), (201, &json!("paid")), "{paid}");
+    let many = json!({ "payments": [{ "payee": "bob@beta", "amount": "1.00" }] });
+    let (status, many) = ask("/v1/payments/batch", token, Some(many));
+    assert_eq!((status, &many["payments"][0]["state"]), (200, &json!("paid")), "{many}");
+    let never = new_payment_id().to_string();
+    let (status, cancelled) = ask(&format!("/v1/payments/{never}/cancel"), token, Some(order_of(&never)));
+    assert_eq!((status, &cancelled["code"]), (200, &json!("voided_by_payer")), "{cancelled}");
+    assert_eq!(ask("/v1/logout", token, None).0, 200);
 }

@@ -63,6 +63,26 @@ impl Town {
         assert!(code == Some(0) && said.contains("paid"), "{profile} pays {payee} {amount}: {code:?} {said}");
     }
 
+    /// Alice pays over HTTP under a key; the payment's id.
+    fn pay_by_key(&self, network: &Network, (payee, amount, key): (&str, &str, &str)) -> String {
+        let file = network_json(network.dir().as_ref());
+        let url = file["gateway"]["http"].as_str().expect("an address");
+        let ask = |path: &str, token: Option<&str>, key: Option<&str>, body: Value| {
+            let url = format!("{url}{path}");
+            let patience = std::time::Duration::from_secs(60);
+            let request = http::Request { method: "POST", url: &url, body: Some(&body), token, key, patience };
+            let (status, text) = request.send().ok()?;
+            (status < 300).then(|| serde_json::from_str::<Value>(&text).expect("JSON"))
+        };
+        let who = json!({ "bank": "alpha", "username": "alice", "password": "alice-demo" });
+        let signed_in = until("alice is signed in", || ask("/v1/login", None, None, who.clone()));
+        let token = signed_in["access_token"].as_str().expect("a token");
+        let order = json!({ "payee": payee, "amount": amount });
+        let paid = until("it is paid", || ask("/v1/payments", Some(token), Some(key), order.clone()));
+        assert_eq!(paid["state"], json!("paid"), "{paid}");
+        paid["id"].to_string()
+    }
+
     fn balance(&self, profile: &str) -> String {
         until("a balance", || {
             let (code, said) = self.command(profile, &["balance"]);
@@ -150,9 +170,17 @@ fn a_restored_bank_gets_its_payments_again_and_says_what_it_lost() {
     assert!(network.stop().success());
 
     let said = town.restore("alpha", &backup);
-    for part in ["incarnation 2", "lost: 2 transfers", "500.00 EUR", "alpha.before-2"] {
+    for part in [
+        "incarnation 2",
+        "LOST FOR GOOD: 1 bookings",
+        "1 deposit, 500.00 EUR together",
+        "payments come back: the gateway brings them",
+        "alpha.lost-2.jsonl",
+        "alpha.before-2",
+    ] {
         assert!(said.contains(part), "{part}: {said}");
     }
+    assert_all_that_is_lost_is_listed(&town.path().join("alpha.lost-2.jsonl"));
     let network = town.up();
     // Carol's deposit is lost, so her account cannot bear what she paid; bob has it, and suspense shows what is missing.
     assert_eq!((town.balance("alice"), town.balance("bob")), (alice, bob));
@@ -187,6 +215,29 @@ fn a_restored_bank_gets_its_payments_again_and_says_what_it_lost() {
     drop(network);
 }
 
+/// Everything that alpha booked after the copy is in the file: first the deposit, which only alpha knew of; and the payments,
+/// within the bank and between banks, as what comes back.
+fn assert_all_that_is_lost_is_listed(file: &Path) {
+    let text = std::fs::read_to_string(file).expect("it was named");
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON lines")).collect();
+    let short: Vec<String> = lines
+        .iter()
+        .filter(|line| line["amount"].is_string())
+        .map(|line| {
+            let text = |name: &str| line[name].as_str().unwrap_or_default();
+            format!("{} {} {} {}", text("fate"), text("kind"), text("amount"), text("currency"))
+        })
+        .collect();
+    assert_eq!(short.first().map(String::as_str), Some("lost deposit 500.00 EUR"), "{text}");
+    // The last ones may have been delivered to alpha only after the network was told to stop.
+    for one in ["comes_back payment 10.50 EUR", "comes_back transfer 20.00 EUR"] {
+        assert!(short.iter().any(|line| line == one), "{one} is missing in {text}");
+    }
+    assert!(short[1..].iter().all(|line| line.starts_with("comes_back ")), "{text}");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(file).expect("it is there").permissions());
+    assert_eq!(mode & 0o777, 0o600, "it is nobody else's to read");
+}
+
 #[test]
 fn a_restored_gateway_knows_what_was_paid_and_the_one_before_it_is_refused() {
     let town = Town::new("restored-gateway");
@@ -206,6 +257,8 @@ fn a_restored_gateway_knows_what_was_paid_and_the_one_before_it_is_refused() {
     town.pay("alice", "bob@beta", "10.50");
     town.pay("bob", "alice@alpha", "3");
     town.pay("alice", "carol@alpha", "20");
+    let keyed = [("bob@beta", "5.00", "rent"), ("carol@alpha", "2.00", "lunch")];
+    let first = keyed.map(|payment| town.pay_by_key(&network, payment));
     assert!(network.stop().success());
 
     let said = town.restore("gateway", &backup);
@@ -213,11 +266,17 @@ fn a_restored_gateway_knows_what_was_paid_and_the_one_before_it_is_refused() {
     let network = town.up();
     town.sign_in("alice", "alpha");
     town.sign_in("bob", "beta");
-    assert_eq!((town.balance("alice"), town.balance("bob")), ("872.50".to_owned(), "1107.50".to_owned()));
+    // It has forgotten the keys, and whoever repeats a request is still told of the first payment.
+    let again = keyed.map(|payment| town.pay_by_key(&network, payment));
+    assert_eq!(again, first);
+    assert_eq!((town.balance("alice"), town.balance("bob")), ("865.50".to_owned(), "1112.50".to_owned()));
     // What it had forgotten it has heard from the banks: what they owe each other is what their books say.
     town.audit();
+    let (_, audited) = town.operator(&["audit"]);
+    assert!(audited.contains("within bank alpha: 2 payments, each booked once"), "{audited}");
+    assert!(!audited.contains("does not know any more"), "{audited}");
     let (_, positions) = town.operator(&["positions"]);
-    assert!(positions.contains("alpha owes beta 107.50 EUR"), "{positions}");
+    assert!(positions.contains("alpha owes beta 112.50 EUR"), "{positions}");
     town.pay("alice", "bob@beta", "1");
 
     // The gateway of before is started beside it, and a customer signs in there: no bank listens to it.
@@ -237,7 +296,7 @@ fn a_restored_gateway_knows_what_was_paid_and_the_one_before_it_is_refused() {
     until("the banks tell the old gateway", || {
         std::fs::read_to_string(&old.log).ok().filter(|log| log.contains("gateway_superseded"))
     });
-    assert_eq!((town.balance("alice"), town.balance("bob")), ("871.50".to_owned(), "1108.50".to_owned()));
+    assert_eq!((town.balance("alice"), town.balance("bob")), ("864.50".to_owned(), "1113.50".to_owned()));
     drop(old);
     town.audit();
     assert!(network.stop().success());
@@ -295,7 +354,15 @@ fn a_hold_that_no_gateway_knows_of_is_asked_about_and_comes_to_its_end() {
     };
     let to = clearing::BankNumber::new(1).expect("not zero");
     let gateway = clearing::Epoch::FIRST;
-    let call = Call { kind: CallKind::PrepareDebit, to, terms, number: 1, complete_through: 0, gateway };
+    let call = Call {
+        kind: CallKind::PrepareDebit,
+        to,
+        terms,
+        number: 1,
+        complete_through: 0,
+        gateway,
+        booking: clearing::agenda::Booking::Held,
+    };
     let runtime = tokio::runtime::Runtime::new().expect("threads are to be had");
     let found = runtime.block_on(async {
         let bank = Client::connect_with([&grpc], Options { tls: Some(tls), ..Options::default() }).expect("an address");
@@ -364,7 +431,23 @@ fn a_bank_without_a_gateway_serves_at_once_when_it_is_restored() {
     assert!(network.stop().success());
     let backup = town.dir.path().join("backup");
     copy(&town.path().join("alpha"), &backup);
-    town.restore("alpha", &backup);
+    // After the copy it promises of two ids that they never post.
+    let network = Network::run(&town.path(), &alone);
+    let url = bank_url(&network, "alpha");
+    let (voided, refused) = ("018f3a5b-0000-7000-8000-000000000001", "018f3a5b-0000-7000-8000-000000000002");
+    assert_eq!(post(&url, &format!("/v1/transfers/{voided}/void"), None)["outcome"], "voided");
+    let beyond = json!({"transfer_id": refused, "account_id": id, "amount": 1_000});
+    let (status, text) = http::call("POST", &format!("{url}/withdraw_money"), Some(&beyond)).expect("an answer");
+    assert_eq!(status, 422, "{text}");
+    assert!(network.stop().success());
+    let said = town.restore("alpha", &backup);
+    assert!(said.contains("PROMISES LOST: 1 voided and 1 refused for good"), "{said}");
+    let listed = std::fs::read_to_string(town.path().join("alpha.lost-2.jsonl")).expect("it was named");
+    let lines: Vec<Value> = listed.lines().map(|line| serde_json::from_str(line).expect("JSON lines")).collect();
+    for (kind, id) in [("voided", voided), ("refused", refused)] {
+        let is_it = |line: &&Value| line["fate"] == "lost" && line["kind"] == kind && line["transfer_id"] == id;
+        assert_eq!(lines.iter().filter(is_it).count(), 1, "{kind} {listed}");
+    }
     let network = Network::run(&town.path(), &alone);
     let url = bank_url(&network, "alpha");
     assert_eq!(post(&url, "/deposit_money", Some(&deposit))["balance"], json!(14.0));

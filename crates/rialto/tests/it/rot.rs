@@ -83,12 +83,22 @@ impl Bank {
 
     /// Counts the books again from the journal, and asks for the first payment once more, whose id only a run on disk holds.
     fn read_everything(&self) {
+        self.ask_for_the_first_again();
+        // A node that opens its files anew for what it finds gives no answer.
+        let _ = http::call("GET", &format!("{}/v1/audit", self.place().url()), None);
+    }
+
+    fn ask_for_the_first_again(&self) {
         let again = json!({"account_id": self.account, "amount": "1", "transfer_id": FIRST});
         let (_, first) = http::call("POST", &format!("{}/deposit_money", self.network.url()), Some(&again))
             .expect("the bank answers");
         assert!(first.contains(FIRST), "{first}");
-        // A node that opens its files anew for what it finds gives no answer.
-        let _ = http::call("GET", &format!("{}/v1/audit", self.place().url()), None);
+    }
+
+    /// Of node 2.
+    fn status(&self) -> Option<Value> {
+        let (status, body) = http::call("GET", &format!("{}/v1/status", self.place().url()), None).ok()?;
+        (status == 200).then(|| serde_json::from_str(&body).expect("a status is JSON"))
     }
 
     fn figures(&self) -> String {
@@ -97,10 +107,7 @@ impl Bank {
 
     /// What it says that it has repaired; nothing if it has not, or is gone.
     fn rot_told(&self) -> String {
-        let Ok((200, body)) = http::call("GET", &format!("{}/v1/status", self.place().url()), None) else {
-            return String::new();
-        };
-        let status: Value = serde_json::from_str(&body).expect("a status is JSON");
+        let Some(status) = self.status() else { return String::new() };
         match status["rot_repaired"].as_u64() {
             Some(0) | None => String::new(),
             Some(_) => status["rot"].to_string(),
@@ -121,7 +128,7 @@ impl Bank {
     }
 }
 
-fn flip(file: &Path, place: u64) {
+pub(crate) fn flip(file: &Path, place: u64) {
     let file =
         File::options().read(true).write(true).open(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     let mut byte = [0];
@@ -215,4 +222,76 @@ fn a_rotten_run_of_ids_is_made_again() {
 fn a_rotten_record_of_the_log_is_mended() {
     let early = |data: &Path| (data.join("log/000001"), 4096 + 16);
     heals_and_says_so("rot-log", |_| {}, &[early]);
+}
+
+/// The node's log holds a repetition of an old id behind its checkpoint: its start looks the id up, where the block is
+/// rotten that holds it.
+#[test]
+fn rot_that_a_start_meets_while_it_applies_its_log_is_mended_by_that_start() {
+    let bank = Bank::with_node_2_down("rot-at-start");
+    checkpoint::make(&bank.data());
+    let mut node = bank.start();
+    node.ready();
+    bank.ask_for_the_first_again();
+    let applied = |node| bank.network.status(node).and_then(|status| status["slots"]["applied"].as_u64());
+    let all = until("node 1 says how far it is", || applied(1));
+    until("node 2 has it too", || bank.status().filter(|status| status["slots"]["applied"].as_u64() >= Some(all)));
+    node.stop();
+    flip_in_every_run(&bank.data());
+
+    let mut node = bank.start();
+    node.ready();
+    let told = until("it says what it has repaired", || Some(bank.rot_told()).filter(|told| !told.is_empty()));
+    assert!(told.contains("ids/run-"), "{told}");
+    bank.is_whole(&node);
+    node.stop();
+}
+
+/// A caller's question meets it, long before anybody would have read there: the caller is sent elsewhere, and what was met
+/// is made again at once.
+#[test]
+fn rot_that_a_question_meets_is_told_with_its_code_and_mended_at_once() {
+    for in_ids in [true, false] {
+        let mut bank = Bank::with_node_2_down(if in_ids { "rot-read-ids" } else { "rot-read-journal" });
+        checkpoint::make(&bank.data());
+        let mut node = bank.start();
+        node.ready();
+        bank.pay(1);
+        if in_ids {
+            flip_in_every_run(&bank.data());
+        } else {
+            flip_the_record_of_the_first(&bank.data());
+        }
+        let url = format!("{}/v1/transfers/{FIRST}", bank.place().url());
+        // The journal's own reader may come by first: then the node mends already, and says that.
+        let (status, body) = until("it answers", || http::call("GET", &url, None).ok());
+        assert!(status == 503, "{status}: {body}");
+        assert!(
+            ["mending", "shutting_down"].iter().any(|code| body.contains(&format!("\"code\":\"{code}\""))),
+            "{body}"
+        );
+        until("the same question has its answer", || {
+            http::call("GET", &url, None).ok().filter(|(status, body)| *status == 200 && body.contains(FIRST))
+        });
+        let told = bank.rot_told();
+        assert!(told.contains(if in_ids { "ids/run-" } else { "journal/000000" }), "{told}");
+        bank.is_whole(&node);
+        node.stop();
+    }
+}
+
+fn flip_in_every_run(data: &Path) {
+    for run in names_in(&data.join("ids")) {
+        let half = fs::metadata(&run).expect("it is there").len() / 2;
+        // The whole of the only block, its sum first: whatever is looked up there.
+        flip(&run, 3.min(half));
+    }
+}
+
+fn flip_the_record_of_the_first(data: &Path) {
+    let file = data.join("journal/000000");
+    let bytes = fs::read(&file).expect("it is there");
+    let id = u128::from_str_radix(&FIRST.replace('-', ""), 16).expect("a UUID").to_le_bytes();
+    let at = bytes.windows(16).position(|window| window == id).expect("the first payment is in there");
+    flip(&file, at as u64);
 }

@@ -1,5 +1,6 @@
 //! Two banks and the gateway between them, as real processes, and what a customer or an operator does there.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ pub(crate) struct Town {
     pub(crate) network: Network,
     pub(crate) runtime: Runtime,
     pub(crate) gateway: GatewayClient,
-    _dir: TestDir,
+    dir: TestDir,
 }
 
 impl Town {
@@ -28,14 +29,30 @@ impl Town {
 
     /// With nodes that log so much.
     pub(crate) fn logging(name: &str, level: &str) -> Town {
+        Town::whose(name, |_| vec![("RIALTO_LOG_LEVEL", level.to_owned())])
+    }
+
+    /// In an environment with these variables, which may name files in the town's directory.
+    pub(crate) fn whose(name: &str, variables: impl FnOnce(&Path) -> Vec<(&'static str, String)>) -> Town {
         let dir = TestDir::new(name);
-        let network = Network::run_logging(dir.path(), &["--base-port", &free_bases(3).to_string()], level);
+        let variables = variables(dir.path());
+        let variables: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let network = Network::run_where(dir.path(), &["--base-port", &free_bases(4).to_string()], &variables);
         for bank in ["alpha", "beta"] {
             network.event(&[&format!("bank {bank} has customers")]);
         }
         let runtime = Runtime::new().expect("threads are to be had");
         let gateway = runtime.block_on(async { connect(&network) });
-        Town { network, runtime, gateway, _dir: dir }
+        Town { network, runtime, gateway, dir }
+    }
+
+    /// The network alone, and the directory that has to stay as long as it is looked at.
+    pub(crate) fn into_network(self) -> (Network, TestDir) {
+        (self.network, self.dir)
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     pub(crate) fn sign_in(&self, who: &str) -> Customer {

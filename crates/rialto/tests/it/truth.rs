@@ -100,7 +100,13 @@ fn an_audit_finds_what_was_tampered_with_under_a_running_node() {
     let account = network.open_account();
     network.deposit(&account, "10");
     // Inside the first outcome of the first batch, whose header takes the first 256 bytes.
-    flip(&only_file_below(&dir.path().join("alpha/2/journal")), 256 + 40);
+    let journal = dir.path().join("alpha/2/journal");
+    crate::network::until("node 2, which need not be of the majority, has it in its journal", || {
+        let files = std::fs::read_dir(&journal).ok()?;
+        let bytes: u64 = files.flatten().filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum();
+        (bytes > 256 + 256).then_some(())
+    });
+    flip(&only_file_below(&journal), 256 + 40);
     let output = run(&["audit", "--dir", network.dir()]);
     let said = stdout(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");

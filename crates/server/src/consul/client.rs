@@ -2,7 +2,7 @@
 //!
 //! Each request has a connection of its own and an end in time; answers are bounded.
 
-use api::client::Secret;
+use api::client::{Secret, dial};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
@@ -16,10 +16,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-const ANSWER_BYTES_MAX: usize = 4 << 20;
+/// Some 25,000 registrations, as Consul writes them: also a list that others have filled is read to its end.
+const ANSWER_BYTES_MAX: usize = 32 << 20;
 /// A request that waits for nothing.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -139,7 +139,7 @@ impl Consul {
         }
         let request = request.header(CONTENT_TYPE, "application/json").body(Full::new(Bytes::from(body)));
         let request = request.map_err(|error| error.to_string())?;
-        let tcp = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(|error| error.to_string())?;
+        let tcp = dial::dial(&self.host, self.port).await.map_err(|error| error.to_string())?;
         match &self.tls {
             None => over(tcp, request).await,
             Some((connector, name)) => {

@@ -12,6 +12,8 @@
 
 mod client;
 mod find;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod present;
 
 pub use client::{Check, Consul, ConsulConfig, ConsulError};

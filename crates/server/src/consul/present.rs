@@ -41,7 +41,11 @@ impl Present {
         let id = format!("{}-{}-{}", service.name(), config.group, config.node);
         let word = Word { consul: consul.clone(), service, id: id.clone(), config: config.clone() };
         let node = node.clone();
-        let beating = tokio::spawn(async move { word.keep(|| node.node_status().quorum).await });
+        let is_well = move || {
+            let status = node.node_status();
+            status.quorum && !status.clock_off
+        };
+        let beating = tokio::spawn(async move { word.keep(is_well).await });
         Ok(Some(Present { consul, id, beating }))
     }
 
@@ -97,8 +101,11 @@ impl Word {
             // The agent asks by itself; only whether it still knows of this node is looked at.
             return self.consul.get(&format!("/v1/agent/service/{}", self.id), Duration::ZERO).await.map(drop);
         }
-        let (status, output) =
-            if is_well { ("passing", "it serves") } else { ("critical", "no majority of its group answers it") };
+        let (status, output) = if is_well {
+            ("passing", "it serves")
+        } else {
+            ("critical", "no majority of its group answers it, or its clock is off")
+        };
         let body = json!({"Status": status, "Output": output}).to_string();
         self.consul.put(&format!("/v1/agent/check/update/service:{}", self.id), body).await
     }

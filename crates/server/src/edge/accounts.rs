@@ -1,6 +1,6 @@
 //! `/v1/accounts`: open, read, list, and an account's statement.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 
 use api::field;
@@ -11,11 +11,12 @@ use ledger::{AccountId, AccountView, Currency, LineKind, Owner, StatementLine, m
 use super::answer::{self, Freshness, Refusal};
 use super::body::Call;
 use super::desk::{Desk, unknown_account};
-use super::first_calls::open;
-use super::identity::{IdField, Identity};
+use super::first_calls::{open, opening_meaning};
+use super::identity::IdField;
+use super::in_path::InPath;
 use super::listing::{self, Listing};
 use super::port::BankPort;
-use super::statement::{self, Lines};
+use super::statement::{self, Lines, Listed};
 
 const ID: IdField = IdField { name: "id", member: "account_id" };
 
@@ -25,7 +26,9 @@ pub async fn create<B: BankPort>(State(desk): State<Desk<B>>, call: Call) -> Res
     let given = body.id.as_deref().map(|text| field::account_id("id", text)).transpose()?;
     let owner = body.owner.as_deref().map_or(Ok(Owner::EMPTY), |text| field::owner("owner", text))?;
     let currency = body.currency.as_deref().map_or(Ok(Currency::EUR), |code| field::currency("currency", code))?;
-    let identity = Identity::settle(&call.headers, desk.place("/v1/accounts"), ID, given.map(AccountId::get))?;
+    let meaning = opening_meaning(owner, currency);
+    let named = (ID, given.map(AccountId::get));
+    let identity = desk.identify(&call.headers, named, ("/v1/accounts", &meaning)).await?;
     let opened = open(&desk, &identity, owner, currency).await?;
     let account = json::Account {
         id: opened.id.to_string(),
@@ -44,7 +47,7 @@ pub async fn create<B: BankPort>(State(desk): State<Desk<B>>, call: Call) -> Res
 /// `GET /v1/accounts/{id}`, linearizable.
 pub async fn read<B: BankPort>(
     State(desk): State<Desk<B>>,
-    Path(id): Path<String>,
+    InPath(id): InPath,
     _call: Call,
 ) -> Result<Response, Refusal> {
     let id = field::account_id("id", &id)?;
@@ -67,12 +70,12 @@ pub async fn list<B: BankPort>(State(desk): State<Desk<B>>, call: Call) -> Resul
 /// `GET /v1/accounts/{id}/statement`, linearizable, newest first.
 pub async fn statement<B: BankPort>(
     State(desk): State<Desk<B>>,
-    Path(id): Path<String>,
+    InPath(id): InPath,
     call: Call,
 ) -> Result<Response, Refusal> {
     let id = field::account_id("id", &id)?;
     let query: StatementQuery = call.query()?;
-    let from = query.cursor.as_deref().map(statement::parse_cursor).transpose()?;
+    let from = query.cursor.as_deref().map(|text| statement::parse_cursor(Listed::All, id, text)).transpose()?;
     let limit = field::limit(query.limit.as_deref())?;
     let found = desk.read(move |view| statement::lines(view, id, from, limit)).await?;
     let lines = found.map_err(Problem::from)?.ok_or_else(|| unknown_account(id))?;
@@ -98,7 +101,7 @@ fn statement_shape(id: AccountId, lines: &Lines) -> json::Statement {
         account: id.to_string(),
         currency: lines.currency.code(),
         entries: lines.lines.iter().map(entry_shape).collect(),
-        next_cursor: lines.next.map(statement::cursor),
+        next_cursor: lines.next.map(|place| statement::cursor(Listed::All, id, place)),
     }
 }
 

@@ -31,6 +31,7 @@ impl IntoResponse for Refusal {
 }
 
 /// `application/problem+json`. The problem's code rides along as an extension, for the metrics.
+#[expect(clippy::expect_used, reason = "the table of codes holds HTTP statuses only, by a test")]
 pub fn problem(problem: &Problem) -> Response {
     let status = StatusCode::from_u16(problem.code.row().http).expect("the table holds HTTP statuses only");
     let mut response = HttpResponse::new(Body::from(problem.to_json()));
@@ -70,6 +71,7 @@ pub fn ok(body: &impl Serialize, freshness: Freshness) -> Response {
 }
 
 /// 201 with the place where the new thing can be read.
+#[expect(clippy::expect_used, reason = "paths of ours are ASCII")]
 pub fn created(body: &impl Serialize, location: &str, freshness: Freshness) -> Response {
     let mut response = json(StatusCode::CREATED, body, freshness);
     let location = HeaderValue::from_str(location).expect("paths of ours are ASCII");
@@ -77,6 +79,7 @@ pub fn created(body: &impl Serialize, location: &str, freshness: Freshness) -> R
     response
 }
 
+#[expect(clippy::expect_used, reason = "our shapes have text keys and no failing writers")]
 fn json(status: StatusCode, body: &impl Serialize, freshness: Freshness) -> Response {
     let body = serde_json::to_vec(body).expect("our shapes have text keys and no failing writers");
     if tracing::enabled!(target: "requests", tracing::Level::DEBUG) {

@@ -1,10 +1,10 @@
 //! A request over HTTP as the handlers see it: its headers, its query, and its body, whole, bounded and in time.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
-use axum::http::header::{CONTENT_TYPE, HeaderMap};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderMap};
 use axum::http::{HeaderValue, Method};
 use http_body_util::BodyExt;
 use serde::Deserialize;
@@ -14,6 +14,9 @@ use api::code::Code;
 use api::problem::Problem;
 
 use super::answer::Refusal;
+use super::connections::Refused;
+use super::framing::compressed_problem;
+use super::in_flight::{Charge, Full};
 use super::request_log;
 
 /// Largest JSON body.
@@ -21,8 +24,6 @@ pub const BODY_BYTES_MAX: usize = 1 << 20;
 /// Largest JSON body of a batch.
 pub const BATCH_BYTES_MAX: usize = 4 << 20;
 
-/// How long a body may take to arrive.
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// A body that is too large is read on to here and thrown away: closing at once would cut off the answer that says why.
 const DISCARDED_BYTES_MAX: usize = 64 << 20;
 
@@ -69,10 +70,9 @@ impl<S: Send + Sync, const MAX: usize> FromRequest<S> for Call<MAX> {
 
     async fn from_request(request: Request, _state: &S) -> Result<Call<MAX>, Refusal> {
         let (parts, body) = request.into_parts();
-        let body = match tokio::time::timeout(BODY_TIMEOUT, read_whole(body, MAX)).await {
-            Ok(read) => read?,
-            Err(_) => return Err(late().into()),
-        };
+        admit(&parts.headers, MAX)?;
+        let charge = parts.extensions.get::<Arc<Charge>>();
+        let body = read_whole(body, MAX, charge.map(Arc::as_ref)).await?;
         if !body.is_empty() && parts.method != Method::GET && !is_json(parts.headers.get(CONTENT_TYPE)) {
             return Err(not_json(parts.headers.get(CONTENT_TYPE)).into());
         }
@@ -118,20 +118,46 @@ impl std::fmt::Debug for Shown {
     }
 }
 
-async fn read_whole(mut body: Body, max: usize) -> Result<Bytes, Problem> {
+/// Looks at what the head says of the body. Whoever asks first whether to send it (`Expect: 100-continue`) is answered before
+/// anything was sent: that comes with the first look for the body.
+fn admit(headers: &HeaderMap, max: usize) -> Result<(), Problem> {
+    if let Some(encoding) =
+        headers.get(CONTENT_ENCODING).filter(|encoding| !encoding.is_empty() && *encoding != "identity")
+    {
+        return Err(compressed_problem(&format!("the Content-Encoding is {encoding:?}")));
+    }
+    let declared = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let asks = headers.get(EXPECT).is_some_and(|expect| expect.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    match declared {
+        Some(declared) if asks && declared > max as u64 => Err(too_large(max)),
+        // Whoever sends without asking hears of it better once that is read: see `discard`.
+        Some(_) | None => Ok(()),
+    }
+}
+
+async fn read_whole(mut body: Body, max: usize, charge: Option<&Charge>) -> Result<Bytes, Problem> {
     let mut whole = Vec::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| {
-            Problem::new(Code::BrokenRequest, format!("the request broke off before its body was complete: {error}"))
-        })?;
-        let Ok(data) = frame.into_data() else { continue };
+        let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
         if whole.len() + data.len() > max {
             discard(body, whole.len() + data.len()).await;
             return Err(too_large(max));
         }
+        charge.map_or(Ok(()), |charge| charge.grow(data.len())).map_err(Full::problem)?;
         whole.extend_from_slice(&data);
     }
     Ok(whole.into())
+}
+
+/// Why a body did not come: ours to say where we stopped reading it.
+fn broken(error: axum::Error) -> Problem {
+    match error.into_inner().downcast::<Refused>() {
+        Ok(refused) => refused.problem,
+        Err(error) => {
+            let detail = format!("the request broke off before its body was complete: {error}");
+            Problem::new(Code::BrokenRequest, detail)
+        }
+    }
 }
 
 async fn discard(mut body: Body, mut read: usize) {
@@ -160,11 +186,6 @@ fn not_json(content_type: Option<&HeaderValue>) -> Problem {
 fn too_large(max: usize) -> Problem {
     let detail = format!("the body is larger than the {} MiB that this call takes; send less at once", max >> 20);
     Problem::new(Code::BodyTooLarge, detail).with("limit_bytes", max)
-}
-
-fn late() -> Problem {
-    let detail = format!("the body was not complete after {} seconds; nothing was changed", BODY_TIMEOUT.as_secs());
-    Problem::new(Code::RequestTimeout, detail)
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ pub(crate) async fn keep(request: Request, next: Next) -> Response {
 }
 
 /// At most eight digits and a unit; anything else is as good as nothing.
-fn parse(value: &HeaderValue) -> Option<Duration> {
+pub(crate) fn parse(value: &HeaderValue) -> Option<Duration> {
     let text = value.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use api::code::Code;
+use api::idempotency::request_digest;
 use api::problem::Problem;
-use ledger::{AccountId, Answer, Command, Currency, Request};
+use axum::http::HeaderMap;
+use ledger::{AccountId, Answer, Command, Currency, Outcome, Rejected, Request};
 
 use super::guard::Guard;
-use super::identity::{Identity, Place};
+use super::identity::{self, IdField, Identity};
 use super::metrics::Metrics;
 use super::outcome;
 use super::port::{BankPort, SubmitError, View};
@@ -22,9 +24,34 @@ pub struct Desk<B> {
 }
 
 impl<B: BankPort> Desk<B> {
-    /// Whose idempotency keys, of which route.
-    pub fn place<'a>(&self, route: &'a str) -> Place<'a> {
-        Place { scope: self.guard.scope(), route }
+    /// The id under which a call of that route and meaning works: the caller's own, what its Idempotency-Key stands for, or a
+    /// new one. A key is claimed in the group before anything of the call is proposed.
+    pub async fn identify(
+        &self,
+        headers: &HeaderMap,
+        (field, given): (IdField, Option<u128>),
+        (route, meaning): (&str, &[u8]),
+    ) -> Result<Identity, Problem> {
+        match (identity::key_of(headers)?, given) {
+            (Some(_), Some(_)) => Err(identity::key_and_id(field.name)),
+            (Some(key), None) => {
+                let id = self.claim(key.number(self.guard.scope()), request_digest(route, meaning)).await?;
+                Ok(Identity::keyed(field, key, id))
+            }
+            (None, given) => Ok(Identity::unkeyed(field, given)),
+        }
+    }
+
+    /// What a key stands for: the base of its request's ids. The first request that comes with it settles that.
+    pub async fn claim(&self, key: u128, digest: u128) -> Result<u128, Problem> {
+        let command = Command::ClaimKey { key, digest, base: identity::new_id() };
+        let answers = self.submit(Request::single(command)).await.map_err(|error| identity::not_claimed(&error))?;
+        match answers.first().map(|answer| answer.outcome) {
+            Some(Outcome::KeyClaimed { base, .. }) => Ok(base),
+            Some(Outcome::Rejected { rejection: Rejected::KeyReused, .. }) => Err(outcome::key_reused()),
+            Some(Outcome::Rejected { rejection, .. }) => Err(api::rejection::of_other(&rejection)),
+            Some(_) | None => Err(Problem::new(Code::Internal, "the node gave no answer to a key")),
+        }
     }
 
     /// Submits one command and gives its answer.

@@ -13,8 +13,8 @@ use api::json::{
 use api::problem::Problem;
 use api::{field, rejection};
 use ledger::{
-    AccountId, Amount, BalancesAfter, Command, Currency, Movement, Outcome, Owner, Reference, Rejected, TransferId,
-    money,
+    AccountId, Amount, BalancesAfter, Command, Currency, Movement, Outcome, Owner, Reference, Rejected, Request,
+    TransferId, money,
 };
 
 use super::answer::{self, Freshness, Refusal};
@@ -31,9 +31,28 @@ const ACCOUNT_ID: IdField = IdField { name: "account_id", member: "account_id" }
 pub async fn open_account<B: BankPort>(State(desk): State<Desk<B>>, call: Call) -> Result<Response, Refusal> {
     let body: OpenAccount = call.json_or_default()?;
     let given = body.account_id.as_deref().map(|text| field::account_id("account_id", text)).transpose()?;
-    let identity = Identity::settle(&call.headers, desk.place("/open_account"), ACCOUNT_ID, given.map(AccountId::get))?;
+    let meaning = opening_meaning(Owner::EMPTY, Currency::EUR);
+    let named = (ACCOUNT_ID, given.map(AccountId::get));
+    let identity = desk.identify(&call.headers, named, ("/open_account", &meaning)).await?;
     let opened = open(&desk, &identity, Owner::EMPTY, Currency::EUR).await?;
     Ok(answer::ok(&AccountOpened { account_id: opened.id.to_string() }, opened.freshness))
+}
+
+/// Stands for the ids of a request where only its meaning counts.
+pub(super) const NO_ID: TransferId = TransferId::new(1).expect("not nil");
+
+/// What an opening means, whatever its id: for an idempotency key.
+#[expect(clippy::expect_used, reason = "one is not nil")]
+pub(super) fn opening_meaning(owner: Owner, currency: Currency) -> Vec<u8> {
+    let id = AccountId::new(1).expect("not nil");
+    Request::single(Command::OpenAccount { id, owner, currency }).encode()
+}
+
+/// What movements mean, whatever their ids: for an idempotency key.
+pub(super) fn movements_meaning(linked: bool, movements: impl IntoIterator<Item = Movement>) -> Vec<u8> {
+    let unnamed = |movement| Movement { id: NO_ID, ..movement };
+    let commands = movements.into_iter().map(|it| api::grpc::transfer_command(&unnamed(it))).collect();
+    Request { linked, commands }.encode()
 }
 
 /// An account that is open.
@@ -45,6 +64,7 @@ pub struct Opened {
 }
 
 /// Opens an account under the id of the request.
+#[expect(clippy::expect_used, reason = "ids of requests are not nil: parsed, hashed or made with a version")]
 pub async fn open<B: BankPort>(
     desk: &Desk<B>,
     identity: &Identity,
@@ -69,10 +89,10 @@ pub async fn open<B: BankPort>(
         | Outcome::SecretChanged { .. }
         | Outcome::LockChanged { .. }
         | Outcome::Noted { .. }
-        | Outcome::Fenced { .. } => rejection::of_other(&Rejected::IdReused),
+        | Outcome::Fenced { .. }
+        | Outcome::KeyClaimed { .. } => rejection::of_other(&Rejected::IdReused),
     };
-    let problem = outcome::keyed(problem.with("account_id", id.to_string()), identity);
-    Err(outcome::told_once(problem, &answer))
+    Err(outcome::told_once(problem.with("account_id", id.to_string()), &answer))
 }
 
 /// `POST /deposit_money`.
@@ -151,16 +171,21 @@ struct Done {
     freshness: Freshness,
 }
 
+#[expect(clippy::expect_used, reason = "ids of requests are not nil: parsed, hashed or made with a version")]
 async fn carry_out<B: BankPort>(desk: &Desk<B>, call: &Call, route: &str, order: Order) -> Result<Done, Problem> {
     let Ends { debit, credit } = order.ends;
     field::two_accounts(debit, credit)?;
     let given = order.id.as_deref().map(|text| field::transfer_id("transfer_id", text)).transpose()?;
-    let identity = Identity::settle(&call.headers, desk.place(route), TRANSFER_ID, given.map(TransferId::get))?;
+    let movement = |id: TransferId| {
+        let Order { amount, currency, .. } = order;
+        Movement { id, debit, credit, amount, currency, reference: Reference::EMPTY }
+    };
+    let meaning = movements_meaning(false, [movement(NO_ID)]);
+    let identity = desk.identify(&call.headers, (TRANSFER_ID, given.map(TransferId::get)), (route, &meaning)).await?;
     let id = TransferId::new(identity.id).expect("ids of requests are not nil: parsed, hashed or made with a version");
-    let movement =
-        Movement { id, debit, credit, amount: order.amount, currency: order.currency, reference: Reference::EMPTY };
+    let movement = movement(id);
     let answer = desk.submit_one(api::grpc::transfer_command(&movement), &identity).await?;
-    let posted = outcome::posted(&answer, &movement, &identity)?;
+    let posted = outcome::posted(&answer, &movement)?;
     Ok(Done { id, debit: posted.debit, credit: posted.credit, freshness: Freshness::of(answer.replay) })
 }
 

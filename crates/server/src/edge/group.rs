@@ -2,9 +2,13 @@
 //!
 //! A change names the version that it replaces. Asked for twice it is made once, and both are told that it is so.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use api::code::Code;
 use api::json::{ChangeMembers, ChangeMode, GroupState, MemberChange, ModeState};
 use api::problem::Problem;
+use api::status::{NodeStatus, PeerStatus};
 use axum::extract::State;
 use axum::response::Response;
 use paxos::NodeId;
@@ -22,6 +26,12 @@ const IN_FLIGHT_MS: u64 = 100;
 const MODE_ATTEMPTS: usize = 4;
 /// Node numbers are at most this.
 const NODE_MAX: u16 = 99;
+/// A voter that was heard within this time counts as live: a busy machine delays single answers, and a node that hangs
+/// says nothing for longer. In milliseconds.
+const LIVE_WITHIN_MS: u64 = 1_000;
+/// A voter that seems silent is looked at again before a change is refused for it: it may be heard in a moment.
+const LOOKS: u32 = 3;
+const LOOK_PAUSE: Duration = Duration::from_millis(400);
 
 /// `GET /v1/members`.
 pub async fn list<B: NodePort>(State(desk): State<Desk<B>>) -> Result<Response, Refusal> {
@@ -59,7 +69,55 @@ pub(super) async fn change_members<B: NodePort>(
     change: MemberChange,
 ) -> Result<(Group, bool), Problem> {
     let op = op(change)?;
+    let group = read(desk).await?;
+    for look in 1..=LOOKS {
+        match keeps_majority(&group, &op, &desk.bank.status()) {
+            Ok(()) => break,
+            Err(problem) if look == LOOKS => return Err(problem),
+            Err(_) => tokio::time::sleep(LOOK_PAUSE).await,
+        }
+    }
     attempt(desk, Change { expected_version, op }).await
+}
+
+/// Refuses a change of votes after which the voters that answer would be no majority: the group could then not even take
+/// the change back. As etcd's strict reconfiguration check, it is a look of this node before it proposes, not a rule of the
+/// log: who lives is nothing that all nodes could agree on.
+fn keeps_majority(group: &Group, op: &Op, status: &NodeStatus) -> Result<(), Problem> {
+    let mut voters: BTreeSet<u16> =
+        group.members.iter().filter(|(_, member)| member.role == Role::Voter).map(|(node, _)| node.get()).collect();
+    let changed = match op {
+        Op::Promote { node } => voters.insert(node.get()),
+        Op::Remove { node } => voters.remove(&node.get()),
+        Op::Found { .. }
+        | Op::Admit { .. }
+        | Op::SetMode { .. }
+        | Op::Check { .. }
+        | Op::Replace { .. }
+        | Op::Pin { .. }
+        | Op::Refound { .. } => false,
+    };
+    // The last voter's removal is refused by the group itself, with a code of its own.
+    if !changed || voters.is_empty() {
+        return Ok(());
+    }
+    let lives = |node: u16| {
+        let heard = |peer: &PeerStatus| peer.connected || peer.heard_ms_ago.is_some_and(|ms| ms <= LIVE_WITHIN_MS);
+        node == status.node || status.peers.iter().any(|peer| peer.node == node && heard(peer))
+    };
+    let (live, silent): (Vec<u16>, Vec<u16>) = voters.iter().partition(|node| lives(**node));
+    let needed = voters.len() / 2 + 1;
+    if live.len() >= needed {
+        return Ok(());
+    }
+    let list = silent.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
+    let left = if voters.len() == 1 { "1 voter" } else { &format!("{} voters", voters.len()) };
+    let who = if silent.len() == 1 { format!("node {list} does") } else { format!("nodes {list} do") };
+    let detail = format!(
+        "{left} would be left, of which {needed} must answer, and {who} not answer node {}; nothing was changed",
+        status.node
+    );
+    Err(Problem::new(Code::WouldLoseQuorum, detail).with("silent", list))
 }
 
 /// Sets the mode. True if it was so.
@@ -97,6 +155,7 @@ async fn attempt<B: NodePort>(desk: &Desk<B>, change: Change) -> Result<(Group, 
 }
 
 /// The change of the log that a caller's change is.
+#[expect(clippy::expect_used, reason = "nothing is short")]
 fn op(change: MemberChange) -> Result<Op, Problem> {
     Ok(match change {
         MemberChange::Admit { node, peer, http, disk } => {
@@ -187,7 +246,7 @@ pub(super) fn state<B: NodePort>(desk: &Desk<B>, group: &Group, already: bool) -
         bank: status.group,
         version: group.version,
         mode: mode(group.mode),
-        pen: status.pen,
+        proposer: status.proposer,
         next_number: group.next_number,
         in_force_from: group.pending_after(paxos::Slot::new(status.slots.chosen)).map(paxos::Slot::get),
         members: members(group),
@@ -196,5 +255,5 @@ pub(super) fn state<B: NodePort>(desk: &Desk<B>, group: &Group, already: bool) -
 }
 
 fn mode_state<B: NodePort>(desk: &Desk<B>, group: &Group, already: bool) -> ModeState {
-    ModeState { mode: mode(group.mode), pen: desk.bank.status().pen, version: group.version, already }
+    ModeState { mode: mode(group.mode), proposer: desk.bank.status().proposer, version: group.version, already }
 }

@@ -10,8 +10,6 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 use tonic_health::pb::health_server::HealthServer;
-use tonic_reflection::server::Builder;
-use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
 
 use api::code::Code;
 use api::grpc;
@@ -23,38 +21,42 @@ use ledger::{
     AccountView, Answer, Command, Movement, Outcome, Rejected, Request as LedgerRequest, StatementLine, TransferId,
 };
 
-use super::customers;
+use super::bounds;
+use super::customers::{self, SignIns};
 use super::deadline;
 use super::desk::{Desk, unknown_account};
 use super::gateway_holds;
 use super::group;
+use super::grpc_answers;
 use super::health::NodeHealth;
 use super::identity;
 use super::listing::{self, Listing};
 use super::payments;
 use super::permits;
 use super::port::{BankPort, SubmitError};
+use super::reflection;
+use super::refusals;
 use super::request_log;
-use super::statement;
+use super::statement::{self, Listed};
 use super::transfers::{check_count, find, unknown_transfer};
-use crate::passwords::Passwords;
 use clearing::{CallKind, Side};
 
-/// Largest message that is taken: 8,190 transfers with full references are about 1 MiB.
-const MESSAGE_BYTES_MAX: usize = 4 << 20;
-
 /// The routes of a node over gRPC.
-pub fn router<B: BankPort>(desk: Desk<B>) -> Router {
+pub fn router<B: BankPort>(desk: Desk<B>, sign_ins: SignIns) -> Router {
     let guard = desk.guard.clone();
-    let health = HealthServer::new(NodeHealth::new(desk.bank.clone()));
-    let bank = BankServer::new(Service { desk, passwords: Passwords::default() })
-        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+    let health =
+        HealthServer::new(NodeHealth::new(desk.bank.clone())).max_decoding_message_size(bounds::LOOK_MESSAGE_BYTES_MAX);
+    let (reflection, reflection_alpha) = reflection::services("rialto.v1.Bank");
+    let bank = BankServer::new(Service { desk, sign_ins })
+        .max_decoding_message_size(bounds::BATCH_MESSAGE_BYTES_MAX)
         .max_encoding_message_size(usize::MAX);
-    let routes = Routes::new(bank).add_service(health).add_service(reflection()).prepare();
+    let routes = Routes::new(bank).add_service(health).add_service(reflection).add_service(reflection_alpha).prepare();
     routes
         .into_axum_router()
         .layer(from_fn_with_state(guard, permits::admit))
         .layer(from_fn(deadline::keep))
+        .layer(from_fn(grpc_answers::keep))
+        .layer(from_fn(refusals::over_grpc))
         .layer(from_fn(request_log::log))
 }
 
@@ -62,17 +64,11 @@ fn id_text(id: &proto::Uuid) -> uuid::Uuid {
     uuid::Uuid::from_u128(grpc::id_bits(id))
 }
 
-/// Which calls there are, for tools.
-pub(crate) fn reflection() -> ServerReflectionServer<impl ServerReflection> {
-    let service = Builder::configure().register_encoded_file_descriptor_set(api::proto::DESCRIPTORS).build_v1();
-    service.expect("the descriptors were compiled with this program")
-}
-
 /// The bank's calls.
 #[derive(Debug)]
 pub struct Service<B> {
     desk: Desk<B>,
-    passwords: Passwords,
+    sign_ins: SignIns,
 }
 
 #[tonic::async_trait]
@@ -176,7 +172,7 @@ impl<B: BankPort> Bank for Service<B> {
         request: Request<proto::AuthenticateRequest>,
     ) -> Result<Response<proto::AuthenticateResponse>, Status> {
         request_log::request("Authenticate", request.get_ref());
-        let work = customers::authenticate(&self.desk, &self.passwords, request.into_inner());
+        let work = customers::authenticate(&self.desk, &self.sign_ins, request.into_inner());
         self.counted("Authenticate", work).await
     }
 
@@ -379,13 +375,13 @@ impl<B: BankPort> Service<B> {
         let limit = grpc::limit(request.limit)?;
         let from = match request.cursor.as_str() {
             "" => None,
-            text => Some(statement::parse_cursor(text)?),
+            text => Some(statement::parse_cursor(Listed::All, account, text)?),
         };
         let found = self.desk.read(move |view| statement::lines(view, account, from, limit)).await??;
         let lines = found.ok_or_else(|| unknown_account(account))?;
         Ok(proto::StatementResponse {
             entries: lines.lines.iter().map(entry_message).collect(),
-            next_cursor: lines.next.map(statement::cursor).unwrap_or_default(),
+            next_cursor: lines.next.map(|place| statement::cursor(Listed::All, account, place)).unwrap_or_default(),
         })
     }
 
@@ -421,7 +417,7 @@ impl<B: BankPort> Service<B> {
             checkpoint: status.checkpoint,
             quorum: status.quorum,
             mode: grpc::mode_number(status.mode),
-            pen: status.pen.map_or(0, u32::from),
+            proposer: status.proposer.map_or(0, u32::from),
             group_version: status.group_version,
             transfer_done: status.transfer.map_or(0, |transfer| transfer.done),
             transfer_total: status.transfer.map_or(0, |transfer| transfer.total),

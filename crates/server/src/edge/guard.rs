@@ -4,13 +4,19 @@
 //! Host must name this machine (a page that rebinds its own name to 127.0.0.1 sends its own name), an Origin must be the
 //! very address that is called, and a body must be declared as JSON (`body`), which a page of elsewhere cannot do without
 //! asking first. With an operator token every call must carry it; whoever has it may call by any name.
+//!
+//! A call that names the cluster it is meant for ([`CLUSTER_HEADER`]) is refused by a node of another one: addresses are
+//! reused, and a command that waits must not act on whoever is founded there meanwhile.
 
 use std::sync::Arc;
 
 use axum::extract::Request;
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
-use axum::http::{HeaderMap, Method};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
+use axum::response::Response;
+use uuid::Uuid;
 
+use api::cluster::CLUSTER_HEADER;
 use api::code::Code;
 use api::problem::Problem;
 
@@ -20,6 +26,7 @@ use super::rejections::Rejections;
 #[derive(Debug, Clone, Default)]
 pub struct Guard {
     token: Option<OperatorToken>,
+    cluster: Option<Uuid>,
     rejections: Arc<Rejections>,
 }
 
@@ -49,7 +56,38 @@ impl OperatorToken {
 impl Guard {
     /// Without a token only calls to this machine by its loopback names are let in.
     pub fn new(token: Option<OperatorToken>) -> Guard {
-        Guard { token, rejections: Arc::default() }
+        Guard { token, cluster: None, rejections: Arc::default() }
+    }
+
+    /// The guard of a node of that cluster: it refuses calls that are meant for another one.
+    #[must_use]
+    pub fn of_cluster(self, cluster: u128) -> Guard {
+        Guard { cluster: Some(Uuid::from_u128(cluster)), ..self }
+    }
+
+    /// Refuses a call that names another cluster than this node's. Most callers name none.
+    ///
+    /// # Errors
+    /// When it names another one, or what it names is no cluster's number.
+    pub fn admit_cluster(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        let (Some(own), Some(given)) = (self.cluster, headers.get(CLUSTER_HEADER)) else { return Ok(()) };
+        let named = given.to_str().ok().and_then(|text| Uuid::parse_str(text.trim()).ok());
+        let detail = match named {
+            Some(named) if named == own => return Ok(()),
+            Some(named) => format!("the call is meant for cluster {named}, and this node is of cluster {own}"),
+            None => {
+                format!("{CLUSTER_HEADER} holds no cluster's number, which is a UUID; this node is of cluster {own}")
+            }
+        };
+        Err(Problem::new(Code::OtherCluster, detail).with("cluster", own.to_string()))
+    }
+
+    /// Says in an answer which cluster gave it.
+    #[expect(clippy::expect_used, reason = "a UUID is plain ASCII")]
+    pub fn sign(&self, response: &mut Response) {
+        let Some(own) = self.cluster else { return };
+        let value = HeaderValue::try_from(own.to_string()).expect("a UUID is plain ASCII");
+        response.headers_mut().insert(HeaderName::from_static(CLUSTER_HEADER), value);
     }
 
     /// The budget of rejections that this scope's callers share.
@@ -111,6 +149,25 @@ impl Guard {
     }
 }
 
+/// Refuses a request that names more than one host: whoever passed it on may have gone by another one than this node does.
+///
+/// # Errors
+/// When there are two headers Host, or one that differs from the host in the request's target (RFC 9112, section 3.2).
+pub fn admit_host(request: &Request) -> Result<(), Problem> {
+    let refused = |detail: String| Err(Problem::new(Code::MalformedRequest, detail));
+    let mut hosts = request.headers().get_all(HOST).iter().map(|host| host.to_str().unwrap_or("?"));
+    match (request.uri().authority(), hosts.next(), hosts.next()) {
+        (_, Some(_), Some(_)) => refused("the request has two headers Host; send one".to_owned()),
+        // A CONNECT names where to go and not whom it asks; nothing is at such a target.
+        (Some(authority), Some(host), None)
+            if request.method() != Method::CONNECT && !authority.as_str().eq_ignore_ascii_case(host) =>
+        {
+            refused(format!("the request's target names {authority}, and its Host {host:?}; send the same in both"))
+        }
+        (_, _, None) | (None, None, Some(_)) | (Some(_), None, Some(_)) => Ok(()),
+    }
+}
+
 fn bearer(value: &str) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
@@ -167,6 +224,35 @@ mod tests {
     }
 
     #[test]
+    fn a_request_names_one_host() {
+        let refused = |method: &str, target: &str, hosts: &[&str]| {
+            let request = hosts.iter().fold(Request::builder(), |request, host| request.header(HOST, *host));
+            let request = request.method(method).uri(target).body(axum::body::Body::empty()).expect("a request");
+            admit_host(&request).err().map(|problem| problem.code)
+        };
+        let here = "127.0.0.1:7101";
+        for (target, hosts) in [
+            ("/v1/status", [here].as_slice()),
+            ("/v1/status", &[]),
+            ("http://127.0.0.1:7101/v1/status", &[here]),
+            ("http://LOCALHOST:7101/v1/status", &["localhost:7101"]),
+            ("http://127.0.0.1:7101/v1/status", &[]),
+        ] {
+            assert_eq!(refused("GET", target, hosts), None, "{target} {hosts:?}");
+        }
+        for (target, hosts) in [
+            ("/v1/status", [here, "evil.example"].as_slice()),
+            ("/v1/status", &["evil.example", here]),
+            ("/v1/status", &[here, here]),
+            ("http://evil.example/v1/status", &[here]),
+            ("http://127.0.0.1:7101/v1/status", &["evil.example"]),
+        ] {
+            assert_eq!(refused("GET", target, hosts), Some(Code::MalformedRequest), "{target} {hosts:?}");
+        }
+        assert_eq!(refused("CONNECT", "evil.example:443", &[here]), None, "nothing is there");
+    }
+
+    #[test]
     fn only_loopback_names_are_this_machine() {
         let local = Guard::default();
         for host in ["127.0.0.1:7101", "localhost", "LOCALHOST:7100", "[::1]:7101", "127.8.8.8:1"] {
@@ -208,6 +294,20 @@ mod tests {
         let printed = format!("{guarded:?}");
         assert!(printed.starts_with("Guard { token: Some(OperatorToken(hidden))"), "{printed}");
         assert!(!printed.contains("secret"), "{printed}");
+    }
+
+    #[test]
+    fn a_call_for_another_cluster_is_refused_and_one_that_names_none_is_not() {
+        let (own, other) = (Uuid::from_u128(5), Uuid::from_u128(6));
+        let guard = Guard::default().of_cluster(5);
+        let named =
+            |text: &str| guard.admit_cluster(&headers(&[(CLUSTER_HEADER, text)])).err().map(|problem| problem.code);
+        assert_eq!(named(&own.to_string()), None);
+        assert_eq!(named(&own.to_string().to_uppercase()), None);
+        for wrong in [other.to_string(), "alpha".to_owned(), String::new()] {
+            assert_eq!(named(&wrong), Some(Code::OtherCluster), "{wrong}");
+        }
+        assert!(guard.admit_cluster(&headers(&[])).is_ok());
     }
 
     #[test]

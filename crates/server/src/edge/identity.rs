@@ -66,26 +66,17 @@ pub fn key_and_id(field: &str) -> Problem {
 }
 
 impl Identity {
-    /// Settles the id of a call. `given` is the caller's own, already parsed.
-    pub fn settle(
-        headers: &HeaderMap,
-        place: Place<'_>,
-        field: IdField,
-        given: Option<u128>,
-    ) -> Result<Identity, Problem> {
-        match (key_of(headers)?, given) {
-            (Some(_), Some(_)) => Err(key_and_id(field.name)),
-            (Some(key), None) => {
-                let id = key.id(place.scope, place.route, None);
-                Ok(Identity { id, origin: Origin::Key(key), field })
-            }
-            (None, Some(id)) => Ok(Identity { id, origin: Origin::Caller, field }),
-            (None, None) => Ok(Identity { id: new_id(), origin: Origin::Node, field }),
+    /// The id of a call without a key. `given` is the caller's own, already parsed.
+    pub fn unkeyed(field: IdField, given: Option<u128>) -> Identity {
+        match given {
+            Some(id) => Identity { id, origin: Origin::Caller, field },
+            None => Identity { id: new_id(), origin: Origin::Node, field },
         }
     }
 
-    pub fn is_keyed(&self) -> bool {
-        matches!(self.origin, Origin::Key(_))
+    /// The id that a key stands for, as the group keeps it.
+    pub fn keyed(field: IdField, key: IdempotencyKey, id: u128) -> Identity {
+        Identity { id, origin: Origin::Key(key), field }
     }
 
     /// The problem of a request that was not answered by the ledger.
@@ -139,11 +130,15 @@ pub fn not_done(error: &SubmitError) -> Problem {
     }
 }
 
-/// Whose keys, and of which route.
-#[derive(Debug, Clone, Copy)]
-pub struct Place<'a> {
-    pub scope: &'a str,
-    pub route: &'a str,
+/// A key whose claim was not answered: nothing of the request itself was proposed.
+pub fn not_claimed(error: &SubmitError) -> Problem {
+    match error {
+        SubmitError::OutcomeUnknown => {
+            let detail = "the bank did not answer in time what the Idempotency-Key stands for; nothing of the request was done, send it again with the same key";
+            Problem::new(Code::Unavailable, detail).retry_after_ms(200)
+        }
+        SubmitError::NotProposed { .. } | SubmitError::Overloaded { .. } | SubmitError::ShuttingDown => not_done(error),
+    }
 }
 
 #[cfg(test)]
@@ -151,8 +146,6 @@ mod tests {
     use super::*;
 
     const FIELD: IdField = IdField { name: "transfer_id", member: "transfer_id" };
-    const PLACE: Place<'static> = Place { scope: "local", route: "/move_money" };
-
     fn headers(keys: &[&'static str]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for key in keys {
@@ -162,24 +155,14 @@ mod tests {
     }
 
     #[test]
-    fn a_key_always_stands_for_the_same_id() {
-        let first = Identity::settle(&headers(&["a"]), PLACE, FIELD, None).expect("one key");
-        let second = Identity::settle(&headers(&["\"a\""]), PLACE, FIELD, None).expect("one key");
-        assert_eq!(first.id, second.id);
-        assert!(first.is_keyed());
-    }
-
-    #[test]
-    fn a_key_and_an_id_or_two_keys_are_refused() {
-        let both = Identity::settle(&headers(&["a"]), PLACE, FIELD, Some(7)).expect_err("both");
-        assert_eq!(both.code, Code::KeyAndId);
-        let twice = Identity::settle(&headers(&["a", "a"]), PLACE, FIELD, None).expect_err("twice");
-        assert_eq!(twice.code, Code::MalformedKey);
+    fn two_keys_are_refused() {
+        assert_eq!(key_of(&headers(&["a"])), key_of(&headers(&["\"a\""])));
+        assert_eq!(key_of(&headers(&["a", "a"])).expect_err("twice").code, Code::MalformedKey);
     }
 
     #[test]
     fn an_unknown_fate_names_the_id_and_how_to_ask_again() {
-        let made = Identity::settle(&headers(&[]), PLACE, FIELD, None).expect("made here");
+        let made = Identity::unkeyed(FIELD, None);
         let problem = made.unanswered(&SubmitError::OutcomeUnknown);
         let id = uuid::Uuid::from_u128(made.id).to_string();
         assert_eq!(problem.code, Code::OutcomeUnknown);

@@ -9,11 +9,11 @@ use std::collections::BinaryHeap;
 
 use api::code::Code;
 use api::field;
-use api::json::AccountsQuery;
+use api::json::{AccountsQuery, BENCH_OWNER, is_of_bench};
 use api::problem::Problem;
-use ledger::{AccountView, Ledger};
+use ledger::{AccountView, Ledger, Owner};
 
-use super::statement::invalid_cursor;
+use super::cursor::{Tag, invalid};
 
 /// What is asked for.
 #[derive(Debug, Clone)]
@@ -23,6 +23,15 @@ pub struct Listing {
     pub order: Order,
     /// Lower case.
     pub search: Option<String>,
+    pub hidden: Hidden,
+}
+
+/// What a list leaves out unless something is searched for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hidden {
+    Nothing,
+    /// Accounts of `rialto bench`.
+    Bench,
 }
 
 /// By what accounts are sorted.
@@ -71,19 +80,46 @@ pub struct Page<'a> {
 impl Listing {
     pub fn parse(query: &AccountsQuery) -> Result<Listing, Problem> {
         let order = query.sort.as_deref().map_or(Ok(Order::OPENED), Order::parse)?;
-        let after = query.cursor.as_deref().map(|text| Rank::parse(text, order)).transpose()?;
-        let search = query.search.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_lowercase);
-        Ok(Listing { limit: field::limit(query.limit.as_deref())?, after, order, search })
+        let search = query.search.as_deref().map(str::trim).filter(|text| !text.is_empty());
+        // Owners are kept composed, so what is looked for is, too. What could be no owner is looked for as it is.
+        let composed = |text: &str| Owner::enforce(text).map_or_else(|_| text.to_owned(), |owner| owner.to_string());
+        let search = search.map(|text| composed(text).to_lowercase());
+        let hidden = match query.hide.as_deref() {
+            None => Hidden::Nothing,
+            Some(BENCH_OWNER) => Hidden::Bench,
+            Some(_) => {
+                let detail = format!("hide: send {BENCH_OWNER}, or leave it out");
+                return Err(Problem::new(Code::MalformedQuery, detail).with("field", "hide"));
+            }
+        };
+        let limit = field::limit(query.limit.as_deref())?;
+        Listing { limit, after: None, order, search, hidden }.continued(query.cursor.as_deref())
     }
 
     /// The plain list, continued after that cursor.
     pub fn in_order_of_opening(cursor: Option<&str>, limit: usize) -> Result<Listing, Problem> {
-        let after = cursor.map(|text| Rank::parse(text, Order::OPENED)).transpose()?;
-        Ok(Listing { limit, after, order: Order::OPENED, search: None })
+        Listing { limit, after: None, order: Order::OPENED, search: None, hidden: Hidden::Nothing }.continued(cursor)
+    }
+
+    fn continued(mut self, cursor: Option<&str>) -> Result<Listing, Problem> {
+        self.after = cursor.map(|text| Rank::parse(text, &self)).transpose()?;
+        Ok(self)
+    }
+
+    /// The text that callers hand back to go on after that place.
+    pub(crate) fn cursor(&self, place: &str) -> String {
+        self.tag().cursor(place)
+    }
+
+    fn tag(&self) -> Tag {
+        let (order, hidden) = (format!("{:?}", self.order), format!("{:?}", self.hidden));
+        Tag::of(&["accounts", &order, &hidden, self.search.as_deref().unwrap_or_default()])
     }
 
     fn wants(&self, account: &AccountView<'_>) -> bool {
-        let Some(search) = &self.search else { return true };
+        let Some(search) = &self.search else {
+            return self.hidden == Hidden::Nothing || !is_of_bench(account.owner);
+        };
         let kind = account.internal.map_or("", ledger::Internal::name);
         account.owner.to_lowercase().contains(search)
             || kind.starts_with(search.as_str())
@@ -128,7 +164,7 @@ impl Rank {
     }
 
     /// `number` alone, or `number.key`; owners in hex, so that a cursor is plain ASCII.
-    fn cursor(&self) -> String {
+    pub(crate) fn place(&self) -> String {
         let number = self.number;
         match &self.key {
             Key::None => format!("a{number}"),
@@ -140,8 +176,9 @@ impl Rank {
         }
     }
 
-    fn parse(text: &str, order: Order) -> Result<Rank, Problem> {
-        Rank::parsed(text, order).ok_or_else(|| invalid_cursor(text))
+    fn parse(text: &str, listing: &Listing) -> Result<Rank, Problem> {
+        let place = listing.tag().place(text)?;
+        Rank::parsed(place, listing.order).ok_or_else(|| invalid(text))
     }
 
     fn parsed(text: &str, order: Order) -> Option<Rank> {
@@ -189,7 +226,7 @@ pub fn page<'a>(ledger: &'a Ledger, listing: &Listing) -> Page<'a> {
     let mut ranked = best.into_sorted_vec();
     let more = ranked.len() > listing.limit;
     ranked.truncate(listing.limit);
-    let next_cursor = ranked.last().filter(|_| more).map(|(rank, _)| rank.cursor());
+    let next_cursor = ranked.last().filter(|_| more).map(|(rank, _)| listing.cursor(&rank.place()));
     let accounts = ranked.iter().filter_map(|(_, number)| ledger.accounts(*number).next()).collect();
     Page { accounts, next_cursor }
 }

@@ -45,16 +45,19 @@ struct Figures {
     quorum: Number,
     ready: Number,
     clock_skew_ms: Gauge,
+    clock_off: Number,
+    log_ahead_ms: Number,
     accounts: Number,
     journal_records: Number,
     group_version: Number,
     voters: Number,
     learners: Number,
     leaderless: Number,
-    pen: Number,
+    proposer: Number,
     transfer_done: Number,
     transfer_total: Number,
     votes_lost: Number,
+    contradicted: Number,
     rot_repaired: Counter,
     rot_unmended: Number,
     /// What `rot_repaired` was brought to.
@@ -134,6 +137,9 @@ impl Metrics {
         let ballot_round = number("ballot_round", "Round of the highest ballot seen");
         let ballot_node = number("ballot_node", "Node of the highest ballot seen");
         let checkpoint = number("checkpoint_slot", "Last slot of the durable checkpoint");
+        let clock_off = number("clock_off", "1 if the clock is too far from the others' for the node to be ready");
+        let log_ahead_ms =
+            number("log_ahead_milliseconds", "By how much the log's time is ahead of the group's clocks");
         let lag = number("lag_slots", "Slots chosen and not yet applied here");
         let quorum = number("quorum", "1 while a majority answers this node");
         let ready = number("ready", "1 while the node has a quorum and has caught up");
@@ -143,11 +149,12 @@ impl Metrics {
         let voters = number("voters", "Members with a vote");
         let learners = number("learners", "Members without a vote");
         let leaderless = number("leaderless", "1 while every node proposes what it is asked");
-        let pen = number("pen", "Node number of who holds the pen, 0 while none is known");
+        let proposer = number("proposer", "Node number of the current proposer, 0 while none is known");
         let transfer_done = number("transfer_done_records", "Records of the books received so far, 0 when none are");
         let transfer_total = number("transfer_total_records", "Records of the books to be received, 0 when none are");
         let rot_unmended = number("rot_unmended", "Rotten places that this node cannot mend while it runs");
         let votes_lost = number("votes_lost", "1 on a node that lost a promise or a vote and is to be replaced");
+        let contradicted = number("payments_contradicted", "Payments whose decision a bank contradicts, of a gateway");
         let log_bytes = number("log_bytes", "Bytes of the log on disk");
         let memory_bytes = number("memory_bytes", "Resident memory of the process");
         Metrics(Arc::new(Figures {
@@ -167,16 +174,19 @@ impl Metrics {
             quorum,
             ready,
             clock_skew_ms,
+            clock_off,
+            log_ahead_ms,
             accounts,
             journal_records,
             group_version,
             voters,
             learners,
             leaderless,
-            pen,
+            proposer,
             transfer_done,
             transfer_total,
             votes_lost,
+            contradicted,
             rot_repaired,
             rot_unmended,
             rot_told: AtomicU64::new(0),
@@ -208,7 +218,13 @@ impl Metrics {
         self.0.outcomes.get_or_create(&OutcomeLabels { code }).inc_by(number);
     }
 
+    /// How many payments of a gateway a bank contradicts.
+    pub fn set_contradicted(&self, payments: u64) {
+        self.0.contradicted.set(payments);
+    }
+
     /// The whole page, with the gauges as the node is now.
+    #[expect(clippy::expect_used, reason = "a String takes all that is written")]
     pub fn page(&self, status: &NodeStatus) -> String {
         self.set_gauges(status);
         let mut page = String::with_capacity(8 * 1024);
@@ -234,6 +250,8 @@ impl Metrics {
         figures.quorum.set(u64::from(status.quorum));
         figures.ready.set(u64::from(status.ready));
         figures.clock_skew_ms.set(status.clock_skew_ms);
+        figures.clock_off.set(u64::from(status.clock_off));
+        figures.log_ahead_ms.set(status.log_ahead_ms);
         figures.accounts.set(status.accounts);
         figures.journal_records.set(status.journal_records);
         let members = |role| status.members.iter().filter(|member| member.role == role).count() as u64;
@@ -241,7 +259,7 @@ impl Metrics {
         figures.voters.set(members(MemberRole::Voter));
         figures.learners.set(members(MemberRole::Learner));
         figures.leaderless.set(u64::from(status.mode == Mode::Leaderless));
-        figures.pen.set(status.pen.map_or(0, u64::from));
+        figures.proposer.set(status.proposer.map_or(0, u64::from));
         figures.transfer_done.set(status.transfer.map_or(0, |transfer| transfer.done));
         figures.transfer_total.set(status.transfer.map_or(0, |transfer| transfer.total));
         figures.votes_lost.set(u64::from(status.votes_lost));
@@ -273,6 +291,7 @@ mod tests {
         metrics.fsync().observe(0.001);
         let status =
             NodeStatus { role: Role::Leader, lag: 4, clock_skew_ms: -12, rot_repaired: 3, ..NodeStatus::default() };
+        let status = NodeStatus { clock_off: true, log_ahead_ms: 86_400_000, ..status };
         metrics.page(&status);
         let page = metrics.page(&status);
         for line in [
@@ -286,6 +305,8 @@ mod tests {
             "rialto_lag_slots 4",
             "rialto_rot_repaired_total 3",
             "rialto_clock_skew_milliseconds -12",
+            "rialto_clock_off 1",
+            "rialto_log_ahead_milliseconds 86400000",
         ] {
             assert!(page.contains(line), "{line} is missing in\n{page}");
         }

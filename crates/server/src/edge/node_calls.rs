@@ -1,17 +1,19 @@
 //! The node itself: its state, its health, its figures, an election, and its end.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 
 use api::code::Code;
 use api::json::Elected;
 use api::problem::Problem;
+use api::span::offset;
 use api::status::{Role, TransferState};
 
 use super::answer::{self, Freshness, Refusal};
 use super::body::Call;
 use super::desk::Desk;
+use super::in_path::InPath;
 use super::metrics;
 use super::port::NodePort;
 
@@ -41,7 +43,7 @@ pub async fn live() -> Response {
     answer::text(StatusCode::OK, PLAIN, "ok\n")
 }
 
-/// `GET /readyz`: a majority answers this node, and it has caught up.
+/// `GET /readyz`: a majority answers this node, it has caught up, and its clock is right.
 pub async fn ready<B: NodePort>(State(desk): State<Desk<B>>) -> Result<Response, Refusal> {
     let status = desk.bank.status();
     if status.ready {
@@ -51,6 +53,10 @@ pub async fn ready<B: NodePort>(State(desk): State<Desk<B>>) -> Result<Response,
         (Some(transfer), _) => format!("it receives the books, {} % are here", transfer.percent()),
         (None, Role::Receiving) => "it has received the books, and waits for another node to confirm them".to_owned(),
         (None, Role::Removed) => "it is a member of the bank no more".to_owned(),
+        _ if status.clock_off => format!(
+            "its clock is {}, compared with those of a majority; set it, and this ends by itself",
+            offset(status.clock_skew_ms)
+        ),
         _ if !status.quorum => "no majority of its group answers it".to_owned(),
         _ => format!("it is {} slots behind", status.lag),
     };
@@ -68,7 +74,7 @@ pub async fn figures<B: NodePort>(State(desk): State<Desk<B>>) -> Response {
 }
 
 /// `GET /errors/{code}`: what the `type` of a problem leads to.
-pub async fn explain(Path(code): Path<String>) -> Result<Response, Refusal> {
+pub async fn explain(InPath(code): InPath) -> Result<Response, Refusal> {
     let row = Code::from_text(&code)
         .map(Code::row)
         .ok_or_else(|| Problem::new(Code::NoSuchPath, "there is no such code; docs/errors.md lists them all"))?;

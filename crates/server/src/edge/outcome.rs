@@ -6,8 +6,6 @@ use api::problem::Problem;
 use api::rejection;
 use ledger::{Answer, BalancesAfter, HoldState, Movement, Outcome, TransferId, money};
 
-use super::identity::Identity;
-
 /// A transfer that went through.
 #[derive(Debug)]
 pub struct Posted {
@@ -16,12 +14,12 @@ pub struct Posted {
 }
 
 /// The money moved, or a problem that says why not. For calls whose only good end is a posted transfer.
-pub fn posted(answer: &Answer, movement: &Movement, identity: &Identity) -> Result<Posted, Problem> {
+pub fn posted(answer: &Answer, movement: &Movement) -> Result<Posted, Problem> {
     match &answer.outcome {
         Outcome::Posted { debit, credit, .. } => Ok(Posted { debit: *debit, credit: *credit }),
         Outcome::Rejected { rejection, time_ms } => {
             let problem = rejection::of_movement(rejection, movement);
-            Err(told_once(keyed(problem, identity), answer).with("time", rfc3339(*time_ms)))
+            Err(told_once(problem, answer).with("time", rfc3339(*time_ms)))
         }
         Outcome::Voided { .. } => Err(told_once(rejection::of_movement(&ledger::Rejected::Voided, movement), answer)),
         // Under the id of a transfer the ledger answers with one of the above or with a rejection.
@@ -34,24 +32,17 @@ pub fn posted(answer: &Answer, movement: &Movement, identity: &Identity) -> Resu
         | Outcome::SecretChanged { .. }
         | Outcome::LockChanged { .. }
         | Outcome::Noted { .. }
-        | Outcome::Fenced { .. } => {
+        | Outcome::Fenced { .. }
+        | Outcome::KeyClaimed { .. } => {
             Err(Problem::new(Code::IdReused, format!("the id {} stands for something else", movement.id)))
         }
     }
 }
 
-/// With a key it is the key that was used twice, not an id that the caller never saw.
-pub fn keyed(problem: Problem, identity: &Identity) -> Problem {
-    if problem.code != Code::IdReused || !identity.is_keyed() {
-        return problem;
-    }
-    key_reused()
-}
-
 pub fn key_reused() -> Problem {
     Problem::new(
         Code::IdempotencyKeyReused,
-        "this Idempotency-Key already stands for a request with other content; this one was not done, use a new key for it",
+        "this Idempotency-Key already stands for another request; nothing of this one was done, use a new key for it",
     )
 }
 
@@ -93,7 +84,8 @@ pub fn transfer(id: TransferId, movement: Option<&Movement>, outcome: &Outcome) 
         | Outcome::SecretChanged { .. }
         | Outcome::LockChanged { .. }
         | Outcome::Noted { .. }
-        | Outcome::Fenced { .. } => {
+        | Outcome::Fenced { .. }
+        | Outcome::KeyClaimed { .. } => {
             shape.code = Some(Code::IdReused.text());
         }
     }
@@ -115,6 +107,7 @@ pub fn label(outcome: &Outcome) -> &'static str {
         Outcome::LockChanged { .. } => "lock_changed",
         Outcome::Noted { .. } => "noted",
         Outcome::Fenced { .. } => "fenced",
+        Outcome::KeyClaimed { .. } => "key_claimed",
         Outcome::Rejected { rejection, .. } => rejection::code(rejection).text(),
     }
 }

@@ -16,7 +16,11 @@ use api::problem::Problem;
 use api::proto;
 use api::trace::TraceContext;
 use clearing::{CallKind, Epoch, Finding, Holder, NamedParty, Side, Terms};
-use ledger::{AccountId, Command, Counterparty, Fence, Movement, Placer, Rejected, Request, TransferId};
+use ledger::{
+    AccountId, Body, Command, Counterparty, Fence, Lost, Movement, OrderEnd, Outcome, Placer, Record, RecordKey,
+    Rejected, Request,
+};
+use std::num::NonZeroU64;
 
 use std::fmt;
 
@@ -80,11 +84,12 @@ async fn find_all<B: BankPort>(desk: &Desk<B>, asked: &[Asked]) -> Result<Vec<pr
     if let Some(Rejected::StaleFence { known }) = answers.first().and_then(|answer| answer.outcome.rejection()) {
         return Err(superseded(*known));
     }
-    let looked_up: Vec<TransferId> = steps.iter().filter_map(Step::look).collect();
+    let looked_up: Vec<Movement> = steps.iter().filter_map(Step::look).collect();
     let mut seen = Vec::new();
     if !looked_up.is_empty() {
-        seen =
-            desk.read(move |view| looked_up.iter().map(|id| look(view, *id)).collect::<Result<Vec<_>, _>>()).await??;
+        seen = desk
+            .read(move |view| looked_up.iter().map(|hold| look(view, hold)).collect::<Result<Vec<_>, _>>())
+            .await??;
     }
     // The first answer is the fence's.
     let (mut answers, mut seen) = (answers.into_iter().skip(1), seen.into_iter());
@@ -107,20 +112,11 @@ async fn find_all<B: BankPort>(desk: &Desk<B>, asked: &[Asked]) -> Result<Vec<pr
 /// payment that it has is repeated and one that it lacks is booked. A gateway that was itself restored may have forgotten
 /// that it brought it all.
 fn check_life(life: &Life, asked: &[Asked]) -> Result<(), Problem> {
-    let mut kinds = asked.iter().map(|it| it.replay);
-    let replay = kinds.next().unwrap_or(false);
-    if kinds.any(|other| other != replay) {
-        let detail = "replay: a batch brings a restored bank what it lacks, or it asks, not both";
-        return Err(Problem::new(Code::NotPermitted, detail).with("field", "replay"));
+    if asked.iter().any(|it| it.replay) && life.incarnation <= 1 {
+        let detail = "this bank was never restored from a backup: it lacks nothing, so nothing is replayed to it";
+        return Err(Problem::new(Code::NotPermitted, detail));
     }
-    match (life.restoring, replay) {
-        (true, false) => Err(restoring()),
-        (false, true) if life.incarnation <= 1 => {
-            let detail = "this bank was never restored from a backup: it lacks nothing, so nothing is replayed to it";
-            Err(Problem::new(Code::NotPermitted, detail))
-        }
-        (true | false, true) | (false, false) => Ok(()),
-    }
+    if life.restoring && !asked.iter().all(|it| it.replay) { Err(restoring()) } else { Ok(()) }
 }
 
 /// The gateway's incarnation: of several the oldest, so that nothing of an older one passes with a newer one's calls.
@@ -135,7 +131,7 @@ fn fence(life: &Life, asked: &[Asked]) -> Command {
     let same = asked.iter().filter(|it| it.gateway.get() == epoch);
     let complete_through =
         same.filter(|it| !life.restoring || it.replay).map(|it| it.complete_through).max().unwrap_or(0);
-    Command::Fence { placer: gateway_placer(), fence: Fence { epoch, complete_through, caught_up: 0 } }
+    Command::Fence { placer: gateway_placer(), fence: Fence { epoch, complete_through, ..Fence::default() } }
 }
 
 fn superseded(known: u32) -> Problem {
@@ -145,7 +141,7 @@ fn superseded(known: u32) -> Problem {
 
 /// From now on nothing of an older incarnation of the gateway is carried out here.
 pub(super) async fn listen_to<B: BankPort>(desk: &Desk<B>, epoch: u32) -> Result<(), Problem> {
-    raise(desk, Fence { epoch, complete_through: 0, caught_up: 0 }).await
+    raise(desk, Fence { epoch, ..Fence::default() }).await
 }
 
 async fn raise<B: BankPort>(desk: &Desk<B>, fence: Fence) -> Result<(), Problem> {
@@ -167,7 +163,8 @@ pub(super) async fn caught_up<B: BankPort>(
         let detail = format!("this is incarnation {} of the bank, not {}", life.incarnation, message.incarnation);
         return Err(Problem::new(Code::StaleEpoch, detail).with("known", life.incarnation));
     }
-    let fence = Fence { epoch: message.gateway_epoch, complete_through: 0, caught_up: message.incarnation };
+    let lost = Lost { after: message.lost_after, through: message.lost_through };
+    let fence = Fence { epoch: message.gateway_epoch, complete_through: 0, caught_up: message.incarnation, lost };
     raise(desk, fence).await?;
     Ok(proto::CaughtUpResponse {})
 }
@@ -177,7 +174,7 @@ enum Step {
     Order(Command),
     /// A hold, placed or posted, and what is kept beside it for whoever asks the gateway about it later.
     Hold(Box<[Command; 2]>),
-    Look(TransferId),
+    Look(Movement),
 }
 
 impl Step {
@@ -190,10 +187,10 @@ impl Step {
         commands.iter().copied()
     }
 
-    fn look(&self) -> Option<TransferId> {
+    fn look(&self) -> Option<Movement> {
         match self {
             Step::Order(_) | Step::Hold(_) => None,
-            Step::Look(id) => Some(*id),
+            Step::Look(hold) => Some(*hold),
         }
     }
 }
@@ -205,26 +202,35 @@ fn step(bank: &str, life: &Life, asked: &Asked) -> Result<Step, Problem> {
         let detail = format!("payment {} concerns bank {ours} here, and this is bank {bank}", terms.id);
         return Err(Problem::new(Code::NotPermitted, detail));
     }
-    let (id, placer) = (terms.id, gateway_placer());
+    let placer = gateway_placer();
     let command = match asked.kind {
-        // What was decided is decided: a bank that was restored may lack the hold.
-        CallKind::CommitDebit | CallKind::CommitCredit if asked.replay || life.incarnation > 1 => {
+        // What was decided is decided: a bank that was restored may lack the hold. It knows which payments it lost, unless the
+        // gateway says that this is one.
+        CallKind::CommitDebit | CallKind::CommitCredit if life.incarnation > 1 => {
             let side = asked.kind.side();
-            let posted = replay(Some(placer), hold(terms, placer, side));
-            let posted = posted.ok_or_else(|| Problem::new(Code::Internal, "a hold moves nothing"))?;
+            let number =
+                if asked.replay { None } else { Some(NonZeroU64::new(asked.number).unwrap_or(NonZeroU64::MAX)) };
+            let posted = replay((Some(placer), number), &hold(terms, side));
             return Ok(Step::Hold(Box::new([posted, note(terms, placer, side)])));
         }
-        CallKind::Transfer if asked.replay => replay(None, transfer(terms)),
+        CallKind::Transfer if asked.replay => Some(replay((None, None), &transfer(terms))),
         CallKind::PrepareDebit | CallKind::PrepareCredit if asked.replay => None,
         CallKind::PrepareDebit | CallKind::PrepareCredit => {
             let side = asked.kind.side();
-            return Ok(Step::Hold(Box::new([hold(terms, placer, side), note(terms, placer, side)])));
+            let Movement { id, debit, credit, amount, currency, reference } = hold(terms, side);
+            let placed = Command::PlaceHold { id, placer, debit, credit, amount, currency, reference };
+            return Ok(Step::Hold(Box::new([placed, note(terms, placer, side)])));
         }
-        CallKind::CommitDebit | CallKind::CommitCredit => Some(Command::PostHold { id, placer }),
-        CallKind::AbortDebit | CallKind::AbortCredit => Some(Command::VoidHold { id, placer }),
-        CallKind::Transfer => Some(transfer(terms)),
-        CallKind::VoidTransfer => Some(Command::VoidTransfer { id }),
-        CallKind::HoldStatus(_) => return Ok(Step::Look(id)),
+        // An end and a question name all of what they mean, so they find nothing else that has the id.
+        CallKind::CommitDebit | CallKind::CommitCredit => {
+            Some(end(OrderEnd::Post, Some(placer), &hold(terms, asked.kind.side())))
+        }
+        CallKind::AbortDebit | CallKind::AbortCredit => {
+            Some(end(OrderEnd::Void, Some(placer), &hold(terms, asked.kind.side())))
+        }
+        CallKind::Transfer => Some(placed(placer, &transfer(terms))),
+        CallKind::VoidTransfer => Some(end(OrderEnd::Void, None, &transfer(terms))),
+        CallKind::HoldStatus(side) => return Ok(Step::Look(hold(terms, side))),
     };
     let command = command.ok_or_else(|| {
         Problem::new(Code::NotPermitted, "replay: what was decided is booked, not prepared").with("field", "replay")
@@ -233,19 +239,31 @@ fn step(bank: &str, life: &Life, asked: &Asked) -> Result<Step, Problem> {
 }
 
 /// The same movement, as of a payment that was decided before.
-fn replay(placer: Option<Placer>, command: Command) -> Option<Command> {
-    let Movement { id, debit, credit, amount, currency, reference } = command.movement()?;
-    Some(Command::Replay { id, placer, debit, credit, amount, currency, reference })
+fn replay((placer, number): (Option<Placer>, Option<NonZeroU64>), decided: &Movement) -> Command {
+    let Movement { id, debit, credit, amount, currency, reference } = *decided;
+    Command::Replay { id, placer, number, debit, credit, amount, currency, reference }
+}
+
+/// A transfer in the gateway's name, by which the audit finds it.
+fn placed(placer: Placer, ordered: &Movement) -> Command {
+    let Movement { id, debit, credit, amount, currency, reference } = *ordered;
+    Command::Transfer { id, placer: Some(placer), debit, credit, amount, currency, reference }
+}
+
+fn end(end: OrderEnd, placer: Option<Placer>, ordered: &Movement) -> Command {
+    let Movement { id, debit, credit, amount, currency, reference } = *ordered;
+    Command::EndOrder { end, id, placer, debit, credit, amount, currency, reference }
 }
 
 /// The other side, which the hold itself knows only by its bank's account.
+#[expect(clippy::expect_used, reason = "a counterparty has room for the longest name, '@' and the longest bank")]
 fn note(terms: &Terms, placer: Placer, side: Side) -> Command {
     let other = terms.party(side.other()).to_string();
-    let counterparty = Counterparty::new(&other).expect("a customer's and a bank's name are shorter");
+    let counterparty = Counterparty::stored(&other).expect("a customer's and a bank's name are shorter");
     Command::NoteHold { id: terms.id, placer, counterparty }
 }
 
-fn hold(terms: &Terms, placer: Placer, side: Side) -> Command {
+fn hold(terms: &Terms, side: Side) -> Movement {
     let own = account(terms.party(side), terms);
     let theirs = AccountId::interbank(terms.party(side.other()).bank.as_str(), terms.currency);
     let (debit, credit) = match side {
@@ -253,13 +271,13 @@ fn hold(terms: &Terms, placer: Placer, side: Side) -> Command {
         Side::Credit => (theirs, own),
     };
     let Terms { id, amount, currency, reference, .. } = *terms;
-    Command::PlaceHold { id, placer, debit, credit, amount, currency, reference }
+    Movement { id, debit, credit, amount, currency, reference }
 }
 
-fn transfer(terms: &Terms) -> Command {
+fn transfer(terms: &Terms) -> Movement {
     let (debit, credit) = (account(&terms.payer, terms), account(&terms.payee, terms));
     let Terms { id, amount, currency, reference, .. } = *terms;
-    Command::Transfer { id, debit, credit, amount, currency, reference }
+    Movement { id, debit, credit, amount, currency, reference }
 }
 
 fn account(party: &NamedParty, terms: &Terms) -> AccountId {
@@ -269,8 +287,13 @@ fn account(party: &NamedParty, terms: &Terms) -> AccountId {
     }
 }
 
-fn look(view: &dyn View, id: TransferId) -> Result<Finding, Unreadable> {
-    Ok(find(view, id)?.map_or(Finding::NotFound, |found| Finding::of(&found.outcome)))
+/// How the hold stands; where its id stands for something else, that nothing of it is held here.
+fn look(view: &dyn View, hold: &Movement) -> Result<Finding, Unreadable> {
+    let first = view.outcome_of(RecordKey::outcome(hold.id))?.and_then(|bytes| Record::decode(&bytes).ok());
+    let (Some(found), Some(first)) = (find(view, hold.id)?, first) else { return Ok(Finding::NotFound) };
+    let is_meant = matches!(first.body, Body::Tombstone { .. }) || first.body.is_of_order(hold);
+    let reused = Outcome::Rejected { time_ms: first.time_ms, rejection: Rejected::IdReused };
+    Ok(Finding::of(if is_meant { &found.outcome } else { &reused }))
 }
 
 /// The gateway repeats what it does not know the end of, so all that matters is that nothing is told as done.

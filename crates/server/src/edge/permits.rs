@@ -13,7 +13,7 @@
 //! all that needs no customer, and only loopback is open then.
 
 use super::answer::Refusal;
-use super::guard::Guard;
+use super::guard::{self, Guard};
 use api::code::Code;
 use api::problem::Problem;
 use axum::extract::{MatchedPath, Request, State};
@@ -49,6 +49,7 @@ use Permit::{Anyone, Bank, Customer, Gateway, Operator};
 
 /// Every call over gRPC, and who may make it.
 pub const GRPC: &[(&str, &[Permit])] = &[
+    ("/rialto.v1.Gateway/Network", &[Anyone]),
     ("/rialto.v1.Gateway/Login", &[Anyone]),
     ("/rialto.v1.Gateway/Logout", &[Customer]),
     ("/rialto.v1.Gateway/Sessions", &[Customer]),
@@ -61,6 +62,8 @@ pub const GRPC: &[(&str, &[Permit])] = &[
     ("/rialto.v1.Gateway/ResolvePayment", &[Bank]),
     ("/rialto.v1.Gateway/Banks", &[Operator]),
     ("/rialto.v1.Gateway/Payments", &[Operator]),
+    ("/rialto.v1.Gateway/ShowPayment", &[Operator]),
+    ("/rialto.v1.Gateway/AuditPayments", &[Operator]),
     ("/rialto.v1.Gateway/VoidPayment", &[Operator]),
     ("/rialto.v1.Gateway/Positions", &[Operator]),
     ("/rialto.v1.Gateway/Settle", &[Operator]),
@@ -99,6 +102,7 @@ pub const GRPC: &[(&str, &[Permit])] = &[
     ("/grpc.health.v1.Health/Check", &[Anyone]),
     ("/grpc.health.v1.Health/Watch", &[Anyone]),
     ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", &[Anyone]),
+    ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", &[Anyone]),
 ];
 
 /// A path over HTTP, its methods, and who may call it.
@@ -126,6 +130,7 @@ pub const BANK_HTTP: Routes = &[
         ("/v1/customers/{name}/password", &["post"], Operator),
         ("/v1/customers/{name}/lock", &["post"], Operator),
         ("/v1/limits", &["get", "post"], Operator),
+        ("/v1/audit/transfers", &["get", "post"], Operator),
     ],
     OF_NODES,
 ];
@@ -246,15 +251,18 @@ pub fn check(path: &str, row: &[Permit], role: &Role) -> Result<(), Problem> {
 
 /// The layer around a bank's services: a call reaches its handler if it is the caller's to make.
 pub async fn admit(State(guard): State<Guard>, request: Request, next: Next) -> Response {
-    match admitted(&guard, &request) {
+    let mut response = match admitted(&guard, &request) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.to_status().into_http(),
-    }
+    };
+    guard.sign(&mut response);
+    response
 }
 
 fn admitted(guard: &Guard, request: &Request) -> Result<(), Problem> {
     let path = request.uri().path();
     let row = permits(path)?;
+    guard.admit_cluster(request.headers())?;
     if row.contains(&Anyone) {
         return Ok(());
     }
@@ -276,10 +284,13 @@ pub async fn admit_http(State((guard, routes)): State<(Guard, Routes)>, request:
         Some(Anyone | Customer) | None => guard.admit_stranger(request.headers()),
         Some(Operator | Gateway | Bank) => guard.admit_to(&request),
     };
-    match admitted {
+    let admitted = guard::admit_host(&request).and(admitted);
+    let mut response = match admitted.and_then(|()| guard.admit_cluster(request.headers())) {
         Ok(()) => next.run(request).await,
         Err(problem) => Refusal::from(problem).into_response(),
-    }
+    };
+    guard.sign(&mut response);
+    response
 }
 
 #[cfg(test)]

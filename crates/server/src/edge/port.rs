@@ -5,12 +5,15 @@
 
 use std::future::Future;
 
+use crate::mending::{BEYOND_REPAIR, is_beyond_repair};
 use api::code::Code;
 use api::problem::Problem;
 use api::status::NodeStatus;
 use ledger::record::RecordBytes;
-use ledger::{Answer, Ledger, Placer, Request};
+use ledger::{Answer, Ledger, Placer, RecordKey, Request};
 use replica::group::{Change, ChangeRefused, Group};
+use storage::StorageError;
+use tracing::warn;
 
 /// A running node of whatever kind, as its edges see it. A clone is another handle of the same node.
 pub trait NodePort: Clone + Send + Sync + 'static {
@@ -80,7 +83,7 @@ pub trait View {
     fn ledger(&self) -> &Ledger;
 
     /// The record that holds the first outcome of an id.
-    fn outcome_of(&self, id: u128) -> Result<Option<RecordBytes>, Unreadable>;
+    fn outcome_of(&self, key: RecordKey) -> Result<Option<RecordBytes>, Unreadable>;
 
     /// How many records the journal has: places are counted from 0.
     fn places(&self) -> u64;
@@ -89,12 +92,38 @@ pub trait View {
     fn record(&self, place: u64) -> Result<RecordBytes, Unreadable>;
 }
 
-/// The journal could not be read: the disk's fault, told in a sentence.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the journal could not be read: {reason}")]
-pub struct Unreadable {
-    pub reason: String,
+/// This node's files could not be read: the disk's fault. Where in which file is for the log and the status; callers are no
+/// readers of paths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// What is there is not what was written. The node makes it good again.
+    #[error("what was asked for is damaged on this node")]
+    Mending,
+    /// The same, and nobody has a good copy of it.
+    #[error("what was asked for is damaged")]
+    BeyondRepair,
+    /// The disk did not answer.
+    #[error("this node's disk could not be read")]
+    Failed,
 }
+
+impl Unreadable {
+    /// What a failure of the disk means in a group of so many members.
+    pub(crate) fn of(error: &StorageError, members: usize) -> Unreadable {
+        match error.rotten_part() {
+            Some(part) if is_beyond_repair(part, members) => Unreadable::BeyondRepair,
+            // What is rotten is told where it is mended.
+            Some(_) => Unreadable::Mending,
+            None => {
+                warn!(event = "disk_not_read", why = %error, effect = "the caller is sent to another node");
+                Unreadable::Failed
+            }
+        }
+    }
+}
+
+/// How long the mending of a small bank takes; whoever comes earlier asks again.
+const MENDING_RETRY_MS: u64 = 2_000;
 
 /// Why a request has no outcome for its caller.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -152,7 +181,19 @@ impl ReadError {
 
 impl From<Unreadable> for Problem {
     fn from(error: Unreadable) -> Problem {
-        Problem::new(Code::Internal, format!("{error}; ask another node"))
+        match error {
+            Unreadable::Mending => {
+                let detail = format!("{error}; it is made good again; ask another node, or here again");
+                Problem::new(Code::Mending, detail).retry_after_ms(MENDING_RETRY_MS)
+            }
+            Unreadable::BeyondRepair => {
+                let todo = "asking again does not help; the operator can restore an older copy: rialto restore";
+                Problem::new(Code::BeyondRepair, format!("{error}, and {BEYOND_REPAIR}; {todo}"))
+            }
+            Unreadable::Failed => {
+                Problem::new(Code::Unavailable, format!("{error}; ask another node")).retry_after_ms(MENDING_RETRY_MS)
+            }
+        }
     }
 }
 
@@ -162,7 +203,47 @@ impl From<Unreadable> for super::answer::Refusal {
     }
 }
 
-pub(super) fn shutting_down() -> Problem {
+pub(crate) fn shutting_down() -> Problem {
     Problem::new(Code::ShuttingDown, "this node is shutting down; nothing was changed, send it to another node")
         .retry_after_ms(1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use storage::Part;
+
+    fn rot(part: Part) -> StorageError {
+        let path = "/srv/alpha/1/journal/000000".into();
+        StorageError::Rot { part, path, offset: 512, what: "its checksum does not match".to_owned() }
+    }
+
+    #[test]
+    fn rot_of_which_nobody_has_a_good_copy_is_promised_to_nobody() {
+        for (part, members, code) in [
+            (Part::Journal, 1, Code::BeyondRepair),
+            (Part::Journal, 3, Code::Mending),
+            // These are made again from the journal, also by a node alone.
+            (Part::Ids, 1, Code::Mending),
+            (Part::Store, 1, Code::Mending),
+        ] {
+            let problem = Problem::from(Unreadable::of(&rot(part), members));
+            assert_eq!(problem.code, code, "{part:?} of {members}");
+            assert_eq!(problem.retry_after_s().is_some(), code == Code::Mending, "{part:?} of {members}");
+            let is_promised = problem.detail.contains("good again");
+            assert_eq!(is_promised, code == Code::Mending, "{}", problem.detail);
+            assert_eq!(problem.detail.contains("rialto restore"), code == Code::BeyondRepair, "{}", problem.detail);
+        }
+    }
+
+    #[test]
+    fn no_caller_is_shown_a_path_of_the_server() {
+        let failed = StorageError::Absent { path: "/srv/alpha/1/journal".into(), wanted: 9, end: 7 };
+        for error in [rot(Part::Journal), rot(Part::Ids), failed] {
+            for members in [1, 3] {
+                let detail = Problem::from(Unreadable::of(&error, members)).detail;
+                assert!(!detail.contains('/'), "{detail}");
+            }
+        }
+    }
 }

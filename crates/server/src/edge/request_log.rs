@@ -23,6 +23,8 @@ struct Notes {
     caller: Option<String>,
     about: Vec<String>,
     more: usize,
+    /// How it ended for whoever asked, where the call itself succeeded: a refused payment is not "ok".
+    outcome: Option<(&'static str, String)>,
 }
 
 tokio::task_local! {
@@ -34,6 +36,11 @@ pub(crate) fn note_caller(caller: impl ToString) {
     let _ = NOTES.try_with(|notes| notes.borrow_mut().caller = Some(caller.to_string()));
 }
 
+/// The caller that was noted.
+pub(crate) fn noted_caller() -> Option<String> {
+    NOTES.try_with(|notes| notes.borrow().caller.clone()).ok().flatten()
+}
+
 /// What the request is about: ids of payments, transfers, accounts.
 pub(crate) fn note_about<T: ToString>(ids: impl IntoIterator<Item = T>) {
     let _ = NOTES.try_with(|notes| {
@@ -42,6 +49,16 @@ pub(crate) fn note_about<T: ToString>(ids: impl IntoIterator<Item = T>) {
             if notes.about.len() < ABOUT_MAX { notes.about.push(id.to_string()) } else { notes.more += 1 }
         }
     });
+}
+
+/// The call succeeds, and what it asked for was refused or is not known: the stable code, and why.
+pub(crate) fn note_outcome(code: &'static str, why: &str) {
+    let _ = NOTES.try_with(|notes| notes.borrow_mut().outcome = Some((code, why.to_owned())));
+}
+
+/// The code that was noted.
+pub(crate) fn noted_outcome() -> Option<&'static str> {
+    NOTES.try_with(|notes| notes.borrow().outcome.as_ref().map(|(code, _)| *code)).ok().flatten()
 }
 
 /// The fields of a request, for whoever has chosen the level `debug`. Messages that hold a secret do not print it.
@@ -59,6 +76,10 @@ pub(crate) fn response<T: std::fmt::Debug>(call: &str, fields: Option<&T>) {
 /// What went wrong, in words: beside the code of an error.
 #[derive(Debug, Clone)]
 pub(crate) struct Why(pub(crate) String);
+
+/// Of an answer that leaves no line: its source was refused too often.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Unlogged;
 
 fn why(response: &Response) -> String {
     match response.extensions().get::<Why>() {
@@ -82,6 +103,9 @@ pub(crate) async fn log(request: Request, next: Next) -> Response {
         (response, NOTES.with(RefCell::take))
     };
     let (response, notes) = NOTES.scope(RefCell::default(), trace::within(context, work)).await;
+    if response.extensions().get::<Unlogged>().is_some() {
+        return response;
+    }
     let outcome = match response.extensions().get::<Code>() {
         Some(code) => code.text().to_owned(),
         None => outcome(response.headers()),
@@ -93,7 +117,11 @@ pub(crate) async fn log(request: Request, next: Next) -> Response {
     }
     let took_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
     let trace = context.trace_id();
-    let why = if outcome == "ok" { String::new() } else { why(&response) };
+    let (outcome, why) = match (outcome.as_str(), notes.outcome) {
+        ("ok", Some((code, why))) => (code.to_owned(), why),
+        ("ok", None) => (outcome, String::new()),
+        (_, _) => (outcome, why(&response)),
+    };
     match (is_a_look(&call), why.is_empty()) {
         (true, _) => debug!(target: "requests", event = "served", call, caller, about, outcome, why, took_us, trace),
         (false, true) => info!(target: "requests", event = "served", call, caller, about, outcome, took_us, trace),

@@ -14,14 +14,14 @@ use api::problem::Problem;
 
 use super::answer::{self, Refusal};
 use super::customer_calls::{self, Registrar};
+use super::customers::SignIns;
 use super::desk::Desk;
 use super::metrics::Metrics;
 use super::port::{BankPort, NodePort};
-use super::{accounts, first_calls, group, limits, node_calls, permits, request_log, transfers};
-use crate::passwords::Passwords;
+use super::{accounts, audited, first_calls, group, limits, node_calls, permits, refusals, request_log, transfers};
 
 /// The routes of a bank's node; `page` is served beside them.
-pub fn router<B: BankPort>(desk: Desk<B>, page: Router) -> Router {
+pub fn router<B: BankPort>(desk: Desk<B>, sign_ins: &SignIns, page: Router) -> Router {
     let routes = Router::new()
         .route("/open_account", post(first_calls::open_account::<B>))
         .route("/deposit_money", post(first_calls::deposit_money::<B>))
@@ -35,10 +35,11 @@ pub fn router<B: BankPort>(desk: Desk<B>, page: Router) -> Router {
         .route("/v1/transfers/batch", post(transfers::create_batch::<B>))
         .route("/v1/transfers/{id}", get(transfers::read::<B>))
         .route("/v1/transfers/{id}/void", post(transfers::void::<B>))
+        .route("/v1/audit/transfers", get(audited::list::<B>).post(audited::look_up::<B>))
         .route("/v1/limits", get(limits::list::<B>).post(limits::change::<B>))
         .merge(of_a_node(api::openapi::DOCUMENT))
         .with_state(desk.clone())
-        .merge(customers(&desk))
+        .merge(customers(&desk, sign_ins))
         .merge(page);
     enclosed(routes, desk, permits::BANK_HTTP)
 }
@@ -66,19 +67,25 @@ pub(crate) fn enclosed<B>(routes: Router, desk: Desk<B>, table: permits::Routes)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state((desk.guard, table), permits::admit_http))
         .layer(from_fn_with_state(desk.metrics, count))
+        .layer(from_fn(refusals::over_http))
         .layer(from_fn(request_log::log))
 }
 
-fn customers<B: BankPort>(desk: &Desk<B>) -> Router {
+fn customers<B: BankPort>(desk: &Desk<B>, sign_ins: &SignIns) -> Router {
     Router::new()
         .route("/v1/customers", post(customer_calls::add::<B>))
         .route("/v1/customers/{name}/password", post(customer_calls::set_password::<B>))
         .route("/v1/customers/{name}/lock", post(customer_calls::lock::<B>))
-        .with_state(Registrar { desk: desk.clone(), passwords: Passwords::default() })
+        .with_state(Registrar { desk: desk.clone(), passwords: sign_ins.passwords.clone() })
 }
 
 async fn no_such_path(request: Request) -> Refusal {
-    let detail = format!("nothing is at {}; the paths are listed in /openapi.json", request.uri().path());
+    // A target without a path is an authority: that of CONNECT.
+    let at = match request.uri().path() {
+        "" => request.uri().to_string(),
+        path => path.to_owned(),
+    };
+    let detail = format!("nothing is at {at}; the paths are listed in /openapi.json");
     Problem::new(Code::NoSuchPath, detail).into()
 }
 

@@ -1,9 +1,9 @@
 //! An account's statement: its records in the journal, newest first, each leading to the one before it.
 
-use api::code::Code;
 use api::problem::Problem;
 use ledger::{AccountId, Currency, Direction, Record, StatementLine};
 
+use super::cursor::{Tag, invalid};
 use super::port::{Unreadable, View};
 
 /// One page of a statement.
@@ -43,6 +43,7 @@ pub fn lines(
 }
 
 /// What a line did to the balance: nothing, for a hold that is placed or let go.
+#[expect(clippy::expect_used, reason = "an amount is below 2^96 by its type")]
 pub fn change(line: &StatementLine) -> i128 {
     if !line.kind.moved_money() {
         return 0;
@@ -54,17 +55,30 @@ pub fn change(line: &StatementLine) -> i128 {
     }
 }
 
+/// What is listed of an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listed {
+    /// Every line.
+    All,
+    /// What moved money.
+    Moved,
+}
+
 /// A place as the text that callers hand back.
-pub fn cursor(place: u64) -> String {
-    format!("p{place}")
+pub fn cursor(listed: Listed, account: AccountId, place: u64) -> String {
+    tag(listed, account).cursor(&format!("p{place}"))
 }
 
-pub fn parse_cursor(text: &str) -> Result<u64, Problem> {
-    text.strip_prefix('p').and_then(|digits| digits.parse().ok()).ok_or_else(|| invalid_cursor(text))
+/// The place that a caller hands back, for the same list of the same account.
+pub fn parse_cursor(listed: Listed, account: AccountId, text: &str) -> Result<u64, Problem> {
+    let place = tag(listed, account).place(text)?;
+    place.strip_prefix('p').and_then(|digits| digits.parse().ok()).ok_or_else(|| invalid(text))
 }
 
-pub fn invalid_cursor(text: &str) -> Problem {
-    let shown: String = text.chars().take(60).collect();
-    let detail = format!("cursor: {shown:?} is none; send next_cursor of the page before, unchanged");
-    Problem::new(Code::InvalidCursor, detail).with("field", "cursor")
+fn tag(listed: Listed, account: AccountId) -> Tag {
+    let listed = match listed {
+        Listed::All => "statement",
+        Listed::Moved => "history",
+    };
+    Tag::of(&[listed, &account.to_string()])
 }

@@ -2,22 +2,25 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 
 use api::code::Code;
 use api::field;
-use api::idempotency::IdempotencyKey;
+use api::idempotency::{IdempotencyKey, item_id, request_digest};
 use api::json::{self, BatchOutcome, CreateTransfer, CreateTransfers};
 use api::problem::Problem;
-use ledger::hold::end_id;
-use ledger::{AccountId, Answer, Body, Command, Currency, HoldState, Movement, Outcome, Record, Reference, Request};
+use ledger::{
+    AccountId, Answer, Body, Command, Currency, HoldState, Movement, Outcome, Record, RecordKey, Reference, Request,
+};
 use ledger::{TransferId, TransferView};
 
 use super::answer::{self, Freshness, Refusal};
 use super::body::{BatchCall, Call};
 use super::desk::{Desk, unknown_account};
-use super::identity::{self, IdField, Identity};
+use super::first_calls::{NO_ID, movements_meaning};
+use super::identity::{self, IdField};
+use super::in_path::InPath;
 use super::outcome;
 use super::port::{BankPort, Unreadable, View};
 
@@ -28,12 +31,15 @@ const BATCH_ROUTE: &str = "/v1/transfers/batch";
 pub async fn create<B: BankPort>(State(desk): State<Desk<B>>, call: Call) -> Result<Response, Refusal> {
     let body: CreateTransfer = call.json()?;
     let given = body.id.as_deref().map(|text| field::transfer_id("id", text)).transpose()?;
-    let identity = Identity::settle(&call.headers, desk.place("/v1/transfers"), ID, given.map(TransferId::get))?;
     let draft = Draft::parse(&body)?;
     let known = desk.currencies(draft.without_currency().into_iter().collect()).await?;
-    let movement = draft.finish(identity.id, &known)?;
+    let movement = draft.finish(&known)?;
+    let meaning = movements_meaning(false, [movement]);
+    let named = (ID, given.map(TransferId::get));
+    let identity = desk.identify(&call.headers, named, ("/v1/transfers", &meaning)).await?;
+    let movement = Movement { id: transfer_id(identity.id), ..movement };
     let answer = desk.submit_one(api::grpc::transfer_command(&movement), &identity).await?;
-    outcome::posted(&answer, &movement, &identity)?;
+    outcome::posted(&answer, &movement)?;
     let shape = answered(&answer, &movement);
     Ok(answer::created(&shape, &format!("/v1/transfers/{}", movement.id), Freshness::of(answer.replay)))
 }
@@ -45,27 +51,33 @@ pub async fn create_batch<B: BankPort>(State(desk): State<Desk<B>>, call: BatchC
     check_count(body.transfers.len())?;
     let drafts = parse_items(&body.transfers, Draft::parse)?;
     let ids = parse_items(&body.transfers, |item| given_id(item, key.as_ref()))?;
-    let ids = settle_ids(&desk, ids, key.as_ref());
     let mut unnamed: Vec<AccountId> = drafts.iter().filter_map(Draft::without_currency).collect();
     unnamed.sort_unstable();
     unnamed.dedup();
     let known = desk.currencies(unnamed).await?;
     let mut movements = Vec::with_capacity(drafts.len());
-    for (item, (draft, id)) in drafts.iter().zip(&ids).enumerate() {
-        movements.push(draft.finish(*id, &known).map_err(|problem| problem.in_item(item))?);
+    for (item, draft) in drafts.iter().enumerate() {
+        movements.push(draft.finish(&known).map_err(|problem| problem.in_item(item))?);
+    }
+    let ids = match &key {
+        Some(key) => keyed_ids(&desk, key, body.linked, &movements).await?,
+        None => ids.into_iter().map(|id| id.unwrap_or_else(identity::new_id)).collect(),
+    };
+    for (movement, id) in movements.iter_mut().zip(&ids) {
+        movement.id = transfer_id(*id);
     }
     let commands = movements.iter().map(api::grpc::transfer_command).collect();
     let answers = desk
         .submit(Request { linked: body.linked, commands })
         .await
         .map_err(|error| batch_unanswered(&identity::not_done(&error), &ids, key.as_ref()))?;
-    batch_answer(&answers, &movements, key.as_ref())
+    Ok(batch_answer(&answers, &movements))
 }
 
 /// `GET /v1/transfers/{id}`, linearizable.
 pub async fn read<B: BankPort>(
     State(desk): State<Desk<B>>,
-    Path(id): Path<String>,
+    InPath(id): InPath,
     _call: Call,
 ) -> Result<Response, Refusal> {
     let id = field::transfer_id("id", &id)?;
@@ -77,7 +89,7 @@ pub async fn read<B: BankPort>(
 /// `POST /v1/transfers/{id}/void`: settles an id. Its first outcome if it has one, otherwise void forever.
 pub async fn void<B: BankPort>(
     State(desk): State<Desk<B>>,
-    Path(id): Path<String>,
+    InPath(id): InPath,
     call: Call,
 ) -> Result<Response, Refusal> {
     call.nothing()?;
@@ -101,6 +113,7 @@ pub async fn void<B: BankPort>(
         | Outcome::LockChanged { .. }
         | Outcome::Noted { .. }
         | Outcome::Fenced { .. }
+        | Outcome::KeyClaimed { .. }
         | Outcome::Rejected { .. } => desk.read(move |view| find(view, id)).await??.and_then(|found| found.movement),
     };
     let mut shape = outcome::transfer(id, movement.as_ref(), &answer.outcome);
@@ -110,7 +123,7 @@ pub async fn void<B: BankPort>(
 
 /// What an id stands for and what has become of it, a hold's end included.
 pub fn find(view: &dyn View, id: TransferId) -> Result<Option<TransferView>, Unreadable> {
-    let Some(record) = view.outcome_of(id.get())?.and_then(|bytes| Record::decode(&bytes).ok()) else {
+    let Some(record) = view.outcome_of(RecordKey::outcome(id))?.and_then(|bytes| Record::decode(&bytes).ok()) else {
         return Ok(None);
     };
     let hold_now = match record.body {
@@ -121,7 +134,7 @@ pub fn find(view: &dyn View, id: TransferId) -> Result<Option<TransferView>, Unr
 }
 
 fn end_of_hold(view: &dyn View, id: TransferId) -> Result<HoldState, Unreadable> {
-    let end = view.outcome_of(end_id(id))?.and_then(|bytes| Record::decode(&bytes).ok());
+    let end = view.outcome_of(RecordKey::hold_end(id))?.and_then(|bytes| Record::decode(&bytes).ok());
     Ok(match end.map(|record| record.body) {
         Some(Body::HoldPosted { .. }) => HoldState::Posted,
         Some(Body::HoldVoided { .. }) => HoldState::Voided,
@@ -179,13 +192,14 @@ impl<'a> Draft<'a> {
         self.currency.is_none().then_some(self.debit)
     }
 
-    fn finish(&self, id: u128, known: &BTreeMap<AccountId, Currency>) -> Result<Movement, Problem> {
+    /// All but its id.
+    fn finish(&self, known: &BTreeMap<AccountId, Currency>) -> Result<Movement, Problem> {
         let currency = match self.currency {
             Some(currency) => currency,
             None => *known.get(&self.debit).ok_or_else(|| unknown_account(self.debit))?,
         };
         Ok(Movement {
-            id: TransferId::new(id).expect("ids of requests are not nil: parsed, hashed or made with a version"),
+            id: NO_ID,
             debit: self.debit,
             credit: self.credit,
             amount: field::amount("amount", self.amount, currency)?,
@@ -211,13 +225,21 @@ fn given_id(body: &CreateTransfer, key: Option<&IdempotencyKey>) -> Result<Optio
     }
 }
 
-fn settle_ids<B: BankPort>(desk: &Desk<B>, given: Vec<Option<u128>>, key: Option<&IdempotencyKey>) -> Vec<u128> {
-    let scope = desk.guard.scope();
-    let made = |item: usize| match key {
-        Some(key) => key.id(scope, BATCH_ROUTE, Some(u32::try_from(item).expect("a batch is short"))),
-        None => identity::new_id(),
-    };
-    given.into_iter().enumerate().map(|(item, id)| id.unwrap_or_else(|| made(item))).collect()
+/// A batch with a key has ids that follow from what the key stands for.
+async fn keyed_ids<B: BankPort>(
+    desk: &Desk<B>,
+    key: &IdempotencyKey,
+    linked: bool,
+    movements: &[Movement],
+) -> Result<Vec<u128>, Problem> {
+    let meaning = movements_meaning(linked, movements.iter().copied());
+    let base = desk.claim(key.number(desk.guard.scope()), request_digest(BATCH_ROUTE, &meaning)).await?;
+    Ok((0..).zip(movements).map(|(item, _)| item_id(base, item)).collect())
+}
+
+#[expect(clippy::expect_used, reason = "ids of requests are not nil: parsed, hashed or made with a version")]
+fn transfer_id(id: u128) -> TransferId {
+    TransferId::new(id).expect("ids of requests are not nil: parsed, hashed or made with a version")
 }
 
 fn answered(answer: &Answer, movement: &Movement) -> json::Transfer {
@@ -226,19 +248,13 @@ fn answered(answer: &Answer, movement: &Movement) -> json::Transfer {
     shape
 }
 
-fn batch_answer(answers: &[Answer], movements: &[Movement], key: Option<&IdempotencyKey>) -> Result<Response, Refusal> {
+fn batch_answer(answers: &[Answer], movements: &[Movement]) -> Response {
     let transfers: Vec<json::Transfer> =
         answers.iter().zip(movements).map(|(answer, movement)| answered(answer, movement)).collect();
     let posted = transfers.iter().filter(|transfer| transfer.outcome == "posted").count();
-    let reused = transfers.iter().filter(|transfer| transfer.code == Some(Code::IdReused.text())).count();
-    if key.is_some() && reused > 0 {
-        // What else the batch held was done under ids of its own, so the caller must see each outcome.
-        let items = serde_json::to_value(&transfers).expect("our shapes have text keys and no failing writers");
-        return Err(outcome::key_reused().with("transfers", items).into());
-    }
     let all_replayed = answers.iter().all(|answer| answer.replay);
     let body = BatchOutcome { posted, rejected: transfers.len() - posted, transfers };
-    Ok(answer::ok(&body, Freshness::of(all_replayed)))
+    answer::ok(&body, Freshness::of(all_replayed))
 }
 
 /// An open fate names every id, unless the key stands for them.

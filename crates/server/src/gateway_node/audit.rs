@@ -4,12 +4,13 @@
 //! digest of the whole state make nodes comparable, and the relations between payments, numbers and positions are checked.
 
 use super::desk::Desk;
-use crate::audit::{AuditReport, ChainAt};
+use crate::audit::{AuditReport, ChainAt, no_audit};
+use crate::edge::answer::Refusal;
+use crate::edge::body::Call;
 use crate::edge::port::NodePort;
 use crate::handle::hex;
 use axum::Json;
-use axum::extract::{Query, State};
-use axum::http::StatusCode;
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use clearing::invariant;
 use paxos::Slot;
@@ -23,7 +24,8 @@ pub(super) struct Asked {
     chain_only: bool,
 }
 
-pub(super) async fn audit(State(desk): State<Desk>, Query(asked): Query<Asked>) -> Response {
+pub(super) async fn audit(State(desk): State<Desk>, call: Call) -> Result<Response, Refusal> {
+    let asked: Asked = call.query()?;
     let status = desk.gateway.status();
     let report = desk.gateway.look(move |applier| {
         let clearing = applier.machine().clearing();
@@ -48,7 +50,7 @@ pub(super) async fn audit(State(desk): State<Desk>, Query(asked): Query<Asked>) 
         }
     });
     match report.await {
-        Some(report) => Json(report).into_response(),
-        None => (StatusCode::SERVICE_UNAVAILABLE, "the node is too busy, or stops; try again").into_response(),
+        Some(report) => Ok(Json(report).into_response()),
+        None => Err(no_audit().into()),
     }
 }

@@ -3,14 +3,16 @@
 //! A call that has no answer is no answer: its driver makes it again. So nothing here waits, repeats or keeps; what finds a
 //! queue full, or a bank away, is dropped.
 
-use api::client::{Client, Options, Prefer};
+use super::trials::{self, ADDRESSES_MAX, Trials};
+use crate::skipped::Skipped;
+use api::client::{Client, Options};
 use api::code::Code;
 use api::trace::TraceContext;
 use certs::{Expected, Protocol};
-use clearing::{BankName, Call, PaymentId, Reply};
+use clearing::{BankName, Call, GroupId, PaymentId, Reply};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tracing::{error, info, warn};
@@ -29,6 +31,8 @@ const UNANSWERED_MAX: u32 = 2;
 const COMING_MAX: Duration = Duration::from_secs(15);
 /// How long it is believed how quick a bank is.
 const LATELY: Duration = Duration::from_millis(250);
+/// Banks that are known to be somewhere, at most: where more are named, one that never answered makes room.
+const LINKS_MAX: usize = 1_000;
 /// A bank's nodes answer within two seconds by themselves; whoever does not is asked again.
 const PATIENCE: Duration = Duration::from_millis(1_900);
 
@@ -81,12 +85,19 @@ pub(super) struct Link {
     since: Instant,
     signs: Arc<Signs>,
     /// This node brings the bank, which was restored, its payments.
-    replaying: AtomicBool,
+    replaying: Arc<AtomicBool>,
+    /// The group that answers here, from when it has answered.
+    group: OnceLock<GroupId>,
 }
 
 impl Link {
     pub(super) fn client(&self) -> &Client {
         &self.client
+    }
+
+    #[cfg(test)]
+    pub(super) fn addresses(&self) -> &[String] {
+        &self.addresses
     }
 
     /// Whether calls of late waited for longer than that for their answer: then more of them come too late for a vote.
@@ -108,6 +119,16 @@ impl Link {
         self.is_reachable()
     }
 
+    /// The same bank at other addresses: what is known of it stays known.
+    fn instead_of(mut self, before: &Link) -> Link {
+        self.reachable = AtomicBool::new(before.is_reachable());
+        self.reached.send_replace(*before.reached.borrow());
+        self.since = before.since;
+        self.replaying = Arc::clone(&before.replaying);
+        self.group = before.group.clone();
+        self
+    }
+
     /// False if it is going on.
     pub(super) fn begin_replay(&self) -> bool {
         !self.replaying.swap(true, Ordering::Relaxed)
@@ -124,7 +145,11 @@ impl Link {
         }
     }
 
-    pub(super) fn looked(&self) {
+    /// The bank answered, as that group.
+    pub(super) fn looked(&self, group: Option<GroupId>) {
+        if let Some(group) = group {
+            let _ = self.group.set(group);
+        }
         self.signs.unanswered.store(0, Ordering::Relaxed);
     }
 
@@ -150,27 +175,95 @@ pub(super) struct Banks {
     traces: Mutex<HashMap<PaymentId, TraceContext>>,
     /// This node's certificate. Whom it calls by a bank's name must then have that bank's.
     tls: Option<certs::Files>,
+    trials: Trials,
 }
 
 impl Banks {
     pub(super) fn new(replies: mpsc::Sender<Heard>, tls: Option<certs::Files>) -> Banks {
-        Banks { links: RwLock::default(), replies, traces: Mutex::default(), tls }
+        Banks { links: RwLock::default(), replies, traces: Mutex::default(), tls, trials: Trials::default() }
     }
 
-    /// Where banks are. Known ones that have moved are connected to anew; none is forgotten.
-    pub(super) fn know(&self, banks: &[(BankName, Vec<String>)]) {
+    /// Where banks are, as somebody says. None is forgotten, and a known one is called elsewhere only when it has answered
+    /// there: until then, and if it never does, where it was.
+    pub(super) fn know(self: &Arc<Banks>, banks: &[(BankName, Vec<String>)]) {
+        let mut left_out = Skipped::default();
         for (name, addresses) in banks {
-            let is_known = self.link(name).is_some_and(|link| link.addresses == *addresses);
-            if is_known || addresses.is_empty() {
+            let mut good = Vec::new();
+            for address in addresses {
+                if good.len() == ADDRESSES_MAX || !is_address(address) {
+                    left_out.note(|| format!("{address:?} of bank {name}"));
+                } else if !good.contains(address) {
+                    good.push(address.clone());
+                }
+            }
+            if good.is_empty() {
                 continue;
             }
-            match self.connect(*name, addresses.clone()) {
-                Ok(link) => {
-                    self.links.write().unwrap_or_else(PoisonError::into_inner).insert(*name, Arc::new(link));
-                }
-                Err(why) => warn!(event = "bank_address", bank = %name, why = %why),
+            match self.link(name) {
+                Some(link) if link.addresses == good => self.trials.end(name),
+                Some(_) => self.trials.begin(self, *name, good),
+                None => self.add(*name, good, &mut left_out),
             }
         }
+        if !left_out.is_empty() {
+            warn!(event = "bank_addresses_skipped", count = left_out.count(), which = %left_out, effect = "they are not called");
+        }
+    }
+
+    /// A bank that nothing was known of: there is nothing that a wrong address could replace.
+    fn add(&self, name: BankName, addresses: Vec<String>, left_out: &mut Skipped) {
+        let link = match self.connect(name, addresses) {
+            Ok(link) => link,
+            Err(why) => return left_out.note(|| format!("bank {name}: {why}")),
+        };
+        let mut links = self.links.write().unwrap_or_else(PoisonError::into_inner);
+        if links.len() >= LINKS_MAX {
+            let never = links.values().filter(|link| !*link.reached.borrow()).min_by_key(|link| link.since);
+            match never.map(|link| link.name) {
+                Some(never) => drop(links.remove(&never)),
+                None => return left_out.note(|| format!("bank {name}: {LINKS_MAX} banks are known already")),
+            }
+        }
+        links.insert(name, Arc::new(link));
+    }
+
+    /// Whether that bank answers at an address.
+    pub(super) async fn is_proven(&self, name: &BankName, address: &str) -> Result<(), String> {
+        let tls = self.tls.clone().map(|files| of_bank(files, name)).transpose()?;
+        let status = trials::ask(address, tls).await?;
+        if status.group != name.as_str() {
+            return Err(format!("it is a node of {:?}", status.group));
+        }
+        let group = status.cluster.as_ref().and_then(|id| GroupId::new(api::grpc::id_bits(id)));
+        match self.link(name).and_then(|link| link.group.get().copied()) {
+            Some(known) if group != Some(known) => Err("it is another bank of that name".to_owned()),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// A bank has answered at these of the addresses that are named for it now. Those that are named and were in use stay.
+    pub(super) fn adopt(&self, name: &BankName, proven: &[String], named: &[String]) {
+        let Some(before) = self.link(name) else { return };
+        let is_good = |address: &&String| proven.contains(address) || before.addresses.contains(address);
+        let addresses: Vec<String> = named.iter().filter(is_good).cloned().collect();
+        if addresses == before.addresses {
+            return;
+        }
+        match self.connect(*name, addresses) {
+            Ok(link) => {
+                info!(event = "bank_moved", bank = %name, addresses = %link.addresses.join(" "), before = %before.addresses.join(" "));
+                let link = Arc::new(link.instead_of(&before));
+                self.links.write().unwrap_or_else(PoisonError::into_inner).insert(*name, link);
+            }
+            Err(why) => warn!(event = "bank_address", bank = %name, why = %why),
+        }
+    }
+
+    /// Banks that have answered, and where, to be kept for a start at which nobody can be asked.
+    pub(super) fn reached(&self) -> BTreeMap<String, Vec<String>> {
+        let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
+        let reached = links.values().filter(|link| *link.reached.borrow());
+        reached.map(|link| (link.name.to_string(), link.addresses.clone())).collect()
     }
 
     pub(super) fn link(&self, name: &BankName) -> Option<Arc<Link>> {
@@ -204,16 +297,23 @@ impl Banks {
 
     fn connect(&self, name: BankName, addresses: Vec<String>) -> Result<Link, String> {
         let tls = self.tls.clone().map(|files| of_bank(files, &name)).transpose()?;
-        let options =
-            Options { deadline: PATIENCE, attempt_timeout: PATIENCE, token: None, tls, prefer: Prefer::Leader };
+        let options = Options { deadline: PATIENCE, attempt_timeout: PATIENCE, tls, ..Options::default() };
         let client = Client::connect_with(&addresses, options).map_err(|error| error.to_string())?;
         let (calls, queue) = mpsc::channel(QUEUE_MAX);
         let signs = Arc::<Signs>::default();
         tokio::spawn(send(client.clone(), queue, self.replies.clone(), Arc::clone(&signs)));
-        let (reachable, replaying) = (AtomicBool::new(false), AtomicBool::new(false));
-        let ((reached, _), since) = (watch::channel(false), Instant::now());
-        Ok(Link { name, addresses, client, calls, reachable, reached, since, signs, replaying })
+        let (reachable, replaying) = (AtomicBool::new(false), Arc::new(AtomicBool::new(false)));
+        let ((reached, _), since, group) = (watch::channel(false), Instant::now(), OnceLock::new());
+        Ok(Link { name, addresses, client, calls, reachable, reached, since, signs, replaying, group })
     }
+}
+
+/// What can be dialled at all: whether anybody is there is seen when it is.
+fn is_address(address: &str) -> bool {
+    let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]%".contains(&byte);
+    let port = rest.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+    rest.len() <= 255 && rest.bytes().all(is_plain) && port.is_some_and(|port| port > 0)
 }
 
 /// The way to a bank over TLS.
@@ -297,7 +397,7 @@ mod tests {
         link.since = link.since.checked_sub(COMING_MAX).expect("the machine is up for longer");
         assert_eq!(link.is_there().now_or_never(), Some(false), "it did not come for long");
         link.since = Instant::now();
-        link.looked();
+        link.looked(None);
         link.set_reachable(true);
         assert_eq!(link.is_there().now_or_never(), Some(true));
         link.looked_in_vain();

@@ -1,19 +1,22 @@
 //! What every handler of the gateway has at hand, and the steps that all of them take.
 
 use super::Gateway;
+use super::allowance::Allowance;
 use super::banks::Banks;
-use super::sign_in::Failures;
+use super::contradicted::Contradicted;
 use super::tokens::Tokens;
 use super::waiting::Waiting;
-use crate::clock::wall_ms;
 use crate::edge::guard::Guard;
 use crate::edge::identity::not_done;
 use crate::edge::metrics::Metrics;
-use crate::edge::port::SubmitError;
+use crate::edge::port::{SubmitError, Unreadable};
+use crate::log_alert::TOLD_FROM_MS;
 use api::code::Code;
+use api::network::NetworkId;
 use api::payment;
 use api::problem::Problem;
-use clearing::{Answer, Clearing, Command, NodeNumber, Outcome, PaymentId, Request};
+use api::span::span;
+use clearing::{Answer, BankName, Clearing, Command, NamedParty, NodeNumber, Outcome, PaymentId, Request};
 use gateway::{GatewayView, PastError};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -28,15 +31,24 @@ pub(super) struct Desk {
     pub(super) banks: Arc<Banks>,
     pub(super) tokens: Arc<Tokens>,
     pub(super) waiting: Arc<Waiting>,
+    pub(super) contradicted: Arc<Contradicted>,
     /// The setting, as of a moment ago.
     pub(super) vote_timeout_ms: Arc<AtomicU64>,
+    /// What each customer may send, by the settings of a moment ago.
+    pub(super) allowance: Arc<Allowance<NamedParty>>,
+    /// What each bank may have this node look into.
+    pub(super) bank_allowance: Arc<Allowance<BankName>>,
     pub(super) nudges: mpsc::Sender<Vec<PaymentId>>,
-    pub(super) failures: Arc<Failures>,
     pub(super) guard: Guard,
     pub(super) metrics: Metrics,
 }
 
 impl Desk {
+    /// The log's time as this node knows it.
+    pub(super) fn now(&self) -> LogNow {
+        LogNow(self.gateway.log_time_ms())
+    }
+
     /// Has the group carry commands out: one answer for each.
     pub(super) async fn submit(&self, commands: Vec<Command>) -> Result<Vec<Answer>, SubmitError> {
         let is_beginning = matches!(commands.first(), Some(Command::BeginEpoch { .. }));
@@ -56,7 +68,7 @@ impl Desk {
         let answers = self.submit(vec![command]).await.map_err(|error| unanswered(&error))?;
         match answers.first() {
             Some(Answer::Done { outcome, .. }) => Ok(*outcome),
-            Some(Answer::Refused(refusal)) => Err(payment::problem(refusal)),
+            Some(Answer::Refused(refusal)) => Err(with_cause(payment::problem(refusal), self.gateway.log_ahead_ms())),
             None => Err(Problem::new(Code::Internal, "the node gave no answer to a command")),
         }
     }
@@ -65,6 +77,22 @@ impl Desk {
     /// with all others.
     pub(super) fn nudge(&self, payments: Vec<PaymentId>) {
         let _ = self.nudges.try_send(payments);
+    }
+
+    /// Which network this is: what the gateway's group is pinned to.
+    #[expect(clippy::expect_used, reason = "a cluster's number is a random UUID: an identity without one is not read")]
+    pub(super) fn network(&self) -> NetworkId {
+        NetworkId::new(self.gateway.cluster()).expect("a cluster's number is a random UUID")
+    }
+
+    /// What to answer where the past could not be read.
+    pub(super) fn unreadable(&self, error: &PastError) -> Problem {
+        match error {
+            PastError::Storage(error) => Unreadable::of(error, self.gateway.members()).into(),
+            PastError::Record(_) | PastError::OffChain { .. } | PastError::Lacks { .. } => {
+                Problem::new(Code::Internal, format!("the journal could not be read: {error}; ask another node"))
+            }
+        }
     }
 
     /// A linearizable look at what the group holds.
@@ -86,9 +114,32 @@ impl Desk {
     }
 }
 
-/// The gateway's time as this node sees it: never behind what is on record.
-pub(super) fn now_ms(clearing: &Clearing) -> u64 {
-    wall_ms().max(clearing.time_ms())
+/// The log's time when somebody asked for it: deadlines and expiry are made and compared with it, never with this node's
+/// own clock.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LogNow(u64);
+
+impl LogNow {
+    /// In Unix milliseconds.
+    pub(super) fn ms(self) -> u64 {
+        self.0
+    }
+
+    /// The same, and never behind what is on record.
+    pub(super) fn ms_in(self, clearing: &Clearing) -> u64 {
+        self.0.max(clearing.time_ms())
+    }
+}
+
+/// Says so where the cause of a refusal may be that the log's time is ahead of the clocks.
+pub(super) fn with_cause(mut problem: Problem, log_ahead_ms: u64) -> Problem {
+    let is_about_time = matches!(problem.code, Code::TokenExpired | Code::DeadlinePassed);
+    if !is_about_time || log_ahead_ms < TOLD_FROM_MS {
+        return problem;
+    }
+    let cause = format!("; the log's time is {} ahead of the clocks of the gateway's nodes", span(log_ahead_ms));
+    problem.detail.push_str(&cause);
+    problem
 }
 
 /// A command that changes the same however often it is sent.
@@ -101,6 +152,17 @@ pub(super) fn unanswered(error: &SubmitError) -> Problem {
     }
 }
 
-pub(super) fn unreadable(error: &PastError) -> Problem {
-    Problem::new(Code::Internal, format!("the journal could not be read: {error}; ask another node"))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_about_time_names_the_log_that_is_ahead_and_others_do_not() {
+        let told = |code, ahead_ms| with_cause(Problem::new(code, "over"), ahead_ms).detail;
+        let cause = "over; the log's time is 23 h 59 min ahead of the clocks of the gateway's nodes";
+        assert_eq!(told(Code::TokenExpired, 86_399_000), cause);
+        assert_eq!(told(Code::DeadlinePassed, 86_399_000), cause);
+        assert_eq!(told(Code::DeadlinePassed, 4_999), "over");
+        assert_eq!(told(Code::UnknownBank, 86_399_000), "over");
+    }
 }

@@ -6,10 +6,12 @@
 //! for what is to be tried again or taken over. Nothing here is remembered that matters: a node that starts reads all of it off
 //! the state.
 
+use super::allowance::Rate;
 use super::banks::Heard;
-use super::desk::{Desk, now_ms};
+use super::contradicted::{self, ByPayment};
+use super::desk::{Desk, LogNow};
 use super::waiting::Waiting;
-use clearing::{Action, Answer, Command, Driver, Outcome, PaymentId, agenda};
+use clearing::{Action, Answer, Command, Driver, Outcome, PaymentId, Reason, Status, agenda};
 use gateway::GatewayView;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -36,6 +38,7 @@ struct Drivers {
 
 /// What a round is told.
 struct Told {
+    now: LogNow,
     heard: Vec<Heard>,
     /// Payments that something has happened to here.
     touched: BTreeSet<PaymentId>,
@@ -50,12 +53,27 @@ struct Told {
 struct Round {
     actions: Vec<Action>,
     decided: Vec<(PaymentId, clearing::Status)>,
+    /// Of a round that looks at all.
+    contradicted: Option<ByPayment>,
     /// The setting, as this node's state has it.
     vote_timeout_ms: u64,
+    /// What each customer may send, and each bank may ask.
+    of_customers: Rate,
+    of_banks: Rate,
+}
+
+/// Whoever waits for a decision hears of it from the driver; when that has ended, they are let go.
+struct LetGo(Arc<Waiting>);
+
+impl Drop for LetGo {
+    fn drop(&mut self) {
+        self.0.give_up();
+    }
 }
 
 /// Runs as long as the node serves.
 pub(super) async fn run(desk: Desk, mut heard: Receiver<Heard>, mut nudges: Receiver<Vec<PaymentId>>) {
+    let _waiting = LetGo(Arc::clone(&desk.waiting));
     let mut drivers = Drivers::default();
     let (mut look_at, mut waiting_at) = (Instant::now(), Instant::now());
     loop {
@@ -83,8 +101,11 @@ pub(super) async fn run(desk: Desk, mut heard: Receiver<Heard>, mut nudges: Rece
             waiting_at = now + WAITING_PERIOD;
             waiting = desk.waiting.ids();
         }
-        let (node, told) = (desk.node, Told { heard: news, touched, all, waiting });
+        let (node, told) = (desk.node, Told { now: desk.now(), heard: news, touched, all, waiting });
         let callers = Arc::clone(&desk.waiting);
+        // As an older incarnation than it is, the gateway asks nobody anything: what is seen of the state before it begins
+        // anew is not acted on after that, either.
+        let has_begun = !desk.gateway.life().restoring;
         let asked = desk.gateway.look(move |applier| {
             let view = GatewayView::new(applier);
             let round = drivers.round(&view, node, told, &callers);
@@ -97,8 +118,7 @@ pub(super) async fn run(desk: Desk, mut heard: Receiver<Heard>, mut nudges: Rece
             continue;
         };
         drivers = kept;
-        // As an older incarnation than it is, the gateway asks nobody anything.
-        if !desk.gateway.life().restoring {
+        if has_begun {
             act(&desk, round);
         }
     }
@@ -113,8 +133,11 @@ impl Drivers {
         callers: &Waiting,
     ) -> Round {
         let clearing = view.clearing();
-        let now_ms = now_ms(clearing);
-        let mut round = Round { vote_timeout_ms: clearing.settings().vote_timeout_ms, ..Round::default() };
+        let now_ms = told.now.ms_in(clearing);
+        let settings = clearing.settings();
+        let (of_customers, of_banks) = (Rate::of_customers(settings), Rate::of_banks(settings));
+        let vote_timeout_ms = settings.vote_timeout_ms;
+        let mut round = Round { vote_timeout_ms, of_customers, of_banks, ..Round::default() };
         let mut touched = told.touched;
         for heard in told.heard {
             if let Some(driver) = self.by_payment.get_mut(&heard.id) {
@@ -134,6 +157,7 @@ impl Drivers {
         }
         if told.all {
             self.by_payment.retain(|id, _| clearing.payment(*id).is_some());
+            round.contradicted = Some(contradicted::of(self.by_payment.values()));
         }
         for id in told.waiting {
             // A journal that cannot be read stops the node elsewhere; whoever waits then asks again.
@@ -147,8 +171,14 @@ impl Drivers {
 
 fn act(desk: &Desk, round: Round) {
     desk.vote_timeout_ms.store(round.vote_timeout_ms, std::sync::atomic::Ordering::Relaxed);
+    desk.allowance.set(round.of_customers);
+    desk.bank_allowance.set(round.of_banks);
     for (id, status) in round.decided {
         desk.waiting.tell(id, status);
+    }
+    if let Some(found) = round.contradicted {
+        desk.metrics.set_contradicted(found.len() as u64);
+        desk.contradicted.set(found);
     }
     let mut proposals = Vec::new();
     for action in round.actions {
@@ -160,7 +190,8 @@ fn act(desk: &Desk, round: Round) {
                 payment = %id,
                 side = ?side,
                 bank_says = ?finding,
-                todo = "a bank contradicts a decision, which nothing that the protocol allows leads to: keep all logs, and report it"
+                effect = "the decision stands, and the payment is listed",
+                todo = "a bank contradicts a decision, which nothing that the protocol allows leads to: see rialto payments --listed, ask that bank, and keep all logs"
             ),
         }
     }
@@ -174,9 +205,26 @@ fn act(desk: &Desk, round: Round) {
 async fn propose(desk: Desk, commands: Vec<Command>) {
     let Ok(answers) = desk.submit(commands.clone()).await else { return };
     for (command, answer) in commands.iter().zip(answers) {
-        if let (Some(id), Answer::Done { outcome: Outcome::Payment(status), .. }) = (command.payment(), answer) {
+        if let (Some(id), Answer::Done { outcome: Outcome::Payment(status), replay }) = (command.payment(), answer) {
             desk.waiting.tell(id, status);
+            if !replay {
+                alarm_if_contradicted(id, status);
+            }
         }
     }
     desk.nudge(commands.iter().filter_map(Command::payment).collect());
+}
+
+/// A bank that moves money before anybody has decided so lies, or is broken: its operators are told at once, and the payment
+/// is on their list.
+fn alarm_if_contradicted(id: PaymentId, status: Status) {
+    if let Status::Refused { reason: Reason::ContradictedByBank { side }, .. } = status {
+        error!(
+            event = "bank_contradicts",
+            payment = %id,
+            side = ?side,
+            effect = "the payment is void and listed",
+            todo = "the bank of that side says that it posted what nobody had decided: see rialto payments --listed, and ask it"
+        );
+    }
 }

@@ -2,11 +2,15 @@
 
 use super::desk::Desk;
 use super::tokens::Caller;
-use super::{operators, payments, permits, settings, sign_in, tokens};
+use super::{audited, operators, payments, permits, settings, sign_in, tokens, way};
+use crate::edge::bounds;
 use crate::edge::deadline;
-use crate::edge::grpc::reflection;
+use crate::edge::grpc_answers;
 use crate::edge::health::NodeHealth;
+use crate::edge::origin::Origin;
 use crate::edge::permits::Role;
+use crate::edge::reflection;
+use crate::edge::refusals;
 use crate::edge::request_log;
 use api::code::Code;
 use api::problem::Problem;
@@ -19,17 +23,20 @@ use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 use tonic_health::pb::health_server::HealthServer;
 
-/// Largest message that is taken: a thousand payments are about 150 KiB.
-const MESSAGE_BYTES_MAX: usize = 1 << 20;
-
 pub(super) fn router(desk: &Desk) -> Router {
-    let health = HealthServer::new(NodeHealth::new(desk.gateway.clone()));
-    let gateway = GatewayServer::new(Service { desk: desk.clone() }).max_decoding_message_size(MESSAGE_BYTES_MAX);
-    let routes = Routes::new(gateway).add_service(health).add_service(reflection()).prepare();
+    let health = HealthServer::new(NodeHealth::new(desk.gateway.clone()))
+        .max_decoding_message_size(bounds::LOOK_MESSAGE_BYTES_MAX);
+    let (reflection, reflection_alpha) = reflection::services("rialto.v1.Gateway");
+    let gateway = GatewayServer::new(Service { desk: desk.clone() })
+        .max_decoding_message_size(bounds::PAYMENTS_MESSAGE_BYTES_MAX);
+    let routes =
+        Routes::new(gateway).add_service(health).add_service(reflection).add_service(reflection_alpha).prepare();
     routes
         .into_axum_router()
         .layer(from_fn_with_state(desk.clone(), permits::admit))
         .layer(from_fn(deadline::keep))
+        .layer(from_fn(grpc_answers::keep))
+        .layer(from_fn(refusals::over_grpc))
         .layer(from_fn(request_log::log))
 }
 
@@ -47,7 +54,10 @@ impl Service {
     ) -> Result<Response<T>, Status> {
         let began = Instant::now();
         let done = work.await;
-        let code = done.as_ref().map_or_else(|problem| problem.code.text(), |_| "ok");
+        let code = match &done {
+            Err(problem) => problem.code.text(),
+            Ok(_) => request_log::noted_outcome().unwrap_or("ok"),
+        };
         self.desk.metrics.count_request("grpc", call, code, began.elapsed());
         request_log::response(call, done.as_ref().ok());
         done.map(Response::new).map_err(|problem| problem.to_status())
@@ -68,9 +78,19 @@ fn role<T>(request: &Request<T>) -> Result<Role, Status> {
 
 #[tonic::async_trait]
 impl Gateway for Service {
+    async fn network(
+        &self,
+        _request: Request<proto::NetworkRequest>,
+    ) -> Result<Response<proto::NetworkResponse>, Status> {
+        let id = Some(api::grpc::uuid(self.desk.network().get()));
+        self.counted("Network", async { Ok(proto::NetworkResponse { id }) }).await
+    }
+
     async fn login(&self, request: Request<proto::LoginRequest>) -> Result<Response<proto::LoginResponse>, Status> {
         request_log::request("Login", request.get_ref());
-        self.counted("Login", sign_in::login(&self.desk, request.into_inner())).await
+        let (origin, token) = (Origin::of(request.extensions()), permits::bearer_of(&request).map(str::to_owned));
+        let stranger = sign_in::Stranger { origin, token: token.as_deref() };
+        self.counted("Login", sign_in::login(&self.desk, stranger, request.into_inner())).await
     }
 
     async fn logout(&self, request: Request<proto::LogoutRequest>) -> Result<Response<proto::LogoutResponse>, Status> {
@@ -161,6 +181,22 @@ impl Gateway for Service {
     ) -> Result<Response<proto::PaymentsResponse>, Status> {
         request_log::request("Payments", request.get_ref());
         self.counted("Payments", operators::payments(&self.desk, request.get_ref())).await
+    }
+
+    async fn show_payment(
+        &self,
+        request: Request<proto::GetPaymentRequest>,
+    ) -> Result<Response<proto::PaymentWay>, Status> {
+        request_log::request("ShowPayment", request.get_ref());
+        self.counted("ShowPayment", way::show(&self.desk, request.get_ref())).await
+    }
+
+    async fn audit_payments(
+        &self,
+        request: Request<proto::AuditPaymentsRequest>,
+    ) -> Result<Response<proto::AuditPaymentsResponse>, Status> {
+        request_log::request("AuditPayments", request.get_ref());
+        self.counted("AuditPayments", audited::payments(&self.desk, request.get_ref())).await
     }
 
     async fn void_payment(

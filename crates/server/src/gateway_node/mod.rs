@@ -11,14 +11,20 @@
 //! What is decided, is decided in the log, by [`clearing`]; here it is asked for, waited for and carried about. All of this
 //! can end at any moment: what is under way is in the replicated state, and any node takes it up.
 
+mod allowance;
 mod audit;
+mod audited;
 mod banks;
+mod contradicted;
 mod customer_http;
 mod desk;
 mod discovery;
 mod drive;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod grpc;
 mod http;
+mod kept_banks;
 mod operators;
 mod payments;
 mod permits;
@@ -28,7 +34,9 @@ mod replaying;
 mod settings;
 mod sign_in;
 mod tokens;
+mod trials;
 mod waiting;
+mod way;
 
 use crate::config::{GatewayNodeConfig, NodeError};
 use crate::consul::{self, Consul};
@@ -36,10 +44,12 @@ use crate::dns;
 use crate::edge::metrics::Metrics;
 use crate::handle::Handle;
 use crate::serve::{self, Edges};
+use allowance::{Allowance, Rate};
 use banks::Banks;
 use clearing::NodeNumber;
+use contradicted::Contradicted;
 use desk::Desk;
-use sign_in::Failures;
+use kept_banks::KeptBanks;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use tokens::Tokens;
@@ -67,9 +77,11 @@ pub(crate) fn edges(config: &GatewayNodeConfig, gateway: &Gateway, metrics: &Met
         banks: Arc::new(Banks::new(replies, config.node.tls.clone())),
         tokens: Arc::new(tokens),
         waiting: Arc::new(Waiting::default()),
+        contradicted: Arc::new(Contradicted::default()),
         vote_timeout_ms: Arc::new(AtomicU64::new(clearing::Settings::default().vote_timeout_ms)),
+        allowance: Arc::new(Allowance::new(Rate::of_customers(&clearing::Settings::default()))),
+        bank_allowance: Arc::new(Allowance::new(Rate::of_banks(&clearing::Settings::default()))),
         nudges,
-        failures: Arc::new(Failures::default()),
         guard: serve::guard(&config.node)?,
         metrics: metrics.clone(),
     };
@@ -94,9 +106,11 @@ pub(crate) fn edges(config: &GatewayNodeConfig, gateway: &Gateway, metrics: &Met
     if let Some(settings) = &config.node.consul {
         let consul = Consul::new(settings).map_err(|error| NodeError::Config(error.to_string()))?;
         let banks = Arc::clone(&desk.banks);
+        let kept = KeptBanks::new(config.node.data.join("banks.json"));
+        banks.know(&kept.read());
         let know = move |found: &[(clearing::BankName, Vec<String>)]| banks.know(found);
-        let kept = config.node.data.join("banks.json");
-        tasks.push(tokio::spawn(consul::follow_banks(consul, config.node.tls.clone(), kept, know)));
+        tasks.push(tokio::spawn(consul::follow_banks(consul, config.node.tls.clone(), know)));
+        tasks.push(tokio::spawn(kept.keep(Arc::clone(&desk.banks))));
     }
     Ok(Edges { http: http::router(&desk), grpc: grpc::router(&desk), tasks })
 }

@@ -1,6 +1,7 @@
 //! What operators and banks ask: what is in doubt, who owes whom, a settlement, what became of an old hold.
 
-use super::desk::{Desk, now_ms, unreadable};
+use super::contradicted::{self, ByPayment};
+use super::desk::Desk;
 use super::payments::{patience, wait_for};
 use crate::edge::permits::Role;
 use api::code::Code;
@@ -10,7 +11,10 @@ use api::problem::Problem;
 use api::proto;
 use clearing::bank::Standing;
 use clearing::position::Direction;
-use clearing::{BankName, CallKind, Clearing, Command, Epoch, GroupId, OperatorName, Outcome, Side, Status, agenda};
+use clearing::{
+    BankName, CallKind, Clearing, Command, Epoch, GroupId, OperatorName, Outcome, PaymentId, Side, Status, Terms,
+    agenda,
+};
 use gateway::PastError;
 use ledger::Amount;
 use std::collections::BTreeSet;
@@ -51,54 +55,136 @@ pub(super) async fn payments(
     }
     let away: BTreeSet<BankName> =
         desk.banks.links().iter().filter(|link| !link.is_reachable()).map(|link| link.name).collect();
+    let (now, contradicted) = (desk.now(), desk.contradicted.all());
     desk.read(move |view| {
-        let clearing = view.clearing();
-        let mut open = agenda::in_doubt(clearing, now_ms(clearing));
+        let (clearing, contradicted): (_, &ByPayment) = (view.clearing(), &contradicted);
+        let mut open = agenda::in_doubt(clearing, now.ms_in(clearing));
         open.retain(|payment| wanted == proto::PaymentsWanted::Open || !payment.is_decided);
         open.sort_by_key(|payment| std::cmp::Reverse(payment.age_ms));
         let count = open.len() as u64;
-        let payments = open.iter().take(limit).filter_map(|it| open_payment(clearing, &away, it)).collect();
+        let open = open.iter().take(limit);
+        let payments = open.filter_map(|it| open_payment(clearing, (&away, contradicted), it)).collect();
         proto::PaymentsResponse { payments, count }
     })
     .await
 }
 
 /// Whom a listed payment waits for, and why.
-const LISTED: &str = "an operator: both banks held it when the gateway was restored, so it is paid, though its payer may \
-                      have been told that it is void";
+fn why_listed(status: Status) -> &'static str {
+    match status {
+        Status::Paid { .. } => {
+            "an operator: its banks had set it aside or booked it when the gateway was restored, so it is paid, though its \
+             payer may have been told that it is void"
+        }
+        Status::Refused { .. } => {
+            "an operator: one of its banks said that it had booked it before anybody had decided so; it is void, and that \
+             bank may have it in its books"
+        }
+        Status::Undecided => "its banks: it is asked about once more, as the gateway was restored",
+    }
+}
 
-/// Payments that a restored gateway decided without knowing what had been told before.
+/// Payments that a restored gateway decided without knowing what had been told before, and those that a bank contradicted:
+/// before they were decided, or by not acknowledging the decision. The last ones stay as long as the bank says so.
 async fn listed(desk: &Desk, limit: usize) -> Result<proto::PaymentsResponse, Problem> {
+    let contradicted = desk.contradicted.all();
     let found = desk.read(move |view| {
         let clearing = view.clearing();
-        let count = clearing.listed().count() as u64;
+        let is_open = |id: &PaymentId| clearing.payment(*id).is_some();
+        let ids: BTreeSet<PaymentId> = clearing.listed().chain(contradicted.keys().copied().filter(is_open)).collect();
+        let count = ids.len() as u64;
         let shown = |id| {
-            let known = view.payment(id)?;
-            let order = known.as_ref().and_then(|known| known.order);
-            Ok(order.map(|order| proto::OpenPayment {
-                payment: Some(message(&clearing.terms(&order))),
-                decided: true,
-                paid: true,
-                age_ms: 0,
-                waits_for: LISTED.to_owned(),
-            }))
+            let Some(known) = view.payment(id)? else { return Ok(None) };
+            Ok(known.order.map(|order| listed_payment(&clearing.terms(&order), known.status, &contradicted)))
         };
-        let payments = clearing.listed().take(limit).filter_map(|id| shown(id).transpose());
+        let payments = ids.into_iter().take(limit).filter_map(|id| shown(id).transpose());
         Ok(proto::PaymentsResponse { payments: payments.collect::<Result<_, PastError>>()?, count })
     });
-    found.await?.map_err(|error: PastError| unreadable(&error))
+    found.await?.map_err(|error: PastError| desk.unreadable(&error))
+}
+
+fn listed_payment(terms: &Terms, status: Status, contradicted: &ByPayment) -> proto::OpenPayment {
+    let paid = matches!(status, Status::Paid { .. });
+    let contradiction = contradicted::sentence(contradicted, terms, paid);
+    let waits_for = match contradiction.is_empty() {
+        true => why_listed(status).to_owned(),
+        false => format!("an operator: {contradiction}"),
+    };
+    proto::OpenPayment {
+        payment: Some(message(terms)),
+        decided: status != Status::Undecided,
+        paid,
+        age_ms: 0,
+        waits_for,
+        contradiction,
+    }
 }
 
 pub(super) async fn acknowledge(
     desk: &Desk,
     request: &proto::AcknowledgePaymentRequest,
 ) -> Result<proto::AcknowledgePaymentResponse, Problem> {
-    desk.order(Command::Acknowledge { id: payment_id(request.id.as_ref())? }).await?;
+    let id = payment_id(request.id.as_ref())?;
+    let (is_listed, listed) = desk
+        .read(move |view| {
+            let clearing = view.clearing();
+            let some = clearing.listed().take(LISTED_NAMED).map(|id| id.to_string()).collect::<Vec<String>>();
+            (clearing.is_listed(id), (some, clearing.listed().count()))
+        })
+        .await?;
+    if !is_listed && desk.contradicted.all().contains_key(&id) {
+        let detail =
+            format!("payment {id} is on the list as long as one of its banks contradicts the decision: ask that bank");
+        return Err(Problem::new(Code::NotListed, detail).with("field", "id"));
+    }
+    if !is_listed {
+        return Err(not_listed(&id.to_string(), listed));
+    }
+    desk.order(Command::Acknowledge { id }).await?;
     Ok(proto::AcknowledgePaymentResponse {})
 }
 
-fn open_payment(clearing: &Clearing, away: &BTreeSet<BankName>, doubt: &agenda::InDoubt) -> Option<proto::OpenPayment> {
+/// So many listed payments an error names.
+const LISTED_NAMED: usize = 5;
+
+fn not_listed(id: &str, (some, count): (Vec<String>, usize)) -> Problem {
+    let more = count.saturating_sub(some.len());
+    let listed = match (some.as_slice(), more) {
+        ([], _) => "the list is empty".to_owned(),
+        (some, 0) => format!("on it: {}", some.join(", ")),
+        (some, more) => format!("on it: {}, and {more} more", some.join(", ")),
+    };
+    let detail = format!(
+        "payment {id} is not on the list: it never was, or somebody has acknowledged it before; {listed}; see rialto payments --listed"
+    );
+    Problem::new(Code::NotListed, detail).with("field", "id")
+}
+
+fn open_payment(
+    clearing: &Clearing,
+    (away, contradicted): (&BTreeSet<BankName>, &ByPayment),
+    doubt: &agenda::InDoubt,
+) -> Option<proto::OpenPayment> {
     let payment = clearing.payment(doubt.id)?;
+    let (terms, paid) = (clearing.terms(&payment.order), matches!(payment.status(), Status::Paid { .. }));
+    let contradiction = contradicted::sentence(contradicted, &terms, paid);
+    Some(proto::OpenPayment {
+        payment: Some(message(&terms)),
+        decided: doubt.is_decided,
+        paid,
+        age_ms: doubt.age_ms,
+        waits_for: with_contradiction(waits_of(clearing, away, doubt), &contradiction),
+        contradiction,
+    })
+}
+
+/// Whom a payment waits for, and who says that it will not come.
+pub(super) fn with_contradiction(waits_for: String, contradiction: &str) -> String {
+    if contradiction.is_empty() { waits_for } else { format!("{waits_for}: {contradiction}; ask that bank") }
+}
+
+/// Whom a payment waits for, and why.
+pub(super) fn waits_of(clearing: &Clearing, away: &BTreeSet<BankName>, doubt: &agenda::InDoubt) -> String {
     let waits = doubt.waits_for.iter().filter_map(|(bank, kind)| {
         let name = clearing.bank(*bank)?.name;
         let why = if away.contains(&name) { ", which cannot be reached now," } else { "" };
@@ -108,13 +194,7 @@ fn open_payment(clearing: &Clearing, away: &BTreeSet<BankName>, doubt: &agenda::
     if doubt.a_bank_is_restoring {
         waits.push_str(" (a bank is being restored)");
     }
-    Some(proto::OpenPayment {
-        payment: Some(message(&clearing.terms(&payment.order))),
-        decided: doubt.is_decided,
-        paid: matches!(payment.status(), Status::Paid { .. }),
-        age_ms: doubt.age_ms,
-        waits_for: waits,
-    })
+    waits
 }
 
 fn waits_for(kind: CallKind) -> &'static str {
@@ -132,7 +212,7 @@ fn waits_for(kind: CallKind) -> &'static str {
 /// By hand, only what is undecided, through the decision itself.
 pub(super) async fn void(desk: &Desk, request: &proto::VoidPaymentRequest) -> Result<proto::PaymentStatus, Problem> {
     let id = payment_id(request.id.as_ref())?;
-    let operator = OperatorName::new(&request.operator).ok().filter(|name| !name.is_empty()).ok_or_else(|| {
+    let operator = OperatorName::enforce(&request.operator).ok().filter(|name| !name.is_empty()).ok_or_else(|| {
         let detail = "operator: say who does this, in at most 32 bytes: it goes on record";
         Problem::new(Code::InvalidName, detail).with("field", "operator")
     })?;
@@ -191,9 +271,11 @@ pub(super) async fn register(
     request: &proto::RegisterBankRequest,
 ) -> Result<proto::RegisterBankResponse, Problem> {
     role.speaks_for(&request.name)?;
+    let name = bank_name("name", &request.name)?;
+    desk.bank_allowance.call(&name, std::time::Instant::now())?;
     let group = request.group.as_ref().and_then(|id| GroupId::new(api::grpc::id_bits(id)));
     let command = Command::RegisterBank {
-        name: bank_name("name", &request.name)?,
+        name,
         group: group
             .ok_or_else(|| Problem::new(Code::MalformedId, "group: it is missing or nil").with("field", "group"))?,
         epoch: Epoch::new(request.epoch).unwrap_or(Epoch::FIRST),
@@ -216,13 +298,54 @@ pub(super) async fn resolve(
     request: &proto::ResolvePaymentRequest,
 ) -> Result<proto::PaymentStatus, Problem> {
     role.speaks_for(&request.bank)?;
+    let bank = bank_name("bank", &request.bank)?;
+    desk.bank_allowance.call(&bank, std::time::Instant::now())?;
     let missing = || Problem::new(Code::MissingField, "payment is missing").with("field", "payment");
     let terms = terms(request.payment.as_ref().ok_or_else(missing)?)?;
-    let bank = bank_name("bank", &request.bank)?;
     if Side::BOTH.iter().all(|side| terms.party(*side).bank != bank) {
         let detail = format!("a payment from {} to {} is none of bank {bank}'s", terms.payer, terms.payee);
         return Err(Problem::new(Code::NotPermitted, detail));
     }
     let until = Instant::now() + patience(0)?;
     wait_for(desk, terms.id, Command::Resolve { bank, terms, taker: desk.node }, until).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clearing::{Delivery, Reason};
+    use ledger::{Currency, Reference};
+
+    fn terms() -> Terms {
+        let party = |text: &str| text.parse().expect("an address");
+        Terms {
+            id: PaymentId::new(7).expect("not nil"),
+            payer: party("alice@alpha"),
+            payee: party("bob@beta"),
+            amount: Amount::new(1).expect("not zero"),
+            currency: Currency::EUR,
+            reference: Reference::EMPTY,
+        }
+    }
+
+    #[test]
+    fn a_listed_payment_says_whether_it_is_paid_and_why_it_is_listed() {
+        let delivery = Delivery::Done;
+        let reason = Reason::ContradictedByBank { side: Side::Credit };
+        let rows = [
+            (Status::Paid { delivery }, (true, true), "is paid, though"),
+            (Status::Refused { reason, delivery }, (true, false), "it is void"),
+            (Status::Undecided, (false, false), "asked about once more"),
+        ];
+        for (status, (decided, paid), why) in rows {
+            let listed = listed_payment(&terms(), status, &ByPayment::new());
+            assert_eq!((listed.decided, listed.paid), (decided, paid), "{status:?}");
+            assert!(listed.waits_for.contains(why) && listed.contradiction.is_empty(), "{}", listed.waits_for);
+        }
+        // What a bank says now is the reason, whatever it was listed for before.
+        let says = ByPayment::from([(terms().id, vec![(Side::Credit, clearing::Finding::NotFound)])]);
+        let listed = listed_payment(&terms(), Status::Paid { delivery }, &says);
+        assert_eq!(listed.contradiction, "bank beta says that it knows nothing of it, though it is paid");
+        assert_eq!(listed.waits_for, format!("an operator: {}", listed.contradiction));
+    }
 }

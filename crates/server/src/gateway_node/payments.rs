@@ -3,20 +3,21 @@
 //! A payment enters the log whole, with its session checked there; from then on it goes to its end by itself. The caller is
 //! told what was decided, or that it is not known yet, and never "failed" where it may yet be paid.
 
-use super::desk::{Desk, unreadable};
+use super::desk::Desk;
 use super::sign_in::check_session;
 use super::tokens::Caller;
-use crate::clock::wall_ms;
+use crate::edge::identity::{new_id, not_claimed};
 use crate::edge::port::SubmitError;
 use crate::edge::request_log;
 use api::client::ClientError;
 use api::code::Code;
 use api::grpc::{id_bits, uuid};
+use api::idempotency::{IdempotencyKey, request_digest};
 use api::payment::{Ordered, PAYMENTS_MAX, ordered, party, payment_id, status_message, told_of, told_of_status};
 use api::problem::Problem;
 use api::proto;
 use clearing::told::{Patience, Told};
-use clearing::{Answer, Command, Holder, PaymentId, PaymentRequest, Refusal, Status};
+use clearing::{Answer, Command, Holder, Outcome, PaymentId, PaymentRequest, Refusal, Side, Status};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -38,8 +39,10 @@ pub(super) async fn pay(
     request: proto::TransferMoneyRequest,
 ) -> Result<proto::TransferMoneyResponse, Problem> {
     let until = Instant::now() + patience(request.timeout_ms)?;
-    let orders = read_all(caller, &request.payments)?;
+    let items = read_all(caller, &request.payments)?;
+    let orders: Vec<Ordered> = items.iter().filter_map(|item| item.as_ref().ok().copied()).collect();
     request_log::note_about(orders.iter().map(|order| order.id));
+    desk.allowance.send(&caller.party(), orders.len(), std::time::Instant::now())?;
     for order in &orders {
         let Ordered { id, payee, amount, currency, reference } = order;
         debug!(target: "requests", event = "order", payment = %id, payer = %caller.party(), payee = %payee,
@@ -71,31 +74,111 @@ pub(super) async fn pay(
         };
         told.insert(id, (decided, duplicate));
     }
-    let payments = orders.iter().map(|order| match told.get(&order.id) {
-        Some((told, duplicate)) => status_message(order.id, told, *duplicate),
-        None => not_sent(order, away.get(&order.id).copied().unwrap_or(Code::BankUnavailable)),
-    });
-    Ok(proto::TransferMoneyResponse { payments: payments.collect() })
+    let status = |(message, item): (&proto::Payment, &Result<Ordered, Problem>)| match item {
+        Err(problem) => malformed(message, problem),
+        Ok(order) => match told.get(&order.id) {
+            Some((told, duplicate)) => status_message(order.id, told, *duplicate),
+            None => not_sent(order, away.get(&order.id).copied().unwrap_or(Code::BankUnavailable)),
+        },
+    };
+    let payments: Vec<proto::PaymentStatus> = request.payments.iter().zip(&items).map(status).collect();
+    count(desk, &payments);
+    Ok(proto::TransferMoneyResponse { payments })
 }
 
-fn read_all(caller: &Caller, messages: &[proto::Payment]) -> Result<Vec<Ordered>, Problem> {
-    if messages.is_empty() || messages.len() > PAYMENTS_MAX {
-        let code = if messages.is_empty() { Code::BatchEmpty } else { Code::BatchTooLarge };
-        return Err(Problem::new(
-            code,
-            format!("a call has 1 to {PAYMENTS_MAX} payments, this one {}", messages.len()),
-        ));
+/// Counts what became of payments, and notes it for the line of the request: the call itself succeeds also where all of them
+/// are refused.
+fn count(desk: &Desk, payments: &[proto::PaymentStatus]) {
+    let mut outcomes: BTreeMap<&'static str, (u64, &str)> = BTreeMap::new();
+    for status in payments {
+        let is_paid = status.state() == proto::PaymentState::Paid;
+        let code = if is_paid { "paid" } else { Code::from_text(&status.code).map_or("internal", Code::text) };
+        outcomes.entry(code).or_insert((0, status.detail.as_str())).0 += 1;
     }
+    for (code, (number, _)) in &outcomes {
+        desk.metrics.count_outcomes(code, *number);
+    }
+    let told = |(code, (number, _)): (&&str, &(u64, &str))| format!("{code} {number}");
+    match outcomes.iter().collect::<Vec<_>>().as_slice() {
+        [] => {}
+        [(code, _)] if **code == "paid" => {}
+        [(code, (_, why))] => request_log::note_outcome(code, why),
+        [_, _, ..] => {
+            let each: Vec<String> = outcomes.iter().map(told).collect();
+            request_log::note_outcome("mixed", &each.join(", "));
+        }
+    }
+}
+
+pub(super) fn check_count(count: usize) -> Result<(), Problem> {
+    if (1..=PAYMENTS_MAX).contains(&count) {
+        return Ok(());
+    }
+    let code = if count == 0 { Code::BatchEmpty } else { Code::BatchTooLarge };
+    Err(Problem::new(code, format!("a call has 1 to {PAYMENTS_MAX} payments, this one {count}"))
+        .with("limit", PAYMENTS_MAX))
+}
+
+/// A key stays on record for good, whatever becomes of its payments: it counts as so many payments that are sent.
+const KEY_COSTS: usize = 20;
+
+/// What a customer's idempotency key stands for: the base of the ids of that route's payments. Nothing of them is proposed
+/// before.
+pub(super) async fn claim(
+    desk: &Desk,
+    caller: &Caller,
+    key: &IdempotencyKey,
+    (route, messages): (&str, &[proto::Payment]),
+) -> Result<u128, Problem> {
+    desk.allowance.send(&caller.party(), KEY_COSTS, std::time::Instant::now())?;
+    let mut meaning = Vec::new();
+    for message in messages {
+        // Each part is preceded by its length, so no two different requests have the same bytes.
+        let order = ordered(&proto::Payment { id: Some(uuid(1)), ..message.clone() })?;
+        let Ordered { id: _, payee, amount, currency, reference } = order;
+        for part in [payee.to_string(), amount.minor().to_string(), currency.code().to_owned(), reference.to_string()] {
+            meaning.extend_from_slice(&(part.len() as u64).to_le_bytes());
+            meaning.extend_from_slice(part.as_bytes());
+        }
+    }
+    let (number, digest) = (key.number(&caller.party().to_string()), request_digest(route, &meaning));
+    let command = Command::ClaimKey { session: caller.session, key: number, digest, base: new_id() };
+    match desk.order(command).await {
+        Ok(Outcome::KeyClaimed { base }) => Ok(base),
+        Ok(_) => Err(Problem::new(Code::Internal, "the node gave no answer to a key")),
+        Err(problem) if problem.code == Code::OutcomeUnknown => Err(not_claimed(&SubmitError::OutcomeUnknown)),
+        Err(problem) => Err(problem),
+    }
+}
+
+/// Payments of one call are independent: one that makes no sense is not taken, and the others are. One alone is the whole
+/// call, and refuses it; so does an id that is there twice, for then nobody could tell which answer is whose.
+fn read_all(caller: &Caller, messages: &[proto::Payment]) -> Result<Vec<Result<Ordered, Problem>>, Problem> {
+    check_count(messages.len())?;
     let mut ids = BTreeSet::new();
     let read = |(item, message): (usize, &proto::Payment)| {
-        let order = own(caller, message).and_then(|()| ordered(message)).map_err(|problem| problem.in_item(item))?;
+        let order = match own(caller, message).and_then(|()| ordered(message)) {
+            Ok(order) => order,
+            // Of one there is nothing to tell apart.
+            Err(problem) if messages.len() == 1 => return Err(problem),
+            Err(problem) => return Ok(Err(problem.in_item(item))),
+        };
         if !ids.insert(order.id) {
             let detail = format!("item {item}: the id {} is there twice", order.id);
             return Err(Problem::new(Code::IdReused, detail).with("item", item));
         }
-        Ok(order)
+        Ok(Ok(order))
     };
     messages.iter().enumerate().map(read).collect()
+}
+
+/// A payment that makes no sense, beside others of its call: it was not taken, and its id is not burnt.
+fn malformed(message: &proto::Payment, problem: &Problem) -> proto::PaymentStatus {
+    let mut status = proto::PaymentStatus { id: message.id, ..proto::PaymentStatus::default() };
+    status.set_state(proto::PaymentState::NotTaken);
+    status.code = problem.code.text().to_owned();
+    status.detail.clone_from(&problem.detail);
+    status
 }
 
 /// A customer spends only their own money.
@@ -137,7 +220,7 @@ async fn away(desk: &Desk, caller: &Caller, orders: &[Ordered]) -> Result<BTreeM
         let new = |(id, code)| is_new(&id).map(|new| new.then_some((id, code))).transpose();
         suspects.into_iter().filter_map(new).collect::<Result<BTreeMap<PaymentId, Code>, gateway::PastError>>()
     });
-    unknown.await?.map_err(|error| unreadable(&error))
+    unknown.await?.map_err(|error| desk.unreadable(&error))
 }
 
 fn not_sent(order: &Ordered, code: Code) -> proto::PaymentStatus {
@@ -157,7 +240,7 @@ async fn take(desk: &Desk, caller: &Caller, orders: &[&Ordered]) -> Result<Vec<O
     if orders.is_empty() {
         return Ok(Vec::new());
     }
-    let deadline_ms = wall_ms() + TAKEN_WITHIN_MS;
+    let deadline_ms = desk.now().ms().saturating_add(TAKEN_WITHIN_MS);
     let command = |order: &&Ordered| Command::Take { request: request(caller, order), deadline_ms, taker: desk.node };
     match desk.submit(orders.iter().map(command).collect()).await {
         Ok(answers) => {
@@ -194,8 +277,30 @@ pub(super) async fn cancel(
     let message = request_message.payment.ok_or_else(|| Problem::new(Code::MissingField, "payment is missing"))?;
     own(caller, &message)?;
     let order = ordered(&message)?;
+    desk.allowance.send(&caller.party(), 1, std::time::Instant::now())?;
     let command = Command::Cancel { request: request(caller, &order), taker: desk.node };
-    wait_for(desk, order.id, command, until).await
+    let told = wait_for(desk, order.id, command, until).await?;
+    if told.state() != proto::PaymentState::Refused || is_final(desk, order.id, until).await? {
+        return Ok(told);
+    }
+    // It is decided, and its bank does not have it in writing yet.
+    Ok(status_message(order.id, &Told::OutcomeUnknown, told.duplicate))
+}
+
+/// Waits until the payer's bank keeps the void as well: then it stays, even if the gateway is put back from a backup. The
+/// payee's bank may be away for as long as it likes.
+async fn is_final(desk: &Desk, id: PaymentId, until: Instant) -> Result<bool, Problem> {
+    loop {
+        // What is decided stays among those on their way until everything is delivered.
+        let is_pending = desk
+            .peek(move |clearing| clearing.payment(id).is_some_and(|payment| payment.is_open_at(Side::Debit)))
+            .await?;
+        if !is_pending || Instant::now() >= until {
+            return Ok(!is_pending);
+        }
+        desk.nudge(vec![id]);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 /// Has a command about a payment carried out, and waits for the decision.
@@ -228,10 +333,13 @@ pub(super) async fn wait_for(
         },
         told => told,
     };
-    Ok(status_message(id, &told, duplicate))
+    let status = status_message(id, &told, duplicate);
+    count(desk, std::slice::from_ref(&status));
+    Ok(status)
 }
 
-/// What became of one of the caller's payments.
+/// What became of a payment, for its payer at any time, and for its payee once it is paid: that is theirs to see. That somebody
+/// ordered a payment to them that was refused, or is not decided, is not.
 pub(super) async fn status(
     desk: &Desk,
     caller: &Caller,
@@ -239,18 +347,27 @@ pub(super) async fn status(
 ) -> Result<proto::PaymentStatus, Problem> {
     let id = payment_id(request.id.as_ref())?;
     check_session(desk, caller).await?;
-    let (bank, customer) = (caller.bank, caller.customer);
+    let own = caller.party();
     let found = desk.read(move |view| {
-        let known = view.payment(id)?;
-        let number = view.clearing().bank_named(&bank).map(|bank| bank.number);
+        let clearing = view.clearing();
+        let Some(known) = view.payment(id)? else { return Ok(None) };
+        let terms = known.order.map(|order| clearing.terms(&order));
+        let number = clearing.bank_named(&own.bank).map(|bank| bank.number);
+        let is_payer = Some(known.payer.bank) == number && known.payer.holder == own.holder;
+        let is_paid = match known.status {
+            Status::Paid { .. } => true,
+            Status::Undecided | Status::Refused { .. } => false,
+        };
+        let is_payee = is_paid && terms.is_some_and(|terms| terms.payee == own);
         // Another's payment is not told apart from none.
-        Ok(known.filter(|known| Some(known.payer.bank) == number && known.payer.holder == Holder::Customer(customer)))
+        Ok((is_payer || is_payee).then_some((known.status, terms)))
     });
-    match found.await?.map_err(|error: gateway::PastError| unreadable(&error))? {
-        Some(known) => {
-            let currency = known.order.map_or(0, |order| u32::from(order.currency.number()));
-            Ok(proto::PaymentStatus { currency, ..status_message(id, &told_of_status(known.status), false) })
-        }
+    match found.await?.map_err(|error: gateway::PastError| desk.unreadable(&error))? {
+        Some((status, terms)) => Ok(proto::PaymentStatus {
+            currency: terms.map_or(0, |terms| u32::from(terms.currency.number())),
+            payment: terms.map(|terms| api::payment::message(&terms)),
+            ..status_message(id, &told_of_status(status), false)
+        }),
         None => {
             let detail =
                 format!("no payment {id} of yours so far; that is no outcome: send it again, or have it voided");
@@ -324,7 +441,7 @@ fn link(desk: &Desk, caller: &Caller) -> Result<api::client::Client, Problem> {
 
 fn of_bank(caller: &Caller, error: ClientError) -> Problem {
     match error {
-        ClientError::Refused { code, detail } => Problem::new(code, detail),
+        ClientError::Refused { code, detail, .. } => Problem::new(code, detail),
         error => {
             let detail = format!("bank {} does not answer now: {error}", caller.bank);
             Problem::new(Code::BankUnavailable, detail).retry_after_ms(1_000)

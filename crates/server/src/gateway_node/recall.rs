@@ -2,19 +2,25 @@
 //! else that nobody thought of.
 //!
 //! A bank that has voted ends no hold on its own: it waits for the gateway's word. Here the gateway looks for those who wait.
-//! What it does not know it takes up as a question to both banks ([`clearing::Command::Resolve`]): posted anywhere forces post,
-//! voided anywhere forces void. A restored gateway asks so for all that was placed since its last record, ended or not, and
-//! takes nothing new for a bank before that; so its positions are what the banks' books say. Which banks it has asked is in its
-//! replicated state, so that whoever holds the pen next goes on.
+//! What it does not know it takes up as a question to both banks ([`clearing::Command::Resolve`]): what both have held or
+//! posted is posted,
+//! voided anywhere forces void. A restored gateway asks so for all that was placed since its copy, ended or not, and
+//! takes nothing new for a bank before that; so its positions are what the banks' books say. Payments within one bank are told
+//! of as well: otherwise whoever knows the id of one could use it for something else. Which banks it has asked is in its
+//! replicated state, so that the next proposer goes on.
 
 use super::banks::Link;
-use super::desk::{Desk, now_ms};
+use super::desk::Desk;
 use super::registry;
+use crate::edge::gateway_holds::HOLDS_MAX;
+use api::client::GatewayHolds;
 use api::code::Code;
 use api::problem::Problem;
 use api::proto;
-use clearing::{Answer, BankName, Call, CallKind, Clearing, Command, Epoch, Refusal, Side, Status, Terms};
-use std::collections::BTreeMap;
+use clearing::agenda::Booking;
+use clearing::{Answer, BankName, Call, CallKind, Clearing, Command, Epoch, Recall, Refusal, Side, Status, Terms};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
@@ -42,6 +48,7 @@ pub(super) async fn begin_epoch(desk: &Desk, epoch: Epoch) {
 /// Asks banks about what this gateway may have forgotten, or has never known. Runs as long as the node serves.
 pub(super) async fn run(desk: Desk) {
     let mut old_holds_at = Instant::now() + BETWEEN_LOOKS;
+    let asked = Asked::default();
     loop {
         tokio::time::sleep(PAUSE).await;
         let serves = !desk.gateway.life().restoring && registry::holds_the_pen(&desk);
@@ -51,47 +58,102 @@ pub(super) async fn run(desk: Desk) {
             old_holds_at = Instant::now() + BETWEEN_LOOKS;
         }
         for link in desk.banks.links().into_iter().filter(|link| serves && link.is_reachable()) {
-            if let Some(since_ms) = to_recall.get(&link.name) {
-                match recall(&desk, &link, epoch, *since_ms).await {
-                    Ok(asked_about) => info!(event = "bank_recalled", bank = %link.name, asked_about),
-                    Err(problem) => {
-                        warn!(event = "bank_recall_stopped", bank = %link.name, why = %problem.detail, effect = "it is begun again; no new payment of this bank is taken before")
-                    }
-                }
-            } else if looks_for_old {
-                old_holds(&desk, &link, epoch).await;
+            let of = to_recall.get(&link.name).copied();
+            if of.is_none() && !looks_for_old {
+                continue;
             }
+            // Each bank in a task of its own: one that answers slowly, or goes on for ever, delays no other.
+            let Some(asking) = Asking::begin(&asked, link.name) else { continue };
+            let desk = desk.clone();
+            tokio::spawn(async move {
+                ask(&desk, &link, epoch, of).await;
+                drop(asking);
+            });
         }
     }
 }
 
-fn to_recall(clearing: &Clearing) -> (Epoch, BTreeMap<BankName, u64>) {
-    (clearing.epoch(), clearing.to_recall().map(|(bank, recall)| (bank.name, recall.since_ms)).collect())
+/// Banks that are being asked now.
+type Asked = Arc<Mutex<BTreeSet<BankName>>>;
+
+/// A bank is being asked, until this is dropped.
+struct Asking {
+    asked: Asked,
+    bank: BankName,
 }
 
-/// Enters everything that a bank set aside since then, and that it has been asked. A page at a time, each waited for, so that
+impl Asking {
+    /// None if it is going on.
+    fn begin(asked: &Asked, bank: BankName) -> Option<Asking> {
+        let is_new = asked.lock().unwrap_or_else(PoisonError::into_inner).insert(bank);
+        is_new.then(|| Asking { asked: Arc::clone(asked), bank })
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.bank);
+    }
+}
+
+/// Recalls a bank, or looks for its old holds.
+async fn ask(desk: &Desk, link: &Link, epoch: Epoch, of: Option<Recall>) {
+    let Some(of) = of else { return old_holds(desk, link, epoch).await };
+    match recall(desk, link, epoch, of).await {
+        Ok(asked_about) => info!(event = "bank_recalled", bank = %link.name, asked_about),
+        Err(problem) => {
+            warn!(event = "bank_recall_stopped", bank = %link.name, why = %problem.detail, effect = "it is begun again; no new payment of this bank is taken before")
+        }
+    }
+}
+
+fn to_recall(clearing: &Clearing) -> (Epoch, BTreeMap<BankName, Recall>) {
+    (clearing.epoch(), clearing.to_recall().map(|(bank, recall)| (bank.name, recall)).collect())
+}
+
+/// Enters everything that a bank set aside and that may not be known here, and that it has been asked. A page at a time,
+/// each waited for, so that
 /// neither memory nor the log has to hold it all at once.
-async fn recall(desk: &Desk, link: &Link, epoch: Epoch, since_ms: u64) -> Result<usize, Problem> {
+async fn recall(desk: &Desk, link: &Link, epoch: Epoch, of: Recall) -> Result<usize, Problem> {
+    let recall = proto::Recall { epoch: of.epoch.get(), complete_through: of.complete_through };
     let (mut asked_about, mut cursor) = (0, 0);
     loop {
-        let request = proto::GatewayHoldsRequest {
-            placed_since_ms: since_ms,
-            open_since_before_ms: 0,
-            cursor,
-            gateway_epoch: epoch.get(),
-        };
-        let (placed, next) = link.client().gateway_holds(request).await.map_err(|error| {
+        let request =
+            proto::GatewayHoldsRequest { cursor, gateway_epoch: epoch.get(), recall: Some(recall), open_for_ms: 0 };
+        let held = link.client().gateway_holds(request).await.map_err(|error| {
             Problem::new(Code::Unavailable, format!("bank {} did not tell what it holds: {error}", link.name))
         })?;
-        asked_about += placed.len();
-        enter(desk, link.name, placed).await?;
-        if next == 0 {
+        if held.unreadable > 0 {
+            error!(event = "recall_unreadable", bank = %link.name, count = held.unreadable, todo = "this bank holds money for payments that cannot be understood: look at its open holds");
+        }
+        check_page(cursor, &held)
+            .map_err(|why| Problem::new(Code::Unavailable, format!("bank {} {why}", link.name)))?;
+        asked_about += held.payments.len();
+        await_allowance(desk, link.name, held.payments.len().max(1)).await;
+        enter(desk, link.name, held.payments).await?;
+        if held.next_cursor == 0 {
             break;
         }
-        cursor = next;
+        cursor = held.next_cursor;
     }
     desk.order(Command::BankRecalled { name: link.name, epoch }).await?;
     Ok(asked_about)
+}
+
+/// An honest bank tells of so many at once, and goes back through its journal, so its cursor falls from page to page.
+fn check_page(cursor: u64, page: &GatewayHolds) -> Result<(), &'static str> {
+    if page.payments.len() + page.unreadable > HOLDS_MAX {
+        return Err("tells of more holds at once than it may");
+    }
+    if cursor > 0 && page.next_cursor >= cursor { Err("tells again of what it has told of") } else { Ok(()) }
+}
+
+/// What a bank tells of is recorded, also if it made it up: so it tells no faster than one bank may. Only its own recall
+/// waits for that. A page without any costs as much as one payment.
+async fn await_allowance(desk: &Desk, bank: BankName, payments: usize) {
+    while let Err(wait) = desk.bank_allowance.take(&bank, payments, std::time::Instant::now()) {
+        tokio::time::sleep(wait).await;
+    }
 }
 
 /// Until each is there. What finds no room waits for those before it to come to their end.
@@ -127,16 +189,11 @@ async fn enter(desk: &Desk, bank: BankName, mut placed: Vec<Terms>) -> Result<()
 
 /// Looks for holds of a bank that have grown old, and sees to it that each comes to its end.
 async fn old_holds(desk: &Desk, link: &Link, epoch: Epoch) {
-    let Ok(now_ms) = desk.peek(now_ms).await else { return };
-    let before_ms = now_ms.saturating_sub(OLD_MS).max(1);
-    let request = proto::GatewayHoldsRequest {
-        placed_since_ms: 0,
-        open_since_before_ms: before_ms,
-        cursor: 0,
-        gateway_epoch: epoch.get(),
-    };
-    let Ok((old, _)) = link.client().gateway_holds(request).await else { return };
-    if old.is_empty() {
+    // An age, not a time: the bank's log has its own.
+    let (gateway_epoch, open_for_ms) = (epoch.get(), OLD_MS);
+    let request = proto::GatewayHoldsRequest { cursor: 0, gateway_epoch, recall: None, open_for_ms };
+    let Ok(GatewayHolds { payments: old, .. }) = link.client().gateway_holds(request).await else { return };
+    if old.is_empty() || old.len() > HOLDS_MAX {
         return;
     }
     // What is on its way has its driver.
@@ -147,7 +204,8 @@ async fn old_holds(desk: &Desk, link: &Link, epoch: Epoch) {
         return;
     };
     let stray: Vec<Terms> = old.into_iter().zip(known).filter(|(_, known)| !known).map(|(terms, _)| terms).collect();
-    if stray.is_empty() {
+    if stray.is_empty() || desk.bank_allowance.take(&link.name, stray.len(), std::time::Instant::now()).is_err() {
+        // Beyond what a bank may have looked into: the next look finds them again.
         return;
     }
     info!(event = "old_holds", bank = %link.name, holds = stray.len(), effect = "both banks are asked, and they come to their end");
@@ -176,5 +234,33 @@ async fn again(desk: &Desk, terms: &Terms, bank: BankName, answer: &Answer, gate
         (false, Side::Credit) => CallKind::AbortCredit,
     };
     let number = desk.peek(move |clearing| clearing.banks().iter().find(|of| of.name == bank).map(|of| of.number));
-    Some(Call { kind, to: number.await.ok()??, terms: *terms, number: 0, complete_through: 0, gateway })
+    let (to, booking) = (number.await.ok()??, Booking::Held);
+    Some(Call { kind, to, terms: *terms, number: 0, complete_through: 0, gateway, booking })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_of_a_bank_fall_and_are_bounded() {
+        let page = |unreadable, next_cursor| GatewayHolds { payments: Vec::new(), unreadable, next_cursor };
+        for (cursor, unreadable, next_cursor) in [(0, 0, 0), (0, HOLDS_MAX, u64::MAX), (9, 3, 8), (9, 0, 0)] {
+            assert_eq!(check_page(cursor, &page(unreadable, next_cursor)), Ok(()), "{cursor} {next_cursor}");
+        }
+        for (cursor, unreadable, next_cursor) in [(0, HOLDS_MAX + 1, 0), (9, 0, 9), (9, 0, 10), (1, 0, u64::MAX)] {
+            assert!(check_page(cursor, &page(unreadable, next_cursor)).is_err(), "{cursor} {next_cursor}");
+        }
+    }
+
+    #[test]
+    fn a_bank_that_is_being_asked_is_not_asked_beside_that_and_others_are() {
+        let asked = Asked::default();
+        let name = |name| BankName::new(name).expect("a name");
+        let alpha = Asking::begin(&asked, name("alpha")).expect("nobody asks it");
+        assert!(Asking::begin(&asked, name("alpha")).is_none());
+        assert!(Asking::begin(&asked, name("beta")).is_some());
+        drop(alpha);
+        assert!(Asking::begin(&asked, name("alpha")).is_some());
+    }
 }

@@ -25,6 +25,7 @@ const PATIENCE: Duration = Duration::from_millis(1_000);
 struct Told {
     refused: BTreeSet<(BankName, u128)>,
     superseded: BTreeSet<(BankName, u32)>,
+    too_far: BTreeSet<(BankName, u32)>,
 }
 
 fn noted(told: &Mutex<Told>) -> MutexGuard<'_, Told> {
@@ -66,7 +67,7 @@ async fn look(desk: &Desk, link: &Arc<Link>, (own, registered): (Epoch, &[Bank])
         link.looked_in_vain();
         return;
     };
-    link.looked();
+    link.looked(status.cluster.as_ref().and_then(|id| GroupId::new(api::grpc::id_bits(id))));
     let Some(group) = status.cluster.as_ref().and_then(|id| GroupId::new(api::grpc::id_bits(id))) else { return };
     // A node of before there were restores names no incarnation.
     let Some(epoch) = Epoch::new(status.incarnation.max(1)) else { return };
@@ -82,7 +83,7 @@ async fn look(desk: &Desk, link: &Arc<Link>, (own, registered): (Epoch, &[Bank])
         Some(bank) if bank.group == group && epoch == bank.epoch => match bank.standing {
             Standing::Live => {
                 link.set_reachable(status.quorum && !status.restoring);
-                if status.restoring && link.client().caught_up(own, epoch.get()).await.is_ok() {
+                if status.restoring && link.client().caught_up(own, epoch.get(), bank.lost).await.is_ok() {
                     info!(event = "bank_serves_again", bank = %link.name, incarnation = epoch.get());
                 }
             }
@@ -120,13 +121,20 @@ async fn register(desk: &Desk, link: &Arc<Link>, command: Command, told: &Mutex<
             noted(told).refused.insert((link.name, group.get()));
             warn!(event = "bank_refused", bank = %link.name, why = "another bank has this name", todo = "give it another name");
         }
+        // Tried again like what follows: an operator may have brought the gateway's state up to date meanwhile.
+        Err(problem) if problem.code == api::code::Code::EpochTooFar => {
+            link.set_reachable(false);
+            if noted(told).too_far.insert((link.name, epoch.get())) {
+                error!(event = "bank_too_far_ahead", bank = %link.name, incarnation = epoch.get(), why = %problem.detail, effect = "its payments wait", todo = "a restore begins the incarnation after the newest one: see who speaks for this bank");
+            }
+        }
         // Tried again in a moment.
         Err(_) => {}
     }
     false
 }
 
-/// One node is enough to bring a bank its payments; another takes over with the pen.
+/// One node is enough to bring a bank its payments; the next proposer takes over.
 pub(super) fn holds_the_pen(desk: &Desk) -> bool {
-    desk.gateway.node_status().pen == Some(desk.node.get())
+    desk.gateway.node_status().proposer == Some(desk.node.get())
 }

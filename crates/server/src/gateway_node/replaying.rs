@@ -10,7 +10,7 @@
 //! bank anew once it has caught up.
 
 use super::banks::Link;
-use super::desk::{Desk, unreadable};
+use super::desk::Desk;
 use api::code::Code;
 use api::problem::Problem;
 use clearing::bank::Bank;
@@ -50,7 +50,7 @@ async fn bring(desk: &Desk, link: &Arc<Link>, bank: &Bank, after: u64) -> Result
             let oldest_first = ids.iter().rev();
             oldest_first.filter_map(|id| view.replay_call(number, *id).transpose()).collect::<Result<Vec<Call>, _>>()
         });
-        let calls = calls.await?.map_err(|error| unreadable(&error))?;
+        let calls = calls.await?.map_err(|error| desk.unreadable(&error))?;
         if calls.is_empty() {
             continue;
         }
@@ -93,7 +93,7 @@ async fn lacking(desk: &Desk, bank: &Bank, after: u64) -> Result<Vec<PaymentId>,
     let (number, mut found, mut from) = (bank.number, Vec::new(), bank.last_place);
     while let Some(place) = from {
         let step = desk.read(move |view| view.payments_back(number, place, after, STEP));
-        let (ids, next) = step.await?.map_err(|error| unreadable(&error))?;
+        let (ids, next) = step.await?.map_err(|error| desk.unreadable(&error))?;
         found.extend(ids);
         from = next;
     }

@@ -28,6 +28,11 @@ pub(super) async fn change(
         Change::Timeout2pcMs(ms) => SettingChange::VoteTimeout { ms },
         Change::OpenPerBank(payments) => SettingChange::OpenPerBank { payments },
         Change::OpenPerCustomer(payments) => SettingChange::OpenPerCustomer { payments },
+        Change::RefusedPerCustomer(it) => {
+            SettingChange::RefusedPerCustomer { per_minute: it.per_minute, burst: it.burst }
+        }
+        Change::TakenPerCustomer(it) => SettingChange::TakenPerCustomer { per_second: it.per_second, burst: it.burst },
+        Change::AskedPerBank(it) => SettingChange::AskedPerBank { per_second: it.per_second, burst: it.burst },
         Change::SessionsPerCustomer(sessions) => SettingChange::SessionsPerCustomer { sessions },
         Change::TakeOverAfterMs(after_ms) => SettingChange::TakeOver { after_ms },
         Change::PaymentLimit(it) => {
@@ -88,6 +93,12 @@ fn shown(clearing: &Clearing) -> proto::GatewaySettings {
         timeout_2pc_ms: settings.vote_timeout_ms,
         open_per_bank: settings.open_per_bank,
         open_per_customer: settings.open_per_customer,
+        refused_per_minute: settings.refused_per_minute,
+        refused_burst: settings.refused_burst,
+        taken_per_second: settings.taken_per_second,
+        taken_burst: settings.taken_burst,
+        asked_per_second: settings.asked_per_second,
+        asked_burst: settings.asked_burst,
         sessions_per_customer: settings.sessions_per_customer,
         take_over_after_ms: settings.take_over_after_ms,
         payment_limits: settings.payment_limits().map(limit).collect(),

@@ -1,7 +1,10 @@
-//! Sign-in and sign-out. The bank says whether it is the password; the group's state holds the session.
+//! Sign-in and sign-out. The bank says whether it is the password, and counts how often it was asked; the group's state
+//! holds the session. What is known of where a caller comes from travels with the question: see `attempts`.
 
-use super::desk::{Desk, now_ms};
+use super::banks::Link;
+use super::desk::{Desk, with_cause};
 use super::tokens::Caller;
+use crate::edge::origin::Origin;
 use crate::edge::request_log;
 use api::client::ClientError;
 use api::code::Code;
@@ -9,102 +12,52 @@ use api::payment::{bank_name, customer_name};
 use api::problem::Problem;
 use api::proto;
 use clearing::session::Session;
-use clearing::{BankName, Command, CustomerName, Holder, NamedParty, SessionId};
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use clearing::{BankName, Command, Holder, NamedParty, SessionId};
 
-/// Failures that cost nothing.
-const FREE_FAILURES: u32 = 3;
-const PAUSE_MAX: Duration = Duration::from_secs(60);
-/// Names whose failures are remembered, at most.
-const NAMES_MAX: usize = 10_000;
+/// A sign-in that lingers for longer on its way into the log is not opened any more.
+const OPENED_WITHIN_MS: u64 = 30_000;
 
-/// Failed sign-ins by name. What a stranger can make grow here is bounded.
-#[derive(Debug, Default)]
-pub(super) struct Failures {
-    by_name: Mutex<HashMap<u64, Failed>>,
+/// Who calls, as far as can be told before they have signed in.
+#[derive(Debug)]
+pub(super) struct Stranger<'a> {
+    pub(super) origin: Origin,
+    /// A token of an earlier sign-in, if they sent one: it may be over its time, or signed out.
+    pub(super) token: Option<&'a str>,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Failed {
-    times: u32,
-    next: Instant,
-}
-
-impl Failures {
-    /// Whether that name may be tried now.
-    fn admit(&self, name: u64, now: Instant) -> Result<(), Problem> {
-        let failed = self.by_name.lock().unwrap_or_else(PoisonError::into_inner).get(&name).copied();
-        match failed.filter(|failed| now < failed.next) {
-            None => Ok(()),
-            Some(failed) => {
-                let wait_ms = u64::try_from((failed.next - now).as_millis()).unwrap_or(u64::MAX);
-                let detail =
-                    format!("too many failed sign-ins of this name; try again in {} s", wait_ms.div_ceil(1_000));
-                Err(Problem::new(Code::TooManyAttempts, detail).retry_after_ms(wait_ms))
-            }
-        }
-    }
-
-    fn note(&self, name: u64, now: Instant) {
-        let mut by_name = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
-        if by_name.len() >= NAMES_MAX && !by_name.contains_key(&name) {
-            by_name.retain(|_, failed| now < failed.next + PAUSE_MAX);
-            if by_name.len() >= NAMES_MAX {
-                // Whoever floods with names of their own does not free one that is being guessed at.
-                let mut pauses: Vec<Instant> = by_name.values().map(|failed| failed.next).collect();
-                pauses.sort_unstable();
-                let middle = pauses[pauses.len() / 2];
-                by_name.retain(|_, failed| failed.next > middle);
-            }
-        }
-        let failed = by_name.entry(name).or_insert(Failed { times: 0, next: now });
-        failed.times = failed.times.saturating_add(1);
-        failed.next = now + pause(failed.times);
-    }
-
-    fn forget(&self, name: u64) {
-        self.by_name.lock().unwrap_or_else(PoisonError::into_inner).remove(&name);
-    }
-}
-
-/// One second after the third failure, then twice as long each time.
-fn pause(times: u32) -> Duration {
-    match times.checked_sub(FREE_FAILURES) {
-        None => Duration::ZERO,
-        Some(more) => Duration::from_secs(1 << more.min(6)).min(PAUSE_MAX),
-    }
-}
-
-pub(super) async fn login(desk: &Desk, request: proto::LoginRequest) -> Result<proto::LoginResponse, Problem> {
+#[expect(clippy::expect_used, reason = "a UUID with a version is not nil")]
+pub(super) async fn login(
+    desk: &Desk,
+    stranger: Stranger<'_>,
+    request: proto::LoginRequest,
+) -> Result<proto::LoginResponse, Problem> {
     let bank = bank_name("bank_name", &request.bank_name)?;
     let customer = customer_name("username", &request.username)?;
-    let key = name_key(&bank, &customer);
     request_log::note_about([format!("{customer}@{bank}")]);
-    desk.failures.admit(key, Instant::now())?;
     let link = desk.banks.link(&bank).ok_or_else(|| unknown_bank(&bank))?;
+    let earlier = desk.tokens.earlier(desk, stranger.token).await;
+    let earlier = earlier.filter(|caller| (caller.bank, caller.customer) == (bank, customer));
     // One that has just come is being taken into the network; of one that is away its own answer tells.
-    link.is_there().await;
-    let client = link.client();
-    match client.authenticate(customer.as_str(), &request.password).await {
-        Ok(_) => desk.failures.forget(key),
-        Err(ClientError::Refused { code: code @ (Code::WrongCredentials | Code::CustomerLocked), detail }) => {
-            desk.failures.note(key, Instant::now());
-            return Err(Problem::new(code, detail));
-        }
-        Err(ClientError::Refused { code, detail }) => return Err(Problem::new(code, detail)),
-        Err(error) => {
-            let detail = format!("bank {bank} does not answer now, so nobody can sign in there: {error}");
-            return Err(Problem::new(Code::BankUnavailable, detail).retry_after_ms(1_000));
-        }
+    // A bank that hears nothing lets the question wait for longer than the caller does.
+    if !link.is_there().await {
+        let detail = format!("bank {bank} does not answer now, so nobody can sign in there");
+        return Err(Problem::new(Code::BankUnavailable, detail).retry_after_ms(1_000));
     }
+    let question = proto::AuthenticateRequest {
+        username: customer.as_str().to_owned(),
+        password: request.password,
+        source: stranger.origin.digest(),
+        // What the bank is told is not what the token names: it need not know that.
+        earlier: earlier.map(|caller| digest(&caller.session.get().to_le_bytes())),
+    };
+    link.client().authenticate(&question).await.map_err(|error| not_authenticated(&link, error))?;
     let party = NamedParty { bank, holder: Holder::Customer(customer) };
     let session = SessionId::new(uuid::Uuid::new_v4().as_u128()).expect("a UUID with a version is not nil");
-    let expires_ms = desk.tokens.expires_ms();
+    let expires_ms = desk.tokens.expires_ms(desk.now().ms());
     // Signed before it is opened: a node that cannot sign opens nothing.
     let token = desk.tokens.sign(session, &party, expires_ms)?;
-    desk.order(Command::OpenSession { session, customer: party, expires_ms }).await.map_err(|problem| {
+    let open_by_ms = desk.now().ms() + OPENED_WITHIN_MS;
+    desk.order(Command::OpenSession { session, customer: party, expires_ms, open_by_ms }).await.map_err(|problem| {
         // The bank has just said who this is, so it is there: only the gateway's log does not know it yet.
         if problem.code != Code::UnknownBank {
             return problem;
@@ -112,13 +65,33 @@ pub(super) async fn login(desk: &Desk, request: proto::LoginRequest) -> Result<p
         let detail = format!("bank {bank} is being taken into the network; try again in a moment");
         Problem::new(Code::BankUnavailable, detail).retry_after_ms(300)
     })?;
+    let now = desk.now();
     let live = desk.peek(move |clearing| {
         let number = clearing.bank_named(&bank)?.number;
         let party = clearing::Party { bank: number, holder: Holder::Customer(customer) };
-        Some(clearing.live_sessions(&party, now_ms(clearing)).count())
+        Some(clearing.live_sessions(&party, now.ms_in(clearing)).count())
     });
     let live_sessions = u32::try_from(live.await?.unwrap_or(1)).unwrap_or(u32::MAX);
     Ok(proto::LoginResponse { token, expires_ms, live_sessions })
+}
+
+/// What the bank says, or that it says nothing: because it is away, or because it has too much to do.
+fn not_authenticated(link: &Link, error: ClientError) -> Problem {
+    let bank = link.name;
+    match error {
+        ClientError::Refused { code, detail, retry_after_ms } => {
+            let problem = Problem::new(code, detail);
+            retry_after_ms.map_or(problem.clone(), |wait_ms| problem.retry_after_ms(wait_ms))
+        }
+        error if link.is_reachable() => {
+            let detail = format!("bank {bank} has more to do than it can answer now: {error}");
+            Problem::new(Code::TooManySignIns, detail).retry_after_ms(1_000)
+        }
+        error => {
+            let detail = format!("bank {bank} does not answer now, so nobody can sign in there: {error}");
+            Problem::new(Code::BankUnavailable, detail).retry_after_ms(1_000)
+        }
+    }
 }
 
 /// Ends the session on every node, or the customer's other ones: what is applied after this is refused.
@@ -154,12 +127,12 @@ pub(super) async fn sessions(desk: &Desk, caller: &Caller) -> Result<proto::Sess
 }
 
 async fn live_sessions(desk: &Desk, caller: &Caller) -> Result<Vec<(SessionId, Session)>, Problem> {
-    let (bank, customer) = (caller.bank, caller.customer);
+    let (bank, customer, now) = (caller.bank, caller.customer, desk.now());
     let found = desk.read(move |view| {
         let clearing = view.clearing();
         let number = clearing.bank_named(&bank)?.number;
         let party = clearing::Party { bank: number, holder: Holder::Customer(customer) };
-        let live = clearing.live_sessions(&party, now_ms(clearing));
+        let live = clearing.live_sessions(&party, now.ms_in(clearing));
         Some(live.map(|(id, session)| (id, *session)).collect::<Vec<_>>())
     });
     Ok(found.await?.unwrap_or_default())
@@ -167,16 +140,19 @@ async fn live_sessions(desk: &Desk, caller: &Caller) -> Result<Vec<(SessionId, S
 
 /// Whether the caller's session still is, by the group's word: sign-out counts at once, on every node.
 pub(super) async fn check_session(desk: &Desk, caller: &Caller) -> Result<(), Problem> {
-    let id = caller.session;
+    let (id, now) = (caller.session, desk.now());
     let state = desk.read(move |view| {
         let clearing = view.clearing();
-        let now_ms = now_ms(clearing);
+        let now_ms = now.ms_in(clearing);
         clearing.session(id).map(|session| (session.ended, session.expires_ms <= now_ms))
     });
     match state.await? {
         None => Err(Problem::new(Code::TokenInvalid, "there is no such session; sign in again")),
         Some((true, _)) => Err(Problem::new(Code::TokenRevoked, "the session was ended; sign in again")),
-        Some((false, true)) => Err(Problem::new(Code::TokenExpired, "the token's time is over; sign in again")),
+        Some((false, true)) => {
+            let problem = Problem::new(Code::TokenExpired, "the token's time is over; sign in again");
+            Err(with_cause(problem, desk.gateway.log_ahead_ms()))
+        }
         Some((false, false)) => Ok(()),
     }
 }
@@ -185,45 +161,7 @@ pub(super) fn unknown_bank(bank: &BankName) -> Problem {
     Problem::new(Code::UnknownBank, format!("there is no bank {bank} in this network"))
 }
 
-fn name_key(bank: &BankName, customer: &CustomerName) -> u64 {
-    let hash = blake3::hash(format!("{customer}@{bank}").as_bytes());
-    u64::from_le_bytes(hash.as_bytes()[..8].try_into().expect("eight bytes of thirty-two"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn retries_slow_down_after_failures_and_a_good_one_forgives() {
-        let (failures, now) = (Failures::default(), Instant::now());
-        for _ in 0..FREE_FAILURES - 1 {
-            failures.note(7, now);
-            assert!(failures.admit(7, now).is_ok());
-        }
-        failures.note(7, now);
-        let refused = failures.admit(7, now).expect_err("the third failure costs a second");
-        assert_eq!((refused.code, refused.retry_after_ms), (Code::TooManyAttempts, Some(1_000)));
-        assert!(failures.admit(8, now).is_ok(), "nobody else waits");
-        assert!(failures.admit(7, now + Duration::from_secs(1)).is_ok());
-        failures.note(7, now);
-        assert_eq!(failures.admit(7, now).expect_err("twice as long").retry_after_ms, Some(2_000));
-        failures.forget(7);
-        assert!(failures.admit(7, now).is_ok());
-    }
-
-    #[test]
-    fn strangers_cannot_make_it_grow_without_bound() {
-        let (failures, now) = (Failures::default(), Instant::now());
-        for name in 0..3 * NAMES_MAX as u64 {
-            failures.note(name, now);
-        }
-        let kept = failures.by_name.lock().expect("nobody panicked").len();
-        assert!(kept <= NAMES_MAX, "{kept}");
-        // And do not free a name that is being guessed at.
-        let failures = Failures::default();
-        (0..8).for_each(|_| failures.note(7, now));
-        (100..100 + 3 * NAMES_MAX as u64).for_each(|name| failures.note(name, now));
-        assert!(failures.admit(7, now).is_err());
-    }
+#[expect(clippy::expect_used, reason = "a slice of eight bytes is eight bytes")]
+fn digest(bytes: &[u8]) -> u64 {
+    u64::from_le_bytes(blake3::hash(bytes).as_bytes()[..8].try_into().expect("eight bytes of thirty-two"))
 }

@@ -42,6 +42,11 @@ impl Waiting {
         }
     }
 
+    /// Nobody will tell them here any more: whoever waits hears that the outcome is not known, and asks another node.
+    pub(super) fn give_up(&self) {
+        self.lock().clear();
+    }
+
     /// The payments that somebody waits for; who has given up is forgotten.
     pub(super) fn ids(&self) -> Vec<PaymentId> {
         let mut callers = self.lock();

@@ -3,10 +3,14 @@
 //! Each has a tag made from its bytes at build time, so a browser asks again and is told "unchanged"; a node of a newer
 //! version is believed at once.
 
-use axum::extract::Path;
+use api::code::Code;
+use api::problem::Problem;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+
+use crate::edge::answer;
+use crate::edge::in_path::InPath;
 
 /// One embedded file.
 pub(super) struct Asset {
@@ -50,10 +54,10 @@ pub(super) async fn index(headers: HeaderMap) -> Response {
 }
 
 /// `GET /assets/{name}`. Names are looked up, never joined to a path.
-pub(super) async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
+pub(super) async fn asset(InPath(name): InPath, headers: HeaderMap) -> Response {
     match ASSETS.iter().find(|asset| asset.name == name) {
         Some(asset) => serve(asset, &headers),
-        None => (StatusCode::NOT_FOUND, "the page has no such file\n").into_response(),
+        None => answer::problem(&Problem::new(Code::NoSuchPath, "the page has no such file")),
     }
 }
 

@@ -93,6 +93,7 @@ fn seconds_event(history: &History) -> Bytes {
 }
 
 /// One server-sent event. JSON has no bare line feeds, so one `data` line holds it.
+#[expect(clippy::expect_used, reason = "our shapes have text keys and no failing writers")]
 fn event(name: &str, data: &impl Serialize) -> Bytes {
     let data = serde_json::to_string(data).expect("our shapes have text keys and no failing writers");
     Bytes::from(format!("event: {name}\ndata: {data}\n\n"))

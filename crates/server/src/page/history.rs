@@ -46,6 +46,7 @@ impl History {
     }
 
     /// Transfers in the last second or, where notes are rarer, a second's share since the one before.
+    #[expect(clippy::expect_used, reason = "a rate is at most what was counted")]
     pub(super) fn rate(&self) -> u64 {
         let (Some((first_ms, first)), Some((last_ms, last))) = (self.recent.front(), self.recent.back()) else {
             return 0;

@@ -72,8 +72,8 @@ pub struct NodeCard {
     pub last_fsync_us: Option<u64>,
     /// Its promises and votes count.
     pub voter: bool,
-    /// It holds the pen, as far as is known.
-    pub pen: bool,
+    /// It is the current proposer, as far as is known.
+    pub proposer: bool,
     /// Whole percents of the books that are there, while it receives them.
     pub received_percent: Option<u64>,
 }

@@ -32,7 +32,7 @@ fn snapshot(transfers: u64) -> Snapshot {
             lag: Some(0),
             last_fsync_us: None,
             voter: true,
-            pen: true,
+            proposer: true,
             received_percent: None,
         }],
         latest: Vec::new(),

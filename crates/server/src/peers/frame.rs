@@ -24,6 +24,8 @@ const VERSION: u8 = 2;
 const GREETING_BYTES_MAX: usize = 512;
 /// A welcome holds the whole group.
 const REPLY_BYTES_MAX: usize = 8 << 10;
+/// Of what a peer says in words: it stands in this node's log, again and again, and need not even be text.
+const SAID_CHARACTERS_MAX: usize = 500;
 
 /// A message ready to be written: its head, and the batch behind it, shared and not copied.
 #[derive(Clone, Debug)]
@@ -33,6 +35,7 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
+    #[expect(clippy::expect_used, reason = "messages are bounded far below 4 GiB where they are made")]
     pub(crate) fn new(body_head: &[u8], tail: Bytes) -> Self {
         let length = u32::try_from(body_head.len() + tail.len()).expect("messages are bounded far below 4 GiB");
         let mut hash = Xxh3::new();
@@ -69,6 +72,7 @@ pub(crate) fn write_frames(to: &mut impl Write, frames: &[Frame]) -> io::Result<
 }
 
 /// Reads the next frame's body; none at an orderly end.
+#[expect(clippy::expect_used, reason = "slices of a fixed length have it")]
 pub(crate) fn read_frame(from: &mut impl Read, bytes_max: usize) -> io::Result<Option<Bytes>> {
     let mut head = [0; 12];
     match from.read(&mut head)? {
@@ -180,7 +184,7 @@ impl Reply {
 
     pub(crate) fn read(from: &mut impl Read) -> io::Result<Self> {
         let body = read_frame(from, REPLY_BYTES_MAX)?.ok_or(io::ErrorKind::UnexpectedEof)?;
-        let said = || String::from_utf8_lossy(&body[1..]).into_owned();
+        let said = || String::from_utf8_lossy(&body[1..]).chars().take(SAID_CHARACTERS_MAX).collect();
         match body.first() {
             Some(0) => {
                 let (disk, _) = body[1..].split_first_chunk().ok_or(io::ErrorKind::InvalidData)?;
@@ -209,6 +213,14 @@ mod tests {
         assert_eq!(next().as_deref(), Some(b"headtail".as_slice()));
         assert_eq!(next().as_deref(), Some(b"".as_slice()));
         assert_eq!(next(), None);
+    }
+
+    #[test]
+    fn what_a_peer_says_in_words_is_kept_in_part_only() {
+        let mut wire = Vec::new();
+        write_frames(&mut wire, &[Frame::new(&[1], Bytes::from(vec![0xff; REPLY_BYTES_MAX - 1]))]).expect("a vector");
+        let Ok(Reply::Refused(said)) = Reply::read(&mut wire.as_slice()) else { panic!("it is a refusal") };
+        assert_eq!(said.chars().count(), SAID_CHARACTERS_MAX);
     }
 
     #[test]

@@ -143,7 +143,7 @@ impl Secured {
             }
         }
         let peer = certs::subject_of(connection.peer_certificates());
-        let peer = peer.expect("a handshake without a name in the certificate is refused");
+        let peer = peer.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a certificate without a name"))?;
         let mut secured = Secured { connection, socket, peer };
         secured.push()?;
         Ok(Link::Secured(Box::new(secured)))
@@ -216,7 +216,8 @@ impl Read for Socket {
         let given = until.saturating_duration_since(self.began);
         let late = || {
             let what = format!("it did not say who it is within {} s", given.as_secs_f32().round());
-            io::Error::new(io::ErrorKind::TimedOut, what)
+            // Not of the kind of a system's timeout: these words are to be told as they are.
+            io::Error::other(what)
         };
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {

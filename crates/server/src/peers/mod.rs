@@ -23,6 +23,8 @@
 //! queue is bounded; strangers cost one thread for two seconds, and only so many at a time.
 
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod known;
 mod link;
 mod outbox;
@@ -186,7 +188,7 @@ impl Peers {
     /// Starts to speak to these others, and to accept. The threads end after [`Peers::close`].
     pub(crate) fn start(
         (me, roster): (Me, Roster),
-        listener: TcpListener,
+        listeners: Vec<TcpListener>,
         inbox: &Inbox,
         known: KnownDisks,
         failed: mpsc::Sender<NodeError>,
@@ -195,7 +197,9 @@ impl Peers {
         let started = Self { shared: Arc::new(shared) };
         // First, or whoever has waited for this node at its door would be taken for a stranger.
         started.set_roster(roster)?;
-        reader::listen(listener, started.clone())?;
+        for listener in listeners {
+            reader::listen(listener, started.clone())?;
+        }
         Ok(started)
     }
 

@@ -78,6 +78,7 @@ fn refuse(address: Option<SocketAddr>, why: &str) {
     warn!(event = "stranger_refused", from = %from, why = %why, todo = "nothing was lost; find out who calls the peer port");
 }
 
+#[expect(clippy::unreachable, reason = "only a caller that passes is welcome, and this one did not")]
 fn greet(stream: TcpStream, peers: &Peers) -> Result<(Link, NodeId, Arc<Peer>), String> {
     let (mut link, greeting) = hear(stream, &peers.shared.me).map_err(|error| certs::why(&error))?;
     let checked = check(&greeting, &peers.shared.me, &peers.circle().roster);

@@ -39,8 +39,8 @@ impl Place {
         let (inbox, tasks) = replica_loop::inbox();
         let (failed, failures) = mpsc::channel(4);
         let me = Me { cluster: 7, group: "alpha".to_owned(), node: node(number), disk, papers };
-        let known = KnownDisks::load(&dir).expect("nothing is noted yet");
-        let peers = Peers::start((me, Roster::default()), listener, &inbox, known, failed).expect("threads");
+        let (known, _) = KnownDisks::load(&dir).expect("nothing is noted yet");
+        let peers = Peers::start((me, Roster::default()), vec![listener], &inbox, known, failed).expect("threads");
         Place { peers, inbox, tasks, failures, address, dir }
     }
 

@@ -15,6 +15,7 @@ use replica::group::{Address, Group, Member, Mode, Role, Turn};
 use std::collections::BTreeMap;
 
 /// Writes a group.
+#[expect(clippy::expect_used, reason = "a group has few members, and an address at most 64 bytes")]
 pub(crate) fn encode(group: &Group) -> Vec<u8> {
     let mut out = Vec::with_capacity(64 + 64 * group.members.len());
     out.put_u64_le(group.version);

@@ -6,10 +6,11 @@ use super::link::Link;
 use super::outbox::Taken;
 use super::{Contact, Me, Peer, Peers, SILENCE_MAX};
 use crate::config::NodeError;
+use api::client::dial;
 use paxos::NodeId;
 use std::io;
-use std::net::{TcpStream, ToSocketAddrs};
-use std::sync::Arc;
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 use tracing::{info, warn};
@@ -21,6 +22,11 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 const REPLY_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often a writer without work looks whether its peer still speaks.
 const LOOK: Duration = Duration::from_millis(200);
+
+/// A peer that could not be reached for so long is told of: a node that starts earlier than the others is nothing to report.
+const TELL_AWAY_AFTER: Duration = Duration::from_secs(5);
+/// And told of again, for logs are of bounded size.
+const TELL_AWAY_EVERY: Duration = Duration::from_secs(10 * 60);
 
 /// Why there is no connection.
 #[derive(Debug, PartialEq)]
@@ -44,12 +50,13 @@ fn run(to: NodeId, peer: &Peer, peers: &Peers) {
     let (outbox, inbox) = (&peer.outbox, &peers.shared.inbox);
     let mut pause = REDIAL_MIN;
     let mut last_refusal = None;
+    let mut away = Away::default();
     while !outbox.is_closed() {
         let Some(Contact { address, .. }) = peers.contact(to) else { return };
         match dial(&address, to, peers) {
             Ok(link) => {
                 info!(event = "peer_connected", peer = to.get(), address = %address);
-                (pause, last_refusal) = (REDIAL_MIN, None);
+                (pause, last_refusal, away) = (REDIAL_MIN, None, Away::default());
                 peer.set_out(true, to, inbox);
                 let why = write_until_broken(link, peer);
                 peer.set_out(false, to, inbox);
@@ -67,12 +74,40 @@ fn run(to: NodeId, peer: &Peer, peers: &Peers) {
                 {
                     warn!(event = "peer_refuses", peer = to.get(), address = %address, why = %why);
                 }
+                if let NoConnection::Unreachable(why) = &refusal
+                    && let Some(seconds) = away.is_to_be_told(Instant::now())
+                {
+                    let todo = "see that it runs, and that its address is right; it is dialled again by itself";
+                    warn!(event = "peer_unreachable", peer = to.get(), address = %address, why = %why, seconds, todo);
+                }
                 last_refusal = Some(refusal);
                 // Closing is looked at in between: a stopping node does not wait for a peer that is gone.
                 thread::park_timeout(pause);
                 pause = (pause * 2).min(REDIAL_MAX);
             }
         }
+    }
+}
+
+/// Since when a peer cannot be reached, and when that was told last.
+#[derive(Debug, Default)]
+struct Away {
+    since: Option<Instant>,
+    told: Option<Instant>,
+}
+
+impl Away {
+    /// For how many seconds it has been away, when that is to be told.
+    fn is_to_be_told(&mut self, now: Instant) -> Option<u64> {
+        let away = now.saturating_duration_since(*self.since.get_or_insert(now));
+        let is_due = match self.told {
+            None => away >= TELL_AWAY_AFTER,
+            Some(told) => now.saturating_duration_since(told) >= TELL_AWAY_EVERY,
+        };
+        is_due.then(|| {
+            self.told = Some(now);
+            away.as_secs()
+        })
     }
 }
 
@@ -114,16 +149,43 @@ pub(super) fn greet(me: &Me, to: NodeId, address: &str) -> io::Result<(Link, Rep
     Ok((link, reply))
 }
 
-/// A name is looked up each time: the member may have moved. Of several addresses the first that answers is taken.
+/// A name is looked up each time: the member may have moved.
 fn connect(address: &str) -> io::Result<TcpStream> {
-    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
-    for address in address.to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, DIAL_TIMEOUT) {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last = error,
+    race(&dial::in_turn(address.to_socket_addrs()?))
+}
+
+/// Tries all addresses, a moment after each other, and takes the first that answers. Threads end with their attempts, within
+/// [`DIAL_TIMEOUT`].
+fn race(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+    let attempt = |address: SocketAddr| move || TcpStream::connect_timeout(&address, DIAL_TIMEOUT);
+    if let [only] = addresses {
+        return attempt(*only)();
+    }
+    let (tell, told) = mpsc::channel();
+    let mut first_error = None;
+    let mut failed = 0;
+    for (begun, address) in addresses.iter().enumerate() {
+        let (tell, attempt) = (tell.clone(), attempt(*address));
+        thread::Builder::new().name("dial".to_owned()).spawn(move || {
+            // Nobody listens when another address was quicker.
+            let _ = tell.send(attempt());
+        })?;
+        let is_last = begun + 1 == addresses.len();
+        let mut until = Instant::now() + if is_last { DIAL_TIMEOUT } else { dial::STAGGER };
+        while failed <= begun {
+            match told.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(error)) => {
+                    failed += 1;
+                    first_error.get_or_insert(error);
+                    // Whoever refuses leaves nothing to wait for.
+                    until = if is_last { until } else { Instant::now() };
+                }
+                Err(_) => break,
+            }
         }
     }
-    Err(last)
+    Err(first_error.unwrap_or_else(|| io::ErrorKind::TimedOut.into()))
 }
 
 /// Writes until the connection breaks (why), or the node stops (none).
@@ -142,5 +204,41 @@ fn write_until_broken(mut link: Link, peer: &Peer) -> Option<String> {
         if peer.heard.ago().min(since.elapsed()) > SILENCE_MAX {
             return Some(format!("nothing heard for {} ms", SILENCE_MAX.as_millis()));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    #[test]
+    fn a_peer_that_is_never_reached_is_told_of_once_and_again_after_ten_minutes() {
+        let begun = Instant::now();
+        let mut away = Away::default();
+        let told: Vec<u64> = (0..=1_300)
+            .filter_map(|second| away.is_to_be_told(begun + Duration::from_secs(second)).map(|_| second))
+            .collect();
+        assert_eq!(told, [5, 605, 1_205]);
+    }
+
+    #[test]
+    fn of_several_addresses_the_one_that_answers_is_taken_whatever_the_others_do() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let there = listener.local_addr().expect("bound");
+        // One refuses, or does not exist; one says nothing, because whoever it has room for waits there already.
+        let refusing = SocketAddr::from(([127, 0, 0, 7], there.port()));
+        let full = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        rustix::net::listen(&full, 0).expect("it is bound");
+        let silent = full.local_addr().expect("bound");
+        let moment = Duration::from_millis(200);
+        let waiting: Vec<TcpStream> =
+            std::iter::from_fn(|| TcpStream::connect_timeout(&silent, moment).ok()).take(8).collect();
+        assert!(waiting.len() < 8, "it answers");
+        let stream = race(&[refusing, silent, there]).expect("one listens");
+        assert_eq!(stream.peer_addr().expect("connected"), there);
+        let error = race(&[refusing]).expect_err("nobody listens");
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        assert!(race(&[]).is_err() && race(&[refusing, refusing]).is_err());
     }
 }

@@ -7,7 +7,8 @@
 
 use super::{Violation, must};
 use ledger::{
-    AccountId, Answer, Balances, Command, Currency, HoldState, Ledger, Outcome, Placer, Rejected, Request, TransferId,
+    AccountId, Answer, Balances, Command, Currency, HoldState, Ledger, OrderEnd, Outcome, Placer, Rejected, Request,
+    TransferId,
 };
 use std::collections::BTreeMap;
 
@@ -83,7 +84,10 @@ impl Books {
     /// What a client was told, against what the log's order says: the same outcome for each id.
     pub fn check_told(&self, request: &Request, answers: &[Answer]) -> Result<(), Violation> {
         for (command, answer) in request.commands.iter().zip(answers) {
-            let Some(first) = self.first_of(command) else { continue };
+            // What an order came to is told by its end.
+            let Some(first) = self.first_of(command).filter(|_| !matches!(command, Command::EndOrder { .. })) else {
+                continue;
+            };
             let reused = answer.outcome.rejection() == Some(&Rejected::IdReused);
             must(reused || same_outcome(&first, answer), || {
                 format!(
@@ -109,11 +113,12 @@ impl Books {
             | Command::SetSecret { id, .. }
             | Command::LockCustomer { id, .. }
             | Command::Replay { id, .. } => self.outcomes.get(id).copied(),
-            Command::VoidTransfer { id } => self.outcomes.get(id).copied(),
+            Command::VoidTransfer { id } | Command::EndOrder { id, .. } => self.outcomes.get(id).copied(),
             Command::PostHold { .. }
             | Command::VoidHold { .. }
             | Command::ChangeSetting { .. }
             | Command::NoteHold { .. }
+            | Command::ClaimKey { .. }
             | Command::Fence { .. } => None,
         }
     }
@@ -168,7 +173,7 @@ impl Books {
             | Command::LockCustomer { id, .. } => {
                 self.outcomes.insert(id, first);
             }
-            Command::VoidTransfer { id } | Command::VoidHold { id, .. }
+            Command::VoidTransfer { id } | Command::VoidHold { id, .. } | Command::EndOrder { id, .. }
                 if matches!(first.outcome, Outcome::Voided { .. }) =>
             {
                 self.outcomes.insert(id, first);
@@ -178,6 +183,8 @@ impl Books {
             | Command::VoidTransfer { .. }
             | Command::VoidHold { .. }
             | Command::PostHold { .. }
+            | Command::EndOrder { .. }
+            | Command::ClaimKey { .. }
             | Command::ChangeSetting { .. }
             | Command::NoteHold { .. }
             | Command::Fence { .. }
@@ -187,13 +194,16 @@ impl Books {
 
     fn on_replay(&self, slot: u64, command: &Command, answer: &Answer) -> Result<(), Violation> {
         let expected = match command {
-            Command::PostHold { id, .. } | Command::VoidHold { id, .. } => {
+            Command::PostHold { id, .. } | Command::VoidHold { id, .. } | Command::EndOrder { id, .. } => {
                 let ended = self.holds.get(id).and_then(|hold| hold.end);
                 ended
                     .or_else(|| self.outcomes.get(id).map(|first| first.outcome))
                     .is_some_and(|end| end == answer.outcome)
             }
-            Command::ChangeSetting { .. } | Command::NoteHold { .. } | Command::Fence { .. } => true,
+            Command::ChangeSetting { .. }
+            | Command::NoteHold { .. }
+            | Command::ClaimKey { .. }
+            | Command::Fence { .. } => true,
             Command::OpenAccount { .. }
             | Command::AddCustomer { .. }
             | Command::SetSecret { .. }
@@ -228,14 +238,21 @@ impl Books {
                 self.balances.entry(*credit).or_default().held_credits += amount.minor();
                 self.check_sides(slot, command, (*debit, d), (*credit, c))
             }
-            (Command::PostHold { id, placer }, Outcome::HoldPosted { .. }) => {
-                self.end_hold(slot, (*id, *placer), HoldState::Posted, outcome)
-            }
-            (Command::VoidHold { id, placer }, Outcome::HoldVoided { .. }) => {
-                self.end_hold(slot, (*id, *placer), HoldState::Voided, outcome)
-            }
+            (
+                Command::EndOrder { end: OrderEnd::Post, id, placer: Some(placer), .. }
+                | Command::PostHold { id, placer },
+                Outcome::HoldPosted { .. },
+            ) => self.end_hold(slot, (*id, *placer), HoldState::Posted, outcome),
+            (
+                Command::EndOrder { end: OrderEnd::Void, id, placer: Some(placer), .. }
+                | Command::VoidHold { id, placer },
+                Outcome::HoldVoided { .. },
+            ) => self.end_hold(slot, (*id, *placer), HoldState::Voided, outcome),
             (_, Outcome::Rejected { .. }) => Ok(()),
-            (Command::VoidTransfer { .. } | Command::VoidHold { .. }, Outcome::Voided { .. }) => Ok(()),
+            (
+                Command::VoidTransfer { .. } | Command::VoidHold { .. } | Command::EndOrder { .. },
+                Outcome::Voided { .. },
+            ) => Ok(()),
             (Command::OpenAccount { .. } | Command::AddCustomer { .. }, Outcome::Opened { .. }) => Ok(()),
             (Command::SetSecret { .. }, Outcome::SecretChanged { .. }) => Ok(()),
             (Command::LockCustomer { .. }, Outcome::LockChanged { .. }) => Ok(()),
@@ -312,6 +329,8 @@ fn binds(command: &Command, outcome: &Outcome) -> bool {
         Command::VoidTransfer { .. } => matches!(outcome, Outcome::Voided { .. }),
         Command::PostHold { .. }
         | Command::VoidHold { .. }
+        | Command::EndOrder { .. }
+        | Command::ClaimKey { .. }
         | Command::ChangeSetting { .. }
         | Command::NoteHold { .. }
         | Command::Fence { .. }
@@ -344,6 +363,10 @@ fn is_customer_in(first: &Command, asked: Currency) -> bool {
 }
 
 fn same_content(first: &Command, command: &Command) -> bool {
+    if let Command::EndOrder { placer, .. } = command {
+        let is_hold = matches!(first, Command::PlaceHold { .. });
+        return is_hold == placer.is_some() && first.movement() == command.movement();
+    }
     first == command
 }
 
@@ -359,6 +382,7 @@ mod tests {
     fn transfer(id: u128, minor: u128) -> Command {
         Command::Transfer {
             id: TransferId::new(id).expect("not nil"),
+            placer: None,
             debit: AccountId::vault(Currency::EUR),
             credit: account(1),
             amount: Amount::new(minor).expect("not zero"),

@@ -6,16 +6,18 @@ pub mod books;
 pub mod history;
 pub mod members;
 pub mod reference;
+pub mod time;
 
 use crate::control::Control;
 use agreement::Agreement;
 use books::Books;
 use history::{Called, History, Moment};
-use ledger::{Answer, Request};
+use ledger::{Answer, Command, Request};
 use members::Members;
 use paxos::{Batch, Slot};
 use reference::Reference;
 use replica::group::{Group, Op};
+use time::Time;
 
 /// Something that must never happen has happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +42,7 @@ pub struct Checks {
     pub books: Books,
     pub history: History,
     pub members: Members,
+    pub time: Time,
 }
 
 impl Checks {
@@ -55,6 +58,7 @@ impl Checks {
             books: Books::default(),
             history: History::default(),
             members: Members::new(founders, lenient),
+            time: Time::default(),
         };
         if control == Some(Control::RejectionsNotJournaled) {
             checks.reference.switch(ledger::Control::RejectionsNotJournaled);
@@ -87,6 +91,7 @@ impl Checks {
         ledger::invariant::check(ledger)
             .map_err(|broken| Violation(format!("money: after slot {}: {broken}", slot.get())))?;
         self.books.on_slot_end(slot.get(), ledger)?;
+        self.time.check(slot.get(), ledger.time_ms())?;
         Ok(taken)
     }
 
@@ -98,6 +103,8 @@ impl Checks {
             if !answer.replay && !refused_reuse {
                 self.history.answer(told.called, Moment::write(told.slot, answer.place))?;
             } else if told.ids == Ids::Fresh
+                // An order may have been ended before by another call, which is no outcome of this one.
+                && !matches!(command, Command::EndOrder { .. })
                 && let Some(first) = self.books.first_of(command)
             {
                 self.history.answer(told.called, Moment::write(first.slot, first.place))?;

@@ -13,7 +13,7 @@ use replica::group::{self, Change, ChangeRefused, Group};
 use replica::request::{self, Content};
 use replica::{At, JournalPort, StateMachine};
 use std::collections::BTreeMap;
-use storage::JournalRecord;
+use storage::{IndexKey, JournalRecord};
 
 #[derive(Debug)]
 pub struct Reference {
@@ -27,7 +27,7 @@ pub struct Reference {
 #[derive(Debug, Default)]
 struct Memory {
     records: Vec<JournalRecord>,
-    by_id: BTreeMap<u128, u64>,
+    by_key: BTreeMap<IndexKey, u64>,
 }
 
 /// What a slot's requests are and what they are answered.
@@ -88,15 +88,15 @@ impl Reference {
 }
 
 impl JournalPort for Memory {
-    fn find(&self, id: u128) -> Option<JournalRecord> {
-        self.by_id.get(&id).map(|place| self.records[*place as usize])
+    fn find(&self, key: IndexKey) -> Option<JournalRecord> {
+        self.by_key.get(&key).map(|place| self.records[*place as usize])
     }
 
-    fn push(&mut self, id: Option<u128>, record: &JournalRecord) -> u64 {
+    fn push(&mut self, key: Option<IndexKey>, record: &JournalRecord) -> u64 {
         let place = self.records.len() as u64;
         self.records.push(*record);
-        if let Some(id) = id {
-            self.by_id.entry(id).or_insert(place);
+        if let Some(key) = key {
+            self.by_key.entry(key).or_insert(place);
         }
         place
     }

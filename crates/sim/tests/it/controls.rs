@@ -43,6 +43,7 @@ fn signs_of(control: Control) -> &'static [&'static str] {
         Control::CheckpointBeforeMark => &["does not start: the log ends at slot"],
         Control::ChangeTwo => &["members: slot"],
         Control::ReadLocally => &["history: a read was answered from slot"],
+        Control::OwnClock => &["time: slot"],
     }
 }
 
@@ -94,4 +95,5 @@ controls! {
     a_wiped_disk_that_votes_is_found => WipedDiskVotes,
     an_older_copy_of_a_disk_that_votes_is_found => OlderCopyVotes,
     votes_in_one_place_are_found => VotesInOnePlace,
+    a_clock_ahead_that_counts_is_found => OwnClock,
 }

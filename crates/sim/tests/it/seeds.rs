@@ -97,6 +97,23 @@ fn a_node_that_is_heard_and_hears_nothing_keeps_nobody_from_being_served() {
 }
 
 #[test]
+fn in_a_chain_everybody_is_served_also_by_the_end_that_does_not_hear_the_leader() {
+    let [even_leader, even_leaderless] = scene("even-load", 10);
+    let [leader, leaderless] = scene("chain", 10);
+    assert_eq!(
+        leader.unknown, 0,
+        "a request at an end was given up though the other end is reached through the middle"
+    );
+    assert!(rate(&leader) * 2 > rate(&even_leader), "{} of {} a second", rate(&leader), rate(&even_leader));
+    assert!(
+        rate(&leaderless) * 3 > rate(&even_leaderless),
+        "{} of {} a second",
+        rate(&leaderless),
+        rate(&even_leaderless)
+    );
+}
+
+#[test]
 fn from_three_nodes_to_seven_and_back_under_every_other_trouble() {
     for tally in scene("tour", 15) {
         assert!(tally.promoted > 0 && tally.removed > 0, "nobody came or went: {tally}");

@@ -12,6 +12,8 @@
 
 mod batch;
 mod files;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod leftovers;
 mod reader;
 mod receive;

@@ -24,14 +24,17 @@ impl<D: Disk> JournalReader<D> {
 
     /// The record that was pushed; if its bytes are others by now, that is rot. A batch's header comes as it is.
     pub fn read(&self, place: u64) -> Result<JournalRecord, StorageError> {
-        let record = self.read_unchecked(place)?;
-        if is_header(&record) {
-            return match BatchHeader::decode(&record, self.files.owner) {
-                Some(_) => Ok(record),
+        self.checked(place, &self.read_unchecked(place)?)
+    }
+
+    fn checked(&self, place: u64, record: &JournalRecord) -> Result<JournalRecord, StorageError> {
+        if is_header(record) {
+            return match BatchHeader::decode(record, self.files.owner) {
+                Some(_) => Ok(*record),
                 None => Err(self.files.rot(place, "the batch header there is not the one that was written")),
             };
         }
-        sum::check(&record, place, self.files.owner)
+        sum::check(record, place, self.files.owner)
             .ok_or_else(|| self.files.rot(place, "the record there is not the one that was written"))
     }
 
@@ -42,11 +45,14 @@ impl<D: Disk> JournalReader<D> {
     }
 
     /// The bytes of the records from `from` on, for a peer that lacks them: as many as were written and fit into
-    /// `max_bytes`. Checks nothing: who receives them does.
+    /// `max_bytes`. Whoever receives them checks them as well; here rot is found by the node that can mend it.
     pub fn read_bytes(&self, from: u64, max_bytes: usize) -> Result<Vec<u8>, StorageError> {
         let records = self.written().saturating_sub(from).min((max_bytes / RECORD) as u64);
         let mut bytes = vec![0; records as usize * RECORD];
         self.files.read_written(from, &mut bytes)?;
+        for (place, record) in (from..).zip(bytes.as_chunks::<RECORD>().0) {
+            self.checked(place, record)?;
+        }
         Ok(bytes)
     }
 
@@ -96,6 +102,11 @@ impl<D: Disk> JournalReader<D> {
             }
         }
         if at == to { Ok(()) } else { Err(self.files.rot(to.places, "its chain is not the one that was written")) }
+    }
+
+    /// What is to be said of a record whose bytes are good and that its reader does not know.
+    pub fn unreadable(&self, place: u64, what: impl Into<String>) -> StorageError {
+        StorageError::Unreadable { path: self.files.path_of(place), place, what: what.into() }
     }
 
     /// Checks the batches from one mark on until `places` more records are behind it or `to` is reached, and returns the

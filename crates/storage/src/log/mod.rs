@@ -12,6 +12,8 @@
 //! promise and chosen mark.
 
 mod append;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod index;
 mod open;
 mod parity;

@@ -71,12 +71,29 @@ pub(super) struct Follows {
     pub(super) epoch: u32,
 }
 
+/// Whether a record with that header can lie there: no log writes another, however right its sum may be. It is as long as its
+/// kind allows and ends in the segment, and a head, only a head, is first in it.
+fn fits(header: &Header, offset: u32, capacity: usize) -> bool {
+    let has_len = match header.kind {
+        Kind::Accepted | Kind::Learned => true,
+        Kind::Voted => header.len as usize == size_of::<Digest>(),
+        Kind::Head
+        | Kind::Opened
+        | Kind::Promised
+        | Kind::Chosen
+        | Kind::Trimmed
+        | Kind::Lowered
+        | Kind::Voteless
+        | Kind::Restated => header.len == 0,
+    };
+    let head_first = (header.kind == Kind::Head) == (offset == 0);
+    has_len && head_first && u64::from(offset) + header.size() <= capacity as u64
+}
+
 impl Follows {
-    fn admits(self, header: &Header, offset: u32) -> bool {
-        // Only a head may be first in a segment.
-        let head_first = (header.kind == Kind::Head) == (offset == 0);
+    fn admits(self, header: &Header) -> bool {
         let continues = self.previous_end.is_none_or(|end| header.previous_end == end);
-        head_first && continues && header.epoch >= self.epoch
+        continues && header.epoch >= self.epoch
     }
 }
 
@@ -85,6 +102,9 @@ impl<'a> Places<'a> {
         let mut entries: BTreeMap<u32, (u32, Entry)> = BTreeMap::new();
         for offset in (0..bytes.len()).step_by(ENTRY) {
             let Some(entry) = Entry::decode(&bytes[offset..], seal, offset as u64) else { continue };
+            if !fits(&entry.header, entry.place, bytes.len()) {
+                continue;
+            }
             let known = entries.get(&entry.place);
             if known.is_none_or(|(_, known)| known.header.epoch < entry.header.epoch) {
                 entries.insert(entry.place, (offset as u32, entry));
@@ -96,8 +116,8 @@ impl<'a> Places<'a> {
     /// The record that begins at `offset`, from whichever place knows it.
     pub(super) fn at(&self, offset: u32, follows: Follows) -> Option<Seen> {
         let bytes = self.bytes.get(offset as usize..)?;
-        let mut header = header_at(bytes, self.seal, u64::from(offset)).filter(|header| follows.admits(header, offset));
-        let mut entry = self.entries.get(&offset).filter(|(_, entry)| follows.admits(&entry.header, offset));
+        let mut header = self.header_at(offset).filter(|header| follows.admits(header));
+        let mut entry = self.entries.get(&offset).filter(|(_, entry)| follows.admits(&entry.header));
         if let (Some(first), Some((_, second))) = (header, entry) {
             // One of an earlier epoch is what is left of a dropped tail.
             if first.epoch < second.header.epoch {
@@ -123,6 +143,12 @@ impl<'a> Places<'a> {
             is_digest.then(|| *bytes[HEADER..].first_chunk().expect("a whole vote has a digest"))
         });
         Some(Seen { header, offset, first, entry_at, digest, mended })
+    }
+
+    /// The header in the first place at `offset`.
+    fn header_at(&self, offset: u32) -> Option<Header> {
+        let header = header_at(self.bytes.get(offset as usize..)?, self.seal, u64::from(offset))?;
+        fits(&header, offset, self.bytes.len()).then_some(header)
     }
 
     /// The record as it was, from its entry and what is left of it.
@@ -154,11 +180,11 @@ impl<'a> Places<'a> {
         let follows = Follows { previous_end: None, epoch };
         let step = HEADER as u32;
         let first = (offset.next_multiple_of(step)..self.bytes.len() as u32).step_by(step as usize);
-        let by_header = first.skip_while(|at| *at == offset).find_map(|at| {
-            let header = header_at(&self.bytes[at as usize..], self.seal, u64::from(at))?;
-            follows.admits(&header, at).then_some(at)
+        let by_header = first.skip_while(|at| *at == offset).find(|at| {
+            let header = self.header_at(*at);
+            header.is_some_and(|header| follows.admits(&header))
         });
-        let by_entry = self.entries.range(offset + 1..).find(|(at, (_, entry))| follows.admits(&entry.header, **at));
+        let by_entry = self.entries.range(offset + 1..).find(|(_, (_, entry))| follows.admits(&entry.header));
         let at = [by_header, by_entry.map(|(at, _)| *at)].into_iter().flatten().min()?;
         self.at(at, follows)
     }
@@ -174,7 +200,7 @@ impl<'a> Places<'a> {
     /// Every whole header from `offset` on, records of dropped tails among them.
     pub(super) fn headers_from(&self, offset: u32) -> impl Iterator<Item = (u32, Header)> + '_ {
         let places = (offset as usize..self.bytes.len()).step_by(HEADER);
-        places.filter_map(|at| Some((at as u32, header_at(&self.bytes[at..], self.seal, at as u64)?)))
+        places.filter_map(|at| Some((at as u32, self.header_at(at as u32)?)))
     }
 }
 

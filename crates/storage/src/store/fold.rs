@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::changes::Changes;
+use super::key::IndexKey;
 use super::manifest::{Listed, Manifest};
 use super::run::{Run, RunCursor, RunWriter};
 use super::table::{Table, TableCursor, TableWriter};
@@ -26,7 +27,7 @@ use crate::{Disk, JournalMark, JournalReader, JournalRecord, StorageError};
 const FAN_IN: usize = 8;
 
 /// Calls back for each key that a record changes.
-type Effects = fn(&JournalRecord, Put<'_>);
+type Effects = fn(&JournalRecord, Put<'_>) -> Result<(), String>;
 
 /// One step of the checkpoint, for a background thread.
 pub struct FoldJob<D: Disk> {
@@ -35,7 +36,7 @@ pub struct FoldJob<D: Disk> {
     pub(super) journal: JournalReader<D>,
     pub(super) to: JournalMark,
     pub(super) effects: Effects,
-    pub(super) id: fn(&JournalRecord) -> Option<u128>,
+    pub(super) key: fn(&JournalRecord) -> Option<IndexKey>,
     #[cfg(feature = "controls")]
     pub(super) control: Option<crate::Control>,
 }
@@ -87,24 +88,28 @@ impl<D: Disk> FoldJob<D> {
         Ok(Version { manifest, table: Some(table), runs })
     }
 
-    /// The changed keys, and the new ids in their order, each once with its first place.
-    fn read_journal(&self) -> Result<(Changes, Vec<(u128, u64)>), StorageError> {
+    /// The table's changed keys, and the index's new ones in their order, each once with its first place.
+    fn read_journal(&self) -> Result<(Changes, Vec<KeyPlace>), StorageError> {
         let mut changes = Changes::default();
-        let mut ids = Vec::new();
+        let (mut ids, mut unreadable) = (Vec::new(), None);
         self.journal.check(self.from.manifest.mark, self.to, |place, record| {
-            (self.effects)(record, &mut |key, value| changes.note(key, value));
-            ids.extend((self.id)(record).map(|id| (id, place)));
+            let read = (self.effects)(record, &mut |key, value| changes.note(key, value));
+            unreadable = unreadable.take().or(read.err().map(|what| (place, what)));
+            ids.extend((self.key)(record).map(|key| (key, place)));
         })?;
+        if let Some((place, what)) = unreadable {
+            return Err(self.journal.unreadable(place, what));
+        }
         #[cfg(feature = "controls")]
         if self.control == Some(crate::Control::RunPastCheckpoint) {
             self.journal.scan(self.to.places, self.journal.written(), |place, record| {
                 if record[..2] != crate::HEADER_KIND.to_le_bytes() {
-                    ids.extend((self.id)(record).map(|id| (id, place)));
+                    ids.extend((self.key)(record).map(|key| (key, place)));
                 }
             })?;
         }
         ids.sort_unstable();
-        ids.dedup_by_key(|(id, _)| *id);
+        ids.dedup_by_key(|(key, _)| *key);
         Ok((changes, ids))
     }
 
@@ -133,7 +138,7 @@ impl<D: Disk> FoldJob<D> {
     }
 
     /// All runs that count from now on.
-    fn write_run(&self, number: u64, ids: Vec<(u128, u64)>) -> Result<Vec<Arc<Run<D>>>, StorageError> {
+    fn write_run(&self, number: u64, ids: Vec<KeyPlace>) -> Result<Vec<Arc<Run<D>>>, StorageError> {
         let mut runs = self.from.runs.clone();
         if ids.is_empty() {
             return Ok(runs);
@@ -143,8 +148,8 @@ impl<D: Disk> FoldJob<D> {
         let most = due.iter().map(|run| run.ids).sum::<u64>() + ids.len() as u64;
         let mut writer = RunWriter::create(&self.place.disk, &self.place.ids_dir, number, self.place.owner, most)?;
         let mut merge = Merge::of(due, ids)?;
-        while let Some((id, place)) = merge.next()? {
-            writer.put(id, place)?;
+        while let Some((key, place)) = merge.next()? {
+            writer.put(key, place)?;
         }
         runs.push(Arc::new(writer.finish()?));
         Ok(runs)
@@ -175,17 +180,17 @@ fn due_for_merge(sizes: &[u64], new: u64) -> usize {
     }
 }
 
-/// An id and the place of its outcome.
-type IdPlace = (u128, u64);
+/// A key and the place of its record.
+type KeyPlace = (IndexKey, u64);
 
-/// Several sorted sources as one; an id in several of them comes once, with its first place.
+/// Several sorted sources as one; a key in several of them comes once, with its first place.
 struct Merge<D: Disk> {
-    runs: Vec<(RunCursor<D>, Option<IdPlace>)>,
-    new: std::iter::Peekable<std::vec::IntoIter<IdPlace>>,
+    runs: Vec<(RunCursor<D>, Option<KeyPlace>)>,
+    new: std::iter::Peekable<std::vec::IntoIter<KeyPlace>>,
 }
 
 impl<D: Disk> Merge<D> {
-    fn of(runs: Vec<Arc<Run<D>>>, new: Vec<(u128, u64)>) -> Result<Merge<D>, StorageError> {
+    fn of(runs: Vec<Arc<Run<D>>>, new: Vec<KeyPlace>) -> Result<Merge<D>, StorageError> {
         let mut merge = Merge { runs: Vec::new(), new: new.into_iter().peekable() };
         for run in runs {
             let mut cursor = RunCursor::new(run);
@@ -195,15 +200,15 @@ impl<D: Disk> Merge<D> {
         Ok(merge)
     }
 
-    fn next(&mut self) -> Result<Option<(u128, u64)>, StorageError> {
+    fn next(&mut self) -> Result<Option<KeyPlace>, StorageError> {
         let heads = self.runs.iter().filter_map(|(_, head)| *head);
         let Some(smallest) = heads.chain(self.new.peek().copied()).min() else { return Ok(None) };
         for (cursor, head) in &mut self.runs {
-            while head.is_some_and(|(id, _)| id == smallest.0) {
+            while head.is_some_and(|(key, _)| key == smallest.0) {
                 *head = cursor.next()?;
             }
         }
-        while self.new.next_if(|(id, _)| *id == smallest.0).is_some() {}
+        while self.new.next_if(|(key, _)| *key == smallest.0).is_some() {}
         Ok(Some(smallest))
     }
 }
@@ -242,6 +247,19 @@ mod tests {
         assert_eq!(due_for_merge(&with_larges, small), 14, "and then goes along");
         assert_eq!(due_for_merge(&[10_000_000, 10, 10], 1_000_000), 0);
         assert_eq!(due_for_merge(&[10; 7], 1_000_000), 7, "smaller ones in the way go along");
+    }
+
+    #[test]
+    fn each_size_class_keeps_seven_runs_at_most_whatever_comes() {
+        // The most there can be: seven of the largest class, then seven of each smaller one.
+        let most: Vec<u64> = [64, 8, 1].into_iter().flat_map(|size| [size; 7]).collect();
+        let mut sizes: Vec<u64> = Vec::new();
+        for new in &most {
+            assert_eq!(due_for_merge(&sizes, *new), 0, "{new} joins {sizes:?}");
+            sizes.push(*new);
+        }
+        assert_eq!(due_for_merge(&sizes, 1), 21, "the eighth of the smallest makes an eighth of each");
+        assert_eq!(due_for_merge(&sizes, 64), 21, "and so does a larger one");
     }
 
     #[test]

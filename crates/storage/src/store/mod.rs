@@ -10,6 +10,9 @@
 mod changes;
 mod filter;
 mod fold;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
+mod key;
 mod manifest;
 mod rebuild;
 mod run;
@@ -27,6 +30,7 @@ use run::Run;
 use table::{Table, TableCursor};
 
 pub use fold::{FoldJob, Folded};
+pub use key::IndexKey;
 
 /// Takes a key and its new value; None removes the key.
 pub type Put<'a> = &'a mut (dyn FnMut(&[u8], Option<&[u8]>) + 'a);
@@ -34,9 +38,12 @@ pub type Put<'a> = &'a mut (dyn FnMut(&[u8], Option<&[u8]>) + 'a);
 /// What a journal record means for the checkpoint. Rules have no state: the same record always means the same.
 pub trait FoldRules {
     /// Calls `put` for each key (≤ 23 bytes) that the record gives another value (≤ 1 KiB; None removes the key).
-    fn effects(record: &JournalRecord, put: Put<'_>);
-    /// The id whose outcome the record is, if it is one.
-    fn id(record: &JournalRecord) -> Option<u128>;
+    ///
+    /// # Errors
+    /// A sentence, when the record is none that these rules know: a checkpoint without it would lose what it says.
+    fn effects(record: &JournalRecord, put: Put<'_>) -> Result<(), String>;
+    /// What the index finds the record by, if anybody will ever look for it. The first record of a key is the one that counts.
+    fn key(record: &JournalRecord) -> Option<IndexKey>;
 }
 
 /// The checkpoint of one node and the index of ids.
@@ -104,17 +111,17 @@ impl<D: Disk> Store<D> {
         Ok(())
     }
 
-    /// False if no run holds the id. Reads nothing.
-    pub fn maybe_contains(&self, id: u128) -> bool {
-        self.version.runs.iter().any(|run| run.maybe_contains(id))
+    /// False if no run holds the key. Reads nothing.
+    pub fn maybe_contains(&self, key: IndexKey) -> bool {
+        self.version.runs.iter().any(|run| run.maybe_contains(key))
     }
 
-    /// The place of the id's outcome in the journal, if a run holds it. Reads one block of each run whose filter
-    /// cannot rule the id out.
-    pub fn find(&self, id: u128) -> Result<Option<u64>, StorageError> {
-        // The oldest first: an id has one outcome, and the first is the one that counts.
-        for run in self.version.runs.iter().filter(|run| run.maybe_contains(id)) {
-            if let Some(place) = run.find(id)? {
+    /// The place of the key's record in the journal, if a run holds it. Reads one block of each run whose filter
+    /// cannot rule the key out.
+    pub fn find(&self, key: IndexKey) -> Result<Option<u64>, StorageError> {
+        // The oldest first: the first record of a key is the one that counts.
+        for run in self.version.runs.iter().filter(|run| run.maybe_contains(key)) {
+            if let Some(place) = run.find(key)? {
                 return Ok(Some(place));
             }
         }
@@ -135,7 +142,7 @@ impl<D: Disk> Store<D> {
             journal,
             to,
             effects: F::effects,
-            id: F::id,
+            key: F::key,
             #[cfg(feature = "controls")]
             control: self.control,
         }

@@ -60,7 +60,7 @@ impl<D: Disk> Store<D> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{FaultyDisk, Journal, JournalRecord, Owner, Put, RECORD, RECORD_BODY};
+    use crate::{FaultyDisk, IndexKey, Journal, JournalRecord, Owner, Put, RECORD, RECORD_BODY};
     use std::collections::BTreeMap;
 
     const OWNER: Owner = Owner { cluster: 5, node: 1 };
@@ -68,12 +68,13 @@ mod tests {
     struct Rules;
 
     impl FoldRules for Rules {
-        fn effects(record: &JournalRecord, put: Put<'_>) {
+        fn effects(record: &JournalRecord, put: Put<'_>) -> Result<(), String> {
             put(&record[8..10], Some(&record[10..30]));
+            Ok(())
         }
 
-        fn id(record: &JournalRecord) -> Option<u128> {
-            Some(u128::from(record[9]) + 1000)
+        fn key(record: &JournalRecord) -> Option<IndexKey> {
+            Some(IndexKey::new(0, u128::from(record[9]) + 1000))
         }
     }
 
@@ -129,7 +130,8 @@ mod tests {
             assert_eq!(store.mark(), mark, "crash after {crash}");
             let found: BTreeMap<_, _> = store.entries().collect::<Result<_, _>>().expect("the disk is well");
             assert_eq!(found, entries, "crash after {crash}");
-            assert!((1000..1010).any(|id| store.find(id).expect("the disk is well").is_some()));
+            let find = |id| store.find(IndexKey::new(0, id)).expect("the disk is well");
+            assert!((1000..1010).any(|id| find(id).is_some()));
         }
     }
 }

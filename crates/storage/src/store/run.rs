@@ -1,9 +1,9 @@
-//! One immutable sorted run: id → place in the journal.
+//! One immutable sorted run: key (id, kind) → place in the journal.
 //!
 //! ```text
-//!   blocks of 4096: sum │ 170 × (id, place)      one read each when an id is looked up
-//!   first id of every block                      kept in memory: 16 bytes for 170 ids
-//!   filter                                       kept in memory: 2 bytes an id
+//!   blocks of 4096: sum │ 170 × (id u128, place u48, kind u8, zero)     one read each when a key is looked up
+//!   first id of every block                      kept in memory: 16 bytes for 170 keys
+//!   filter                                       kept in memory: 2 bytes a key
 //!   footer of 64: counts, largest id, sums
 //! ```
 //!
@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::filter::Filter;
+use super::key::IndexKey;
 use super::writer::{FileWriter, open_listed, read_exactly};
 use crate::checksum::{FileKind, Seal};
 use crate::{Disk, OpenError, Owner, Part, StorageError};
@@ -22,7 +23,8 @@ const BLOCK: usize = 4096;
 const ENTRY: usize = 24;
 const PER_BLOCK: usize = (BLOCK - 8) / ENTRY;
 const FOOTER: usize = 64;
-const MAGIC: &[u8; 8] = b"RialtoID";
+/// A run of an older format is not one: it is made again from the journal, as one that has rotted.
+const MAGIC: &[u8; 8] = b"RialtoI2";
 /// Blocks per read when a run is merged: 256 KiB.
 const BLOCKS_PER_READ: usize = 64;
 
@@ -57,6 +59,16 @@ impl<D: Disk> Run<D> {
         }
         let (ids, index_at) = (u64_at(8), u64_at(16));
         let largest = u128::from_le_bytes(footer[32..48].try_into().expect("16 bytes were taken"));
+        let blocks = ids.div_ceil(PER_BLOCK as u64);
+        // Whatever the numbers are, the sum was right: so they are looked at before anything is believed of them.
+        let fits = ids > 0
+            && index_at == blocks.saturating_mul(BLOCK as u64)
+            && index_at.saturating_add(16 * blocks + Filter::BYTES_MIN) <= footer_at;
+        if !fits {
+            return Err(
+                StorageError::rot(Part::Ids, &path, footer_at, "the footer's numbers do not fit together").into()
+            );
+        }
         let mut index = vec![0; (footer_at - index_at) as usize];
         read_exactly(&*file, (Part::Ids, &path), index_at, &mut index)?;
         if seal.sum(index_at, &index) != u64_at(24) {
@@ -68,23 +80,31 @@ impl<D: Disk> Run<D> {
             )
             .into());
         }
-        let (firsts, filter) = index.split_at(ids.div_ceil(PER_BLOCK as u64) as usize * 16);
+        let (firsts, filter) = index.split_at(blocks as usize * 16);
         let first_of_block = firsts.as_chunks::<16>().0.iter().map(|id| u128::from_le_bytes(*id)).collect();
         let filter = Filter::from_bytes(filter);
         Ok(Run { path, number, len, ids, file, seal, first_of_block, largest, filter })
     }
 
-    pub(super) fn maybe_contains(&self, id: u128) -> bool {
-        id <= self.largest && self.first_of_block[0] <= id && self.filter.maybe_contains(id)
+    pub(super) fn maybe_contains(&self, key: IndexKey) -> bool {
+        let id = key.id();
+        id <= self.largest && self.first_of_block[0] <= id && self.filter.maybe_contains(key)
     }
 
-    /// The place of an id for which [`Run::maybe_contains`] said yes.
-    pub(super) fn find(&self, id: u128) -> Result<Option<u64>, StorageError> {
-        let number = self.first_of_block.partition_point(|first| *first <= id) - 1;
-        let mut block = [0; BLOCK];
-        self.read_blocks(number, &mut block)?;
-        let entries = self.entries_of(number, &block);
-        Ok(entries.binary_search_by_key(&id, |entry| split(entry).0).ok().map(|at| split(&entries[at]).1))
+    /// The place of a key for which [`Run::maybe_contains`] said yes.
+    pub(super) fn find(&self, key: IndexKey) -> Result<Option<u64>, StorageError> {
+        // The keys of one id stand side by side, and a block may end between them.
+        let before = self.first_of_block.partition_point(|first| *first < key.id()).saturating_sub(1);
+        let may_hold = |number: &usize| self.first_of_block.get(*number).is_some_and(|first| *first <= key.id());
+        for number in (before..).take_while(may_hold) {
+            let mut block = [0; BLOCK];
+            self.read_blocks(number, &mut block)?;
+            let entries = self.entries_of(number, &block);
+            if let Ok(at) = entries.binary_search_by_key(&key, |entry| split(entry).0) {
+                return Ok(Some(split(&entries[at]).1));
+            }
+        }
+        Ok(None)
     }
 
     fn read_blocks(&self, first: usize, blocks: &mut [u8]) -> Result<(), StorageError> {
@@ -107,12 +127,16 @@ impl<D: Disk> Run<D> {
     }
 }
 
-fn split(entry: &[u8; ENTRY]) -> (u128, u64) {
+/// Eight bits of kind stand above the 48 of a place.
+const KIND_SHIFT: u32 = 48;
+
+fn split(entry: &[u8; ENTRY]) -> (IndexKey, u64) {
     let id = u128::from_le_bytes(*entry.first_chunk().expect("an entry is longer than an id"));
-    (id, u64::from_le_bytes(*entry.last_chunk().expect("an entry ends with a place")))
+    let rest = u64::from_le_bytes(*entry.last_chunk().expect("an entry ends with place and kind"));
+    (IndexKey::new((rest >> KIND_SHIFT) as u8, id), rest & ((1 << KIND_SHIFT) - 1))
 }
 
-/// Writes a run; the ids come sorted and each once.
+/// Writes a run; the keys come sorted and each once.
 pub(super) struct RunWriter<D: Disk> {
     writer: FileWriter<D>,
     path: PathBuf,
@@ -122,6 +146,7 @@ pub(super) struct RunWriter<D: Disk> {
     ids: u64,
     first_of_block: Vec<u128>,
     largest: u128,
+    last: Option<IndexKey>,
     filter: Filter,
 }
 
@@ -144,21 +169,23 @@ impl<D: Disk> RunWriter<D> {
             ids: 0,
             first_of_block: Vec::new(),
             largest: 0,
+            last: None,
             filter: Filter::for_ids(expected),
         })
     }
 
-    pub(super) fn put(&mut self, id: u128, place: u64) -> Result<(), StorageError> {
-        assert!(self.ids == 0 || id > self.largest, "the ids of a run come sorted and each once");
+    pub(super) fn put(&mut self, key: IndexKey, place: u64) -> Result<(), StorageError> {
+        assert!(self.last < Some(key), "the keys of a run come sorted and each once");
+        assert!(place >> KIND_SHIFT == 0, "a place is a number of 48 bits, as in every record");
         if self.block.is_empty() {
             self.block.resize(8, 0);
-            self.first_of_block.push(id);
+            self.first_of_block.push(key.id());
         }
-        self.block.extend_from_slice(&id.to_le_bytes());
-        self.block.extend_from_slice(&place.to_le_bytes());
-        self.largest = id;
+        self.block.extend_from_slice(&key.id().to_le_bytes());
+        self.block.extend_from_slice(&(place | u64::from(key.kind()) << KIND_SHIFT).to_le_bytes());
+        (self.largest, self.last) = (key.id(), Some(key));
         self.ids += 1;
-        self.filter.insert(id);
+        self.filter.insert(key);
         if self.block.len() == 8 + PER_BLOCK * ENTRY { self.end_block() } else { Ok(()) }
     }
 
@@ -205,7 +232,7 @@ impl<D: Disk> RunWriter<D> {
     }
 }
 
-/// Goes through a run, id by id.
+/// Goes through a run, key by key.
 pub(super) struct RunCursor<D: Disk> {
     run: Arc<Run<D>>,
     blocks: Vec<u8>,
@@ -219,7 +246,7 @@ impl<D: Disk> RunCursor<D> {
         RunCursor { run, blocks: Vec::new(), first: 0, next: 0 }
     }
 
-    pub(super) fn next(&mut self) -> Result<Option<(u128, u64)>, StorageError> {
+    pub(super) fn next(&mut self) -> Result<Option<(IndexKey, u64)>, StorageError> {
         if self.next == self.run.ids {
             return Ok(None);
         }

@@ -136,7 +136,10 @@ impl<D: Disk> TableCursor<D> {
 
     /// Reads the next block if this one is done.
     fn fill(&mut self) -> Result<(), StorageError> {
-        let Some(table) = self.table.as_ref().filter(|_| self.at >= self.used) else { return Ok(()) };
+        let Some(table) = &self.table else { return Ok(()) };
+        if self.at < self.used {
+            return self.check_entry(table);
+        }
         let offset = self.next_block * BLOCK as u64;
         if offset >= table.len {
             return Ok(());
@@ -145,6 +148,9 @@ impl<D: Disk> TableCursor<D> {
         read_exactly(&*table.file, (Part::Store, &table.path), offset, &mut self.block)?;
         let damaged =
             || StorageError::rot(Part::Store, &table.path, offset, "the checksum of the block there does not match");
+        if self.block.len() < BLOCK_HEAD {
+            return Err(damaged());
+        }
         let sum = self.block.first_chunk::<8>().ok_or_else(damaged)?;
         if table.seal.sum(offset, &self.block[8..]) != u64::from_le_bytes(*sum) {
             return Err(damaged());
@@ -152,6 +158,23 @@ impl<D: Disk> TableCursor<D> {
         let used = u32::from_le_bytes(self.block[8..12].try_into().expect("four bytes were taken"));
         (self.at, self.used) = (BLOCK_HEAD, used as usize);
         self.next_block += 1;
-        Ok(())
+        if self.used > self.block.len() {
+            return Err(self.misfit(table, BLOCK_HEAD));
+        }
+        if self.at < self.used { self.check_entry(table) } else { Ok(()) }
+    }
+
+    /// The sum of the block is right, and its lengths may be anything all the same.
+    fn check_entry(&self, table: &Table<D>) -> Result<(), StorageError> {
+        let fits = self.at + 3 <= self.used && {
+            let (key, value) = self.lengths();
+            self.at + 3 + key + value <= self.used
+        };
+        if fits { Ok(()) } else { Err(self.misfit(table, self.at)) }
+    }
+
+    fn misfit(&self, table: &Table<D>, at: usize) -> StorageError {
+        let offset = (self.next_block - 1) * BLOCK as u64 + at as u64;
+        StorageError::rot(Part::Store, &table.path, offset, "the lengths there reach past the block's end")
     }
 }

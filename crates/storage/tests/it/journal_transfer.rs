@@ -105,6 +105,22 @@ fn any_damaged_byte_of_what_is_sent_is_refused_and_nothing_behind_it_taken() {
 }
 
 #[test]
+fn a_sender_finds_its_own_rot_before_a_peer_does() {
+    let disk = FaultyDisk::new(1);
+    let (sender, _) = written(&disk);
+    let bytes = all_bytes(&sender);
+    for at in (0..bytes.len()).step_by(37) {
+        let (place, byte) = ((at / RECORD) as u64, (at % RECORD) as u64);
+        flip(&disk, place, byte);
+        let error = sender.reader().read_bytes(0, usize::MAX).expect_err("one byte has rotted");
+        assert!(error.is_rot(), "byte {at}: {error}");
+        let sound = at / RECORD * RECORD;
+        assert_eq!(sender.reader().read_bytes(0, sound).expect("it is sound so far"), bytes[..sound]);
+        flip(&disk, place, byte);
+    }
+}
+
+#[test]
 fn what_does_not_go_on_is_refused() {
     let (sender, marks) = written(&FaultyDisk::new(1));
     let bytes = all_bytes(&sender);

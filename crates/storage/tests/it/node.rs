@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use storage::{
-    Disk, FoldRules, Folded, Journal, JournalMark, JournalRecord, OpenError, Owner, RECORD, StorageError, Store,
+    Disk, FoldRules, Folded, IndexKey, Journal, JournalMark, JournalRecord, OpenError, Owner, RECORD, StorageError,
+    Store,
 };
 
 use crate::chance::Chance;
@@ -21,14 +22,15 @@ const KIND: u16 = 1;
 pub(crate) struct Rules;
 
 impl FoldRules for Rules {
-    fn effects(record: &JournalRecord, put: &mut dyn FnMut(&[u8], Option<&[u8]>)) {
+    fn effects(record: &JournalRecord, put: &mut dyn FnMut(&[u8], Option<&[u8]>)) -> Result<(), String> {
         let value = &record[48..48 + record[46] as usize];
         put(&record[32..40], if record[47] == 1 { Some(value) } else { None });
+        Ok(())
     }
 
-    fn id(record: &JournalRecord) -> Option<u128> {
+    fn key(record: &JournalRecord) -> Option<IndexKey> {
         let id = u128::from_le_bytes(record[8..24].try_into().expect("16 bytes"));
-        (id != 0).then_some(id)
+        (id != 0).then_some(IndexKey::new(0, id))
     }
 }
 
@@ -64,7 +66,7 @@ pub(crate) fn full_of(byte: u8) -> JournalRecord {
 pub(crate) struct Model {
     pub(crate) mark: JournalMark,
     pub(crate) entries: BTreeMap<Vec<u8>, Vec<u8>>,
-    pub(crate) ids: BTreeMap<u128, u64>,
+    pub(crate) ids: BTreeMap<IndexKey, u64>,
 }
 
 impl Model {
@@ -74,11 +76,12 @@ impl Model {
 
     pub(crate) fn take(&mut self, records: &[JournalRecord], mark: JournalMark) {
         for (place, record) in (self.mark.places + 1..).zip(records) {
-            Rules::effects(record, &mut |key, value| match value {
+            let folded = Rules::effects(record, &mut |key, value| match value {
                 Some(value) => drop(self.entries.insert(key.to_vec(), value.to_vec())),
                 None => drop(self.entries.remove(key)),
             });
-            if let Some(id) = Rules::id(record) {
+            folded.expect("the rules know every record of theirs");
+            if let Some(id) = Rules::key(record) {
                 self.ids.entry(id).or_insert(place);
             }
         }

@@ -6,11 +6,15 @@
 //!
 //! What a row's state means, and what may follow it, is not here but in [`clearing::outbox`].
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod row;
 mod schema;
 
 pub use row::{Entry, Word};
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use clearing::outbox::{DropAnswer, Item};
@@ -70,6 +74,9 @@ impl Outbox {
     /// When it is no outbox, made by a newer version, or on a disk that fails.
     pub fn open(path: &Path) -> Result<Outbox, OutboxError> {
         let store = |source| OutboxError::Store { path: path.to_owned(), source };
+        // Made here for its owner alone; SQLite gives its other files the same mode.
+        let made = OpenOptions::new().append(true).create(true).mode(0o600).open(path);
+        made.map_err(|source| OutboxError::File { path: path.to_owned(), source })?;
         let mut connection = Connection::open(path).map_err(store)?;
         let found = schema::prepare(&mut connection).map_err(store)?;
         if found > schema::VERSION {

@@ -1,7 +1,7 @@
 //! One payment as a row: encode, decode, and the numbers of its states, which are stable.
 
 use clearing::outbox::{Item, ItemState, Lease, Paused, Retry};
-use clearing::{PaymentId, Terms};
+use clearing::{NamedParty, PaymentId, Terms};
 use ledger::{Amount, Currency, Reference};
 use rusqlite::Row;
 
@@ -173,11 +173,11 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Result<Entry, Bad>> {
         let number = |field, value: i64| u64::try_from(value).map_err(|_| field);
         let terms = Terms {
             id: id.ok_or("id")?,
-            payer: payer.parse().map_err(|_| "payer")?,
-            payee: payee.parse().map_err(|_| "payee")?,
+            payer: NamedParty::stored(&payer).map_err(|_| "payer")?,
+            payee: NamedParty::stored(&payee).map_err(|_| "payee")?,
             amount: amount.parse().ok().and_then(Amount::new).ok_or("amount_minor")?,
             currency: u16::try_from(currency).ok().and_then(Currency::from_number).ok_or("currency")?,
-            reference: Reference::new(&reference).map_err(|_| "reference")?,
+            reference: Reference::stored(&reference).map_err(|_| "reference")?,
         };
         let retry = Retry {
             attempts: u32::try_from(attempts).map_err(|_| "attempts")?,

@@ -8,7 +8,7 @@ use api::client::Secret;
 use api::client::gateway::{GatewayClient, new_payment_id};
 use clearing::{PaymentId, Terms};
 use ledger::{Amount, Currency, Reference};
-use wallet::{Entry, Outbox, Profile, Running, SignIn, Worker, WorkerOptions, now_ms};
+use wallet::{Entry, Network, Outbox, Profile, Running, SignIn, Worker, WorkerOptions, now_ms};
 
 use crate::gateway::{PASSWORD, Serving};
 
@@ -51,7 +51,9 @@ impl Desk {
         let customer = customer.parse().expect("well formed");
         let signed_in = client.login(&customer, &Secret::new(PASSWORD)).await.expect("the password is right");
         let sign_in = SignIn { customer, expires_ms: signed_in.expires_ms, token: signed_in.token };
-        self.profile.keep(&sign_in).expect("there is room");
+        let id = client.network().expect("it has answered");
+        let network = Network { id, authorities: Default::default(), gateways: Default::default() };
+        self.profile.keep(&sign_in, &network).expect("there is room");
     }
 
     pub(crate) fn start(&self, client: &GatewayClient) -> Running {

@@ -1,12 +1,13 @@
 //! What the gateway said, in types: messages become values once, here.
 
-use clearing::PaymentId;
+use clearing::{PaymentId, Terms};
 use ledger::{Currency, TransferId};
 
 use super::error::{GatewayError, NotSignedIn};
 use crate::client::Secret;
 use crate::code::Code;
 use crate::grpc::{id_bits, int128_value};
+use crate::payment::terms as payment_terms;
 use crate::proto;
 
 /// A sign-in.
@@ -37,6 +38,8 @@ pub struct PaymentAnswer {
     pub standing: Standing,
     /// The id had its outcome, or was on its way, before this call. After a repeated attempt that is nothing unusual.
     pub duplicate: bool,
+    /// What was ordered, where the gateway was asked about a payment and knows it.
+    pub terms: Option<Terms>,
 }
 
 /// How far a payment has come. Codes are those of `docs/errors.md`, as text: a client must understand that a payment was
@@ -47,7 +50,8 @@ pub enum Standing {
     Undecided { detail: String },
     /// It is paid, whatever happens. `delivered`: both banks have it in their books.
     Paid { delivered: bool },
-    /// It moves no money, ever. `available`: what the payer had, where that was the reason.
+    /// It moves no money, ever. `available`: what the payer had, where that was the reason. With the code `id_reused` the id
+    /// stands for another payment, whose outcome this is not.
     Refused { code: String, detail: String, available: Option<i128> },
     /// It was not taken and its id is not burnt: it may be sent again as it is.
     NotTaken { code: String, detail: String },
@@ -118,6 +122,8 @@ pub(super) fn payment(message: proto::PaymentStatus, sent: PaymentId) -> Result<
         return Err(GatewayError::Nonsense { what: "the outcome of another payment" });
     }
     let (state, duplicate) = (message.state(), message.duplicate);
+    let terms = message.payment.as_ref().map(payment_terms).transpose();
+    let terms = terms.map_err(|_| GatewayError::Nonsense { what: "terms that make no sense" })?;
     let proto::PaymentStatus { code, detail, delivered, available, .. } = message;
     let standing = match state {
         proto::PaymentState::Undecided => Standing::Undecided { detail },
@@ -126,9 +132,10 @@ pub(super) fn payment(message: proto::PaymentStatus, sent: PaymentId) -> Result<
             Standing::Refused { code, detail, available: available.as_ref().map(int128_value) }
         }
         proto::PaymentState::NotTaken => Standing::NotTaken { code, detail },
+        proto::PaymentState::IdReused => Standing::Refused { code, detail, available: None },
         proto::PaymentState::Unspecified => return Err(GatewayError::Nonsense { what: "a state of another version" }),
     };
-    Ok(PaymentAnswer { id: sent, standing, duplicate })
+    Ok(PaymentAnswer { id: sent, standing, duplicate, terms })
 }
 
 pub(super) fn history(message: proto::TransactionHistoryResponse) -> Result<HistoryPage, GatewayError> {

@@ -3,6 +3,7 @@
 use clearing::PaymentId;
 
 use crate::code::Code;
+use crate::network::NetworkId;
 
 /// Why a call has no answer. Only [`GatewayError::OutcomeUnknown`] leaves open what happened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -11,7 +12,7 @@ pub enum GatewayError {
     #[error("{0}")]
     NotSignedIn(NotSignedIn),
     /// No connection was made to any node, so nothing can have arrived.
-    #[error("the gateway cannot be reached: {last}; try again later")]
+    #[error("the gateway cannot be reached: {last}")]
     Unreachable { last: String },
     /// Nodes were reached, and none could take it until the deadline; nothing happened.
     #[error("the gateway cannot take the request now: {last}; try again later")]
@@ -23,6 +24,9 @@ pub enum GatewayError {
     /// The gateway refuses the request as it is; nothing happened.
     #[error("{detail}")]
     Refused { code: Code, detail: String },
+    /// The gateway there is of another network than the one that is meant. Neither token nor payment was sent.
+    #[error("the gateway at {node} is of another network ({found}) than this one ({meant})")]
+    OtherNetwork { node: String, meant: NetworkId, found: NetworkId },
     /// An address that cannot be used.
     #[error("{address:?} is no address of a node: {reason}")]
     BadAddress { address: String, reason: String },
@@ -79,6 +83,7 @@ impl GatewayError {
             GatewayError::Overloaded { .. } => Some(Code::Overloaded),
             GatewayError::OutcomeUnknown { .. } => Some(Code::OutcomeUnknown),
             GatewayError::Refused { code, .. } => Some(*code),
+            GatewayError::OtherNetwork { .. } => Some(Code::OtherCluster),
             GatewayError::BadAddress { .. } | GatewayError::Nonsense { .. } => None,
         }
     }

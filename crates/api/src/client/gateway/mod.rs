@@ -35,12 +35,17 @@
 
 mod answer;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod operator;
+mod pin;
 mod walk;
 
 pub use answer::{Balance, HistoryEntry, HistoryPage, PaymentAnswer, SignedIn, Standing};
 pub use error::{GatewayError, NotSignedIn};
-pub use operator::{BankPosition, OpenPayment, Operator, PaymentsWanted, SettingChange};
+pub use operator::{
+    AuditPage, AuditedPayment, AuditedStanding, BankPosition, OpenPayment, Operator, PaymentsWanted, SettingChange,
+};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,11 +55,14 @@ use tonic::Request;
 use tonic::metadata::{Ascii, MetadataValue};
 
 use super::Secret;
+use crate::cluster::CLUSTER_HEADER;
 use crate::code::Code;
-use crate::grpc::uuid;
+use crate::grpc::{id_bits, uuid};
+use crate::network::NetworkId;
 use crate::payment;
 use crate::proto;
-use walk::{Node, Nodes};
+use pin::{Node, Pin};
+use walk::{Nodes, Route};
 
 /// A new id for a payment: UUIDv7.
 pub fn new_payment_id() -> PaymentId {
@@ -95,6 +103,7 @@ impl GatewayOptions {
 pub struct GatewayClient {
     nodes: Arc<Nodes>,
     options: GatewayOptions,
+    pin: Pin,
 }
 
 impl GatewayClient {
@@ -117,7 +126,8 @@ impl GatewayClient {
         addresses: impl IntoIterator<Item = A>,
         tls: Option<Arc<certs::Client>>,
     ) -> Result<GatewayClient, GatewayError> {
-        Ok(GatewayClient { nodes: Arc::new(Nodes::new(addresses, tls.as_ref())?), options: GatewayOptions::default() })
+        let nodes = Arc::new(Nodes::new(addresses, tls.as_ref())?);
+        Ok(GatewayClient { nodes, options: GatewayOptions::default(), pin: Pin::default() })
     }
 
     /// The gateway's nodes are at these addresses from now on, for every clone of this client.
@@ -131,7 +141,31 @@ impl GatewayClient {
     /// The same connections, used otherwise.
     #[must_use]
     pub fn with_options(&self, options: GatewayOptions) -> GatewayClient {
-        GatewayClient { nodes: self.nodes.clone(), options }
+        GatewayClient { options, ..self.clone() }
+    }
+
+    /// The same connections, for this network and no other: where another one answers, calls end with
+    /// [`GatewayError::OtherNetwork`] before a password, a token or a payment has left. A client that is not pinned, and all
+    /// its clones, stay with the first network that answers.
+    #[must_use]
+    pub fn pinned_to(&self, network: NetworkId) -> GatewayClient {
+        GatewayClient { pin: Pin::to(network), ..self.clone() }
+    }
+
+    /// The network that this client is pinned to, or has met.
+    pub fn network(&self) -> Option<NetworkId> {
+        self.pin.network()
+    }
+
+    /// Asks the gateway which network it is.
+    ///
+    /// # Errors
+    /// Among others when it is another one than the client is pinned to.
+    pub async fn ask_network(&self) -> Result<NetworkId, GatewayError> {
+        let ask = |node: Node| async move { node.calls.clone().network(proto::NetworkRequest {}).await };
+        let answer = self.walk(&[], ask).await?;
+        let id = answer.id.as_ref().and_then(|id| NetworkId::new(id_bits(id)));
+        id.ok_or(GatewayError::Nonsense { what: "no network of its own" })
     }
 
     /// Signs a customer in.
@@ -139,21 +173,33 @@ impl GatewayClient {
     /// # Errors
     /// Among others [`NotSignedIn::WrongCredentials`], which does not tell what of them is wrong.
     pub async fn login(&self, customer: &NamedParty, password: &Secret) -> Result<SignedIn, GatewayError> {
+        self.login_again(customer, password, None).await
+    }
+
+    /// The same, with the token of an earlier sign-in of that customer, which may be over its time or signed out: it shows
+    /// that the caller knew the password before, so that whoever guesses at it elsewhere does not keep them out.
+    ///
+    /// # Errors
+    /// As [`GatewayClient::login`].
+    pub async fn login_again(
+        &self,
+        customer: &NamedParty,
+        password: &Secret,
+        earlier: Option<&Secret>,
+    ) -> Result<SignedIn, GatewayError> {
+        // One that no header takes helps nobody.
+        let earlier = earlier.and_then(|token| bearer(token).ok());
         let Holder::Customer(name) = &customer.holder else {
             let detail = format!("{customer} is a bank; customers sign in, as name@{customer}");
             return Err(GatewayError::Refused { code: Code::InvalidName, detail });
         };
-        let response = self
-            .walk(&[], |mut node| async move {
-                let request = proto::LoginRequest {
-                    username: name.as_str().to_owned(),
-                    bank_name: customer.bank.as_str().to_owned(),
-                    password: password.expose().to_owned(),
-                };
-                node.login(request).await
-            })
-            .await?;
-        answer::signed_in(response)
+        let request = proto::LoginRequest {
+            username: name.as_str().to_owned(),
+            bank_name: customer.bank.as_str().to_owned(),
+            password: password.expose().to_owned(),
+        };
+        let ask = |mut node: Node, request| async move { node.calls.login(request).await };
+        answer::signed_in(self.call(earlier.as_ref(), &[], request, ask).await?)
     }
 
     /// Acts in the name of whoever the token was given to.
@@ -182,6 +228,9 @@ impl GatewayClient {
             if let Some(bearer) = bearer {
                 request.metadata_mut().insert("authorization", bearer.clone());
             }
+            if let Some(meant) = self.pin.network().and_then(|network| network.to_string().parse().ok()) {
+                request.metadata_mut().insert(CLUSTER_HEADER, meant);
+            }
             call(node, request)
         };
         self.walk(stake, with_token).await
@@ -191,7 +240,7 @@ impl GatewayClient {
     where
         F: Future<Output = Result<tonic::Response<T>, tonic::Status>>,
     {
-        walk::walk(&self.nodes, &self.options, stake, call).await
+        walk::walk(Route { nodes: &self.nodes, options: &self.options, pin: &self.pin, stake }, call).await
     }
 }
 
@@ -224,20 +273,20 @@ impl Customer {
     }
 
     async fn end_sessions(&self, others: bool) -> Result<u32, GatewayError> {
-        let end = |mut node: Node, request| async move { node.logout(request).await };
+        let end = |mut node: Node, request| async move { node.calls.logout(request).await };
         Ok(self.gateway.call(Some(&self.bearer), &[], proto::LogoutRequest { others }, end).await?.ended)
     }
 
     /// The customer's own sign-ins that are good now, the newest first.
     pub async fn sessions(&self) -> Result<Vec<proto::Session>, GatewayError> {
-        let look = |mut node: Node, request| async move { node.sessions(request).await };
+        let look = |mut node: Node, request| async move { node.calls.sessions(request).await };
         Ok(self.gateway.call(Some(&self.bearer), &[], proto::SessionsRequest {}, look).await?.sessions)
     }
 
     /// The customer's own money, linearizable.
     pub async fn balance(&self) -> Result<Balance, GatewayError> {
         let request = proto::ViewBalanceRequest::default();
-        let view = |mut node: Node, request| async move { node.view_balance(request).await };
+        let view = |mut node: Node, request| async move { node.calls.view_balance(request).await };
         answer::balance(&self.gateway.call(Some(&self.bearer), &[], request, view).await?)
     }
 
@@ -254,21 +303,21 @@ impl Customer {
             payments: terms.iter().map(payment::message).collect(),
             timeout_ms: self.gateway.options.wait_ms(),
         };
-        let pay = |mut node: Node, request| async move { node.transfer_money(request).await };
+        let pay = |mut node: Node, request| async move { node.calls.transfer_money(request).await };
         answer::payments(self.gateway.call(Some(&self.bearer), &ids, request, pay).await?.payments, &ids)
     }
 
     /// What moved on the customer's account, newest first. `cursor` is that of the page before, empty for the newest.
     pub async fn history(&self, cursor: &str, limit: u32) -> Result<HistoryPage, GatewayError> {
         let request = proto::TransactionHistoryRequest { customer: String::new(), cursor: cursor.to_owned(), limit };
-        let look = |mut node: Node, request| async move { node.transaction_history(request).await };
+        let look = |mut node: Node, request| async move { node.calls.transaction_history(request).await };
         answer::history(self.gateway.call(Some(&self.bearer), &[], request, look).await?)
     }
 
     /// How one of the customer's payments stands; `None` is no outcome, it may still be on its way.
     pub async fn payment(&self, id: PaymentId) -> Result<Option<PaymentAnswer>, GatewayError> {
         let request = proto::GetPaymentRequest { id: Some(uuid(id.get())) };
-        let look = |mut node: Node, request| async move { node.get_payment(request).await };
+        let look = |mut node: Node, request| async move { node.calls.get_payment(request).await };
         match self.gateway.call(Some(&self.bearer), &[], request, look).await {
             Ok(status) => answer::payment(status, id).map(Some),
             Err(GatewayError::Refused { code: Code::UnknownPayment, .. }) => Ok(None),
@@ -283,7 +332,7 @@ impl Customer {
             payment: Some(payment::message(terms)),
             timeout_ms: self.gateway.options.wait_ms(),
         };
-        let cancel = |mut node: Node, request| async move { node.cancel_payment(request).await };
+        let cancel = |mut node: Node, request| async move { node.calls.cancel_payment(request).await };
         answer::payment(self.gateway.call(Some(&self.bearer), &[terms.id], request, cancel).await?, terms.id)
     }
 }

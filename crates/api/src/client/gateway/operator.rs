@@ -6,9 +6,10 @@ use tonic::metadata::{Ascii, MetadataValue};
 
 use super::answer::{self, PaymentAnswer};
 use super::error::GatewayError;
-use super::walk::Node;
+use super::pin::Node;
 use super::{GatewayClient, bearer};
 use crate::client::Secret;
+use crate::code::Code;
 use crate::grpc::{int128_value, uuid};
 use crate::payment;
 use crate::proto;
@@ -34,6 +35,35 @@ pub struct OpenPayment {
     pub age_ms: u64,
     /// Whom it waits for and why, a sentence for people.
     pub waits_for: String,
+    /// What a bank says that contradicts the decision, a sentence for people; empty where none does.
+    pub contradiction: String,
+}
+
+/// Payments as the audit asks for them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditPage {
+    pub payments: Vec<AuditedPayment>,
+    /// Where to go on; none when there are no more.
+    pub next_cursor: Option<u64>,
+    /// The gateway's incarnation: above 1 it was restored from a backup, and may have forgotten what it ordered.
+    pub gateway_epoch: u32,
+}
+
+/// A payment and what was decided of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditedPayment {
+    pub id: PaymentId,
+    pub standing: AuditedStanding,
+    /// None where it was refused at once: then only a digest of its content is kept.
+    pub terms: Option<Terms>,
+}
+
+/// What was decided of a payment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuditedStanding {
+    Undecided,
+    Paid,
+    Refused,
 }
 
 /// What one bank owes another, in minor units.
@@ -62,49 +92,80 @@ impl GatewayClient {
 impl Operator {
     /// Every bank that has registered.
     pub async fn banks(&self) -> Result<Vec<proto::RegisteredBank>, GatewayError> {
-        let look = |mut node: Node, request| async move { node.banks(request).await };
+        let look = |mut node: Node, request| async move { node.calls.banks(request).await };
         Ok(self.gateway.call(self.bearer.as_ref(), &[], proto::BanksRequest {}, look).await?.banks)
     }
 
     /// Payments of that kind, the oldest first, at most `limit`; and how many there are in all.
     pub async fn payments(&self, wanted: PaymentsWanted, limit: u32) -> Result<(Vec<OpenPayment>, u64), GatewayError> {
-        let look = |mut node: Node, request| async move { node.payments(request).await };
+        let look = |mut node: Node, request| async move { node.calls.payments(request).await };
         let request = proto::PaymentsRequest { limit, wanted: wanted.into() };
         let answer = self.gateway.call(self.bearer.as_ref(), &[], request, look).await?;
         let open = answer.payments.iter().map(open).collect::<Result<_, _>>()?;
         Ok((open, answer.count))
     }
 
+    /// One payment's whole way; none where nothing is on record of it.
+    pub async fn show(&self, id: PaymentId) -> Result<Option<proto::PaymentWay>, GatewayError> {
+        let request = proto::GetPaymentRequest { id: Some(uuid(id.get())) };
+        let look = |mut node: Node, request| async move { node.calls.show_payment(request).await };
+        match self.gateway.call(self.bearer.as_ref(), &[], request, look).await {
+            Ok(way) => Ok(Some(way)),
+            Err(GatewayError::Refused { code: Code::UnknownPayment, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Decided payments within one bank, newest first, a page at a time: of the newest where there is no `cursor`.
+    pub async fn decided_within(&self, bank: &str, cursor: Option<u64>) -> Result<AuditPage, GatewayError> {
+        let request = proto::AuditPaymentsRequest { bank: bank.to_owned(), cursor, ids: Vec::new() };
+        self.audited(request).await
+    }
+
+    /// What is known of payments, at most 1,000; what is not known is left out.
+    pub async fn known(&self, ids: &[PaymentId]) -> Result<AuditPage, GatewayError> {
+        let ids = ids.iter().map(|id| uuid(id.get())).collect();
+        self.audited(proto::AuditPaymentsRequest { bank: String::new(), cursor: None, ids }).await
+    }
+
+    async fn audited(&self, request: proto::AuditPaymentsRequest) -> Result<AuditPage, GatewayError> {
+        let look = |mut node: Node, request| async move { node.calls.audit_payments(request).await };
+        let answer = self.gateway.call(self.bearer.as_ref(), &[], request, look).await?;
+        let (next_cursor, gateway_epoch) = (answer.next_cursor, answer.gateway_epoch);
+        let payments = answer.payments.iter().map(audited).collect::<Result<_, _>>()?;
+        Ok(AuditPage { payments, next_cursor, gateway_epoch })
+    }
+
     /// Somebody has looked at a payment that was listed for that.
     pub async fn acknowledge(&self, id: PaymentId) -> Result<(), GatewayError> {
         let request = proto::AcknowledgePaymentRequest { id: Some(uuid(id.get())) };
-        let note = |mut node: Node, request| async move { node.acknowledge_payment(request).await };
+        let note = |mut node: Node, request| async move { node.calls.acknowledge_payment(request).await };
         self.gateway.call(self.bearer.as_ref(), &[], request, note).await.map(drop)
     }
 
     /// What tokens are signed with.
     pub async fn keys(&self) -> Result<Vec<proto::TokenKey>, GatewayError> {
-        let look = |mut node: Node, request| async move { node.keys(request).await };
+        let look = |mut node: Node, request| async move { node.calls.keys(request).await };
         Ok(self.gateway.call(self.bearer.as_ref(), &[], proto::KeysRequest {}, look).await?.keys)
     }
 
     /// No token of that key is good any more, on any node.
     pub async fn retire_key(&self, kid: &str) -> Result<(), GatewayError> {
         let request = proto::RetireKeyRequest { kid: kid.to_owned() };
-        let retire = |mut node: Node, request| async move { node.retire_key(request).await };
+        let retire = |mut node: Node, request| async move { node.calls.retire_key(request).await };
         self.gateway.call(self.bearer.as_ref(), &[], request, retire).await.map(drop)
     }
 
     /// Voids a payment that is undecided, through the decision itself. `by` goes on record; at most 32 bytes.
     pub async fn void(&self, id: PaymentId, by: &str) -> Result<PaymentAnswer, GatewayError> {
         let request = proto::VoidPaymentRequest { id: Some(uuid(id.get())), operator: by.to_owned() };
-        let void = |mut node: Node, request| async move { node.void_payment(request).await };
+        let void = |mut node: Node, request| async move { node.calls.void_payment(request).await };
         answer::payment(self.gateway.call(self.bearer.as_ref(), &[id], request, void).await?, id)
     }
 
     /// What banks owe each other: of each pair that ever paid, both directions.
     pub async fn positions(&self) -> Result<Vec<BankPosition>, GatewayError> {
-        let look = |mut node: Node, request| async move { node.positions(request).await };
+        let look = |mut node: Node, request| async move { node.calls.positions(request).await };
         let answer = self.gateway.call(self.bearer.as_ref(), &[], proto::PositionsRequest {}, look).await?;
         answer.positions.into_iter().map(position).collect()
     }
@@ -126,13 +187,13 @@ impl Operator {
             currency: u32::from(currency.number()),
             timeout_ms: self.gateway.options.wait_ms(),
         };
-        let settle = |mut node: Node, request| async move { node.settle(request).await };
+        let settle = |mut node: Node, request| async move { node.calls.settle(request).await };
         answer::payment(self.gateway.call(self.bearer.as_ref(), &[id], request, settle).await?, id)
     }
 
     /// What is in force.
     pub async fn settings(&self) -> Result<proto::GatewaySettings, GatewayError> {
-        let look = |mut node: Node, request| async move { node.settings(request).await };
+        let look = |mut node: Node, request| async move { node.calls.settings(request).await };
         self.gateway.call(self.bearer.as_ref(), &[], proto::SettingsRequest {}, look).await
     }
 
@@ -143,7 +204,7 @@ impl Operator {
         change: SettingChange,
     ) -> Result<proto::GatewaySettings, GatewayError> {
         let request = proto::ChangeSettingRequest { expected_version, change: Some(change) };
-        let change = |mut node: Node, request| async move { node.change_setting(request).await };
+        let change = |mut node: Node, request| async move { node.calls.change_setting(request).await };
         self.gateway.call(self.bearer.as_ref(), &[], request, change).await
     }
 }
@@ -156,6 +217,25 @@ fn open(message: &proto::OpenPayment) -> Result<OpenPayment, GatewayError> {
         paid: message.paid,
         age_ms: message.age_ms,
         waits_for: message.waits_for.clone(),
+        contradiction: message.contradiction.clone(),
+    })
+}
+
+fn audited(message: &proto::AuditedPayment) -> Result<AuditedPayment, GatewayError> {
+    let nonsense = |what| GatewayError::Nonsense { what };
+    let standing = match message.state() {
+        proto::PaymentState::Undecided => AuditedStanding::Undecided,
+        proto::PaymentState::Paid => AuditedStanding::Paid,
+        proto::PaymentState::Refused => AuditedStanding::Refused,
+        proto::PaymentState::Unspecified | proto::PaymentState::NotTaken | proto::PaymentState::IdReused => {
+            return Err(nonsense("a payment in no state that is audited"));
+        }
+    };
+    let terms = message.payment.as_ref().map(payment::terms).transpose();
+    Ok(AuditedPayment {
+        id: payment::payment_id(message.id.as_ref()).map_err(|_| nonsense("a payment without an id"))?,
+        standing,
+        terms: terms.map_err(|_| nonsense("a payment whose terms cannot be read"))?,
     })
 }
 

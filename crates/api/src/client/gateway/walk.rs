@@ -6,30 +6,26 @@
 //!
 //! The walk keeps apart what an outbox must keep apart: whether a byte of the request can have arrived anywhere.
 
-use std::error::Error;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use clearing::PaymentId;
 use tokio::time::Instant;
-use tonic::{Code as Grpc, ConnectError, Response, Status};
+use tonic::{Code as Grpc, Response, Status};
 
 use super::GatewayOptions;
 use super::error::{GatewayError, NotSignedIn};
+use super::pin::{Node, Pin, Unchecked};
 use crate::client::connect;
-use crate::client::retry::jittered;
-use crate::client::road::Road;
+use crate::client::retry::{is_of_attempt, jittered};
 use crate::client::secured::not_believed;
+use crate::client::words::{self, was_not_connected};
 use crate::code::Code;
 use crate::problem::Problem;
-use crate::proto::gateway_client::GatewayClient;
 
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_millis(500);
-
-/// One node's service.
-pub(super) type Node = GatewayClient<Road>;
 
 /// All nodes, and the one that is asked now.
 #[derive(Debug)]
@@ -81,7 +77,7 @@ fn connected<A: AsRef<str>>(
     let node = |address: A| {
         let address = address.as_ref();
         let bad = |reason: String| GatewayError::BadAddress { address: address.to_owned(), reason };
-        connect::channel(address, tls).map(GatewayClient::new).map_err(bad)
+        connect::channel(address, tls).map(Node::new).map_err(bad)
     };
     let nodes = addresses.into_iter().map(node).collect::<Result<Vec<Node>, GatewayError>>()?;
     if nodes.is_empty() {
@@ -91,7 +87,7 @@ fn connected<A: AsRef<str>>(
 }
 
 /// What a failed attempt means.
-enum Verdict {
+pub(super) enum Verdict {
     /// The gateway's last word.
     Final(GatewayError),
     /// No connection was made.
@@ -110,11 +106,17 @@ struct Steps {
     may_be_done: bool,
 }
 
-/// `stake` are the payments whose fate is open when the walk ends without an answer.
+/// Where a walk goes, and for how long.
+pub(super) struct Route<'a> {
+    pub(super) nodes: &'a Nodes,
+    pub(super) options: &'a GatewayOptions,
+    pub(super) pin: &'a Pin,
+    /// The payments whose fate is open when the walk ends without an answer.
+    pub(super) stake: &'a [PaymentId],
+}
+
 pub(super) async fn walk<T, F>(
-    nodes: &Nodes,
-    options: &GatewayOptions,
-    stake: &[PaymentId],
+    Route { nodes, options, pin, stake }: Route<'_>,
     call: impl Fn(Node) -> F,
 ) -> Result<T, GatewayError>
 where
@@ -123,18 +125,30 @@ where
     let began = Instant::now();
     let deadline = began + options.deadline;
     let mut steps = Steps::default();
+    let mut wrong = Vec::new();
     let mut pause = PAUSE_MIN;
     loop {
         let (number, node) = nodes.current();
         let attempt_ends = deadline.min(Instant::now() + options.attempt_timeout);
-        let status = match tokio::time::timeout_at(attempt_ends, call(node)).await {
-            Ok(Ok(response)) => return Ok(response.into_inner()),
-            Ok(Err(status)) => status,
-            Err(_) => Status::deadline_exceeded("the node did not answer in time"),
+        let (verdict, status) = match tokio::time::timeout_at(attempt_ends, node.check(pin)).await {
+            Ok(Ok(())) => match tokio::time::timeout_at(attempt_ends, call(node)).await {
+                Ok(Ok(response)) => return Ok(response.into_inner()),
+                Ok(Err(status)) => (verdict(&status), status),
+                Err(_) => (Verdict::Open, silent()),
+            },
+            // Its address belongs to somebody else by now: that is no reason not to ask the others.
+            Ok(Err(Unchecked::Wrong(error))) => {
+                let status = Status::unavailable(error.to_string());
+                wrong.push(error);
+                (Verdict::NotConnected, status)
+            }
+            // Nothing of the request has left.
+            Ok(Err(Unchecked::NoAnswer(status))) => (unsent(verdict(&status)), status),
+            Err(_) => (Verdict::NotConnected, silent()),
         };
         let mut wait = Duration::ZERO;
-        match verdict(&status) {
-            Verdict::Final(error) => return Err(error),
+        match verdict {
+            Verdict::Final(error) => return Err(last_word(error, &steps, stake)),
             Verdict::NotConnected => {}
             Verdict::NotTaken(asked) => {
                 steps.reached = true;
@@ -145,6 +159,15 @@ where
         nodes.turn_from(number);
         steps.failures += 1;
         if steps.failures.is_multiple_of(nodes.len()) {
+            // A whole round met nobody of the right network: also where somebody else's node was met before, while it started.
+            let met = std::mem::take(&mut wrong);
+            let is_open = steps.may_be_done && !stake.is_empty();
+            if (met.len() == nodes.len() || !steps.reached)
+                && !is_open
+                && let Some(error) = met.into_iter().next_back()
+            {
+                return Err(error);
+            }
             if !steps.reached && began.elapsed() >= options.connect_patience {
                 return Err(given_up(&steps, stake, &status));
             }
@@ -158,13 +181,44 @@ where
     }
 }
 
-fn verdict(status: &Status) -> Verdict {
+/// What a walk ends with that no other node would answer otherwise. Whoever refuses only this attempt (its token, its cluster,
+/// how many there were) says nothing of one before it, which may have arrived.
+fn last_word(error: GatewayError, steps: &Steps, stake: &[PaymentId]) -> GatewayError {
+    let is_of_attempt = match &error {
+        GatewayError::NotSignedIn(_) => true,
+        GatewayError::Refused { code, .. } => is_of_attempt(*code),
+        GatewayError::Unreachable { .. }
+        | GatewayError::Overloaded { .. }
+        | GatewayError::OutcomeUnknown { .. }
+        | GatewayError::OtherNetwork { .. }
+        | GatewayError::BadAddress { .. }
+        | GatewayError::Nonsense { .. } => false,
+    };
+    if is_of_attempt && steps.may_be_done && !stake.is_empty() {
+        return GatewayError::OutcomeUnknown { payments: stake.to_vec(), last: error.to_string() };
+    }
+    error
+}
+
+fn silent() -> Status {
+    Status::deadline_exceeded(words::SILENT)
+}
+
+/// What a failure means that came before the request was sent.
+fn unsent(verdict: Verdict) -> Verdict {
+    match verdict {
+        Verdict::Open => Verdict::NotConnected,
+        verdict @ (Verdict::Final(_) | Verdict::NotConnected | Verdict::NotTaken(_)) => verdict,
+    }
+}
+
+pub(super) fn verdict(status: &Status) -> Verdict {
     if let Some(code) = Problem::code_of(status) {
         if let Some(why) = NotSignedIn::from_code(code) {
             return Verdict::Final(GatewayError::NotSignedIn(why));
         }
         return match code {
-            Code::Overloaded | Code::Unavailable | Code::ShuttingDown | Code::TooManyConnections => {
+            Code::Overloaded | Code::Unavailable | Code::Mending | Code::ShuttingDown | Code::TooManyConnections => {
                 Verdict::NotTaken(Problem::wait_of(status))
             }
             Code::OutcomeUnknown | Code::Internal => Verdict::Open,
@@ -175,9 +229,16 @@ fn verdict(status: &Status) -> Verdict {
         return Verdict::NotConnected;
     }
     match status.code() {
-        // Not from our code but from the connection: reset in the middle, or silent.
-        Grpc::Unavailable | Grpc::Cancelled | Grpc::Unknown | Grpc::DeadlineExceeded | Grpc::Internal => Verdict::Open,
-        Grpc::ResourceExhausted => Verdict::NotTaken(None),
+        // Not from our code but from the connection: reset in the middle, or silent; or an answer came and could not be read,
+        // which says nothing of what it was the answer to.
+        Grpc::Unavailable
+        | Grpc::Cancelled
+        | Grpc::Unknown
+        | Grpc::DeadlineExceeded
+        | Grpc::Internal
+        | Grpc::ResourceExhausted
+        | Grpc::OutOfRange
+        | Grpc::DataLoss => Verdict::Open,
         // Of another version of us, or of no gateway at all. What it says of a token can be believed: nothing was taken.
         Grpc::Unauthenticated => Verdict::Final(GatewayError::NotSignedIn(NotSignedIn::Invalid)),
         Grpc::Ok
@@ -187,49 +248,39 @@ fn verdict(status: &Status) -> Verdict {
         | Grpc::PermissionDenied
         | Grpc::FailedPrecondition
         | Grpc::Aborted
-        | Grpc::OutOfRange
-        | Grpc::Unimplemented
-        | Grpc::DataLoss => Verdict::Final(GatewayError::Refused {
+        | Grpc::Unimplemented => Verdict::Final(GatewayError::Refused {
             code: Code::Internal,
             detail: format!("{}: {}", status.code(), status.message()),
         }),
     }
 }
 
-/// Whether the call ended before there was a connection to send it on.
-fn was_not_connected(status: &Status) -> bool {
-    let mut cause = status.source();
-    while let Some(error) = cause {
-        if error.is::<ConnectError>() {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
-}
-
 fn given_up(steps: &Steps, stake: &[PaymentId], status: &Status) -> GatewayError {
-    let last = match (not_believed(status), status.source()) {
-        (Some(why), _) => why,
-        (None, Some(_)) => root_cause(status),
-        (None, None) => status.message().to_owned(),
-    };
+    let last = words::of_status(status);
     if steps.may_be_done && !stake.is_empty() {
         GatewayError::OutcomeUnknown { payments: stake.to_vec(), last }
     } else if steps.reached {
         GatewayError::Overloaded { last }
     } else {
-        GatewayError::Unreachable { last }
+        // A node of the gateway says which one it is before it is asked anything else.
+        let is_other = last == words::BROKEN_OFF;
+        let hint = if is_other { "; is that its port for gRPC, and does it speak TLS?" } else { "" };
+        GatewayError::Unreachable { last: format!("{last}{hint}") }
     }
 }
 
-/// "connection refused", rather than "transport error".
-fn root_cause(status: &Status) -> String {
-    let mut cause = status.source();
-    let mut last = status.message().to_owned();
-    while let Some(error) = cause {
-        last = error.to_string();
-        cause = error.source();
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What tonic makes of an answer that is too large, and of a stream that HTTP/2 cuts off (ENHANCE_YOUR_CALM).
+    #[test]
+    fn an_answer_that_cannot_be_read_leaves_open_what_was_done() {
+        for code in [Grpc::ResourceExhausted, Grpc::OutOfRange, Grpc::DataLoss, Grpc::Internal, Grpc::Unavailable] {
+            let status = Status::new(code, "decoded message length too large");
+            assert!(matches!(verdict(&status), Verdict::Open), "{code:?}");
+        }
+        let busy = Problem::new(Code::Overloaded, "too much").retry_after_ms(50).to_status();
+        assert!(matches!(verdict(&busy), Verdict::NotTaken(Some(_))), "a node of ours says so itself");
     }
-    last
 }

@@ -2,11 +2,13 @@
 
 use clearing::control::Control;
 use clearing::outbox::ItemState;
-use clearing::{Finding, PositionKey};
+use clearing::record::Taken;
+use clearing::{Body, Finding, PaymentRequest, PositionKey, Record, Verdict};
+use ledger::JournalPort;
 
-use super::{BANKS, World, is_paid};
+use super::{BANKS, CUSTOMERS, World, is_paid};
 use crate::bankside::{OPENING, SimBank};
-use crate::desk::bank_name;
+use crate::desk::{bank_name, customer};
 
 impl World {
     pub(super) fn check(&self) -> Result<(), String> {
@@ -29,6 +31,8 @@ impl World {
             return broken(format!("the network has {money}"));
         }
         self.check_orders()?;
+        self.check_keys()?;
+        self.check_paid_are_known()?;
         self.check_positions()
     }
 
@@ -49,6 +53,38 @@ impl World {
                 Some(status) if is_paid(status) == posted.0 => {}
                 Some(_) if self.may_differ(order) => {}
                 Some(status) => return Err(format!("{id} was told {status:?}, and is {debit:?}")),
+            }
+        }
+        Ok(())
+    }
+
+    /// What moved stands in the gateway's journal as paid, with the content that its payer ordered: nobody else has the id,
+    /// and whoever asks for it is told so.
+    fn check_paid_are_known(&self) -> Result<(), String> {
+        // In that control nobody is asked what was forgotten.
+        if self.control == Some(Control::ReplayedHeldCounts) {
+            return Ok(());
+        }
+        let found = |key| {
+            let bytes = self.desk.journal.find(key)?;
+            Some(Record::decode(&bytes).expect("the gateway wrote it").body)
+        };
+        for order in &self.orders {
+            let PaymentRequest { id, payee, amount, .. } = order.request;
+            let payer = customer(CUSTOMERS[order.customer.1], BANKS[order.customer.0]);
+            if self.banks[order.customer.0].status(id) != Finding::Posted || self.both_may_have_lost(order) {
+                continue;
+            }
+            let is_ordered = |taken: &Taken| {
+                let terms = self.desk.clearing.terms(&taken.order);
+                (terms.payer, terms.payee, terms.amount) == (payer, payee, amount)
+            };
+            match (found(clearing::payment_key(id)), found(clearing::decision_key(id))) {
+                (Some(Body::PaymentTaken(taken)), Some(Body::PaymentDecided(decided)))
+                    if is_ordered(&taken) && decided.verdict == Verdict::Post => {}
+                (taken, decided) => {
+                    return Err(format!("{id} is posted, and the gateway has it as {taken:?}, {decided:?}"));
+                }
             }
         }
         Ok(())

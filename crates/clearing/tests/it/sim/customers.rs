@@ -1,12 +1,13 @@
 //! Customers of the simulated network: each payment lies in an outbox that two clients share.
 
 use clearing::outbox::{Attempt, DropAnswer, Item, ItemState, ready};
-use clearing::told::{Patience, Progress, told};
-use clearing::{Answer, Command, PaymentRequest, Refusal, Status};
-use ledger::{Currency, Reference};
+use clearing::outcome::Delivery;
+use clearing::told::{Patience, Progress, Told, told};
+use clearing::{Answer, Command, Finding, PaymentId, PaymentRequest, Reason, Refusal, Status};
+use ledger::{Currency, RecordKey, Reference};
 
-use super::{BANKS, CUSTOMERS, Message, World, is_paid, taker};
-use crate::desk::{cents, customer as named, id, open, session as session_id};
+use super::{BANKS, CUSTOMERS, Message, Restores, World, is_paid, taker};
+use crate::desk::{cents, customer as named, derived, id, open, session as session_id};
 
 /// A payment as its customer sees it.
 pub(super) struct Order {
@@ -18,6 +19,8 @@ pub(super) struct Order {
     pub(super) item: Item,
     pub(super) told: Option<Status>,
     pub(super) told_ms: u64,
+    /// It was told void for good: its payer asked for that, and the payer's bank has it in writing.
+    pub(super) void_for_good: bool,
 }
 
 impl Order {
@@ -37,7 +40,7 @@ impl World {
             let minor = 1 + u128::from(if self.dice.one_in(4) { self.dice.below(1_500) } else { self.dice.below(300) });
             let name = if self.dice.one_in(12) { "nobody" } else { CUSTOMERS[payee.1] };
             let request = PaymentRequest {
-                id: id(number),
+                id: self.chosen_id(number),
                 session: session_id(u128::MAX),
                 payee: named(name, BANKS[payee.0]),
                 amount: cents(minor),
@@ -50,7 +53,29 @@ impl World {
             let deadline_ms = if number % 2 == 0 { drop_ms } else { u64::MAX };
             let payer = named(CUSTOMERS[customer.1], BANKS[customer.0]);
             let item = Item::new(request.id, payer, number as u64, deadline_ms);
-            self.orders.push(Order { customer, request, made_ms, drop_ms, item, told: None, told_ms: 0 });
+            self.orders.push(Order {
+                customer,
+                request,
+                made_ms,
+                drop_ms,
+                item,
+                told: None,
+                told_ms: 0,
+                void_for_good: false,
+            });
+        }
+    }
+
+    /// Some customers take an id that follows from one of those before: where its hold ends at a bank, its note stands, or
+    /// its decision is found.
+    fn chosen_id(&self, number: u128) -> PaymentId {
+        match (self.seed % 3, number) {
+            (0, 3 | 6 | 9 | 12) => {
+                let before = self.orders[number as usize - 2].request.id;
+                let kind = 1 + (number as u8 / 3) % 2;
+                PaymentId::new(derived(RecordKey::new(kind, before.get()))).expect("not nil")
+            }
+            _ => id(number),
         }
     }
 
@@ -112,6 +137,36 @@ impl World {
         is_present
     }
 
+    /// Whoever has the id of a payment in their history, and its payer by mistake, orders something else under it, or wants
+    /// that void. A gateway that was put back may not know it.
+    pub(super) fn takes_a_known_id(&mut self) {
+        if self.restores != Restores::Gateway
+            || self.incarnation == 1
+            || self.liar.is_some()
+            || self.only_old_holds_tell
+        {
+            return;
+        }
+        let of = self.takers.below(self.orders.len() as u64) as usize;
+        let Order { customer, request, .. } = self.orders[of];
+        if self.banks[customer.0].status(request.id) != Finding::Posted {
+            return;
+        }
+        let payee = BANKS.iter().position(|bank| *bank == request.payee.bank.as_str()).expect("a bank");
+        let bank = if self.takers.one_in(2) { payee } else { customer.0 };
+        let (by, to) = (self.takers.below(2) as usize, self.takers.below(2) as usize);
+        let session = u128::from(self.takers.next()) << 64;
+        self.desk.one(open(session, named(CUSTOMERS[by], BANKS[bank]), self.now_ms + 3_600_000));
+        let (session, payee) = (session_id(session), named(CUSTOMERS[to], BANKS[bank]));
+        let amount = cents(request.amount.minor() + 1);
+        let (request, taker) = (PaymentRequest { session, payee, amount, ..request }, taker(0));
+        let command = match self.takers.one_in(2) {
+            true => Command::Cancel { request, taker },
+            false => Command::Take { request, deadline_ms: u64::MAX, taker },
+        };
+        self.desk.one(command);
+    }
+
     fn session_of(&mut self, customer: (usize, usize)) -> u128 {
         if let Some(session) = self.sessions.get(&customer).filter(|_| self.quiet || !self.dice.one_in(30)) {
             return *session;
@@ -128,9 +183,19 @@ impl World {
             self.sessions.remove(&self.orders[order].customer);
         }
         let item = self.orders[order].item;
-        let heard = told(Progress::Answered(answer), Patience::Over);
+        let is_cancelling = matches!(item.state, ItemState::Cancelling(_));
+        // Whoever asks for void is told so only when the payer's bank has it in writing.
+        let is_in_writing = |status: Status| !matches!(status, Status::Refused { delivery: Delivery::Pending, .. });
+        let is_told = |status: &Status| *status != Status::Undecided && (!is_cancelling || is_in_writing(*status));
+        let heard = match answer.status() {
+            Some(status) if !is_told(&status) => Told::OutcomeUnknown,
+            Some(_) | None => told(Progress::Answered(answer), Patience::Over),
+        };
         self.orders[order].item = item.heard(Attempt::Told(heard));
-        let Some(status) = answer.status().filter(|status| *status != Status::Undecided) else { return };
+        let Some(status) = answer.status().filter(is_told) else { return };
+        if is_cancelling && matches!(status, Status::Refused { reason: Reason::VoidedByPayer, .. }) {
+            self.orders[order].void_for_good = true;
+        }
         let at = &self.orders[order];
         let differs = at.told.is_some_and(|before| is_paid(before) != is_paid(status));
         if differs && !self.may_differ(at) {
@@ -143,14 +208,21 @@ impl World {
     }
 
     /// A "void" that a gateway said and then lost with its disks may turn into "paid" where both banks hold: see the
-    /// operator's list. "Paid" stays paid, unless one of its banks was lost as well: then nobody is left who knows.
+    /// operator's list. One that its payer asked for stays, unless the payer's bank was lost as well. "Paid" stays paid, unless one of its banks was lost as well: then nobody is left who knows.
     pub(super) fn may_differ(&self, order: &Order) -> bool {
-        let lost =
-            |restored_ms: Option<u64>, since_ms: u64| restored_ms.is_some_and(|restored_ms| since_ms <= restored_ms);
-        let payee = BANKS.iter().position(|bank| *bank == order.request.payee.bank.as_str()).expect("a bank");
-        let of_bank = |bank: usize| lost(self.bank_restored_ms[bank], order.made_ms);
-        let both_are_lost =
-            lost(self.gateway_restored_ms, order.made_ms) && [order.customer.0, payee].into_iter().any(of_bank);
-        both_are_lost || lost(self.gateway_restored_ms, order.told_ms) && !order.told.is_some_and(is_paid)
+        let is_kept = order.void_for_good && !lost_since(self.bank_restored_ms[order.customer.0], order.made_ms);
+        let is_told_void = !order.told.is_some_and(is_paid) && lost_since(self.gateway_restored_ms, order.told_ms);
+        self.both_may_have_lost(order) || is_told_void && !is_kept
     }
+
+    /// The gateway and one of its banks were put back from copies that may not have had it.
+    pub(super) fn both_may_have_lost(&self, order: &Order) -> bool {
+        let payee = BANKS.iter().position(|bank| *bank == order.request.payee.bank.as_str()).expect("a bank");
+        lost_since(self.gateway_restored_ms, order.made_ms)
+            && [order.customer.0, payee].into_iter().any(|bank| lost_since(self.bank_restored_ms[bank], order.made_ms))
+    }
+}
+
+fn lost_since(restored_ms: Option<u64>, since_ms: u64) -> bool {
+    restored_ms.is_some_and(|restored_ms| since_ms <= restored_ms)
 }

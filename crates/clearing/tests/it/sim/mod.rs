@@ -5,6 +5,8 @@
 
 mod check;
 mod customers;
+mod keyed;
+mod liars;
 mod runs;
 
 use std::collections::BTreeMap;
@@ -14,13 +16,17 @@ use clearing::control::Control;
 use clearing::outcome::Delivery;
 use clearing::payment::OperatorName;
 use clearing::{
-    Action, Answer, Body, Call, Clearing, Command, Driver, NodeNumber, PaymentId, Record, Reply, Status, agenda, replay,
+    Action, Answer, Body, Call, Clearing, Command, Driver, NodeNumber, PaymentId, Record, Reply, Seed, Status, agenda,
+    replay,
 };
 
-use crate::bankside::SimBank;
+use crate::bankside::{Lot, Recalled, SimBank};
 use crate::desk::*;
 use crate::dice::Dice;
 use customers::Order;
+use keyed::Keyed;
+use liars::Liar;
+pub(crate) use liars::account_text;
 
 #[derive(Clone, Copy)]
 enum Message {
@@ -32,7 +38,10 @@ enum Message {
 }
 
 struct World {
+    seed: u64,
     dice: Dice,
+    /// Of those who try to get another's id.
+    takers: Dice,
     now_ms: u64,
     desk: Desk,
     banks: Vec<SimBank>,
@@ -40,8 +49,13 @@ struct World {
     messages: BTreeMap<(u64, u64), Message>,
     sent: u64,
     orders: Vec<Order>,
+    keyed: Vec<Keyed>,
+    keyed_dice: Dice,
     sessions: BTreeMap<(usize, usize), u128>,
-    backup: Option<Desk>,
+    /// Copies of the gateway, older ones first. Of two restores the second may be from the older.
+    backups: Vec<Desk>,
+    /// A control: since when banks are asked, by the gateway's clock.
+    recall_since_ms: u64,
     bank_backups: Vec<Option<SimBank>>,
     gateway_restored_ms: Option<u64>,
     bank_restored_ms: Vec<Option<u64>>,
@@ -51,6 +65,10 @@ struct World {
     /// What went wrong on the way.
     alarms: Vec<String>,
     restores: Restores,
+    liar: Option<Liar>,
+    /// A restored gateway is told of nothing, and at the end no customer asks again: what it does not know of is found as an
+    /// old hold only.
+    only_old_holds_tell: bool,
 }
 
 /// Which disasters a run has.
@@ -77,18 +95,24 @@ const CUSTOMERS: [&str; 2] = ["alice", "bob"];
 
 impl World {
     fn new(seed: u64, restores: Restores, control: Option<Control>) -> World {
-        let banks: Vec<SimBank> =
-            (0..BANKS.len()).map(|number| SimBank::new(bank_name(BANKS[number]), &CUSTOMERS, control)).collect();
+        let mut lots = Dice(seed ^ 0xc10c);
+        let new_bank = |name: &str| SimBank::new(bank_name(name), &CUSTOMERS, lot(&mut lots), control);
+        let banks: Vec<SimBank> = BANKS.into_iter().map(new_bank).collect();
         let mut world = World {
+            seed,
             dice: Dice(seed),
+            takers: Dice(seed ^ 0x7a6e),
             now_ms: 1_000,
             desk: Desk::new(),
             drivers: vec![BTreeMap::new(); 3],
             messages: BTreeMap::new(),
             sent: 0,
             orders: Vec::new(),
+            keyed: Vec::new(),
+            keyed_dice: Dice(seed ^ 0x6e7),
             sessions: BTreeMap::new(),
-            backup: None,
+            backups: Vec::new(),
+            recall_since_ms: 0,
             bank_backups: vec![None; banks.len()],
             bank_restored_ms: vec![None; banks.len()],
             banks,
@@ -98,13 +122,18 @@ impl World {
             quiet: false,
             alarms: Vec::new(),
             restores,
+            liar: None,
+            only_old_holds_tell: false,
         };
+        world.desk.journal.one_id_space = control == Some(Control::OneIdSpace);
         #[cfg(feature = "controls")]
         world.desk.clearing.set_control(control);
         for (group, name) in (1..).zip(BANKS) {
             world.desk.one(register(name, group, 1, 0));
         }
+        world.desk.one(Command::KeepSeed { seed: Seed::new([7; 32]) });
         world.order_payments();
+        world.order_by_key();
         world
     }
 
@@ -149,10 +178,17 @@ impl World {
             let message = entry.remove();
             self.deliver(message);
         }
-        self.customers_act();
+        if !(self.only_old_holds_tell && self.quiet) {
+            self.customers_act();
+        }
+        self.repeat_keys();
         self.nodes_act();
         self.banks_act();
         self.look_at_banks();
+        self.liar_acts();
+        if self.takers.one_in(20) {
+            self.takes_a_known_id();
+        }
         self.recall();
         if !self.quiet {
             self.disaster();
@@ -162,7 +198,7 @@ impl World {
 
     /// Where nothing was restored, money is only ever set aside for a payment that is on its way.
     fn holds_have_live_payments(&mut self) {
-        if self.restores != Restores::None || !self.alarms.is_empty() {
+        if self.restores != Restores::None || !self.alarms.is_empty() || self.liar.is_some() {
             return;
         }
         let is_live = |hold: &&ledger::Hold| self.desk.clearing.payment(hold.movement.id).is_some();
@@ -204,13 +240,15 @@ impl World {
             }
             Message::ToBank { node, call } => {
                 let bank = usize::from(call.to.get()) - 1;
-                if let Some(reply) = self.banks[bank].answer(&call, self.now_ms) {
+                let answer = self.banks[bank].answer(&call, self.now_ms);
+                if let Some(reply) = self.told_by(bank, &call, answer) {
                     self.send(Message::ToDriver { node, id: call.terms.id, reply });
                 }
             }
             Message::ToDriver { node, id, reply } => {
                 if let Some(driver) = self.drivers[node].get_mut(&id)
                     && let Some(alarm) = driver.on_reply(&reply)
+                    && self.liar.is_none()
                 {
                     self.alarms.push(format!("{alarm:?}"));
                 }
@@ -245,6 +283,8 @@ impl World {
             match action {
                 Action::Call(call) => self.send(Message::ToBank { node, call }),
                 Action::Propose(command) => self.send(Message::ToLog { node, command, order: None }),
+                // Where a bank lies, that is what alarms are for.
+                Action::Alarm { .. } if self.liar.is_some() => {}
                 Action::Alarm { .. } => self.alarms.push(format!("{action:?}")),
             }
         }
@@ -255,7 +295,7 @@ impl World {
             if !self.dice.one_in(20) {
                 continue;
             }
-            for terms in self.banks[bank].old_holds(self.now_ms.saturating_sub(4_000)) {
+            for terms in self.banks[bank].old_holds(4_000, self.now_ms) {
                 if self.control == Some(Control::EndVotedHoldAlone) {
                     self.banks[bank].end(terms.id, false, self.now_ms);
                     continue;
@@ -280,11 +320,10 @@ impl World {
                 continue;
             }
             let gateway = self.desk.clearing.epoch();
-            let Some(mut placed) = self.banks[bank].placed_since(recall.since_ms, gateway, self.now_ms) else {
-                continue;
-            };
+            let asked = Recalled { recall, since_ms: self.recall_since_ms, gateway };
+            let Some(mut placed) = self.banks[bank].recall(asked, self.now_ms) else { continue };
             // Whoever knows of every hold that there was asks for none anew, and this rule would never be needed.
-            if self.control == Some(Control::ReplayedHeldCounts) {
+            if self.control == Some(Control::ReplayedHeldCounts) || self.only_old_holds_tell {
                 placed.clear();
             }
             let is_entered = placed.into_iter().all(|terms| {
@@ -300,7 +339,15 @@ impl World {
 
     fn disaster(&mut self) {
         // What only a moment after a restore shows is looked for where there are many.
-        let rare = matches!(self.control, Some(Control::LookRaisesNoFence | Control::RestoredBankAnswers));
+        let rare = matches!(
+            self.control,
+            Some(
+                Control::LookRaisesNoFence
+                    | Control::RestoredBankAnswers
+                    | Control::RecallPastCopies
+                    | Control::RecallPastReplays
+            )
+        );
         match self.dice.below(if rare { 50 } else { 150 }) {
             0..4 => {
                 let node = self.dice.below(3) as usize;
@@ -314,7 +361,7 @@ impl World {
                     self.desk.one(Command::VoidByHand { id, operator });
                 }
             }
-            7..9 if self.restores.has_gateway() => self.backup = Some(self.desk.clone()),
+            7..9 if self.restores.has_gateway() => self.backups.push(self.desk.clone()),
             9..11 if self.restores.has_gateway() => self.restore_gateway(),
             11..13 if self.restores.has_banks() => {
                 let bank = self.dice.below(3) as usize;
@@ -340,7 +387,15 @@ impl World {
     }
 
     fn restore_gateway(&mut self) {
-        let Some(backup) = self.backup.clone() else { return };
+        // Mostly the newest; now and then one of before, and the newest after that.
+        let back = if self.dice.one_in(3) { 2 } else { 1 };
+        let Some(at) = self.backups.len().checked_sub(back) else { return };
+        let backup = self.backups[at].clone();
+        if self.restores.has_banks() {
+            // A payment that all have forgotten is void from now on, and a copy in which it is paid is of no use any more.
+            self.backups.truncate(at + 1);
+        }
+        self.recall_since_ms = backup.clock_ms.saturating_sub(60_000);
         self.drivers.iter_mut().for_each(BTreeMap::clear);
         // What was on its way to the old group is gone with it; what it had sent to others still arrives.
         self.messages.retain(|_, message| !matches!(message, Message::ToLog { order: None, .. }));
@@ -348,12 +403,13 @@ impl World {
         self.incarnation += 1;
         self.gateway_restored_ms = Some(self.now_ms);
         self.desk.one(Command::BeginEpoch { epoch: epoch(self.incarnation) });
+        self.takes_a_known_id();
     }
 
     /// A bank falls back to its backup. The gateway sees that when it looks next.
     fn restore_bank(&mut self) {
         let number = self.dice.below(3) as usize;
-        let Some(backup) = self.bank_backups[number].clone() else { return };
+        let Some(backup) = self.bank_backups[number].clone().filter(|_| !self.is_liar(number)) else { return };
         let incarnation = self.banks[number].epoch.get() + 1;
         self.banks[number] = backup;
         self.banks[number].epoch = epoch(incarnation);
@@ -384,7 +440,7 @@ impl World {
                 }
             } else if self.banks[number].is_restoring() {
                 let gateway = self.desk.clearing.epoch();
-                self.banks[number].catch_up(gateway, self.now_ms);
+                self.banks[number].catch_up(gateway, known.lost, self.now_ms);
             }
         }
     }
@@ -400,7 +456,7 @@ impl World {
             if number_there <= after {
                 break;
             }
-            let decision = self.desk.journal.places.get(&clearing::decision_id(taken.order.id));
+            let decision = self.desk.journal.places.get(&clearing::decision_key(taken.order.id));
             let decision = decision.map(|at| Record::decode(&self.desk.journal.records[*at]).expect("it wrote it"));
             if let Some(Body::PaymentDecided(decided)) = decision.map(|record| record.body) {
                 calls.extend(replay::call(&self.desk.clearing, this, &taken, &decided));
@@ -410,6 +466,13 @@ impl World {
         calls.reverse();
         calls
     }
+}
+
+/// A log whose time is right or wrong by days, and a fence that is recorded with every payment or with every fourth.
+fn lot(dice: &mut Dice) -> Lot {
+    let days = dice.below(7) as i64 - 3;
+    let in_a_step = if dice.one_in(2) { 1 } else { 4 };
+    Lot { clock_off_ms: days * 86_400_000, numbers_apart: ledger::Fence::STEP / in_a_step }
 }
 
 fn taker(node: usize) -> NodeNumber {

@@ -3,11 +3,14 @@
 //! Nodes of a bank at work are never at the same slot for long. So each first counts by itself; then one slot is chosen
 //! that all have applied, the lowest, and each is asked for its journal's digest right after that slot.
 //!
-//! Of a network with a gateway, what lies between the banks is compared too: [`between_banks`].
+//! Of a network with a gateway, what lies between the banks is compared too, [`between_banks`], and what the gateway ordered
+//! within each of them, [`within_banks`].
 
 pub(crate) mod between_banks;
 mod sides;
+mod within_banks;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use clap::Args;
@@ -21,11 +24,20 @@ use super::status;
 use super::targets::{Network, Target, TargetArgs};
 use super::tls::TlsArgs;
 use crate::failure::{Code, Failure};
+use crate::http::HttpError;
 use crate::network::name::{GATEWAY_NAME, group_text};
-use crate::supervise::screen::grouped;
+use crate::out;
+use crate::plain::{counted, counted_of, grouped};
+use crate::supervise::columns::broken;
+use crate::waiting::waiting_for;
+use between_banks::{GatewayAnswers, Parties};
 
-/// A count reads a whole journal: years of it take minutes.
-const COUNT_PATIENCE: Duration = Duration::from_secs(15 * 60);
+/// A count reads a whole journal: years of it take minutes. A node that hangs is given up long before that.
+const COUNT_PATIENCE: Duration = Duration::from_secs(5 * 60);
+/// A node that counts still says at once that it lives; one that says nothing for so long is cut off, or hangs.
+const SILENCE_MAX: Duration = Duration::from_secs(8);
+const LOOK_PATIENCE: Duration = Duration::from_secs(2);
+const LOOK_PAUSE: Duration = Duration::from_millis(500);
 const CHAIN_PATIENCE: Duration = Duration::from_secs(10);
 /// How often a common slot is looked for: a busy node keeps the digests of its latest slots only.
 const COMPARISONS_MAX: u32 = 50;
@@ -35,11 +47,14 @@ Examples:
   rialto audit                             the network in ./rialto-data
   rialto audit --dir /srv/rialto --json
   rialto audit --url http://10.0.0.1:7101 --url http://10.0.0.2:7101 --operator-token-file token
+  rialto audit --url http://10.0.0.1:7101 --url http://10.0.1.1:7101 --gateway 10.0.2.1:7311 --tls-dir tls …
+      nodes of two banks, and what lies between these: with --url the gateway is compared only where it is named
 
-Of a network with a gateway also what banks owe each other is held against their books, and what they have set aside against
-the payments that are on their way.
+Of a network with a gateway also what banks owe each other is held against their books, what they have set aside against the
+payments that are on their way, and each payment between two customers of one bank against that bank's record of it.
+A count takes up to five minutes (--timeout SECONDS gives it more); a node that says nothing for eight seconds is given up.
 Exit codes: 0 all nodes hold the same books and they balance; 1 something differs, or a node could not be asked;
-2 wrong flags";
+2 wrong flags; 8 nobody can be reached; all: rialto help exit-codes";
 
 /// Ask every node for its books, recompute them, compare them
 #[derive(Debug, Args)]
@@ -47,6 +62,10 @@ Exit codes: 0 all nodes hold the same books and they balance; 1 something differ
 pub(crate) struct AuditArgs {
     #[command(flatten)]
     targets: TargetArgs,
+    /// With --url: where a node of the gateway serves gRPC, more than once for several; what lies between banks is then
+    /// compared as well
+    #[arg(long = "gateway", value_name = "ADDR", requires = "url")]
+    gateways: Vec<String>,
     #[command(flatten)]
     tls: TlsArgs,
     /// One JSON object instead of sentences
@@ -73,7 +92,8 @@ pub(crate) async fn run(args: AuditArgs) -> Result<Code, Failure> {
     let targets = args.targets.targets()?;
     let mut verdict = Verdict::default();
     let mut counted = Vec::new();
-    for (target, report) in ask_all(&targets, "/v1/audit".to_owned(), COUNT_PATIENCE).await {
+    let patience = args.targets.patience(COUNT_PATIENCE);
+    for (target, report) in ask_all(&targets, "/v1/audit".to_owned(), patience).await {
         match report {
             Ok(report) => counted.push((target, report)),
             Err(why) => verdict.findings.push(format!("{} could not be asked: {why}", name_of(&target))),
@@ -90,8 +110,17 @@ pub(crate) async fn run(args: AuditArgs) -> Result<Code, Failure> {
             counted.iter().filter(|(_, report)| report.group == group).cloned().collect();
         compare(&group, members, &mut verdict).await;
     }
-    if let Network::Here(dir) = args.targets.network() {
-        between_banks::audit(dir, &args.tls, &mut verdict).await?;
+    let silent = silent(&targets, &counted);
+    if silent.iter().any(|group| group == GATEWAY_NAME) {
+        verdict.findings.push("between banks: not compared, for no node of the gateway answers".to_owned());
+    } else if let Some(mut parties) = parties(&args, &counted, &mut verdict)? {
+        for bank in &silent {
+            parties = parties.without(bank);
+            verdict.findings.push(format!("between banks: not compared with bank {bank}, for no node of it answers"));
+        }
+        if between_banks::audit(&parties, &mut verdict).await == GatewayAnswers::Yes {
+            within_banks::audit(&parties, &mut verdict).await;
+        }
     }
     verdict.remarks.extend(status::remarks_of(targets).await);
     verdict.nodes = counted.into_iter().map(|(_, report)| report).collect();
@@ -100,13 +129,45 @@ pub(crate) async fn run(args: AuditArgs) -> Result<Code, Failure> {
     Ok(if verdict.ok { Code::Done } else { Code::Failed })
 }
 
+/// Groups of which no node could be asked: nobody waits for them twice.
+fn silent(targets: &[Target], counted: &[(Target, AuditReport)]) -> BTreeSet<String> {
+    let known = targets.iter().filter_map(|target| target.known.as_ref().map(|known| known.group.clone()));
+    let mut silent: BTreeSet<String> = known.collect();
+    silent.retain(|group| counted.iter().all(|(_, report)| report.group != *group));
+    silent
+}
+
+/// Whose books are compared with each other's, if it is known where the gateway between them is.
+fn parties(
+    args: &AuditArgs,
+    counted: &[(Target, AuditReport)],
+    verdict: &mut Verdict,
+) -> Result<Option<Parties>, Failure> {
+    match args.targets.network() {
+        Network::Here(dir) => Parties::here(dir, &args.tls),
+        Network::Elsewhere if args.gateways.is_empty() => {
+            let said = "between banks: not compared, for with --url nobody knows where the gateway is; name it with --gateway \
+                        HOST:PORT, where it serves gRPC";
+            // Between one bank and nobody there is nothing to prove.
+            let is_one = counted.windows(2).all(|pair| pair[0].1.group == pair[1].1.group);
+            let said_among = if is_one { &mut verdict.remarks } else { &mut verdict.unproved };
+            said_among.push(said.to_owned());
+            Ok(None)
+        }
+        Network::Elsewhere => {
+            let token = args.targets.secret()?;
+            Parties::elsewhere(&args.gateways, &args.tls, token.as_ref(), counted).map(Some)
+        }
+    }
+}
+
 fn show(verdict: &Verdict, json: bool) {
     if json {
         println!("{}", serde_json::to_string(verdict).expect("a verdict holds only strings, numbers and lists"));
         return;
     }
     for line in verdict.compared.iter().chain(&verdict.remarks).chain(&verdict.unproved).chain(&verdict.findings) {
-        println!("{line}");
+        broken(line, out::columns(), (4, "")).iter().for_each(|line| println!("{line}"));
     }
     let last = match (verdict.ok, verdict.unproved.is_empty()) {
         (true, true) => "the books are in order",
@@ -182,16 +243,14 @@ fn disagreement(group: &str, one: u16, other: u16, slot: u64) -> String {
 }
 
 fn agreement(group: &str, nodes: usize, slot: u64, accounts: u64, outcomes: u64) -> String {
-    let journals = if nodes == 1 { "1 journal was".to_owned() } else { format!("{nodes} equal journals were") };
+    let journals = counted_of(nodes, "journal was", "equal journals were");
     let (name, slot) = (group_text(group), grouped(slot));
-    let (accounts, outcomes) = (grouped(accounts), grouped(outcomes));
     if group == GATEWAY_NAME {
-        return format!("{name}: {journals} compared through slot {slot}; {accounts} payments on their way");
+        let open = counted(accounts, "payment on its way", "payments on their way");
+        return format!("{name}: {journals} compared through slot {slot}; {open}");
     }
-    format!(
-        "{name}: {journals} compared through slot {slot}; {accounts} accounts, {outcomes} outcomes counted again, debits = \
-         credits"
-    )
+    let (accounts, outcomes) = (counted(accounts, "account", "accounts"), counted(outcomes, "outcome", "outcomes"));
+    format!("{name}: {journals} compared through slot {slot}; {accounts}, {outcomes} counted again, debits = credits")
 }
 
 fn name_of(target: &Target) -> String {
@@ -215,12 +274,30 @@ async fn ask_all(targets: &[Target], path: String, patience: Duration) -> Vec<(T
     answers.into_iter().map(|(_, answer)| answer).collect()
 }
 
-/// Asks until the node is free to answer: one that counts for somebody else, or is busy, says so.
+/// Asks one node, as long as it shows that it lives.
 async fn ask(target: &Target, path: &str, patience: Duration) -> Result<AuditReport, String> {
+    let _waiting = waiting_for(name_of(target));
+    tokio::select! {
+        report = ask_until_free(target, path, patience) => report,
+        why = falls_silent(target) => Err(why),
+    }
+}
+
+/// Asks until the node is free to answer: one that counts for somebody else, or is busy, says so.
+async fn ask_until_free(target: &Target, path: &str, patience: Duration) -> Result<AuditReport, String> {
     let mut client = target.client();
     let give_up = Instant::now() + patience;
     loop {
-        let answer = client.get(path, patience).await.map_err(|error| error.to_string())?;
+        let answer = match client.get(path, patience).await {
+            Ok(answer) => answer,
+            Err(HttpError::TooSlow(_)) => {
+                return Err(format!(
+                    "it did not finish within {} s; give it more: --timeout SECONDS",
+                    patience.as_secs()
+                ));
+            }
+            Err(error) => return Err(error.to_string()),
+        };
         match answer.status {
             StatusCode::OK => {
                 return serde_json::from_slice(&answer.body)
@@ -229,12 +306,41 @@ async fn ask(target: &Target, path: &str, patience: Duration) -> Result<AuditRep
             StatusCode::UNAUTHORIZED => {
                 return Err("it wants the operator's token: give --operator-token-file FILE".to_owned());
             }
+            StatusCode::CONFLICT => return Err("at its address is a node of another cluster now".to_owned()),
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE if Instant::now() < give_up => {
                 sleep(Duration::from_millis(200)).await;
             }
             other => return Err(format!("it answered with HTTP status {other}")),
         }
     }
+}
+
+/// Looks whether the node still says that it lives, beside the question that it works on; returns when it does no more.
+async fn falls_silent(target: &Target) -> String {
+    let mut client = target.client();
+    let mut heard = Instant::now();
+    loop {
+        match client.get("/livez", LOOK_PATIENCE).await {
+            Ok(_) => heard = Instant::now(),
+            Err(error) if heard.elapsed() >= SILENCE_MAX => {
+                return format!(
+                    "it has said nothing for {} s, so it hangs or is cut off: {error}",
+                    SILENCE_MAX.as_secs()
+                );
+            }
+            Err(_) => {}
+        }
+        sleep(LOOK_PAUSE).await;
+    }
+}
+
+/// For [`crate::fuzzing`]: all that is said of what one node counted.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn said(report: &AuditReport) -> Vec<String> {
+    let AuditReport { group, slot, accounts, outcomes, .. } = report;
+    let mut said = own_findings(report);
+    said.extend([agreement(group, 1, *slot, *accounts, *outcomes), disagreement(group, 1, report.node, *slot)]);
+    said
 }
 
 #[cfg(test)]

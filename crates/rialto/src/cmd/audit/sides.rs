@@ -6,13 +6,12 @@
 
 use std::collections::BTreeMap;
 
-use hyper::StatusCode;
 use ledger::{AccountId, Currency};
 use serde::Deserialize;
 
-use super::between_banks::ask;
-use crate::http::{Address, Client};
-use crate::network::network_file::NetworkFile;
+use super::between_banks::{Parties, ask};
+use crate::plain::{counted, grouped};
+use crate::waiting::waiting_for;
 
 /// Differences that are told one by one.
 const TOLD_MAX: usize = 20;
@@ -51,18 +50,19 @@ impl Sum {
 
 /// How many payments are in both books of a pair, or what differs.
 pub(super) async fn compare(
-    network: &NetworkFile,
+    parties: &Parties,
     (low, high, currency): (&str, &str, Currency),
 ) -> Result<Result<u64, Vec<String>>, String> {
-    let of_low = walk(network, (low, high), currency, Sign::AsIs).await?;
-    let of_high = walk(network, (high, low), currency, Sign::Turned).await?;
+    let of_low = walk(parties, (low, high), currency, Sign::AsIs).await?;
+    let of_high = walk(parties, (high, low), currency, Sign::Turned).await?;
     if of_low.sum == of_high.sum {
         return Ok(Ok(of_low.sum.count));
     }
     let (Some(in_low), Some(in_high)) = (&of_low.ids, &of_high.ids) else {
         return Ok(Err(vec![format!(
-            "between banks: bank {low} has {} payments with bank {high} in its books, and bank {high} {}, or other ones",
-            of_low.sum.count, of_high.sum.count
+            "between banks: bank {low} has {} with bank {high} in its books, and bank {high} {}, or other ones",
+            counted(of_low.sum.count, "payment", "payments"),
+            grouped(of_high.sum.count)
         )]));
     };
     let mut findings = Vec::new();
@@ -72,7 +72,7 @@ pub(super) async fn compare(
                 break;
             }
             // It may have come to the other a moment after that was read.
-            if !is_posted(network, other, id).await? || there.contains_key(id) {
+            if !is_posted(parties, other, id).await? || there.contains_key(id) {
                 findings.push(format!(
                     "between banks: payment {id} moved {change} {} in the books of bank {bank}, and not the same in those of bank {other}; \
                      keep all directories",
@@ -97,12 +97,13 @@ struct Walked {
 }
 
 async fn walk(
-    network: &NetworkFile,
+    parties: &Parties,
     (bank, other): (&str, &str),
     currency: Currency,
     sign: Sign,
 ) -> Result<Walked, String> {
-    let mut client = client(network, bank)?;
+    let mut client = parties.client(bank)?;
+    let _waiting = waiting_for(format!("bank {bank} to tell every payment with bank {other}"));
     let account = AccountId::interbank(other, currency);
     let (mut walked, mut cursor) = (Walked { sum: Sum::default(), ids: Some(BTreeMap::new()) }, None);
     loop {
@@ -136,15 +137,9 @@ struct Found {
     outcome: String,
 }
 
-async fn is_posted(network: &NetworkFile, bank: &str, id: &str) -> Result<bool, String> {
-    let found: Option<Found> = ask(&mut client(network, bank)?, &format!("/v1/transfers/{id}"), bank).await?;
+async fn is_posted(parties: &Parties, bank: &str, id: &str) -> Result<bool, String> {
+    let found: Option<Found> = ask(&mut parties.client(bank)?, &format!("/v1/transfers/{id}"), bank).await?;
     Ok(found.is_some_and(|found| found.outcome == "posted"))
-}
-
-fn client(network: &NetworkFile, bank: &str) -> Result<Client, String> {
-    let entry =
-        network.banks.get(bank).ok_or_else(|| format!("bank {bank} does not run here: {}", StatusCode::NOT_FOUND))?;
-    Ok(Client::new(Address::parse(&entry.http).map_err(|error| error.to_string())?))
 }
 
 #[cfg(test)]

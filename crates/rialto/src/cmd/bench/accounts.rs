@@ -2,6 +2,7 @@
 
 use super::report::Screen;
 use api::client::{Batch, Client, ClientError, Outcome, Transfer, new_account_id, new_transfer_id};
+use api::json::BENCH_OWNER;
 use ledger::{AccountId, Amount, Currency};
 use std::sync::Arc;
 use tokio::task::JoinSet;
@@ -41,7 +42,7 @@ impl Accounts {
         let mut calls = JoinSet::new();
         for (index, chunk) in ids.chunks(Client::BATCH_MAX).enumerate() {
             let (client, chunk) = (client.clone(), chunk.to_vec());
-            calls.spawn(async move { client.open_accounts(&chunk, "bench", Currency::EUR).await });
+            calls.spawn(async move { client.open_accounts(&chunk, BENCH_OWNER, Currency::EUR).await });
             if calls.len() >= AT_ONCE {
                 finished(calls.join_next().await)?;
             }

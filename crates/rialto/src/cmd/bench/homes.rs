@@ -3,6 +3,7 @@
 use super::tally::{Pulse, Tally};
 use crate::failure::Failure;
 use api::client::{Client, Options, Prefer};
+use api::cluster::ClusterPin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -44,19 +45,33 @@ impl Home {
     }
 }
 
+/// How all callers reach the bank.
+#[derive(Debug, Clone)]
+pub(crate) struct Way {
+    pub(crate) tls: Option<Arc<certs::Client>>,
+    /// The cluster that the benchmark began with: it opens accounts and moves money in no other.
+    pub(crate) cluster: ClusterPin,
+}
+
+impl Way {
+    fn options(&self, prefer: Prefer) -> Options {
+        let (tls, cluster) = (self.tls.clone(), Some(self.cluster.clone()));
+        Options { deadline: DEADLINE, prefer, tls, cluster, ..Options::default() }
+    }
+}
+
 /// Everybody at the bank: the SDK follows whoever leads.
-pub(crate) fn together(nodes: &[NodeAddress], tls: Option<&Arc<certs::Client>>) -> Result<Vec<Home>, Failure> {
+pub(crate) fn together(nodes: &[NodeAddress], way: &Way) -> Result<Vec<Home>, Failure> {
     let addresses = nodes.iter().map(|node| &node.grpc);
-    let options = Options { deadline: DEADLINE, tls: tls.cloned(), ..Options::default() };
+    let options = way.options(Prefer::Leader);
     Ok(vec![Home::new(None, connect(addresses, options)?)])
 }
 
 /// An equal part at each node. Who finds their node gone turns to the next one, and comes back when it serves again.
-pub(crate) fn spread(nodes: &[NodeAddress], tls: Option<&Arc<certs::Client>>) -> Result<Vec<Home>, Failure> {
+pub(crate) fn spread(nodes: &[NodeAddress], way: &Way) -> Result<Vec<Home>, Failure> {
     let home = |first: usize| {
         let addresses = (0..nodes.len()).map(|step| &nodes[(first + step) % nodes.len()].grpc);
-        let options = Options { deadline: DEADLINE, prefer: Prefer::First, tls: tls.cloned(), ..Options::default() };
-        Ok(Home::new(nodes[first].node, connect(addresses, options)?))
+        Ok(Home::new(nodes[first].node, connect(addresses, way.options(Prefer::First))?))
     };
     (0..nodes.len()).map(home).collect()
 }

@@ -16,7 +16,7 @@ const LOOK: Duration = Duration::from_millis(200);
 /// Which node dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Victim {
-    /// Who leads, or holds the pen.
+    /// Who leads, or is the proposer.
     Leader,
     /// Each in turn, whatever it is.
     Any,
@@ -37,7 +37,7 @@ pub(crate) struct Killer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Kill {
     pub(crate) node: u16,
-    /// Whether it led, or held the pen.
+    /// Whether it led, or was the proposer.
     pub(crate) led: bool,
     /// The longest time without any answer for callers at home elsewhere; for all if nobody is at home anywhere.
     pub(crate) pause_us: u64,

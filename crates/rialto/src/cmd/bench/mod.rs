@@ -20,18 +20,28 @@ mod payments;
 mod report;
 mod tally;
 
+use super::targets::WhichBank;
 use super::tls::TlsArgs;
 use crate::failure::{Code, Failure};
-use crate::network::network_file::NetworkFile;
+use crate::network::layout::Layout;
+use crate::network::name::BankName;
+use crate::network::network_file::{NetworkFile, State};
+use crate::settings::default_dir;
+use crate::waiting::waiting_for;
 use accounts::Accounts;
+use api::client::{Client, ClientError};
+use api::cluster::ClusterPin;
 use clap::{Args, ValueEnum};
 use disk::Disk;
-use homes::NodeAddress;
+use homes::{NodeAddress, Way};
 use kill::{Killer, Victim};
 use load::Load;
 use report::Report;
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// A bank that runs says within this time that it is there, also while it elects a leader.
+const REACHED_WITHIN: Duration = Duration::from_secs(5);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -51,20 +61,22 @@ Examples:
   rialto bench --payments --kill-leader-every 10 --seconds 60
                                                   the gateway's leader killed again and again
 
+Its accounts stay in the books of the bank, with the owner `bench` and the money that they were given out of the vault: the
+bank's page leaves them out (searching for `bench` shows them), the API lists them.
 Latencies of an open loop count from the moment when a call was due, not from when it left.
 The line `disk` is of 4 KiB synced every 20 ms beside the run, by nobody's call: where that stops, every node on that disk does.
-Exit codes: 0 measured, and the books balance; 1 they do not, or the outcome of a call is unknown; 2 wrong flags";
+Exit codes: 0 measured, and the books balance; 1 they do not, or the outcome of a call is unknown; 2 wrong flags;
+8 nobody can be reached; all: rialto help exit-codes";
 
-/// Measures a bank that `rialto up` runs: transfers a second, latencies, pauses; and checks the books
+/// Measure a bank that `rialto up` runs: transfers a second, latencies, pauses; and checks the books
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct BenchArgs {
     /// Directory of the network that `rialto up` runs
-    #[arg(long, value_name = "DIR", default_value = "./rialto-data")]
+    #[arg(long, value_name = "DIR", default_value_os_t = default_dir())]
     dir: PathBuf,
-    /// Which bank
-    #[arg(long, value_name = "NAME", default_value = "alpha")]
-    bank: String,
+    #[command(flatten)]
+    which: WhichBank,
     /// gRPC address of a node; give it once for each node, instead of --dir
     #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["dir", "kill_leader_every", "kill_node_every"])]
     grpc: Vec<String>,
@@ -152,26 +164,48 @@ impl BenchArgs {
         })
     }
 
-    fn nodes(&self) -> Result<Vec<NodeAddress>, Failure> {
+    /// The bank that is measured.
+    fn bank(&self) -> Result<BankName, Failure> {
+        match self.grpc.is_empty() {
+            true => self.which.of_network(&self.dir),
+            false => self.which.named_or("alpha"),
+        }
+    }
+
+    fn nodes(&self, bank: &BankName) -> Result<Vec<NodeAddress>, Failure> {
         if !self.grpc.is_empty() {
             return Ok(self.grpc.iter().map(|grpc| NodeAddress { node: None, grpc: grpc.clone() }).collect());
         }
         let network = NetworkFile::load(&self.dir)?;
-        let of_bank = network.nodes.into_iter().filter(|node| node.group == self.bank);
-        let of_bank: Vec<NodeAddress> =
-            of_bank.map(|entry| NodeAddress { node: Some(entry.node), grpc: entry.grpc }).collect();
+        let of_bank = network.nodes.into_iter().filter(|node| node.group == bank.as_str());
+        let (mut running, mut found) = (0_usize, Vec::new());
+        for entry in of_bank {
+            running += usize::from(entry.state == State::Running);
+            found.push(NodeAddress { node: Some(entry.node), grpc: entry.grpc });
+        }
+        let of_bank = found;
         if of_bank.is_empty() {
             let banks: Vec<&str> = network.banks.keys().map(String::as_str).collect();
             let known = format!("banks there: {}", banks.join(", "));
-            return Err(Failure::usage(format!("there is no bank {} in {}", self.bank, self.dir.display())).line(known));
+            return Err(Failure::usage(format!("there is no bank {bank} in {}", self.dir.display())).line(known));
+        }
+        if running == 0 && network.up.is_none() {
+            return Err(Failure::unreachable(format!("no node of bank {bank} runs"))
+                .line(format!("start the network: rialto up --dir {}", self.dir.display())));
         }
         Ok(of_bank)
     }
 
-    fn killer(&self) -> Option<Killer> {
+    /// The directory's own; otherwise that of the first node that answers.
+    fn cluster(&self, bank: &BankName) -> ClusterPin {
+        let known = if self.grpc.is_empty() { Layout::cluster_in(&self.dir, bank.as_str()) } else { None };
+        known.map_or_else(ClusterPin::default, |cluster| ClusterPin::to(cluster.number()))
+    }
+
+    fn killer(&self, bank: &BankName) -> Option<Killer> {
         let leader = self.kill_leader_every.map(|every| (every, Victim::Leader));
         let any = self.kill_node_every.map(|every| (every, Victim::Any));
-        leader.or(any).map(|(every, victim)| Killer::new(&self.dir, &self.bank, every, victim))
+        leader.or(any).map(|(every, victim)| Killer::new(&self.dir, bank.as_str(), every, victim))
     }
 }
 
@@ -179,10 +213,13 @@ pub(crate) async fn run(args: BenchArgs) -> Result<Code, Failure> {
     if args.payments {
         return payments::run(&args).await;
     }
-    let nodes = args.nodes()?;
-    let tls = args.tls.of_bank(&args.bank, args.grpc.is_empty().then_some(args.dir.as_path()))?;
-    let together = homes::together(&nodes, tls.as_ref())?;
+    let bank = args.bank()?;
+    let nodes = args.nodes(&bank)?;
+    let tls = args.tls.of_bank(bank.as_str(), args.grpc.is_empty().then_some(args.dir.as_path()))?;
+    let way = Way { tls, cluster: args.cluster(&bank) };
+    let together = homes::together(&nodes, &way)?;
     let client = &together[0].client;
+    reached(client, &bank).await?;
     let failed = |doing: &'static str| move |error: api::client::ClientError| Failure::new(format!("{doing}: {error}"));
     let screen = report::Screen::new(args.json);
     let accounts = Accounts::open(client, args.accounts, &screen).await.map_err(failed("opening accounts"))?;
@@ -195,17 +232,30 @@ pub(crate) async fn run(args: BenchArgs) -> Result<Code, Failure> {
         accounts: accounts.among(args.hot),
         rate: args.rate,
     };
-    let homes = if args.spread { homes::spread(&nodes, tls.as_ref())? } else { together.clone() };
+    let homes = if args.spread { homes::spread(&nodes, &way)? } else { together.clone() };
     let warm_up = Duration::from_secs(args.warm_up_seconds.into());
     let usual = load.run(&homes, warm_up, Duration::ZERO, None, &screen, "warming up").await;
     let usual_interval = usual.all.interval(usual.took, load.callers);
     let time = Duration::from_secs(args.seconds.into());
     let disk = args.grpc.is_empty().then(|| Disk::watch(&args.dir));
-    let killer = args.killer().map(|killer| killer.beside(disk.as_ref().map(Disk::longest)));
+    let killer = args.killer(&bank).map(|killer| killer.beside(disk.as_ref().map(Disk::longest)));
     let measured = load.run(&homes, time, usual_interval, killer, &screen, "measuring").await;
     let syncs = disk.and_then(Disk::end);
     let books = accounts.check(client, &screen).await.map_err(failed("reading the books"))?;
-    let report = Report::new(&args, &load, &measured, &books, nodes.len()).beside(syncs.as_ref());
+    let report = Report::new((&args, &bank), &load, &measured, (&books, nodes.len())).beside(syncs.as_ref());
     screen.finish(&report);
     Ok(if books.balance() && measured.all.unknown == 0 { Code::Done } else { Code::Failed })
+}
+
+/// Nothing is opened, and no measure begun, before the bank has said a word.
+async fn reached(client: &Client, bank: &BankName) -> Result<(), Failure> {
+    let _waiting = waiting_for(format!("bank {bank}"));
+    client.with_deadline(REACHED_WITHIN).status().await.map(drop).map_err(|error| {
+        let last = match error {
+            ClientError::Unavailable { last } | ClientError::OutcomeUnknown { last, .. } => last,
+            other => other.to_string(),
+        };
+        Failure::unreachable(format!("bank {bank} cannot be reached: {last}"))
+            .line("nothing was opened or sent; where it is: --dir DIR, or --grpc HOST:PORT (with --tls-dir where it speaks TLS)")
+    })
 }

@@ -5,7 +5,9 @@ use super::disk::Syncs;
 use super::load::{Load, Measured};
 use super::tally::Tally;
 use super::{BenchArgs, Calls, Ids};
-use crate::supervise::screen::grouped;
+use crate::network::name::BankName;
+use crate::plain::{counted, counted_of, grouped};
+use api::json::BENCH_OWNER;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 use std::io::{IsTerminal, Write, stderr};
@@ -168,7 +170,12 @@ impl DiskBeside {
 }
 
 impl Report {
-    pub(crate) fn new(args: &BenchArgs, load: &Load, measured: &Measured, books: &Books, nodes: usize) -> Self {
+    pub(crate) fn new(
+        (args, bank): (&BenchArgs, &BankName),
+        load: &Load,
+        measured: &Measured,
+        (books, nodes): (&Books, usize),
+    ) -> Self {
         let took_ms = u64::try_from(measured.took.as_millis()).unwrap_or(u64::MAX).max(1);
         let per_second = |tally: &Tally| tally.posted * 1_000 / took_ms;
         let mut pauses: Vec<u64> = measured.kills.iter().map(|kill| kill.pause_us).collect();
@@ -189,7 +196,7 @@ impl Report {
             unknown: kill.failed,
         });
         Self {
-            bank: args.bank.clone(),
+            bank: bank.to_string(),
             nodes,
             calls: match load.calls {
                 Calls::Batch => "batch",
@@ -238,16 +245,16 @@ impl Report {
         };
         let callers = match self.rate {
             Some(rate) => format!("{}/s offered", grouped(rate.into())),
-            None => format!("{} callers", self.callers),
+            None => counted(self.callers.into(), "caller", "callers"),
         };
         let Latency { p50, p95, p99, max } = self.latency_us;
         let mut table = format!(
-            "\n  bank {} · {} nodes · fsync on · {} accounts, {spread} · ids {} · {calls} · {callers} · {} s\n\
+            "\n  bank {} · {} · fsync on · {}, {spread} · ids {} · {calls} · {callers} · {} s\n\
              \x20 transfers/s   {:>11}   (rejected {}, unknown {})\n\
              \x20 latency ms    p50 {}   p95 {}   p99 {}   max {}\n",
             self.bank,
-            self.nodes,
-            grouped(self.accounts.into()),
+            counted_of(self.nodes, "node", "nodes"),
+            counted(self.accounts.into(), "account", "accounts"),
             self.ids,
             self.seconds.round(),
             grouped(self.transfers_per_second),
@@ -280,8 +287,8 @@ impl Report {
             let (what, whose) = if self.spread { ("nodes", " for callers of the others") } else { ("leader", "") };
             let unknown: u64 = self.killed.iter().map(|kill| kill.unknown).sum();
             table += &format!(
-                "  {what} killed {} times: longest pause ms{whose}, median {}   each {}   (their unknown: {unknown})\n",
-                self.kills,
+                "  {what} killed {}: longest pause ms{whose}, median {}   each {}   (their unknown: {unknown})\n",
+                counted_of(self.kills, "time", "times"),
                 ms(median),
                 each.join(" ")
             );
@@ -295,9 +302,13 @@ impl Report {
         let books =
             if self.books_balance { "books balance" } else { "the books do not balance: this benchmark has failed" };
         table += &format!(
-            "  money         {money}   {} accounts, {} transfers, {books}\n",
-            grouped(self.accounts_in_books),
-            grouped(self.posted)
+            "  money         {money}   {}, {}, {books}\n",
+            counted(self.accounts_in_books, "account", "accounts"),
+            counted(self.posted, "transfer", "transfers")
+        );
+        table += &format!(
+            "  left behind   {} with the owner {BENCH_OWNER}; not listed on the bank's page\n",
+            counted(self.accounts.into(), "account", "accounts")
         );
         table
     }
@@ -311,12 +322,12 @@ fn unfairness(shares: &[Share]) -> Option<f64> {
     (most > 0).then(|| (most - least) as f64 * 100.0 / most as f64)
 }
 
-/// `12.30`, or `12.30 (node 2, held the pen)` where any node may be the one that dies.
+/// `12.30`, or `12.30 (node 2, the proposer)` where any node may be the one that dies.
 fn kill_in_words(kill: &Killed, any: bool) -> String {
     let pause = ms(kill.longest_pause_us);
     match (any, kill.led) {
         (false, _) => pause,
-        (true, true) => format!("{pause} (node {}, held the pen)", kill.node),
+        (true, true) => format!("{pause} (node {}, the proposer)", kill.node),
         (true, false) => format!("{pause} (node {})", kill.node),
     }
 }

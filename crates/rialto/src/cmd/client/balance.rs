@@ -5,15 +5,16 @@ use clap::Args;
 use ledger::money;
 use serde::Serialize;
 
-use super::{ClientArgs, Desk, of_gateway, of_outbox, print_json};
+use super::{ClientArgs, Desk, GATEWAY, of_gateway, of_outbox, print_json};
 use crate::failure::{Code, Failure};
+use crate::waiting::waiting_for;
 
 const EXAMPLES: &str = "\
 Examples:
   rialto balance
   rialto balance --profile bob --json
 
-Exit codes: 0 shown; 1 nobody is signed in, or the gateway cannot be reached; 2 wrong flags";
+Exit codes: 0 shown; 1 refused; 8 the gateway cannot be reached; 9 nobody is signed in; all: rialto help exit-codes";
 
 /// Show your balance
 #[derive(Debug, Args)]
@@ -39,18 +40,24 @@ struct Shown {
 }
 
 pub(crate) async fn run(args: BalanceArgs) -> Result<Code, Failure> {
-    let desk = args.client.open()?;
+    let waiting = waiting_for(GATEWAY);
+    let shown = look(&args.client.open()?).await?;
+    drop(waiting);
     if args.json {
-        print_json(&look(&desk).await?);
+        print_json(&shown);
     } else {
-        println!("{}", text(&desk).await?);
+        println!("{}", sentence(shown));
     }
     Ok(Code::Done)
 }
 
 /// A sentence, for the shell too.
 pub(super) async fn text(desk: &Desk) -> Result<String, Failure> {
-    let Shown { customer, balance, available, currency, undelivered, waiting } = look(desk).await?;
+    Ok(sentence(look(desk).await?))
+}
+
+fn sentence(shown: Shown) -> String {
+    let Shown { customer, balance, available, currency, undelivered, waiting } = shown;
     let mut text = format!("{customer} has {balance} {currency}");
     if available != balance {
         text += &format!(", of which {available} can be spent");
@@ -61,7 +68,7 @@ pub(super) async fn text(desk: &Desk) -> Result<String, Failure> {
     if waiting > 0 {
         text += &format!("; waiting in the outbox: {waiting}");
     }
-    Ok(text)
+    text
 }
 
 async fn look(desk: &Desk) -> Result<Shown, Failure> {

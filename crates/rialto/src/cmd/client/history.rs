@@ -6,8 +6,10 @@ use clap::Args;
 use ledger::{Currency, money};
 use serde::Serialize;
 
-use super::{ClientArgs, Desk, of_gateway, print_json};
+use super::{ClientArgs, Desk, GATEWAY, of_gateway, print_json};
 use crate::failure::{Code, Failure};
+use crate::plain;
+use crate::waiting::waiting_for;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -15,7 +17,7 @@ Examples:
   rialto history --limit 20
   rialto history --json --cursor CURSOR     the next page: next_cursor of the page before
 
-Exit codes: 0 shown; 1 nobody is signed in, or the gateway cannot be reached; 2 wrong flags";
+Exit codes: 0 shown; 1 refused; 2 no cursor; 8 the gateway cannot be reached; 9 nobody is signed in; all: rialto help exit-codes";
 
 /// Show what moved on your account
 #[derive(Debug, Args)]
@@ -52,8 +54,9 @@ struct Line {
 }
 
 pub(crate) async fn run(args: HistoryArgs) -> Result<Code, Failure> {
-    let desk = args.client.open()?;
-    let page = look(&desk, &args.cursor, args.limit).await?;
+    let waiting = waiting_for(GATEWAY);
+    let page = look(&args.client.open()?, &args.cursor, args.limit).await?;
+    drop(waiting);
     if args.json {
         print_json(&page);
     } else {
@@ -90,16 +93,20 @@ fn table(page: &Page) -> String {
     if page.entries.is_empty() {
         return "nothing has moved yet".to_owned();
     }
-    let head = ["time (UTC)", "change", "balance", "with", "reference"].map(str::to_owned);
+    let head = ["time (UTC)", "change", "balance", "with", "id", "reference"].map(str::to_owned);
     let row = |line: &Line| {
         let time = line.time.get(..19).unwrap_or(&line.time).to_owned();
-        [time, line.change.clone(), line.balance.clone(), line.counterparty.clone(), line.reference.clone()]
+        let (with, reference) = (line.counterparty.clone(), line.reference.clone());
+        [time, line.change.clone(), line.balance.clone(), with, line.id.clone(), reference]
     };
-    let rows: Vec<[String; 5]> = std::iter::once(head).chain(page.entries.iter().map(row)).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let rows: Vec<[String; 6]> = std::iter::once(head).chain(page.entries.iter().map(row)).collect();
+    let rows: Vec<[String; 6]> = rows.into_iter().map(|row| row.map(|text| plain::cell(&text).into_owned())).collect();
+    let width = |column: usize| rows.iter().map(|row| plain::width(&row[column])).max().unwrap_or(0);
     let (time, change, balance, with) = (width(0), width(1), width(2), width(3));
-    let lines = rows.iter().map(|[a, b, c, d, e]| {
-        format!("{a:<time$}  {b:>change$}  {c:>balance$}  {d:<with$}  {e}").trim_end().to_owned()
+    let lines = rows.iter().map(|[a, b, c, d, id, e]| {
+        let (a, d) = (plain::left(a, time), plain::left(d, with));
+        let (b, c) = (plain::right(b, change), plain::right(c, balance));
+        format!("{a}  {b}  {c}  {d}  {id:<36}  {e}").trim_end().to_owned()
     });
     let mut text = lines.collect::<Vec<_>>().join("\n");
     if !page.next_cursor.is_empty() {
@@ -128,9 +135,9 @@ mod tests {
         let entries = entries.into_iter().map(|entry| line(entry, Currency::EUR)).collect();
         let page = Page { entries, currency: "EUR", next_cursor: String::new() };
         expect![[r#"
-            time (UTC)            change  balance  with      reference
-            2026-11-20T23:24:30   -12.50    87.50  bob@beta  rent
-            2026-11-20T23:24:30  +100.00   100.00  cash"#]]
+            time (UTC)            change  balance  with      id                                    reference
+            2026-11-20T23:24:30   -12.50    87.50  bob@beta  00000000-0000-0000-0000-000000000007  rent
+            2026-11-20T23:24:30  +100.00   100.00  cash      00000000-0000-0000-0000-000000000007"#]]
         .assert_eq(&table(&page));
     }
 }

@@ -8,9 +8,11 @@ use clearing::NamedParty;
 use serde::Serialize;
 use wallet::{SignIn, now_ms};
 
+use super::networks::NewAuthority;
 use super::password::{PasswordArgs, password};
-use super::{ClientArgs, Desk, customer_of, of_gateway, of_outbox, of_profile, print_json};
+use super::{ClientArgs, Desk, GATEWAY, customer_of, of_gateway, of_outbox, of_profile, print_json};
 use crate::failure::{Code, Failure};
+use crate::waiting::waiting_for;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -21,7 +23,8 @@ Examples:
 
 The token is kept in the profile, in a file that only its owner can read. A second customer may sign in beside the first;
 commands then act for the second, and what the first has ordered still goes out.
-Exit codes: 0 signed in; 1 not; 2 wrong flags";
+Exit codes: 0 signed in; 1 refused; 2 wrong flags, or no password; 8 the gateway or the bank cannot be reached; 9 name or
+password is wrong; all: rialto help exit-codes";
 
 /// Sign in at a bank
 #[derive(Debug, Args)]
@@ -38,6 +41,9 @@ pub(crate) struct LoginArgs {
     password: Option<String>,
     #[command(flatten)]
     from: PasswordArgs,
+    /// The network's CA was replaced: trust the one that is found now, and no other
+    #[arg(long)]
+    new_ca: bool,
     #[command(flatten)]
     client: ClientArgs,
     /// One JSON object instead of a sentence
@@ -55,11 +61,16 @@ struct Done {
 
 pub(crate) async fn run(args: LoginArgs) -> Result<Code, Failure> {
     let customer = customer_of(&args.bank, &args.user)?;
-    let desk = args.client.open()?;
+    let new = if args.new_ca { NewAuthority::Accepted } else { NewAuthority::Refused };
+    let desk = args.client.open_with(new)?;
     let gateway = desk.gateway()?;
     let secret = password(&args.from, args.password.as_deref(), &customer.to_string()).await?;
-    let (sign_in, live_sessions) = sign_in(&gateway, &customer, &secret).await.map_err(of_gateway)?;
-    let resumed = keep(&desk, &sign_in)?;
+    let earlier = desk.earlier(&customer);
+    let waiting = waiting_for(GATEWAY);
+    let signed_in = sign_in(&gateway, &customer, &secret, earlier.as_ref()).await;
+    drop(waiting);
+    let (sign_in, live_sessions) = signed_in.map_err(of_gateway)?;
+    let resumed = keep(&desk, &gateway, &sign_in)?;
     let expires = rfc3339(sign_in.expires_ms);
     if args.json {
         print_json(&Done { customer: customer.to_string(), expires, live_sessions, resumed });
@@ -75,19 +86,20 @@ pub(crate) async fn run(args: LoginArgs) -> Result<Code, Failure> {
     Ok(Code::Done)
 }
 
-/// Asks the gateway. The number says how many sign-ins of the customer are good now.
+/// Asks the gateway, and shows it the token of an earlier sign-in, if there is one. The number says how many sign-ins of the customer are good now.
 pub(super) async fn sign_in(
     gateway: &GatewayClient,
     customer: &NamedParty,
     secret: &Secret,
+    earlier: Option<&Secret>,
 ) -> Result<(SignIn, u32), GatewayError> {
-    let signed_in = gateway.login(customer, secret).await?;
+    let signed_in = gateway.login_again(customer, secret, earlier).await?;
     let sign_in = SignIn { customer: *customer, expires_ms: signed_in.expires_ms, token: signed_in.token };
     Ok((sign_in, signed_in.live_sessions))
 }
 
 /// Keeps the token, and says how many payments that waited for it go on.
-pub(super) fn keep(desk: &Desk, sign_in: &SignIn) -> Result<usize, Failure> {
-    desk.profile.keep(sign_in).map_err(of_profile)?;
+pub(super) fn keep(desk: &Desk, gateway: &GatewayClient, sign_in: &SignIn) -> Result<usize, Failure> {
+    desk.profile.keep(sign_in, &desk.network(gateway)?).map_err(of_profile)?;
     desk.outbox()?.signed_in(&sign_in.customer, now_ms()).map_err(of_outbox)
 }

@@ -5,8 +5,9 @@ use clap::Args;
 use serde::Serialize;
 use wallet::SignIn;
 
-use super::{ClientArgs, Desk, of_profile, print_json};
+use super::{ClientArgs, Desk, GATEWAY, of_profile, print_json};
 use crate::failure::{Code, Failure};
+use crate::waiting::waiting_for;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -15,7 +16,7 @@ Examples:
 
 The sign-in ends at once on every node of the gateway. Where that cannot be reached the token is deleted here all the same.
 What is in the outbox stays there, and goes on after the next sign-in.
-Exit codes: 0 signed out; 1 nobody was signed in; 2 wrong flags";
+Exit codes: 0 signed out; 1 it is not known of which network; 9 nobody was signed in; all: rialto help exit-codes";
 
 /// Sign out
 #[derive(Debug, Args)]
@@ -51,7 +52,9 @@ pub(crate) async fn run(args: LogoutArgs) -> Result<Code, Failure> {
     let desk = args.client.open()?;
     let who = if args.all { desk.profile.sign_ins().map_err(of_profile)? } else { vec![desk.signed_in()?] };
     for sign_in in who {
+        let waiting = waiting_for(GATEWAY);
         let done = sign_out(&desk, &sign_in).await?;
+        drop(waiting);
         if args.json {
             let ended_at_gateway = done == SignedOut::Everywhere;
             print_json(&Done { customer: sign_in.customer.to_string(), ended_at_gateway });

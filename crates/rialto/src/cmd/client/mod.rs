@@ -11,6 +11,7 @@ pub(crate) mod balance;
 pub(crate) mod history;
 pub(crate) mod login;
 pub(crate) mod logout;
+mod networks;
 pub(crate) mod outbox;
 pub(super) mod password;
 pub(crate) mod pay;
@@ -19,21 +20,25 @@ mod say;
 pub(crate) mod sessions;
 pub(crate) mod shell;
 mod waiting;
+pub(crate) mod way;
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use api::client::gateway::{Customer, GatewayClient, GatewayError, GatewayOptions, NotSignedIn};
+use api::client::Secret;
+use api::client::gateway::{Customer, GatewayClient, GatewayError, NotSignedIn};
 use clap::Args;
 use clearing::{Holder, NamedParty};
-use wallet::{Outbox, OutboxError, Profile, ProfileError, ProfileName, Running, SignIn, Worker, WorkerOptions};
+use wallet::{
+    Network, Outbox, OutboxError, Profile, ProfileError, ProfileName, Running, SignIn, Worker, WorkerOptions,
+};
 
-use crate::failure::Failure;
+use crate::environment::{self, text as variable};
+use crate::failure::{Code, Failure};
 use crate::logging::{self, Format, Log, Target};
-use server::consul::{Consul, ConsulConfig, ConsulError};
-use tokio::runtime::Handle;
+use networks::NewAuthority;
+use way::Way;
 
 /// Whose profile, and where the gateway is.
 #[derive(Debug, Clone, Args)]
@@ -58,28 +63,22 @@ pub(crate) struct ClientArgs {
     /// DIR/network.json says]
     #[arg(long, value_name = "DIR")]
     tls_dir: Option<PathBuf>,
-    /// The network's directory; profiles are then kept in DIR/clients [default: RIALTO_DIR, or ./rialto-data]
+    /// The network's directory; profiles are then kept in DIR/clients, and otherwise in the home directory, each network's
+    /// by themselves [default: RIALTO_DIR, or ./rialto-data]
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
 }
 
+/// For whom a customer's command waits.
+const GATEWAY: &str = "the gateway";
 /// The default directory of a network.
 const DIR: &str = "./rialto-data";
-/// How long a look at the gateway may take.
-const LOOK: GatewayOptions = GatewayOptions {
-    deadline: Duration::from_secs(5),
-    attempt_timeout: Duration::from_millis(2_500),
-    connect_patience: Duration::from_secs(1),
-};
 
 /// A profile that is open, and the way to the gateway.
 #[derive(Debug, Clone)]
 pub(crate) struct Desk {
     profile: Profile,
-    gateways: Vec<String>,
-    consul: Option<ConsulConfig>,
-    tls_dir: Option<PathBuf>,
-    dir: PathBuf,
+    way: Way,
     look_every: Duration,
 }
 
@@ -106,8 +105,19 @@ impl Colours {
 }
 
 impl ClientArgs {
-    /// Opens the profile. Nothing is asked of the gateway yet, which may be away.
+    /// Opens the profile of the network that is meant.
     fn open(&self) -> Result<Desk, Failure> {
+        self.open_with(NewAuthority::Refused)
+    }
+
+    fn open_with(&self, new: NewAuthority) -> Result<Desk, Failure> {
+        let desk = self.open_here()?;
+        networks::check(&desk.profile, &desk.way, new)?;
+        Ok(desk)
+    }
+
+    /// Opens the profile to look at what is on disk: whatever has become of its network.
+    fn open_here(&self) -> Result<Desk, Failure> {
         let name = match (&self.profile, variable("RIALTO_PROFILE")) {
             (Some(name), _) => name.clone(),
             (None, Some(text)) => text
@@ -116,20 +126,29 @@ impl ClientArgs {
             (None, None) => "default".parse().expect("a plain word"),
         };
         let given = self.dir.clone().or_else(|| variable("RIALTO_DIR").map(PathBuf::from));
+        let way = self.way(given.clone().unwrap_or_else(|| PathBuf::from(DIR)))?;
         let home = match &given {
             Some(dir) => dir.join("clients"),
-            None => wallet::profile::home(variable).ok_or_else(|| {
-                Failure::usage("there is no home directory to keep a profile in")
-                    .line("set HOME or XDG_DATA_HOME, or give --dir DIR")
-            })?,
+            None => {
+                let base = wallet::profile::home(environment::path).ok_or_else(|| {
+                    Failure::usage("there is no home directory to keep a profile in")
+                        .line("set HOME or XDG_DATA_HOME, or give --dir DIR")
+                })?;
+                let home = networks::home(&base, &way)?;
+                warn_of_former(&base.join(name.to_string()), &home);
+                home
+            }
         };
         let profile = Profile::open(home.join(name.to_string())).map_err(of_profile)?;
         log_requests(&profile)?;
+        Ok(Desk { profile, way, look_every: look_every()? })
+    }
+
+    fn way(&self, dir: PathBuf) -> Result<Way, Failure> {
         let gateways = match (self.gateways.as_slice(), variable("RIALTO_GATEWAY")) {
             ([], Some(text)) => text.split(',').map(|address| address.trim().to_owned()).collect(),
             (given, _) => given.to_vec(),
         };
-        let dir = given.unwrap_or_else(|| PathBuf::from(DIR));
         let tls_dir = self.tls_dir.clone().or_else(|| variable("RIALTO_TLS_DIR").map(PathBuf::from));
         let path = |given: &Option<PathBuf>, name| given.clone().or_else(|| variable(name).map(PathBuf::from));
         let consul = match self.consul.clone().or_else(|| variable("RIALTO_CONSUL")) {
@@ -140,7 +159,7 @@ impl ClientArgs {
                 Some(crate::consul::config(url, token_file.as_deref(), ca)?.0)
             }
         };
-        Ok(Desk { profile, gateways, consul, tls_dir, dir, look_every: look_every()? })
+        Ok(Way { gateways, consul, tls_dir, dir })
     }
 }
 
@@ -149,91 +168,58 @@ impl Desk {
         self.profile.outbox().map_err(of_outbox)
     }
 
-    /// The gateway, which is not asked anything yet.
+    /// The gateway of the profile's network.
     fn gateway(&self) -> Result<GatewayClient, Failure> {
-        let found;
-        let given = match &self.consul {
-            Some(consul) if self.gateways.is_empty() => {
-                found = self.in_consul(consul)?;
-                found.as_slice()
-            }
-            Some(_) | None => self.gateways.as_slice(),
+        let found = self.way.find(Some(&self.profile.dir().join("gateway.json")));
+        let found = found.map_err(|failure| match self.profile.network() {
+            Ok(Some(network)) => networks::listing(failure, &[network]),
+            Ok(None) | Err(_) => failure,
+        })?;
+        let gateway = Way::connect(&found)?;
+        let Some(network) = self.profile.network().map_err(of_profile)? else {
+            // Whoever answers first is whom the client stays with; a sign-in pins the profile to it.
+            let _ = Way::ask(&found, &gateway)?;
+            return Ok(gateway);
         };
-        let (addresses, tls_of_file) = match given {
-            [] => {
-                let known = super::gateway_file::read(&self.dir)?;
-                (known.addresses, known.tls)
-            }
-            // A node by its address is one of the network that the directory tells of, unless it is called in plain text.
-            given => {
-                let is_plain = given.iter().any(|address| address.starts_with("http://"));
-                let known = if is_plain { None } else { super::gateway_file::read(&self.dir).ok() };
-                (given.to_vec(), known.and_then(|known| known.tls))
-            }
-        };
-        let addresses = looked_up(addresses)?;
-        let tls = self.tls_dir.clone().or(tls_of_file).map(|dir| {
-            let files = certs::Files::new(dir, certs::Subject::Client);
-            certs::Client::new(files, certs::Expected::NodeOfAnyGateway, certs::Protocol::Grpc).map(Arc::new)
-        });
-        let tls = tls.transpose().map_err(|error| Failure::new(error.to_string()))?;
-        let gateway = GatewayClient::connect_with(addresses, tls).map_err(of_gateway)?;
-        Ok(gateway.with_options(LOOK))
+        let gateway = gateway.pinned_to(network.id);
+        // Somewhere new: another network, or none at all, is said at once and in plain words.
+        let is_new = found.addresses.iter().any(|address| !network.gateways.contains(address));
+        if is_new && Way::ask(&found, &gateway)?.is_some() {
+            let gateways = found.addresses.iter().cloned().collect();
+            self.profile.belong_to(&Network { gateways, ..network }).map_err(of_profile)?;
+        }
+        Ok(gateway)
     }
 
-    /// This client's certificate and the CA that it trusts, where they were given.
-    fn files(&self) -> Option<certs::Files> {
-        self.tls_dir.clone().map(|dir| certs::Files::new(dir, certs::Subject::Client))
-    }
-
-    /// Where Consul says that the gateway is; while Consul is away, where it was.
-    fn in_consul(&self, config: &ConsulConfig) -> Result<Vec<String>, Failure> {
-        let away = |error: ConsulError| Failure::new(error.to_string()).line("given by --consul, or RIALTO_CONSUL");
-        let consul = Consul::new(config).map_err(away)?;
-        let files = self.files();
-        if let Some(files) = &files {
-            pin_authority(&consul, files)?;
-        }
-        let kept = self.profile.dir().join("gateway.json");
-        let found = server::consul::gateways(&consul, files.as_ref());
-        match tokio::task::block_in_place(|| Handle::current().block_on(found)) {
-            Ok(found) if found.is_empty() => {
-                Err(Failure::new(format!("Consul at {} knows of no node of the gateway that is well", config.url))
-                    .line("is the gateway started with --consul? rialto up --consul URL"))
-            }
-            Ok(found) => {
-                // Only for while Consul is away: no command fails because it cannot be kept.
-                let _ = std::fs::write(&kept, serde_json::json!(found).to_string());
-                Ok(found)
-            }
-            Err(error) => {
-                let known =
-                    std::fs::read(&kept).ok().and_then(|text| serde_json::from_slice::<Vec<String>>(&text).ok());
-                let known = known.filter(|known| !known.is_empty()).ok_or_else(|| away(error))?;
-                eprintln!(
-                    "warning: Consul at {} cannot be reached; the gateway is looked for where it was",
-                    config.url
-                );
-                Ok(known)
-            }
-        }
+    /// The network of a gateway that has answered, as the profile keeps it.
+    fn network(&self, gateway: &GatewayClient) -> Result<Network, Failure> {
+        let silent = || Failure::unreachable("the gateway has not said which network it is");
+        let id = gateway.network().ok_or_else(silent)?;
+        let authorities = self.way.authorities()?.unwrap_or_default();
+        let gateways = self.way.find(Some(&self.profile.dir().join("gateway.json")))?.addresses;
+        Ok(Network { id, authorities, gateways: gateways.into_iter().collect() })
     }
 
     /// Keeps a client that stays at the gateway wherever that goes, as long as the client is used.
     fn follow(&self, gateway: &GatewayClient) -> Option<tokio::task::JoinHandle<()>> {
-        let consul = self.consul.as_ref().filter(|_| self.gateways.is_empty())?;
-        let (consul, gateway) = (Consul::new(consul).ok()?, gateway.clone());
-        let moved = move |addresses: Vec<String>| drop(gateway.move_to(addresses));
-        Some(tokio::spawn(server::consul::follow_gateways(consul, self.files(), moved)))
+        self.way.follow(gateway)
     }
 
     /// In whose name to act.
     fn signed_in(&self) -> Result<SignIn, Failure> {
         let nobody = || {
             Failure::new(format!("nobody is signed in (profile {})", self.profile.dir().display()))
+                .with_code(Code::NotSignedIn)
+                .with_problem(api::code::Code::TokenMissing)
                 .line("sign in: rialto login BANK USER")
         };
         self.profile.current().map_err(of_profile)?.ok_or_else(nobody)
+    }
+
+    /// The token of an earlier sign-in of theirs, also one that is over its time: it shows that somebody here knew the
+    /// password. One that cannot be read helps nobody.
+    fn earlier(&self, customer: &NamedParty) -> Option<Secret> {
+        self.profile.sign_in(customer).ok().flatten().map(|sign_in| sign_in.token)
     }
 
     fn customer(&self) -> Result<(SignIn, Customer), Failure> {
@@ -259,44 +245,12 @@ fn log_requests(profile: &Profile) -> Result<(), Failure> {
     logging::start("client".to_owned(), &Log { format, target: Target::Stderr, requests, in_background: false, levels })
 }
 
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|text| !text.is_empty())
-}
-
-/// A client that has a certificate and no CA takes the one that the network has filed, once: from then on it is pinned.
-fn pin_authority(consul: &Consul, files: &certs::Files) -> Result<(), Failure> {
-    let path = files.authority();
-    if path.exists() || !files.certificate().exists() {
-        return Ok(());
+/// Says so where somebody's payments lie in a profile of before profiles belonged to a network: they are not sent.
+fn warn_of_former(profile: &Path, home: &Path) {
+    if profile.join("outbox.db").exists() {
+        eprintln!("warning: {} belongs to no network and is not used", profile.display());
+        eprintln!("warning: if it is of this network, move it into {}, and sign in again", home.display());
     }
-    let filed = tokio::task::block_in_place(|| Handle::current().block_on(server::consul::authority(consul)));
-    let filed = filed.map_err(|error| {
-        Failure::new(format!("there is no {}, and Consul has none to give: {error}", path.display()))
-            .line("copy the network's ca.crt there")
-    })?;
-    // Only what is a certificate takes its place: what is there once is believed for ever.
-    let offered = path.with_extension("crt.offered");
-    let failed = |error: String| Failure::new(format!("{}: {error}", offered.display()));
-    std::fs::write(&offered, filed).map_err(|error| failed(error.to_string()))?;
-    let facts = certs::Facts::read(&offered).map_err(|error| failed(error.to_string()))?;
-    let fingerprint = facts.ok_or_else(|| failed("it is gone".to_owned()))?.fingerprint;
-    std::fs::rename(&offered, &path).map_err(|error| failed(error.to_string()))?;
-    eprintln!(
-        "note: the network's CA was taken from Consul, and is the one that is trusted from now on: {}",
-        path.display()
-    );
-    eprintln!("note: compare it with what the network's operator tells you (rialto certs show): SHA-256 {fingerprint}");
-    Ok(())
-}
-
-/// Names stand for every address that they have at present.
-fn looked_up(given: Vec<String>) -> Result<Vec<String>, Failure> {
-    given.iter().try_for_each(|address| server::dns::check(address)).map_err(Failure::usage)?;
-    if !given.iter().any(|address| address.starts_with(server::dns::PREFIX)) {
-        return Ok(given);
-    }
-    let found = tokio::task::block_in_place(|| Handle::current().block_on(server::dns::addresses(&given)));
-    found.map_err(|error| Failure::new(error.to_string()).line("given by --gateway, or RIALTO_GATEWAY"))
 }
 
 /// How often a worker looks, in milliseconds.
@@ -329,21 +283,35 @@ fn of_profile(error: ProfileError) -> Failure {
 }
 
 fn of_outbox(error: OutboxError) -> Failure {
-    Failure::new(error.to_string())
+    let failure = Failure::new(error.to_string());
+    match error {
+        OutboxError::Unknown { .. } => failure.line("rialto outbox list shows what is"),
+        OutboxError::Store { .. }
+        | OutboxError::File { .. }
+        | OutboxError::Newer { .. }
+        | OutboxError::Damaged { .. } => failure,
+    }
 }
 
 fn of_gateway(error: GatewayError) -> Failure {
     let failure = Failure::new(error.to_string());
+    let failure = match error.code() {
+        Some(code) => failure.with_problem(code),
+        None => failure,
+    };
     match error {
-        GatewayError::NotSignedIn(NotSignedIn::WrongCredentials) => failure,
-        GatewayError::NotSignedIn(_) => failure.line("rialto login BANK USER"),
-        GatewayError::Unreachable { .. } | GatewayError::Overloaded { .. } => {
-            failure.line("where it is: --gateway ADDR, RIALTO_GATEWAY, or the network.json of --dir DIR")
-        }
-        GatewayError::OutcomeUnknown { .. }
-        | GatewayError::Refused { .. }
-        | GatewayError::BadAddress { .. }
-        | GatewayError::Nonsense { .. } => failure,
+        GatewayError::NotSignedIn(NotSignedIn::WrongCredentials) => failure.with_code(Code::NotSignedIn),
+        GatewayError::NotSignedIn(_) => failure.with_code(Code::NotSignedIn).line("rialto login BANK USER"),
+        GatewayError::Unreachable { .. } | GatewayError::Overloaded { .. } => failure
+            .with_code(Code::Unreachable)
+            .line("where it is: --gateway ADDR, RIALTO_GATEWAY, or the network.json of --dir DIR"),
+        GatewayError::OutcomeUnknown { .. } => failure.with_code(Code::OutcomeUnknown),
+        GatewayError::OtherNetwork { .. } => failure
+            .line("nothing was sent: the token and the payments of this profile go to its own network only")
+            .line("the other network is called with --dir DIR, or another --gateway and --profile"),
+        GatewayError::Refused { code, .. } => failure.with_code(Code::of_problem(code)),
+        GatewayError::Nonsense { .. } => failure,
+        GatewayError::BadAddress { .. } => failure.with_code(Code::Usage),
     }
 }
 

@@ -8,6 +8,7 @@ use clearing::PaymentId;
 use clearing::outbox::ItemState;
 use wallet::{DropResult, Entry, now_ms};
 
+use super::pay::{changed_since, open_besides, print_others};
 use super::payment::id;
 use super::waiting::{Until, wait_for, wait_for_all};
 use super::{ClientArgs, Colours, Desk, of_outbox, print_json, say};
@@ -23,9 +24,11 @@ Examples:
 
 A payment that was never sent is dropped at once. One that may have arrived belongs to the gateway: it is asked to decide
 void, and what it decides is reported, also if that is: paid.
-Exit codes: 0 as asked; 1 a payment was refused, waits for a sign-in, or was paid and could not be dropped; 2 wrong flags";
+Exit codes: 0 as asked; 1 a payment was refused, or was paid and could not be dropped; 8 the gateway cannot be
+reached; 9 one waits for a sign-in; all: rialto help exit-codes";
 
 const PATIENCE: Duration = Duration::from_secs(5);
+const NOTHING_WAITS: &str = "no payment waits in the outbox";
 
 /// List, retry or drop payments that were ordered here
 #[derive(Debug, Args)]
@@ -95,12 +98,12 @@ pub(crate) async fn run(args: OutboxArgs) -> Result<Code, Failure> {
         OutboxCommand::List { open, limit, with } => list(&with, open, limit),
         OutboxCommand::Retry { ids, with } => retry(&with, &ids).await,
         OutboxCommand::Drop { id, with } => drop_one(&with, id).await,
-        OutboxCommand::Run { with } => send_all(&with, Until::Over).await,
+        OutboxCommand::Run { with } => send_all(&with, &with.client.open()?, Until::Over).await,
     }
 }
 
 fn list(with: &With, open: bool, limit: u32) -> Result<Code, Failure> {
-    let outbox = with.client.open()?.outbox()?;
+    let outbox = with.client.open_here()?.outbox()?;
     let entries = if open { outbox.open_entries() } else { outbox.newest(limit) }.map_err(of_outbox)?;
     if with.json {
         entries.iter().for_each(|entry| print_json(&say::json(entry)));
@@ -115,14 +118,14 @@ pub(super) fn table(entries: &[Entry]) -> String {
     if entries.is_empty() {
         return "nothing is in the outbox".to_owned();
     }
-    let rows = entries.iter().map(say::row);
+    let rows = entries.iter().map(|entry| say::row(&say::with_reason(entry.clone(), entries)));
     std::iter::once(say::HEADER.to_owned()).chain(rows).collect::<Vec<_>>().join("\n")
 }
 
 async fn retry(with: &With, ids: &[PaymentId]) -> Result<Code, Failure> {
     let desk = with.client.open()?;
     hurry(&desk, ids)?;
-    send_all(with, Until::KnownWithin(PATIENCE)).await
+    send_all(with, &desk, Until::KnownWithin(PATIENCE)).await
 }
 
 /// All that has no end when none is named.
@@ -138,8 +141,7 @@ pub(super) fn hurry(desk: &Desk, ids: &[PaymentId]) -> Result<usize, Failure> {
     Ok(ids.len())
 }
 
-async fn send_all(with: &With, until: Until) -> Result<Code, Failure> {
-    let desk = with.client.open()?;
+async fn send_all(with: &With, desk: &Desk, until: Until) -> Result<Code, Failure> {
     let mut outbox = desk.outbox()?;
     let running = desk.worker(&desk.gateway()?)?;
     let mut worst = Code::Done;
@@ -147,33 +149,46 @@ async fn send_all(with: &With, until: Until) -> Result<Code, Failure> {
     let mut tell = |entry: &Entry| {
         told.insert(entry.terms.id);
         with.show(entry);
-        if super::pay::code(entry) == Code::Failed {
-            worst = Code::Failed;
-        }
+        worst = worse(worst, super::pay::code(entry));
     };
     wait_for_all(&running, &mut outbox, until, &mut tell).await?;
     running.stop().await;
     // What is still open is told, too: also what was known before to wait for a sign-in.
-    for entry in outbox.open_entries().map_err(of_outbox)?.iter().filter(|entry| !told.contains(&entry.terms.id)) {
-        with.show(entry);
-        if super::pay::code(entry) == Code::Failed {
-            worst = Code::Failed;
-        }
+    let open = outbox.open_entries().map_err(of_outbox)?;
+    for entry in open.iter().filter(|entry| !told.contains(&entry.terms.id)) {
+        with.show(&say::with_reason(entry.clone(), &open));
+        worst = worse(worst, super::pay::code(entry));
+    }
+    if told.is_empty() && open.is_empty() && !with.json {
+        println!("{NOTHING_WAITS}");
     }
     Ok(worst)
+}
+
+/// One code for many payments: a refusal before a sign-in that is missing, that before none.
+fn worse(one: Code, other: Code) -> Code {
+    let is = |code| one == code || other == code;
+    match (is(Code::Failed), is(Code::NotSignedIn)) {
+        (true, _) => Code::Failed,
+        (false, true) => Code::NotSignedIn,
+        (false, false) => one,
+    }
 }
 
 async fn drop_one(with: &With, id: PaymentId) -> Result<Code, Failure> {
     let desk = with.client.open()?;
     let mut outbox = desk.outbox()?;
+    let mut others = Vec::new();
     let entry = match outbox.drop_asked(id, now_ms()).map_err(of_outbox)? {
         DropResult::Dropped(entry) | DropResult::TooLate(entry) => entry,
         DropResult::Asking(entry) if entry.waits_for_sign_in() => entry,
         DropResult::Asking(entry) => match desk.gateway() {
             Ok(gateway) => {
+                let before = open_besides(&outbox, id)?;
                 let running = desk.worker(&gateway)?;
                 wait_for(&running, &outbox, id, Until::KnownWithin(PATIENCE)).await?;
                 running.stop().await;
+                others = changed_since(&mut outbox, &before)?;
                 outbox.entry(id).map_err(of_outbox)?
             }
             Err(failure) => {
@@ -184,6 +199,10 @@ async fn drop_one(with: &With, id: PaymentId) -> Result<Code, Failure> {
     };
     outbox.mark_seen(&entry).map_err(of_outbox)?;
     with.show(&entry);
+    match with.json {
+        true => others.iter().for_each(|other| with.show(other)),
+        false => print_others(&others),
+    }
     Ok(match entry.item.state {
         // Void, or never sent: as asked. Being asked about: kept, and reported later.
         ItemState::Refused(_) | ItemState::Dropped | ItemState::Cancelling(_) => Code::Done,

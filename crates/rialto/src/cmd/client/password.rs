@@ -8,7 +8,7 @@ use clap::Args;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use tokio::sync::oneshot;
 
-use super::variable;
+use crate::environment;
 use crate::failure::Failure;
 
 #[derive(Debug, Clone, Args)]
@@ -33,7 +33,7 @@ pub(in crate::cmd) async fn password(
     if let Some(path) = &args.password_file {
         return from_file(path);
     }
-    if let Some(text) = variable("RIALTO_PASSWORD") {
+    if let Some(text) = environment::text("RIALTO_PASSWORD") {
         return Ok(Secret::new(text));
     }
     if !io::stdin().is_terminal() {

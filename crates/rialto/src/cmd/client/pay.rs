@@ -7,9 +7,10 @@ use api::field;
 use api::json::Digits;
 use clap::Args;
 use clearing::outbox::ItemState;
-use clearing::{NamedParty, Terms};
+use clearing::{NamedParty, PaymentId, Terms};
 use ledger::{Currency, Reference};
-use wallet::{Entry, now_ms};
+use serde::Serialize;
+use wallet::{Entry, Outbox, now_ms};
 
 use super::waiting::{Until, wait_for};
 use super::{ClientArgs, Colours, Desk, of_outbox, party, print_json, say};
@@ -23,8 +24,9 @@ Examples:
   rialto pay bob@beta 12.50 --wait             until it is paid or refused, however long that takes
 
 The payment gets its id and is on disk before it is sent, so it is made once whatever dies. If the gateway cannot be reached
-it stays queued and goes out by itself from `rialto shell` or `rialto outbox run`.
-Exit codes: 0 paid, or kept in the outbox and on its way; 1 refused, or it waits for a new sign-in; 2 wrong flags";
+it stays queued and goes out by itself from `rialto shell`, `rialto outbox run` or the next `rialto pay`, which says so.
+Exit codes: 0 paid, or kept in the outbox and on its way; 1 refused; 2 no payee or amount; 9 nobody is signed in, or
+it waits for a new sign-in; all: rialto help exit-codes";
 
 /// How long a command waits for an outcome: an attempt has its end within four seconds.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -81,13 +83,43 @@ pub(crate) async fn run(args: PayArgs) -> Result<Code, Failure> {
     };
     let desk = args.client.open()?;
     let entry = order(&desk, desk.signed_in()?.customer, wish)?;
-    let entry = if args.offline { entry } else { send(&desk, entry, args.wait).await? };
+    let sent = if args.offline { Sent::alone(entry) } else { send(&desk, entry, args.wait).await? };
+    let Sent { entry, others } = &sent;
     if args.json {
-        print_json(&say::json(&entry));
+        print_json(&Ordered { payment: say::json(entry), others: others.iter().map(say::json).collect() });
     } else {
-        println!("{}", say::sentence(&entry, Colours::of_stdout()));
+        println!("{}", say::sentence(entry, Colours::of_stdout()));
+        print_others(others);
     }
-    Ok(code(&entry))
+    Ok(code(entry))
+}
+
+/// What became of the payment that was ordered, and of others that waited in the outbox and went out with it.
+struct Sent {
+    entry: Entry,
+    others: Vec<Entry>,
+}
+
+impl Sent {
+    fn alone(entry: Entry) -> Sent {
+        Sent { entry, others: Vec::new() }
+    }
+}
+
+/// The public shape in `--json`.
+#[derive(Serialize)]
+struct Ordered {
+    #[serde(flatten)]
+    payment: say::PaymentJson,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    others: Vec<say::PaymentJson>,
+}
+
+/// Says what else went out when a command had the outbox emptied.
+pub(super) fn print_others(others: &[Entry]) {
+    for other in others {
+        println!("from the outbox: {}", say::sentence(other, Colours::of_stdout()));
+    }
 }
 
 /// Understands what was written, and writes it to the outbox.
@@ -119,16 +151,22 @@ fn terms(payer: NamedParty, wish: Wish<'_>) -> Result<Terms, Failure> {
     })
 }
 
-async fn send(desk: &Desk, entry: Entry, wait: bool) -> Result<Entry, Failure> {
+async fn send(desk: &Desk, entry: Entry, wait: bool) -> Result<Sent, Failure> {
     let mut outbox = desk.outbox()?;
     let gateway = match desk.gateway() {
         Ok(gateway) => gateway,
         // It is ordered, and that is what was asked for: where the gateway is may be known later.
         Err(failure) => {
             eprintln!("warning: {failure}");
-            return Ok(entry);
+            return Ok(Sent::alone(entry));
         }
     };
+    // Somebody waits for the answer: what was ordered before, and goes first, is tried now and not when its pause is over.
+    let before = open_besides(&outbox, entry.terms.id)?;
+    for earlier in before.iter().filter(|earlier| earlier.terms.payer == entry.terms.payer) {
+        outbox.hurry(earlier.terms.id, now_ms()).map_err(of_outbox)?;
+    }
+    let before = open_besides(&outbox, entry.terms.id)?;
     let running = desk.worker(&gateway)?;
     let until = if wait { Until::Over } else { Until::KnownWithin(PATIENCE) };
     wait_for(&running, &outbox, entry.terms.id, until).await?;
@@ -136,7 +174,29 @@ async fn send(desk: &Desk, entry: Entry, wait: bool) -> Result<Entry, Failure> {
     // What was on its way when the patience ended has its answer now.
     let entry = outbox.entry(entry.terms.id).map_err(of_outbox)?;
     outbox.mark_seen(&entry).map_err(of_outbox)?;
-    Ok(entry)
+    let others = changed_since(&mut outbox, &before)?;
+    let entry = say::with_reason(entry, &outbox.open_entries().map_err(of_outbox)?);
+    Ok(Sent { entry, others })
+}
+
+/// Payments without an end, but for one.
+pub(super) fn open_besides(outbox: &Outbox, id: PaymentId) -> Result<Vec<Entry>, Failure> {
+    let open = outbox.open_entries().map_err(of_outbox)?;
+    Ok(open.into_iter().filter(|entry| entry.terms.id != id).collect())
+}
+
+/// Those that have come further since: sent, ended, or stopped by a sign-in that is missing. They are shown now.
+pub(super) fn changed_since(outbox: &mut Outbox, before: &[Entry]) -> Result<Vec<Entry>, Failure> {
+    let mut changed = Vec::new();
+    for earlier in before {
+        let now = outbox.entry(earlier.terms.id).map_err(of_outbox)?;
+        let is_same = say::state(&now.item.state) == say::state(&earlier.item.state);
+        if !is_same && (now.item.state.is_final() || now.first_sent_ms.is_some() || now.waits_for_sign_in()) {
+            outbox.mark_seen(&now).map_err(of_outbox)?;
+            changed.push(now);
+        }
+    }
+    Ok(changed)
 }
 
 /// What a script needs to know.
@@ -147,7 +207,8 @@ pub(super) fn code(entry: &Entry) -> Code {
         | ItemState::Trying(_)
         | ItemState::Sent(_)
         | ItemState::Cancelling(_) => Code::Done,
-        ItemState::Refused(_) | ItemState::Dropped | ItemState::WaitingForSignIn(_) => Code::Failed,
+        ItemState::Refused(_) | ItemState::Dropped => Code::Failed,
+        ItemState::WaitingForSignIn(_) => Code::NotSignedIn,
     }
 }
 

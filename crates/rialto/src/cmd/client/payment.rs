@@ -6,16 +6,19 @@ use clearing::PaymentId;
 use serde::Serialize;
 use wallet::{Entry, OutboxError};
 
-use super::{ClientArgs, Colours, Desk, of_gateway, of_outbox, print_json, say};
+use super::{ClientArgs, Colours, Desk, GATEWAY, of_gateway, of_outbox, print_json, say};
 use crate::failure::{Code, Failure};
+use crate::waiting::waiting_for;
 
 const EXAMPLES: &str = "\
 Examples:
   rialto payment 018f3a2c-1b2d-7c3e-9f40-112233445566
   rialto payment 018f3a2c-1b2d-7c3e-9f40-112233445566 --json
 
+The payer sees a payment from the moment it is sent, the payee once it is paid; `rialto history` has the ids.
 That the gateway does not know an id is no outcome: the payment may still be on its way.
-Exit codes: 0 shown; 1 neither the outbox nor the gateway can say anything; 2 wrong flags";
+Exit codes: 0 shown; 1 neither the outbox nor the gateway knows it; 2 no id; 8 or 9 the outbox does not know it, and the
+gateway cannot be asked; all: rialto help exit-codes";
 
 /// Show one payment
 #[derive(Debug, Args)]
@@ -36,6 +39,8 @@ struct Shown {
     id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     outbox: Option<say::PaymentJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payment: Option<say::TermsJson>,
     gateway: AtGateway,
 }
 
@@ -56,29 +61,48 @@ pub(super) fn id(text: &str) -> Result<PaymentId, String> {
 }
 
 pub(crate) async fn run(args: PaymentArgs) -> Result<Code, Failure> {
-    let desk = args.client.open()?;
-    let (entry, asked) = look(&desk, args.id).await?;
+    let waiting = waiting_for(GATEWAY);
+    let (entry, asked) = known(&args.client.open()?, args.id).await?;
+    drop(waiting);
     if args.json {
         let gateway = match &asked {
             Ok(answer) => at_gateway(answer.as_ref()),
-            Err(failure) => {
-                AtGateway { state: "not_asked", code: String::new(), detail: failure.to_string(), delivered: None }
-            }
+            Err(failure) => AtGateway {
+                state: "not_asked",
+                code: String::new(),
+                detail: failure.what().to_owned(),
+                delivered: None,
+            },
         };
-        print_json(&Shown { id: args.id.to_string(), outbox: entry.as_ref().map(say::json), gateway });
+        let terms = asked.as_ref().ok().and_then(Option::as_ref).and_then(|answer| answer.terms);
+        let (outbox, payment) = (entry.as_ref().map(say::json), terms.as_ref().map(say::terms_json));
+        print_json(&Shown { id: args.id.to_string(), outbox, payment, gateway });
     } else {
         println!("{}", text_of(entry.as_ref(), &asked));
     }
-    Ok(if entry.is_none() && asked.is_err() { Code::Failed } else { Code::Done })
+    Ok(Code::Done)
 }
 
 /// For the shell too.
 pub(super) async fn text(desk: &Desk, id: PaymentId) -> Result<String, Failure> {
-    let (entry, asked) = look(desk, id).await?;
+    let (entry, asked) = known(desk, id).await?;
     Ok(text_of(entry.as_ref(), &asked))
 }
 
 type Asked = Result<Option<PaymentAnswer>, Failure>;
+
+/// What is known of it, somewhere.
+async fn known(desk: &Desk, id: PaymentId) -> Result<(Option<Entry>, Asked), Failure> {
+    let (entry, asked) = look(desk, id).await?;
+    match (entry.is_some(), asked) {
+        (false, Err(failure)) => Err(failure.line(format!("the outbox here does not know payment {id}"))),
+        (false, Ok(None)) => Err(Failure::new(format!("neither the outbox here nor the gateway knows a payment {id}"))
+            .with_problem(api::code::Code::UnknownPayment)
+            .line("that is no outcome: sent from elsewhere it may still be on its way")
+            .line("what a bank books by itself, like an opening balance, is no payment: rialto history shows it")),
+        (_, asked) => Ok((entry, asked)),
+    }
+}
 
 /// The gateway may be away; then the outbox alone must do.
 async fn look(desk: &Desk, id: PaymentId) -> Result<(Option<Entry>, Asked), Failure> {
@@ -95,11 +119,15 @@ async fn look(desk: &Desk, id: PaymentId) -> Result<(Option<Entry>, Asked), Fail
 }
 
 fn text_of(entry: Option<&Entry>, asked: &Asked) -> String {
-    let outbox = entry.map_or_else(
-        || "the outbox here does not know it".to_owned(),
-        |entry| say::sentence(entry, Colours::of_stdout()),
-    );
+    // Whoever is paid has no such payment in an outbox of theirs: the gateway says what it is.
+    let terms = asked.as_ref().ok().and_then(Option::as_ref).and_then(|answer| answer.terms);
+    let outbox = match (entry, terms) {
+        (Some(entry), _) => say::sentence(entry, Colours::of_stdout()),
+        (None, Some(terms)) => say::terms(&terms),
+        (None, None) => "the outbox here does not know it".to_owned(),
+    };
     let gateway = match asked {
+        Ok(None) if entry.is_some_and(|entry| entry.first_sent_ms.is_none()) => "it was never sent there".to_owned(),
         Ok(None) => "does not know it, which is no outcome: it may still be on its way".to_owned(),
         Ok(Some(answer)) => match &answer.standing {
             Standing::Paid { delivered: true } => "paid, and both banks have it in their books".to_owned(),
@@ -108,7 +136,8 @@ fn text_of(entry: Option<&Entry>, asked: &Asked) -> String {
             Standing::Refused { detail, .. } => format!("refused, for good: {detail}"),
             Standing::NotTaken { detail, .. } => format!("not taken: {detail}"),
         },
-        Err(failure) => failure.to_string(),
+        // That is a sentence by itself.
+        Err(failure) => return format!("{outbox}\n{failure}"),
     };
     format!("{outbox}\nthe gateway: {gateway}")
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{OperatorArgs, failed, print_json};
+use super::{OperatorArgs, print_json};
 use crate::failure::{Code, Failure};
 use crate::logging::rfc3339;
 
@@ -15,7 +15,9 @@ Examples:
   rialto keys retire 8f0c2f6c11223344     no token of that key is good any more, on any node
 
 Each node of the gateway signs with a key of its own, which never leaves its memory, and makes another every day. Whoever was
-signed in with a key that is retired signs in again; its node makes another within a second.";
+signed in with a key that is retired signs in again; its node makes another within a second.
+Exit codes: 0 as asked; 1 refused; 2 wrong flags; 8 the gateway cannot be reached; 10 it may have been done;
+all: rialto help exit-codes";
 
 /// List the keys of tokens; retire one
 #[derive(Debug, Args)]
@@ -43,14 +45,14 @@ enum KeysCommand {
 pub(crate) async fn run(args: KeysArgs) -> Result<Code, Failure> {
     let gateway = args.at.open()?;
     if let Some(KeysCommand::Retire { kid }) = &args.command {
-        gateway.retire_key(kid).await.map_err(failed)?;
+        args.at.asking(gateway.retire_key(kid)).await?;
         match args.json {
             true => print_json(&json!({ "kid": kid, "retired": true })),
             false => println!("no token of key {kid} is good any more"),
         }
         return Ok(Code::Done);
     }
-    let keys = gateway.keys().await.map_err(failed)?;
+    let keys = args.at.asking(gateway.keys()).await?;
     let expires = |ms: u64| rfc3339(UNIX_EPOCH + Duration::from_millis(ms));
     if args.json {
         let rows =

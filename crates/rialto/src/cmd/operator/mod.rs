@@ -6,21 +6,26 @@ pub(crate) mod payments;
 pub(crate) mod positions;
 pub(crate) mod settings;
 pub(crate) mod settle;
+mod way;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use api::client::Secret;
 use api::client::gateway::{GatewayClient, GatewayError, GatewayOptions, Operator, PaymentAnswer, Standing};
+use api::network::NetworkId;
 use clap::Args;
 use clearing::BankName;
 use ledger::{Amount, Currency, money};
 use serde::Serialize;
 
 use super::gateway_file;
+use super::gateway_port::misdirected;
 use super::tls::TlsArgs;
 use crate::failure::{Code, Failure};
+use crate::settings::default_dir;
 use crate::token;
+use crate::waiting::waiting_for;
 
 /// A decision by hand waits for the votes of banks that may be away.
 const PATIENCE: GatewayOptions = GatewayOptions {
@@ -32,10 +37,10 @@ const PATIENCE: GatewayOptions = GatewayOptions {
 /// Which gateway, and as whom.
 #[derive(Debug, Args)]
 pub(crate) struct OperatorArgs {
-    /// Directory of the network that `rialto up` runs
-    #[arg(long, global = true, value_name = "DIR", default_value = "./rialto-data")]
-    dir: PathBuf,
-    /// A node of the gateway, more than once for several, instead of --dir
+    /// Directory of the network that `rialto up` runs [default: RIALTO_DIR, or ./rialto-data]
+    #[arg(long, global = true, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// A node of the gateway, more than once for several, instead of --dir [default: RIALTO_GATEWAY]
     #[arg(long = "gateway", global = true, value_name = "ADDR", conflicts_with = "dir")]
     gateways: Vec<String>,
     #[command(flatten)]
@@ -43,38 +48,93 @@ pub(crate) struct OperatorArgs {
     /// File with the operator's token, for a gateway that demands one
     #[arg(long, global = true, value_name = "FILE")]
     operator_token_file: Option<PathBuf>,
+    /// The gateway's cluster that is meant; whoever else answers is left alone [default: with --dir the directory's own,
+    /// otherwise that of the first node that answers]
+    #[arg(long, global = true, value_name = "UUID", value_parser = |text: &str| text.parse::<NetworkId>())]
+    cluster: Option<NetworkId>,
+    /// Give up after so many seconds without an answer [default: 10; where nobody can be reached 2]
+    #[arg(long, global = true, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    timeout: Option<u64>,
 }
 
 impl OperatorArgs {
     fn open(&self) -> Result<Operator, Failure> {
-        let (addresses, dir) = match self.gateways.as_slice() {
-            [] => (gateway_file::read(&self.dir)?.addresses, Some(self.dir.as_path())),
-            given => (given.to_vec(), None),
+        let named = self.named();
+        let (addresses, dir, here) = if named.is_empty() {
+            let dir = self.dir.clone().unwrap_or_else(default_dir);
+            let known = gateway_file::read(&dir)?;
+            (known.addresses, Some(dir), known.network)
+        } else {
+            (named, None, None)
         };
-        let gateway = GatewayClient::connect_with(addresses, self.tls.of_gateway(dir)?).map_err(failed)?;
+        let gateway = GatewayClient::connect_with(addresses, self.tls.of_gateway(dir.as_deref())?).map_err(failed)?;
+        // Whoever is founded at these addresses while the command waits is not who was meant.
+        let gateway = self.cluster.or(here).map_or(gateway.clone(), |meant| gateway.pinned_to(meant));
         let token = self.operator_token_file.as_deref().map(token::read).transpose()?;
         let token = token.map(|read| Secret::new(read.token));
-        gateway.with_options(PATIENCE).operator(token.as_ref()).map_err(failed)
+        gateway.with_options(self.patience()).operator(token.as_ref()).map_err(failed)
+    }
+
+    /// Addresses that were given, in the environment only where no flag says where the gateway is.
+    fn named(&self) -> Vec<String> {
+        if !self.gateways.is_empty() || self.dir.is_some() {
+            return self.gateways.clone();
+        }
+        let text = std::env::var_os("RIALTO_GATEWAY").unwrap_or_default().to_string_lossy().into_owned();
+        text.split(',').map(|address| address.trim().to_owned()).filter(|address| !address.is_empty()).collect()
+    }
+
+    /// Waits for an answer of the gateway, and says so when it takes long.
+    async fn asking<T>(&self, answer: impl Future<Output = Result<T, GatewayError>>) -> Result<T, Failure> {
+        let _waiting = waiting_for(GATEWAY);
+        match answer.await {
+            Ok(answer) => Ok(answer),
+            Err(error @ (GatewayError::Unreachable { .. } | GatewayError::Overloaded { .. })) => {
+                Err(misdirected(&self.named()).await.unwrap_or_else(|| failed(error)))
+            }
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// Who says how long to wait also waits so long for somebody who listens.
+    fn patience(&self) -> GatewayOptions {
+        let Some(seconds) = self.timeout else { return PATIENCE };
+        let given = Duration::from_secs(seconds);
+        GatewayOptions { deadline: given, connect_patience: given, ..PATIENCE }
     }
 }
 
+/// Whom these commands wait for.
+const GATEWAY: &str = "the gateway";
+
 fn failed(error: GatewayError) -> Failure {
     let failure = Failure::new(error.to_string());
+    let failure = match error.code() {
+        Some(code) => failure.with_problem(code),
+        None => failure,
+    };
     match error {
         GatewayError::Unreachable { .. } => {
-            failure.line("where it is: --gateway ADDR, or the network.json of --dir DIR")
+            failure.with_code(Code::Unreachable).line("where it is: --gateway ADDR, or the network.json of --dir DIR")
         }
         GatewayError::OutcomeUnknown { .. } => {
-            failure.line("repeat the command: it is safe, and tells what was decided")
+            failure.with_code(Code::OutcomeUnknown).line("repeat the command: it is safe, and tells what was decided")
+        }
+        GatewayError::Refused { code: api::code::Code::UnknownPayment, .. } => {
+            failure.line("rialto payments lists those that are on their way, payments show ID any that is on record")
+        }
+        GatewayError::Refused { code: api::code::Code::MoreThanOwed | api::code::Code::UnknownBank, .. } => {
+            failure.line("what banks owe each other: rialto positions")
         }
         GatewayError::Refused { code: api::code::Code::NotPermitted, .. } => {
             failure.line("show an operator's certificate (--tls-dir, --tls-as) or token (--operator-token-file)")
         }
-        GatewayError::NotSignedIn(_)
-        | GatewayError::Overloaded { .. }
-        | GatewayError::Refused { .. }
-        | GatewayError::BadAddress { .. }
-        | GatewayError::Nonsense { .. } => failure,
+        GatewayError::Overloaded { .. } => failure.with_code(Code::Unreachable),
+        GatewayError::OtherNetwork { .. } => failure
+            .line("nothing was changed there; look who is there now")
+            .line(format!("code: {}", api::code::Code::OtherCluster.text())),
+        GatewayError::Refused { code, .. } => failure.with_code(Code::of_problem(code)),
+        GatewayError::NotSignedIn(_) | GatewayError::BadAddress { .. } | GatewayError::Nonsense { .. } => failure,
     }
 }
 

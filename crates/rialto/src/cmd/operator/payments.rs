@@ -6,20 +6,26 @@ use clearing::PaymentId;
 use ledger::TransferId;
 use serde::Serialize;
 
-use super::{OperatorArgs, failed, print_json, shown, tell};
+use super::{OperatorArgs, print_json, shown, tell, way};
 use crate::failure::{Code, Failure};
+use crate::out;
+use crate::supervise::columns::broken;
 
 const EXAMPLES: &str = "\
 Examples:
   rialto payments --in-doubt                      what is undecided, or decided and not yet in both banks' books: the
                                                   oldest first, its age, whom it waits for, and why
   rialto payments --undecided                     only what is undecided
+  rialto payments show 018f2f6c-…                 one payment's whole way, also long after
   rialto payments void 018f2f6c-… --by anna       decides void, if it is not decided otherwise; anna goes on record
-  rialto payments --listed                        what a restored gateway decided though its payer may have been told void
+  rialto payments --listed                        what an operator should look at: paid by a restored gateway though its
+                                                  payer may have been told void, or void though a bank says it booked it,
+                                                  or decided though a bank says that it is otherwise
   rialto payments acknowledge 018f2f6c-…          somebody has looked at one of these
 
 A payment needs nobody: it is decided within its time, and delivered when its banks are back. What hangs, hangs on a bank.
-Exit codes: 0 listed, or void; 1 it is decided otherwise, or the gateway could not be asked; 2 wrong flags";
+Exit codes: 0 listed, or void; 1 it is decided otherwise, or not on record; 2 wrong flags; 8 the gateway cannot be reached;
+10 it may have been done; all: rialto help exit-codes";
 
 /// List payments that are on their way; void one by hand
 #[derive(Debug, Args)]
@@ -33,7 +39,7 @@ pub(crate) struct PaymentsArgs {
     /// Only those that are not decided
     #[arg(long, conflicts_with = "listed")]
     undecided: bool,
-    /// Those that a restored gateway had to decide without knowing what had been told before
+    /// Those to look at: a restored gateway decided them without knowing what had been told, or a bank contradicted
     #[arg(long)]
     listed: bool,
     /// At most so many
@@ -50,14 +56,22 @@ pub(crate) struct PaymentsArgs {
 enum PaymentsCommand {
     /// Void an undecided payment, through the decision itself
     Void {
+        /// The payment's id
         #[arg(value_name = "ID", value_parser = payment_id)]
         id: PaymentId,
         /// Who does this; it goes on record
         #[arg(long, value_name = "NAME")]
         by: String,
     },
+    /// Show one payment's whole way: who ordered it when, what its banks said, what was decided, whose books have it
+    Show {
+        /// The payment's id
+        #[arg(value_name = "ID", value_parser = payment_id)]
+        id: PaymentId,
+    },
     /// Take a payment off the list of --listed
     Acknowledge {
+        /// The payment's id
         #[arg(value_name = "ID", value_parser = payment_id)]
         id: PaymentId,
     },
@@ -80,17 +94,23 @@ struct Row {
     paid: bool,
     age_ms: u64,
     waits_for: String,
+    /// What a bank says that contradicts the decision; empty where none does.
+    contradiction: String,
 }
 
 pub(crate) async fn run(args: PaymentsArgs) -> Result<Code, Failure> {
     let gateway = args.at.open()?;
     match args.command {
         Some(PaymentsCommand::Void { id, by }) => {
-            let answer = gateway.void(id, &by).await.map_err(failed)?;
+            let answer = args.at.asking(gateway.void(id, &by)).await?;
             return Ok(tell(&answer, "refused", args.json));
         }
+        Some(PaymentsCommand::Show { id }) => {
+            let found = args.at.asking(gateway.show(id)).await?;
+            return way::show(id, found, if args.json { way::As::Json } else { way::As::Text });
+        }
         Some(PaymentsCommand::Acknowledge { id }) => {
-            gateway.acknowledge(id).await.map_err(failed)?;
+            args.at.asking(gateway.acknowledge(id)).await?;
             match args.json {
                 true => print_json(&serde_json::json!({ "id": id.to_string(), "acknowledged": true })),
                 false => println!("payment {id} is off the list"),
@@ -104,13 +124,14 @@ pub(crate) async fn run(args: PaymentsArgs) -> Result<Code, Failure> {
         (_, true) => (PaymentsWanted::Listed, "listed"),
         (false, false) => (PaymentsWanted::Open, "on its way"),
     };
-    let (open, count) = gateway.payments(wanted, args.limit).await.map_err(failed)?;
+    let (open, count) = args.at.asking(gateway.payments(wanted, args.limit)).await?;
     let rows: Vec<Row> = open.iter().map(row).collect();
     match (args.json, rows.is_empty()) {
         (true, _) => print_json(&All { payments: rows, count }),
         (false, true) => println!("no payment is {none}"),
         (false, false) => {
-            rows.iter().map(|row| line(row, args.listed)).for_each(|line| println!("{line}"));
+            let of_row = |row| lines(row, args.listed, out::columns());
+            rows.iter().flat_map(of_row).for_each(|line| println!("{line}"));
             let more = count.saturating_sub(rows.len() as u64);
             if more > 0 {
                 println!("… and {more} more (--limit N)");
@@ -131,13 +152,20 @@ fn row(open: &OpenPayment) -> Row {
         paid: open.paid,
         age_ms: open.age_ms,
         waits_for: open.waits_for.clone(),
+        contradiction: open.contradiction.clone(),
     }
 }
 
-fn line(row: &Row, is_listed: bool) -> String {
-    if is_listed {
-        return format!("{}  {} -> {}  {}  waits for {}", row.id, row.payer, row.payee, row.amount, row.waits_for);
-    }
+/// What it is, and below that how it stands: whom it waits for is a sentence, which has no room beside an id.
+fn lines(row: &Row, is_listed: bool, columns: usize) -> Vec<String> {
+    let what = format!("{}  {}  {} -> {}", row.id, row.amount, row.payer, row.payee);
+    let standing = if is_listed { format!("waits for {}", row.waits_for) } else { standing(row) };
+    let mut lines = broken(&what, columns, (4, ""));
+    lines.extend(broken(&format!("    {standing}"), columns, (4, "")));
+    lines
+}
+
+fn standing(row: &Row) -> String {
     let state = match (row.decided, row.paid) {
         (false, _) => "undecided",
         (true, true) => "paid, undelivered",
@@ -148,7 +176,7 @@ fn line(row: &Row, is_listed: bool) -> String {
         ms => format!("{} s", ms / 1_000),
     };
     let waits = if row.waits_for.is_empty() { "for its decision to be written" } else { row.waits_for.as_str() };
-    format!("{}  {} -> {}  {}  {state} for {age}; waits for {waits}", row.id, row.payer, row.payee, row.amount)
+    format!("{state} for {age}; waits for {waits}")
 }
 
 pub(super) fn payment_id(text: &str) -> Result<PaymentId, String> {
@@ -172,13 +200,18 @@ mod tests {
             paid: false,
             age_ms: 830,
             waits_for: "beta to set the payee's side aside".to_owned(),
+            contradiction: String::new(),
         };
-        let undecided = line(&row, false);
+        let undecided = lines(&row, false, 80);
         (row.decided, row.paid, row.age_ms, row.waits_for) =
             (true, true, 61_500, "beta to acknowledge that it is paid".to_owned());
+        let shown = [undecided, lines(&row, false, 80)].concat();
+        assert!(shown.iter().all(|line| line.len() <= 80), "{shown:#?}");
         expect![[r#"
-            018f2f6c-0000-7000-8000-000000000001  alice@alpha -> bob@beta  12.50 EUR  undecided for 830 ms; waits for beta to set the payee's side aside
-            018f2f6c-0000-7000-8000-000000000001  alice@alpha -> bob@beta  12.50 EUR  paid, undelivered for 61 s; waits for beta to acknowledge that it is paid"#]]
-        .assert_eq(&format!("{undecided}\n{}", line(&row, false)));
+            018f2f6c-0000-7000-8000-000000000001  12.50 EUR  alice@alpha -> bob@beta
+                undecided for 830 ms; waits for beta to set the payee's side aside
+            018f2f6c-0000-7000-8000-000000000001  12.50 EUR  alice@alpha -> bob@beta
+                paid, undelivered for 61 s; waits for beta to acknowledge that it is paid"#]]
+        .assert_eq(&shown.join("\n"));
     }
 }

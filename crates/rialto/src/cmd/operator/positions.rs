@@ -4,7 +4,7 @@ use api::client::gateway::BankPosition;
 use clap::Args;
 use serde::Serialize;
 
-use super::{OperatorArgs, failed, print_json, shown};
+use super::{OperatorArgs, print_json, shown};
 use crate::failure::{Code, Failure};
 
 const EXAMPLES: &str = "\
@@ -12,7 +12,9 @@ Examples:
   rialto positions
   rialto positions --json
   rialto settle beta alpha 120.00                  beta pays back 120.00 EUR of what it owes alpha
-  rialto settings pair-cap beta alpha 10000.00     beta may owe alpha at most so much";
+  rialto settings pair-cap beta alpha 10000.00     beta may owe alpha at most so much
+
+Exit codes: 0 shown; 1 refused; 2 wrong flags; 8 the gateway cannot be reached; all: rialto help exit-codes";
 
 /// Show what banks owe each other
 #[derive(Debug, Args)]
@@ -41,7 +43,8 @@ struct Row {
 }
 
 pub(crate) async fn run(args: PositionsArgs) -> Result<Code, Failure> {
-    let positions = args.at.open()?.positions().await.map_err(failed)?;
+    let gateway = args.at.open()?;
+    let positions = args.at.asking(gateway.positions()).await?;
     let rows: Vec<Row> = positions.iter().filter(|it| is_shown(it)).map(row).collect();
     match (args.json, rows.is_empty()) {
         (true, _) => print_json(&All { positions: rows }),

@@ -8,7 +8,7 @@ use clearing::BankName;
 use ledger::Currency;
 use serde_json::{Value, json};
 
-use super::{OperatorArgs, amount, bank, currency, failed, print_json, shown};
+use super::{OperatorArgs, amount, bank, currency, print_json, shown};
 use crate::failure::{Code, Failure};
 
 const EXAMPLES: &str = "\
@@ -17,7 +17,10 @@ Examples:
   rialto settings timeout-2pc-ms 5000              a payment waits five seconds for the votes of its banks
   rialto settings pair-cap beta alpha 10000.00     beta may owe alpha at most so much
   rialto settings pair-cap beta alpha none         lifts that
-  rialto settings payment-limit 5000.00 --currency EUR";
+  rialto settings payment-limit 5000.00 --currency EUR
+
+Exit codes: 0 as asked; 1 refused; 2 wrong flags; 8 the gateway cannot be reached; 10 it may have been done;
+all: rialto help exit-codes";
 
 /// Show or change the gateway's timeouts, limits and caps
 #[derive(Debug, Args)]
@@ -40,15 +43,36 @@ enum Change {
         #[arg(value_name = "MS", value_parser = clap::value_parser!(u64).range(50..=60_000))]
         ms: u64,
     },
-    /// Payments of one bank that may be undecided or undelivered at once
+    /// Payments of one bank that may be undecided, or undelivered to it, at once
     OpenPerBank {
         #[arg(value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
         payments: u64,
     },
-    /// Payments of one payer that may be undecided or undelivered at once
+    /// Payments of one payer that may be undecided, or undelivered to the payer's bank, at once
     OpenPerCustomer {
         #[arg(value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
         payments: u64,
+    },
+    /// Payments of one payer that may be refused: N a minute for ever, and so many at once
+    RefusedPerCustomer {
+        #[arg(value_name = "PER_MINUTE", value_parser = clap::value_parser!(u64).range(1..=600_000))]
+        per_minute: u64,
+        #[arg(value_name = "AT_ONCE", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+        burst: u64,
+    },
+    /// Payments that one payer may send to one node: N a second for ever, and so many at once
+    TakenPerCustomer {
+        #[arg(value_name = "PER_SECOND", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+        per_second: u64,
+        #[arg(value_name = "AT_ONCE", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+        burst: u64,
+    },
+    /// What one bank may have one node look into, its calls and payments that it tells of: N a second, and so many at once
+    AskedPerBank {
+        #[arg(value_name = "PER_SECOND", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+        per_second: u64,
+        #[arg(value_name = "AT_ONCE", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+        burst: u64,
     },
     /// Sign-ins of one customer that are good at once; one more ends the oldest
     SessionsPerCustomer {
@@ -82,9 +106,9 @@ enum Change {
 
 pub(crate) async fn run(args: SettingsArgs) -> Result<Code, Failure> {
     let gateway = args.at.open()?;
-    let mut settings = gateway.settings().await.map_err(failed)?;
+    let mut settings = args.at.asking(gateway.settings()).await?;
     if let Some(change) = &args.change {
-        settings = gateway.change_setting(settings.version, message(change)?).await.map_err(failed)?;
+        settings = args.at.asking(gateway.change_setting(settings.version, message(change)?)).await?;
     }
     match args.json {
         true => print_json(&as_json(&settings)),
@@ -102,6 +126,15 @@ fn message(change: &Change) -> Result<SettingChange, Failure> {
         Change::Timeout { ms } => SettingChange::Timeout2pcMs(*ms),
         Change::OpenPerBank { payments } => SettingChange::OpenPerBank(*payments),
         Change::OpenPerCustomer { payments } => SettingChange::OpenPerCustomer(*payments),
+        Change::RefusedPerCustomer { per_minute, burst } => {
+            SettingChange::RefusedPerCustomer(proto::RefusedPerCustomer { per_minute: *per_minute, burst: *burst })
+        }
+        Change::TakenPerCustomer { per_second, burst } => {
+            SettingChange::TakenPerCustomer(proto::TakenPerCustomer { per_second: *per_second, burst: *burst })
+        }
+        Change::AskedPerBank { per_second, burst } => {
+            SettingChange::AskedPerBank(proto::AskedPerBank { per_second: *per_second, burst: *burst })
+        }
         Change::SessionsPerCustomer { sessions } => SettingChange::SessionsPerCustomer(*sessions),
         Change::TakeOverAfterMs { ms } => SettingChange::TakeOverAfterMs(*ms),
         Change::PaymentLimit { limit, currency } => SettingChange::PaymentLimit(proto::PaymentLimit {
@@ -128,6 +161,9 @@ fn lines(settings: &proto::GatewaySettings) -> Vec<String> {
         format!("timeout-2pc-ms         {}", settings.timeout_2pc_ms),
         format!("open-per-bank          {}", settings.open_per_bank),
         format!("open-per-customer      {}", settings.open_per_customer),
+        format!("refused-per-customer   {} a minute, {} at once", settings.refused_per_minute, settings.refused_burst),
+        format!("taken-per-customer     {} a second, {} at once", settings.taken_per_second, settings.taken_burst),
+        format!("asked-per-bank         {} a second, {} at once", settings.asked_per_second, settings.asked_burst),
         format!("sessions-per-customer  {}", settings.sessions_per_customer),
         format!("take-over-after-ms     {}", settings.take_over_after_ms),
     ];
@@ -148,6 +184,12 @@ fn as_json(settings: &proto::GatewaySettings) -> Value {
         "timeout_2pc_ms": settings.timeout_2pc_ms,
         "open_per_bank": settings.open_per_bank,
         "open_per_customer": settings.open_per_customer,
+        "refused_per_minute": settings.refused_per_minute,
+        "refused_burst": settings.refused_burst,
+        "taken_per_second": settings.taken_per_second,
+        "taken_burst": settings.taken_burst,
+        "asked_per_second": settings.asked_per_second,
+        "asked_burst": settings.asked_burst,
         "sessions_per_customer": settings.sessions_per_customer,
         "take_over_after_ms": settings.take_over_after_ms,
         "payment_limits": limits.collect::<Vec<_>>(),

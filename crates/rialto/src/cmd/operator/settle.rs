@@ -6,7 +6,7 @@ use clearing::{BankName, PaymentId};
 use ledger::Currency;
 
 use super::payments::payment_id;
-use super::{OperatorArgs, amount, bank, currency, failed, tell};
+use super::{OperatorArgs, amount, bank, currency, tell};
 use crate::failure::{Code, Failure};
 
 const EXAMPLES: &str = "\
@@ -17,7 +17,8 @@ Examples:
 
 The money itself goes another way, as the banks agree. In their books it is a payment from the creditor's vault to the
 debtor's, decided like any other.
-Exit codes: 0 paid; 1 refused, or not known; 2 wrong flags";
+Exit codes: 0 paid; 1 refused; 2 wrong flags; 8 the gateway cannot be reached; 10 it may have been paid;
+all: rialto help exit-codes";
 
 /// Have a bank pay back what it owes another
 #[derive(Debug, Args)]
@@ -29,8 +30,10 @@ pub(crate) struct SettleArgs {
     /// The bank that is owed
     #[arg(value_name = "CREDITOR", value_parser = bank)]
     creditor: BankName,
+    /// How much, such as 120.00
     #[arg(value_name = "AMOUNT")]
     amount: String,
+    /// ISO 4217 code
     #[arg(long, value_name = "CODE", default_value = "EUR", value_parser = currency)]
     currency: Currency,
     /// The payment's id; a new one if not given
@@ -46,7 +49,12 @@ pub(crate) struct SettleArgs {
 pub(crate) async fn run(args: SettleArgs) -> Result<Code, Failure> {
     let amount = amount(&args.amount, args.currency)?;
     let id = args.id.unwrap_or_else(new_payment_id);
-    let settled = args.at.open()?.settle(id, (args.debtor, args.creditor), (amount, args.currency)).await;
-    let answer = settled.map_err(|error| failed(error).line(format!("its id: {id}; give it with --id")))?;
+    let gateway = args.at.open()?;
+    let settled = args.at.asking(gateway.settle(id, (args.debtor, args.creditor), (amount, args.currency))).await;
+    // Only where it may have been paid is there something to repeat under the same id.
+    let answer = settled.map_err(|failure| {
+        let is_unknown = failure.code() == Code::OutcomeUnknown;
+        if is_unknown { failure.line(format!("its id: {id}; give it with --id")) } else { failure }
+    })?;
     Ok(tell(&answer, "paid", args.json))
 }

@@ -1,10 +1,14 @@
 // The accounts: search as you type, order, pages, all made by the node, so that 100,000 accounts cost the page 25 rows.
 // The visible rows are read again when a snapshot says that something on them changed, at most once a second. While a
 // panel is open rows keep their places, so that nothing moves under a hand that is about to press a button.
+//
+// Rows that may be others by now are inert: while another question is on its way, and for as long as the bank cannot be
+// read (no majority, no connection). Then the page says of when they are; where they answer another question than the one
+// that was asked, they go.
 
 import { accountActions, openAccount } from './actions.js';
 import { ask } from './calls.js';
-import { byId, el, say, short } from './elements.js';
+import { byId, clock, el, say, visible, short } from './elements.js';
 import { grouped } from './money.js';
 
 const PAGE = 25;
@@ -18,6 +22,7 @@ let cursors = [null]; // cursor of each page up to this one
 let nextCursor = null;
 let asking = null;
 let readMs = 0;
+let rowsMs = 0; // of when the rows are
 let stale = false;
 let lastSequence = 0;
 let lastAccounts = -1;
@@ -30,12 +35,21 @@ async function read(cause) {
   const mine = (asking = new AbortController());
   stale = false;
   readMs = Date.now();
-  const query = new URLSearchParams({ limit: PAGE, sort: sort.value });
+  const query = new URLSearchParams({ limit: PAGE, sort: sort.value, hide: 'bench' });
   if (search.value.trim()) query.set('search', search.value.trim());
   if (cursors.at(-1)) query.set('cursor', cursors.at(-1));
   try {
     const answer = await ask(`/v1/accounts?${query}`, mine.signal);
+    if (!answer.accounts.length && cursors.length > 1) {
+      // The page before became the last one.
+      cursors.pop();
+      stale = true;
+      return;
+    }
     nextCursor = answer.next_cursor;
+    rowsMs = readMs;
+    byId('old').hidden = true;
+    tbody.inert = false;
     if (chosen && cause === 'refresh') await refreshInPlace(answer.accounts);
     else arrange(answer.accounts);
     pages(answer);
@@ -43,13 +57,38 @@ async function read(cause) {
     if (mine.signal.aborted) return;
     stale = true;
     if (cursors.length > 1 && failure.code === 'invalid_cursor') { cursors = [null]; return; }
-    if (!rows.size) empty(`The accounts cannot be read just now: ${failure.message}`);
+    if (cause === 'asked') clear();
+    unreadable(failure.message);
   } finally {
     if (asking === mine) {
       asking = null;
       tbody.ariaBusy = 'false';
     }
   }
+}
+
+/** The rows answer another question than the one that was asked: they go. */
+function clear() {
+  close();
+  for (const { tr } of rows.values()) tr.remove();
+  rows.clear();
+  nextCursor = null;
+  byId('empty').hidden = true;
+  say(byId('range'), '');
+  byId('previous').disabled = true;
+  byId('next').disabled = true;
+}
+
+/** The bank cannot be read, so nothing is done to what is shown. Ends with the next answer. */
+export function unreadable(why) {
+  stale = true;
+  tbody.inert = true;
+  byId('empty').hidden = true;
+  const notice = byId('old');
+  const what = rows.size ? `These accounts are as of ${clock(rowsMs)}. Nothing can be done to them until they can be read again.` : 'The accounts cannot be read just now.';
+  // The first reason stays: a screen reader is not told of each vain try.
+  if (notice.hidden || !notice.textContent.startsWith(what)) say(notice, `${what} ${why}`);
+  notice.hidden = false;
 }
 
 async function refreshInPlace(accounts) {
@@ -86,15 +125,18 @@ function empty(text) {
 
 function pages({ accounts }) {
   const from = (cursors.length - 1) * PAGE;
-  const of = search.value.trim() ? (nextCursor ? ', and more that match' : ' that match') : lastAccounts >= 0 ? ` of ${grouped(lastAccounts)}` : '';
-  say(byId('range'), accounts.length ? `${grouped(from + 1)}–${grouped(from + accounts.length)}${of}` : '');
+  const to = from + accounts.length;
+  // The last page tells how many there are; before it the snapshot does, which may be older than the page.
+  const total = nextCursor ? Math.max(lastAccounts, to + 1) : to;
+  const of = search.value.trim() ? (nextCursor ? ', and more that match' : ' that match') : ` of ${grouped(total)}`;
+  say(byId('range'), accounts.length ? `${grouped(from + 1)}–${grouped(to)}${of}` : '');
   byId('previous').disabled = cursors.length < 2;
   byId('next').disabled = !nextCursor;
 }
 
 function makeRow(account) {
   const internal = account.kind !== 'customer';
-  const name = internal ? el('span') : el('button', { type: 'button', className: 'row', 'aria-expanded': 'false' });
+  const name = internal ? el('span', { dir: 'auto' }) : el('button', { type: 'button', className: 'row', dir: 'auto', 'aria-expanded': 'false' });
   const balance = el('span', { className: 'balance' });
   const held = el('span', { className: 'held' });
   const tr = el('tr', { className: `account${internal ? ' internal' : ''}` },
@@ -110,7 +152,7 @@ function makeRow(account) {
 function fill(row, account) {
   const before = row.account;
   row.account = account;
-  say(row.name, account.owner || short(account.id));
+  say(row.name, visible(account.owner) || short(account.id));
   row.name.classList.toggle('nameless', !account.owner);
   say(row.balance, grouped(account.balance));
   say(row.held, !row.internal && account.available !== account.balance ? `${grouped(account.available)} available` : '');
@@ -152,12 +194,13 @@ function close() {
 /** Something else is asked for: what is shown is on its way out, and says so. */
 function turn(change) {
   tbody.ariaBusy = 'true';
+  tbody.inert = true;
   close();
   change();
   read('asked');
 }
 
-export function toggleOpening() {
+function toggleOpening() {
   if (opening) return closeOpening();
   opening = openAccount({ close: closeOpening, after: () => turn(() => { cursors = [null]; }) });
   byId('opening').replaceChildren(opening.form);
@@ -182,6 +225,7 @@ export function hint({ sequence, changed, ...counts }) {
   if (missed || visible || accounts !== lastAccounts) stale = true;
   lastSequence = sequence;
   lastAccounts = accounts;
+  if (counts.health === 'stalled') unreadable(`The bank has no majority: ${counts.reason}.`);
   if (stale && !asking && !document.hidden && Date.now() - readMs >= CALM_MS) read('refresh');
 }
 
@@ -196,6 +240,7 @@ export function closeInnermost() {
 let typing = 0;
 search.addEventListener('input', () => {
   tbody.ariaBusy = 'true';
+  tbody.inert = true;
   clearTimeout(typing);
   typing = setTimeout(() => turn(() => { cursors = [null]; }), TYPING_MS);
 });

@@ -42,9 +42,9 @@ export function chooser(from) {
   }
   async function offer() {
     asking?.abort();
-    asking = new AbortController();
+    const mine = (asking = new AbortController());
     try {
-      const { accounts } = await ask(`/v1/accounts?limit=12&search=${encodeURIComponent(input.value.trim())}`, asking.signal);
+      const { accounts } = await ask(`/v1/accounts?limit=12&search=${encodeURIComponent(input.value.trim())}`, mine.signal);
       if (document.activeElement !== input) return;
       const marked = offered[at]?.id;
       offered = accounts.filter((a) => a.kind === 'customer' && !a.closed && a.currency === from.currency && a.id !== from.id).slice(0, 6);
@@ -61,7 +61,10 @@ export function chooser(from) {
   }
   input.addEventListener('input', () => {
     chosen = null;
-    clearTimeout(pause);
+    // What was offered for another word is no answer to this one, and must not be taken by the next key.
+    offered = [];
+    list.replaceChildren();
+    fold();
     pause = setTimeout(offer, PAUSE_MS);
   });
   input.addEventListener('focus', () => { if (!chosen) offer(); });

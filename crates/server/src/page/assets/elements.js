@@ -24,8 +24,17 @@ export function say(element, text) {
 /** The first and last characters of an id: enough to tell two apart, short enough for a line. */
 export const short = (id) => (id.length > 14 ? `${id.slice(0, 8)}…${id.slice(-4)}` : id);
 
+const UNSEEN = /(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\u3164\u2800\u115f\u1160\uffa0]/gu;
+const TO_THE_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
+
+/** A text with what nobody can see in it written out: books may hold texts that were taken before such were refused. */
+export const visible = (text) => text.replace(UNSEEN, (character) => `⟨U+${character.codePointAt(0).toString(16).toUpperCase().padStart(4, '0')}⟩`);
+
+/** A text as part of a sentence: one that runs to the left does not turn the words around it. */
+const within = (text) => (TO_THE_LEFT.test(text) ? `\u2068${visible(text)}\u2069` : visible(text));
+
 /** How a person calls an account: its owner and its id, or the id alone. */
-export const called = (account) => (account.owner ? `${account.owner} (${short(account.id)})` : short(account.id));
+export const called = (account) => (account.owner ? `${within(account.owner)} (${short(account.id)})` : short(account.id));
 
 export const clock = (ms) => new Date(ms).toLocaleTimeString('en-GB');
 

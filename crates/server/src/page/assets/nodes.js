@@ -1,6 +1,6 @@
 // The nodes as cards, and the latest transfers.
 
-import { byId, clock, el, say, short } from './elements.js';
+import { byId, clock, el, say, short, visible } from './elements.js';
 import { grouped } from './money.js';
 
 const SHOWN = 10;
@@ -8,7 +8,7 @@ const MANY = 8; // above so many a second the list is a sample,
 const CALM_MS = 1500; // renewed at this pace
 const roles = {
   leader: { leader: 'leader', follower: 'follower' },
-  leaderless: { leader: 'holds the pen', follower: 'proposes' },
+  leaderless: { leader: 'current proposer', follower: 'member' },
   both: { starting: 'starting', learner: 'learner, no vote yet', receiving: 'receives the books', away: 'not heard' },
 };
 
@@ -25,11 +25,11 @@ export function showNodes(snapshot) {
   snapshot.nodes.forEach((node, i) => {
     const item = list.children[i];
     const behind = (node.lag ?? 0) > 1000;
-    item.className = `node ${node.role}${behind ? ' behind' : ''}${node.pen ? ' pen' : ''}`;
+    item.className = `node ${node.role}${behind ? ' behind' : ''}${node.proposer ? ' proposer' : ''}`;
     const bar = item.querySelector('progress');
     bar.hidden = node.received_percent === null;
     bar.value = node.received_percent ?? 0;
-    item.title = [node.address, node.voter ? '' : 'it has no vote', node.pen ? 'it holds the pen' : '', node.node === snapshot.node ? 'this page comes from it' : ''].filter(Boolean).join(', ');
+    item.title = [node.address, node.voter ? '' : 'it has no vote', node.proposer ? 'it is the current proposer' : '', node.node === snapshot.node ? 'this page comes from it' : ''].filter(Boolean).join(', ');
     const [name, role, , slot, , lag, , fsync] = item.querySelectorAll('h3 span:last-child, p, dt, dd');
     say(name, `Node ${node.node}`);
     say(role, node.received_percent === null ? words[node.role] ?? node.role : `receives the books, ${node.received_percent} %`);
@@ -87,7 +87,7 @@ function line(transfer) {
 }
 
 const vault = (party) => party.internal && party.owner.startsWith('vault');
-const name = (party) => party.owner || short(party.id);
+const name = (party) => visible(party.owner) || short(party.id);
 
 function way({ debit, credit }) {
   if (vault(debit)) return [el('i', {}, 'Deposit to'), el('span', {}, name(credit))];

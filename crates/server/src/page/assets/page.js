@@ -1,6 +1,6 @@
 // The page of a Rialto bank node: puts the parts together. No framework, no build step; what you read is what runs.
 
-import { closeInnermost, hint, toggleOpening } from './accounts.js';
+import { closeInnermost, hint, unreadable } from './accounts.js';
 import { isOpen, onTokenAsked, useToken } from './calls.js';
 import { byId, clock, el, say } from './elements.js';
 import * as figures from './figures.js';
@@ -33,6 +33,7 @@ const stream = follow({
     document.body.classList.add('lost');
     say(byId('link-text'), 'Not connected');
     document.title = 'not connected · Rialto';
+    unreadable('The page is not connected.');
     if (asksToken) return;
     notice.hidden = false;
     say(notice, `No connection since ${clock(sinceMs)}. What you see is from then. The page tries again by itself.`);
@@ -55,9 +56,15 @@ onTokenAsked(() => {
   input.focus();
 });
 
+// No letter or sign alone does anything: who speaks to the browser, or whose hand slips, would set it off (WCAG 2.1.4).
 document.addEventListener('keydown', (event) => {
+  if (event.key === '/' && event.ctrlKey && !event.metaKey && !event.altKey) {
+    event.preventDefault();
+    search.focus();
+    search.select();
+    return;
+  }
   if (event.ctrlKey || event.metaKey || event.altKey) return;
-  const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName) && event.target.type !== 'radio';
   if (event.key === 'Escape') {
     if (event.target === search && search.value) {
       search.value = '';
@@ -65,12 +72,5 @@ document.addEventListener('keydown', (event) => {
     } else if (!closeInnermost()) {
       document.activeElement.blur();
     }
-  } else if (event.key === '/' && !typing) {
-    event.preventDefault();
-    search.focus();
-    search.select();
-  } else if (event.key === 'n' && !typing) {
-    event.preventDefault();
-    toggleOpening();
   }
 });

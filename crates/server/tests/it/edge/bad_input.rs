@@ -48,6 +48,19 @@ async fn each_bad_amount_is_refused_with_its_reason() {
 }
 
 #[tokio::test]
+async fn a_request_that_names_two_hosts_is_refused() {
+    let served = Served::start().await;
+    let host = served.http.to_string();
+    for hosts in [[("host", host.as_str()), ("host", "evil.example")], [("host", "evil.example"), ("host", &host)]] {
+        let reply = ask(served.http, "GET", "/v1/accounts", &hosts, b"").await;
+        reply.assert_problem(400, "malformed_request");
+    }
+    let target = "http://evil.example/v1/accounts";
+    ask(served.http, "GET", target, &[], b"").await.assert_problem(400, "malformed_request");
+    assert_eq!(ask(served.http, "GET", &format!("http://{host}/v1/accounts"), &[], b"").await.status, 200);
+}
+
+#[tokio::test]
 async fn each_wrong_shape_is_refused_with_the_field() {
     let served = Served::start().await;
     let cases = [
@@ -61,7 +74,7 @@ async fn each_wrong_shape_is_refused_with_the_field() {
         (r#"{"account_id":"x","amount":1,"colour":"red"}"#, "unknown_field", "colour"),
         (r#"{"account_id":{"id":1},"amount":1}"#, "wrong_type", "account_id"),
         (r#"{"account_id":7,"amount":1}"#, "wrong_type", "account_id"),
-        (r#"{"account_id":"x","account_id":"y","amount":1}"#, "unknown_field", "duplicate"),
+        (r#"{"account_id":"x","account_id":"y","amount":1}"#, "repeated_field", "duplicate"),
         (r#"{"account_id":"not-a-uuid","amount":1}"#, "malformed_id", "not a UUID"),
         (r#"{"account_id":"00000000-0000-0000-0000-000000000000","amount":1}"#, "malformed_id", "nil"),
     ];
@@ -173,7 +186,7 @@ async fn garbage_on_the_http_port_is_answered_and_forgotten() {
     let served = Served::start().await;
     let mut stream = TcpStream::connect(served.http).await.expect("listening");
     stream.write_all(b"\x16\x03\x01\x02\x00garbage\r\n\r\n").await.expect("written");
-    assert_eq!(read_reply(&mut stream).await.status, 400);
+    read_reply(&mut stream).await.assert_problem(400, "malformed_request");
     served.open().await;
 }
 
@@ -185,4 +198,95 @@ async fn a_bug_is_told_as_a_problem_and_the_node_goes_on() {
     served.bank.set_mood(super::memory_bank::Mood::Well);
     served.open().await;
     until("one account is open", || served.bank.records() == 1).await;
+}
+
+#[tokio::test]
+async fn paths_queries_and_encodings_that_cannot_be_read_are_problems_too() {
+    let served = Served::start().await;
+    for path in ["/v1/accounts/%ff", "/v1/transfers/%ff", "/errors/%ff%fe"] {
+        served.get(path).await.assert_problem(400, "malformed_path");
+    }
+    served.post("/v1/customers/%ff/lock", r#"{"locked":true}"#).await.assert_problem(400, "malformed_path");
+    for path in ["/v1/accounts?limit=1&limit=2", "/v1/accounts?colour=red", "/check_account?x=%ff"] {
+        served.get(path).await.assert_problem(400, "malformed_query");
+    }
+    for encoding in ["gzip", "br", "zstd, gzip"] {
+        let headers = [("content-type", "application/json"), ("content-encoding", encoding)];
+        let reply = ask(served.http, "POST", "/open_account", &headers, b"{}").await;
+        reply.assert_problem(415, "unsupported_encoding");
+    }
+    assert_eq!(served.bank.records(), 0);
+}
+
+#[tokio::test]
+async fn whoever_asks_before_sending_too_much_is_refused_before_it_is_sent() {
+    let served = Served::start().await;
+    let head = |length: usize| {
+        format!(
+            "POST /open_account HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\nexpect: 100-continue\r\n\
+             connection: close\r\ncontent-length: {length}\r\n\r\n",
+            served.http
+        )
+    };
+    let mut large = TcpStream::connect(served.http).await.expect("listening");
+    large.write_all(head(10 << 20).as_bytes()).await.expect("written");
+    // Not one byte of the body is sent, and no `100 Continue` comes before the refusal.
+    read_reply(&mut large).await.assert_problem(413, "body_too_large");
+    let mut small = TcpStream::connect(served.http).await.expect("listening");
+    small.write_all(head(2).as_bytes()).await.expect("written");
+    let mut asked = [0; 25];
+    tokio::io::AsyncReadExt::read_exact(&mut small, &mut asked).await.expect("an answer");
+    assert_eq!(&asked, b"HTTP/1.1 100 Continue\r\n\r\n");
+    small.write_all(b"{}").await.expect("written");
+    assert_eq!(read_reply(&mut small).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_cursor_of_another_listing_is_refused() {
+    let served = Served::start().await;
+    let (one, other) = (served.rich("1").await, served.rich("2").await);
+    for id in [&one, &other] {
+        let order = format!(r#"{{"account_id":"{id}","amount":"1"}}"#);
+        assert_eq!(served.post("/deposit_money", &order).await.status, 200);
+    }
+    let next = |path: String| {
+        let served = &served;
+        async move { served.get(&path).await.text("next_cursor") }
+    };
+    let of_one = next(format!("/v1/accounts/{one}/statement?limit=1")).await;
+    let page = served.get(&format!("/v1/accounts/{one}/statement?cursor={of_one}")).await;
+    assert_eq!(page.status, 200, "{}", page.body);
+    let of_accounts = next("/v1/accounts?limit=1".to_owned()).await;
+    assert_eq!(served.get(&format!("/v1/accounts?cursor={of_accounts}")).await.status, 200);
+    for path in [
+        format!("/v1/accounts/{other}/statement?cursor={of_one}"),
+        format!("/v1/accounts/{one}/statement?cursor={of_accounts}"),
+        format!("/v1/accounts?cursor={of_one}"),
+        format!("/v1/accounts?sort=-opened&cursor={of_accounts}"),
+        format!("/v1/accounts?search=a&cursor={of_accounts}"),
+        "/v1/accounts?cursor=a1".to_owned(),
+    ] {
+        served.get(&path).await.assert_problem(400, "invalid_cursor");
+    }
+}
+
+#[tokio::test]
+async fn what_http_itself_refuses_is_a_problem_in_our_words() {
+    let served = Served::start().await;
+    let long = "x".repeat(20_000);
+    let reply = ask(served.http, "GET", "/livez", &[("x-long", &long)], b"").await;
+    reply.assert_problem(431, "headers_too_large");
+    assert_eq!(reply.header("connection"), Some("close"));
+    let many: Vec<(String, &str)> = (0..120).map(|number| (format!("x-{number}"), "1")).collect();
+    let many: Vec<(&str, &str)> = many.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+    ask(served.http, "GET", "/livez", &many, b"").await.assert_problem(431, "headers_too_large");
+    ask(served.http, "GET", "/livez", &[("bad header", "1")], b"").await.assert_problem(400, "malformed_request");
+    ask(served.http, "GET", &format!("/{long}"), &[], b"").await.assert_problem(431, "headers_too_large");
+    // Also where a good request came before on the same connection.
+    let mut stream = TcpStream::connect(served.http).await.expect("listening");
+    let good = format!("GET /livez HTTP/1.1\r\nhost: {}\r\n\r\n", served.http);
+    stream.write_all(format!("{good}\x01\x02 nonsense\r\n\r\n").as_bytes()).await.expect("written");
+    let both = read_reply(&mut stream).await;
+    assert_eq!(both.status, 200);
+    assert!(both.body.contains(r#""code":"malformed_request""#), "{both:?}");
 }

@@ -39,12 +39,26 @@ async fn an_account_of_unknown_fate_is_retried_by_its_id_and_in_v1_by_id() {
 #[tokio::test]
 async fn a_keyed_request_of_unknown_fate_is_retried_with_its_key() {
     let served = Served::start().await;
-    served.bank.set_mood(Mood::SilentlyDone);
+    served.bank.set_mood(Mood::SilentlyDoneAfterTheKey);
     let reply = served.post_keyed("/open_account", "k", "").await;
     assert_eq!(reply.text("retry_with"), "Idempotency-Key");
     served.bank.set_mood(Mood::Well);
     let again = served.post_keyed("/open_account", "k", "").await;
     assert_eq!(again.text("account_id"), reply.text("account_id"));
+    assert_eq!(again.header("idempotent-replayed"), Some("true"));
+}
+
+#[tokio::test]
+async fn a_key_of_unknown_fate_leaves_the_request_undone_and_is_sent_again() {
+    let served = Served::start().await;
+    served.bank.set_mood(Mood::SilentlyDone);
+    let reply = served.post_keyed("/open_account", "k", "").await;
+    reply.assert_problem(503, "unavailable");
+    served.bank.set_mood(Mood::Well);
+    let done = served.post_keyed("/open_account", "k", "").await;
+    assert_eq!(done.header("idempotent-replayed"), None, "it is done now, and was not before");
+    let again = served.post_keyed("/open_account", "k", "").await;
+    assert_eq!(again.text("account_id"), done.text("account_id"));
     assert_eq!(again.header("idempotent-replayed"), Some("true"));
 }
 

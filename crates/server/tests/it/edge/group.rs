@@ -22,7 +22,7 @@ async fn members_are_listed_admitted_promoted_and_removed() {
     let served = Served::start().await;
     let group = served.get("/v1/members").await.json();
     assert_eq!(
-        (group["version"].as_u64(), group["mode"].as_str(), group["pen"].as_u64()),
+        (group["version"].as_u64(), group["mode"].as_str(), group["proposer"].as_u64()),
         (Some(1), Some("leader"), Some(1))
     );
     assert_eq!(group["members"].as_array().map(Vec::len), Some(3));
@@ -77,6 +77,28 @@ async fn every_refusal_has_its_code() {
 }
 
 #[tokio::test]
+async fn no_vote_changes_hands_after_which_those_that_answer_are_no_majority() {
+    let served = Served::start().await;
+    served.bank.silence(&[3]);
+    let refused = served.post("/v1/members", &step(1, r#"{"remove":2}"#)).await;
+    refused.assert_problem(409, "would_lose_quorum");
+    assert!(refused.text("detail").contains("and node 3 does not answer node 1"), "{}", refused.body);
+    assert_eq!(served.get("/v1/members").await.json()["version"].as_u64(), Some(1), "nothing was changed");
+    let channel = tonic::transport::Channel::from_shared(format!("http://{}", served.grpc)).expect("an address");
+    let mut bank = BankClient::new(channel.connect().await.expect("it listens"));
+    let remove = proto::ChangeMembersRequest { expected_version: 1, change: Some(Change::Remove(2)) };
+    let refused = bank.change_members(remove).await.expect_err("the same over gRPC");
+    assert_eq!(Problem::code_of(&refused), Some(Code::WouldLoseQuorum));
+    // The silent one may go: both that are left answer. And then neither may, nor may a node that is not there have a vote.
+    assert_eq!(served.post("/v1/members", &step(1, r#"{"remove":3}"#)).await.status, 200);
+    served.bank.silence(&[2, 4]);
+    served.post("/v1/members", &ADMIT.replace(":1,", ":2,")).await;
+    let refused = served.post("/v1/members", &step(3, r#"{"promote":4}"#)).await;
+    refused.assert_problem(409, "would_lose_quorum");
+    assert!(refused.text("detail").contains("and nodes 2, 4 do not answer node 1"), "{}", refused.body);
+}
+
+#[tokio::test]
 async fn the_mode_is_read_and_changed() {
     let served = Served::start().await;
     assert_eq!(served.get("/v1/mode").await.json()["mode"].as_str(), Some("leader"));
@@ -107,7 +129,7 @@ async fn the_same_over_grpc() {
     let channel = tonic::transport::Channel::from_shared(format!("http://{}", served.grpc)).expect("an address");
     let mut bank = BankClient::new(channel.connect().await.expect("it listens"));
     let group = bank.members(Request::new(proto::MembersRequest {})).await.expect("it serves").into_inner();
-    assert_eq!((group.version, group.mode(), group.pen, group.members.len()), (1, proto::Mode::Leader, 1, 3));
+    assert_eq!((group.version, group.mode(), group.proposer, group.members.len()), (1, proto::Mode::Leader, 1, 3));
     let admit = proto::AdmitMember { node: 4, peer: "127.0.0.1:7124".into(), http: String::new(), disk: 9 };
     let ask = |version, change| proto::ChangeMembersRequest { expected_version: version, change: Some(change) };
     let group = bank.change_members(ask(1, Change::Admit(admit.clone()))).await.expect("a newcomer").into_inner();
@@ -120,5 +142,5 @@ async fn the_same_over_grpc() {
     let group = bank.set_mode(wanted).await.expect("a mode").into_inner();
     assert_eq!((group.mode(), group.version), (proto::Mode::Leaderless, 3));
     let status = bank.status(proto::StatusRequest {}).await.expect("it serves").into_inner();
-    assert_eq!(status.pen, 1);
+    assert_eq!(status.proposer, 1);
 }

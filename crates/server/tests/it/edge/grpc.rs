@@ -139,3 +139,145 @@ async fn with_a_token_every_call_but_health_must_carry_it() {
     assert_eq!(check("").await.expect("answered").into_inner().status(), ServingStatus::NotServing);
     assert_eq!(check("other").await.expect_err("unknown").code(), tonic::Code::NotFound);
 }
+
+/// The status with which a call by hand is answered, whatever is wrong about it.
+async fn refused(served: &Served, path: &str, more: &[(&str, &str)], bytes: &[u8]) -> tonic::Status {
+    use tonic::client::Grpc;
+    use tonic::codegen::http::uri::PathAndQuery;
+    let mut client = Grpc::new(channel(served).await);
+    client.ready().await.expect("connected");
+    let mut request = tonic::Request::new(bytes.to_vec());
+    for (name, value) in more {
+        let name = tonic::metadata::MetadataKey::from_bytes(name.as_bytes()).expect("a name");
+        request.metadata_mut().insert(name, value.parse().expect("a value"));
+    }
+    let path = PathAndQuery::try_from(path.to_owned()).expect("a path");
+    client.unary(request, path, Bytes).await.map(drop).expect_err("it is refused")
+}
+
+/// Messages as they are.
+#[derive(Debug, Clone, Copy)]
+struct Bytes;
+
+impl tonic::codec::Codec for Bytes {
+    type Encode = Vec<u8>;
+    type Decode = Vec<u8>;
+    type Encoder = Bytes;
+    type Decoder = Bytes;
+
+    fn encoder(&mut self) -> Bytes {
+        Bytes
+    }
+
+    fn decoder(&mut self) -> Bytes {
+        Bytes
+    }
+}
+
+impl tonic::codec::Encoder for Bytes {
+    type Item = Vec<u8>;
+    type Error = tonic::Status;
+
+    fn encode(&mut self, item: Vec<u8>, into: &mut tonic::codec::EncodeBuf<'_>) -> Result<(), tonic::Status> {
+        bytes::BufMut::put_slice(into, &item);
+        Ok(())
+    }
+}
+
+impl tonic::codec::Decoder for Bytes {
+    type Item = Vec<u8>;
+    type Error = tonic::Status;
+
+    fn decode(&mut self, from: &mut tonic::codec::DecodeBuf<'_>) -> Result<Option<Vec<u8>>, tonic::Status> {
+        let whole = bytes::Buf::remaining(from);
+        Ok(Some(bytes::Buf::copy_to_bytes(from, whole).to_vec()))
+    }
+}
+
+/// A call's path, headers and bytes, and what it is answered.
+type Wrong<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [u8], tonic::Code, Code);
+
+#[tokio::test]
+async fn whatever_is_wrong_about_a_call_its_status_has_our_details() {
+    let served = Served::start().await;
+    const OPEN: &str = "/rialto.v1.Bank/OpenAccount";
+    let large = "x".repeat(20_000);
+    let cases: [Wrong<'_>; 8] = [
+        (OPEN, &[], b"\xff\xff\xff", tonic::Code::InvalidArgument, Code::MalformedMessage),
+        (OPEN, &[], &[0x0a; 5 << 20], tonic::Code::InvalidArgument, Code::BodyTooLarge),
+        (OPEN, &[], &[0x0a; 70_000], tonic::Code::InvalidArgument, Code::BodyTooLarge),
+        (OPEN, &[("grpc-encoding", "gzip")], b"", tonic::Code::Unimplemented, Code::UnsupportedEncoding),
+        (OPEN, &[("x-large", &large)], b"", tonic::Code::ResourceExhausted, Code::HeadersTooLarge),
+        ("/rialto.v1.Bank/Nothing", &[], b"", tonic::Code::Unimplemented, Code::NoSuchPath),
+        ("/nothing", &[], b"", tonic::Code::Unimplemented, Code::NoSuchPath),
+        ("/grpc.health.v1.Health/Check", &[], b"\x0a\x07nowhere", tonic::Code::NotFound, Code::UnknownService),
+    ];
+    for (path, more, bytes, grpc, code) in cases {
+        let status = refused(&served, path, more, bytes).await;
+        assert_eq!((status.code(), Problem::code_of(&status)), (grpc, Some(code)), "{path} {more:?}: {status:?}");
+    }
+    assert_eq!(served.bank.records(), 0);
+}
+
+#[tokio::test]
+async fn what_is_no_grpc_is_told_so_in_http() {
+    let served = Served::start().await;
+    let stream = tokio::net::TcpStream::connect(served.grpc).await.expect("listening");
+    let io = hyper_util::rt::TokioIo::new(stream);
+    let executor = hyper_util::rt::TokioExecutor::new();
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(executor, io).await.expect("HTTP/2");
+    tokio::spawn(connection);
+    for (method, media_type, status, code) in [
+        ("GET", "application/grpc", 405, "method_not_allowed"),
+        ("POST", "application/json", 415, "not_grpc"),
+        ("POST", "application/grpc-web", 415, "not_grpc"),
+    ] {
+        let request = axum::http::Request::builder().method(method).header("content-type", media_type);
+        let request = request.uri(format!("http://{}/rialto.v1.Bank/Status", served.grpc));
+        let request = request.body(http_body_util::Full::new(bytes::Bytes::new())).expect("a request");
+        let answer = sender.send_request(request).await.expect("answered");
+        assert_eq!(answer.status(), status, "{method} {media_type}");
+        assert_eq!(answer.headers()["content-type"], "application/problem+json");
+        let body = http_body_util::BodyExt::collect(answer.into_body()).await.expect("whole").to_bytes();
+        let body: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+        assert_eq!(body["code"], code);
+    }
+}
+
+#[tokio::test]
+async fn watches_hear_of_changes_and_are_bounded() {
+    use server::edge::bounds::{CONNECTION_STREAMS_MAX, SOURCE_STREAMS_MAX};
+    let served = Served::start().await;
+    let mut health = HealthClient::new(channel(&served).await);
+    let mut watch = health.watch(HealthCheckRequest::default()).await.expect("a place").into_inner();
+    let first = watch.message().await.expect("open").expect("told at once");
+    assert_eq!(first.status(), ServingStatus::Serving);
+    served.bank.set_mood(Mood::NoMajority);
+    let changed = watch.message().await.expect("open").expect("told of the change");
+    assert_eq!(changed.status(), ServingStatus::NotServing);
+    let mut more = Vec::new();
+    let refused = loop {
+        match health.watch(HealthCheckRequest::default()).await {
+            Ok(watch) => more.push(watch),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!((Problem::code_of(&refused), more.len()), (Some(Code::Overloaded), CONNECTION_STREAMS_MAX - 1));
+    // As many connections as it takes: a source has its bound too.
+    let refused = loop {
+        if more.len() % CONNECTION_STREAMS_MAX == CONNECTION_STREAMS_MAX - 1 {
+            health = HealthClient::new(channel(&served).await);
+        }
+        match health.watch(HealthCheckRequest::default()).await {
+            Ok(watch) => more.push(watch),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!((Problem::code_of(&refused), more.len()), (Some(Code::Overloaded), SOURCE_STREAMS_MAX - 1));
+    drop((watch, more));
+    let mut again = health.watch(HealthCheckRequest::default()).await;
+    while again.is_err() {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        again = health.watch(HealthCheckRequest::default()).await;
+    }
+}

@@ -1,4 +1,4 @@
-//! `Idempotency-Key` on every call that creates or moves something.
+//! `Idempotency-Key` on every call that creates or moves something: a key names one whole request.
 
 use super::served::Served;
 
@@ -58,14 +58,23 @@ async fn what_is_malformed_does_not_stick_to_a_key() {
 }
 
 #[tokio::test]
-async fn a_key_belongs_to_its_route() {
+async fn a_key_names_one_request_on_one_route() {
     let served = Served::start().await;
     let id = served.rich("9").await;
     let body = format!(r#"{{"account_id":"{id}","amount":5}}"#);
-    for path in ["/deposit_money", "/withdraw_money"] {
-        let reply = served.post_keyed(path, "k", &body).await;
-        assert_eq!((reply.status, reply.header("idempotent-replayed")), (200, None), "{path}");
+    assert_eq!(served.post_keyed("/deposit_money", "k", &body).await.status, 200);
+    served.post_keyed("/withdraw_money", "k", &body).await.assert_problem(422, "idempotency_key_reused");
+    assert_eq!(served.balance(&id).await, r#"{"balance":14.00}"#);
+}
+
+#[tokio::test]
+async fn nobody_foretells_the_id_that_a_key_will_stand_for() {
+    let (one, other) = (Served::start().await, Served::start().await);
+    let mut ids = Vec::new();
+    for served in [&one, &other] {
+        ids.push(served.post_keyed("/open_account", "k", "").await.text("account_id"));
     }
+    assert_ne!(ids[0], ids[1], "the same key of the same caller, in another bank");
 }
 
 #[tokio::test]
@@ -81,7 +90,7 @@ async fn a_key_and_an_id_or_a_malformed_key_are_refused() {
 }
 
 #[tokio::test]
-async fn every_item_of_a_batch_has_its_place_in_the_key() {
+async fn a_key_names_a_whole_batch_and_nothing_of_another_one_is_done() {
     let served = Served::start().await;
     let (alice, bob) = (served.rich("9").await, served.open().await);
     let item = |amount: u32| format!(r#"{{"debit_account":"{alice}","credit_account":"{bob}","amount":{amount}}}"#);
@@ -91,8 +100,19 @@ async fn every_item_of_a_batch_has_its_place_in_the_key() {
     assert_eq!(first.header("idempotent-replayed"), None);
     let again = served.post_keyed("/v1/transfers/batch", "k", &batch(&[item(1), item(1)])).await;
     assert_eq!((again.status, again.header("idempotent-replayed")), (200, Some("true")));
-    let other = served.post_keyed("/v1/transfers/batch", "k", &batch(&[item(1), item(2)])).await;
-    other.assert_problem(422, "idempotency_key_reused");
+    // Another item, one more, one less, another order, all or none: each is another request, and nothing of it is done.
+    let linked = batch(&[item(1), item(1)]).replace("{\"transfers\"", "{\"linked\":true,\"transfers\"");
+    for other in [
+        batch(&[item(1), item(2)]),
+        batch(&[item(1), item(1), item(3)]),
+        batch(&[item(1)]),
+        batch(&[item(2), item(1)]),
+        linked,
+    ] {
+        let reply = served.post_keyed("/v1/transfers/batch", "k", &other).await;
+        reply.assert_problem(422, "idempotency_key_reused");
+        assert!(reply.json().get("transfers").is_none(), "{}", reply.body);
+    }
     let named = format!(r#"{{"transfers":[{}]}}"#, item(1).replace('{', &format!(r#"{{"id":"{alice}","#)));
     served.post_keyed("/v1/transfers/batch", "k", &named).await.assert_problem(400, "key_and_id");
     assert_eq!(served.balance(&bob).await, r#"{"balance":2.00}"#);

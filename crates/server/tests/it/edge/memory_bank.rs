@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use api::status::{NodeStatus, Role};
+use api::status::{NodeStatus, PeerStatus, Role};
 use ledger::record::RecordBytes;
-use ledger::{Answer, Context, JournalPort, Ledger, Request};
+use ledger::{Answer, Command, Context, JournalPort, Ledger, RecordKey, Request};
 use paxos::{NodeId, Slot};
 use replica::group::{Address, Change, Group, Member, Mode, Op, Role as MemberRole, Rules};
 use server::edge::port::{BankPort, ChangeError, Life, NodePort, ReadError, SubmitError, Unreadable, View};
@@ -18,9 +18,18 @@ pub(super) enum Mood {
     Overloaded,
     /// Does the work and does not say so.
     SilentlyDone,
+    /// Says what a key stands for, and then as above.
+    SilentlyDoneAfterTheKey,
     ShuttingDown,
     Panicking,
+    /// Answers after a while, as over a slow disk.
+    Slow,
+    /// Answers when it is let go.
+    Hanging,
 }
+
+/// How long a slow one takes.
+const SLOW: std::time::Duration = std::time::Duration::from_millis(150);
 
 #[derive(Debug, Clone)]
 pub(super) struct MemoryBank(Arc<Mutex<State>>);
@@ -31,11 +40,15 @@ struct State {
     journal: Journal,
     slot: u64,
     mood: Mood,
+    let_go: tokio::sync::watch::Sender<bool>,
     elections: usize,
     shut_down: bool,
     batches: Vec<usize>,
     asked: usize,
+    looks: usize,
     group: Group,
+    /// Nodes that this one does not hear.
+    silent: Vec<u16>,
 }
 
 /// Three founders, founded.
@@ -55,19 +68,19 @@ fn group() -> Group {
 #[derive(Debug, Default)]
 struct Journal {
     records: Vec<RecordBytes>,
-    places: HashMap<u128, u64>,
+    places: HashMap<RecordKey, u64>,
 }
 
 impl JournalPort for Journal {
-    fn find(&self, id: u128) -> Option<RecordBytes> {
-        self.places.get(&id).map(|place| self.records[usize::try_from(*place).expect("small")])
+    fn find(&self, key: RecordKey) -> Option<RecordBytes> {
+        self.places.get(&key).map(|place| self.records[usize::try_from(*place).expect("small")])
     }
 
-    fn push(&mut self, id: Option<u128>, record: &RecordBytes) -> u64 {
+    fn push(&mut self, key: Option<RecordKey>, record: &RecordBytes) -> u64 {
         let place = self.next_place();
         self.records.push(*record);
-        if let Some(id) = id {
-            self.places.entry(id).or_insert(place);
+        if let Some(key) = key {
+            self.places.entry(key).or_insert(place);
         }
         place
     }
@@ -84,16 +97,29 @@ impl MemoryBank {
             journal: Journal::default(),
             slot: 0,
             mood: Mood::Well,
+            let_go: tokio::sync::watch::Sender::new(false),
             elections: 0,
             shut_down: false,
             batches: Vec::new(),
             asked: 0,
+            looks: 0,
             group: group(),
+            silent: Vec::new(),
         })))
     }
 
     pub(super) fn set_mood(&self, mood: Mood) {
         self.lock().mood = mood;
+    }
+
+    /// Those that hang go on.
+    pub(super) fn let_go(&self) {
+        self.lock().let_go.send_replace(true);
+    }
+
+    /// These nodes answer this one no more.
+    pub(super) fn silence(&self, nodes: &[u16]) {
+        self.lock().silent = nodes.to_vec();
     }
 
     pub(super) fn elections(&self) -> usize {
@@ -112,6 +138,11 @@ impl MemoryBank {
     /// Requests so far, those that failed included.
     pub(super) fn asked(&self) -> usize {
         self.lock().asked
+    }
+
+    /// How often the node's status was asked for.
+    pub(super) fn looks(&self) -> usize {
+        self.lock().looks
     }
 
     /// Records of the journal: what burned an id, and more.
@@ -133,8 +164,18 @@ impl BankPort for MemoryBank {
     async fn submit(&self, request: Request) -> Result<Vec<Answer>, SubmitError> {
         // Time for others to come, as on the way through a log.
         tokio::task::yield_now().await;
+        let (mood, mut let_go) = {
+            let mut state = self.lock();
+            state.asked += 1;
+            (state.mood, state.let_go.subscribe())
+        };
+        if mood == Mood::Slow {
+            tokio::time::sleep(SLOW).await;
+        }
+        if mood == Mood::Hanging {
+            let _ = let_go.wait_for(|let_go| *let_go).await;
+        }
         let mut state = self.lock();
-        state.asked += 1;
         match state.mood {
             Mood::NoMajority => {
                 return Err(SubmitError::NotProposed { reason: "no majority".into(), retry_after_ms: 20 });
@@ -142,14 +183,19 @@ impl BankPort for MemoryBank {
             Mood::Overloaded => return Err(SubmitError::Overloaded { retry_after_ms: 1500 }),
             Mood::ShuttingDown => return Err(SubmitError::ShuttingDown),
             Mood::Panicking => panic!("a bug, made by the test"),
-            Mood::Well | Mood::SilentlyDone => {}
+            Mood::Well | Mood::SilentlyDone | Mood::SilentlyDoneAfterTheKey | Mood::Slow | Mood::Hanging => {}
         }
+        let is_key = matches!(request.commands[..], [Command::ClaimKey { .. }]);
         state.slot += 1;
         state.batches.push(request.commands.len());
         let context = Context { slot: state.slot, time_ms: 1_795_217_070_042 + state.slot };
         let State { ledger, journal, .. } = &mut *state;
         let answers = ledger.apply(context, &request.encode(), journal).expect("a request that the edge made");
-        if state.mood == Mood::SilentlyDone { Err(SubmitError::OutcomeUnknown) } else { Ok(answers) }
+        match state.mood {
+            Mood::SilentlyDone => Err(SubmitError::OutcomeUnknown),
+            Mood::SilentlyDoneAfterTheKey if !is_key => Err(SubmitError::OutcomeUnknown),
+            _ => Ok(answers),
+        }
     }
 
     async fn read<T, F>(&self, look: F) -> Result<T, ReadError>
@@ -163,7 +209,9 @@ impl BankPort for MemoryBank {
             Mood::Overloaded => Err(ReadError::Overloaded { retry_after_ms: 20 }),
             Mood::ShuttingDown => Err(ReadError::ShuttingDown),
             Mood::Panicking => panic!("a bug, made by the test"),
-            Mood::Well | Mood::SilentlyDone => Ok(look(&*state)),
+            Mood::Well | Mood::SilentlyDone | Mood::SilentlyDoneAfterTheKey | Mood::Slow | Mood::Hanging => {
+                Ok(look(&*state))
+            }
         }
     }
 
@@ -181,9 +229,14 @@ impl NodePort for MemoryBank {
         let state = self.lock();
         match state.mood {
             Mood::NoMajority => Err(ReadError::NotReady { reason: "no majority".into(), retry_after_ms: 20 }),
-            Mood::Well | Mood::Overloaded | Mood::SilentlyDone | Mood::ShuttingDown | Mood::Panicking => {
-                Ok(state.group.clone())
-            }
+            Mood::Well
+            | Mood::Overloaded
+            | Mood::SilentlyDone
+            | Mood::SilentlyDoneAfterTheKey
+            | Mood::ShuttingDown
+            | Mood::Panicking
+            | Mood::Slow
+            | Mood::Hanging => Ok(state.group.clone()),
         }
     }
 
@@ -203,14 +256,18 @@ impl NodePort for MemoryBank {
     }
 
     fn status(&self) -> NodeStatus {
-        let state = self.lock();
-        let well = state.mood == Mood::Well;
+        let mut state = self.lock();
+        state.looks += 1;
+        let well = matches!(state.mood, Mood::Well | Mood::Slow | Mood::Hanging);
+        let others = state.group.members.keys().map(|node| node.get()).filter(|node| *node != 1);
+        let peer = |node| PeerStatus { node, connected: !state.silent.contains(&node), ..PeerStatus::default() };
         NodeStatus {
+            peers: others.map(peer).collect(),
             group: "alpha".into(),
             node: 1,
             role: Role::Leader,
             leader: Some(1),
-            pen: Some(1),
+            proposer: Some(1),
             quorum: well,
             ready: well,
             accounts: state.ledger.account_count(),
@@ -232,8 +289,8 @@ impl View for State {
         &self.ledger
     }
 
-    fn outcome_of(&self, id: u128) -> Result<Option<RecordBytes>, Unreadable> {
-        Ok(self.journal.find(id))
+    fn outcome_of(&self, key: RecordKey) -> Result<Option<RecordBytes>, Unreadable> {
+        Ok(self.journal.find(key))
     }
 
     fn places(&self) -> u64 {
@@ -242,6 +299,6 @@ impl View for State {
 
     fn record(&self, place: u64) -> Result<RecordBytes, Unreadable> {
         let found = usize::try_from(place).ok().and_then(|place| self.journal.records.get(place));
-        found.copied().ok_or(Unreadable { reason: format!("there is no place {place}") })
+        found.copied().ok_or(Unreadable::Failed)
     }
 }

@@ -1,6 +1,12 @@
 //! The node itself: status, health, figures, election, shutdown, its own description.
 
+use api::code::Code;
+use api::problem::Problem;
+use api::proto;
+use api::proto::bank_client::BankClient;
+
 use super::memory_bank::Mood;
+use super::raw_http::ask;
 use super::served::{Served, until};
 
 #[tokio::test]
@@ -13,6 +19,44 @@ async fn the_node_tells_its_state_and_health() {
     served.bank.set_mood(Mood::NoMajority);
     assert_eq!(served.get("/livez").await.status, 200, "the process lives");
     served.get("/readyz").await.assert_problem(503, "unavailable");
+}
+
+/// Whatever a call asks for: a caller that began with another cluster meets this one only because it has its addresses.
+#[tokio::test]
+async fn a_call_that_is_meant_for_another_cluster_changes_nothing_and_reads_nothing() {
+    let served = Served::of_cluster(0x18f).await;
+    let own = "00000000-0000-0000-0000-00000000018f";
+    let json = ("content-type", "application/json");
+    let mine = ask(served.http, "POST", "/open_account", &[("rialto-cluster", own), json], b"").await;
+    assert_eq!((mine.status, mine.header("rialto-cluster")), (200, Some(own)), "{}", mine.body);
+    let records = served.bank.records();
+    let other = ("rialto-cluster", "00000000-0000-0000-0000-000000000190");
+    for (method, path, body) in [
+        ("POST", "/open_account", ""),
+        ("POST", "/v1/members", r#"{"expected_version":1,"change":{"remove":2}}"#),
+        ("POST", "/v1/mode", r#"{"mode":"leaderless"}"#),
+        ("POST", "/v1/limits", r#"{"limit":"transfer","amount":"1.00","currency":"EUR"}"#),
+        ("POST", "/v1/customers", r#"{"username":"eve","password":"a long password"}"#),
+        ("POST", "/v1/election", ""),
+        ("POST", "/shutdown", ""),
+        ("GET", "/v1/members", ""),
+        ("GET", "/v1/status", ""),
+    ] {
+        let refused = ask(served.http, method, path, &[other, json], body.as_bytes()).await;
+        refused.assert_problem(409, "other_cluster");
+        assert!(refused.text("detail").contains(own), "{}", refused.body);
+    }
+    assert_eq!((served.bank.records(), served.bank.elections(), served.bank.was_shut_down()), (records, 0, false));
+    let channel = tonic::transport::Channel::from_shared(format!("http://{}", served.grpc)).expect("an address");
+    let mut bank = BankClient::new(channel.connect().await.expect("it listens"));
+    let mut request = tonic::Request::new(proto::ChangeMembersRequest {
+        expected_version: 1,
+        change: Some(proto::change_members_request::Change::Remove(2)),
+    });
+    request.metadata_mut().insert(other.0, other.1.parse().expect("plain"));
+    let refused = bank.change_members(request).await.expect_err("the same over gRPC");
+    assert_eq!(Problem::code_of(&refused), Some(Code::OtherCluster));
+    assert_eq!(served.get("/v1/members").await.json()["version"].as_u64(), Some(1));
 }
 
 #[tokio::test]

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use api::client::{Answered, Batch, Client, ClientError, Options, Outcome, Transfer, Work, new_account_id};
+use api::cluster::ClusterPin;
 use api::code::Code;
 use ledger::{AccountId, Amount, Currency};
+use server::edge::drain::After;
 
 use super::memory_bank::Mood;
 use super::served::{Served, until};
@@ -54,6 +56,28 @@ async fn the_calls_of_the_sdk_do_what_they_say() {
     assert_eq!(same.code(), Some(Code::SameAccount));
 }
 
+/// Addresses are reused: where one bank was, another may be founded while a command waits.
+#[tokio::test]
+async fn a_client_that_keeps_to_the_cluster_that_answered_first_does_nothing_at_another() {
+    let pin = ClusterPin::default();
+    let client = |served: &Served, cluster| {
+        Client::connect_with([served.grpc.to_string()], Options { cluster, ..Options::default() }).expect("an address")
+    };
+    let began_with = Served::of_cluster(0x18f).await;
+    let bank = client(&began_with, Some(pin.clone()));
+    bank.open_account(new_account_id(), "Alice", Currency::EUR).await.expect("nobody else is meant yet");
+    assert_eq!(pin.cluster(), Some(0x18f));
+    bank.open_account(new_account_id(), "Bob", Currency::EUR).await.expect("the same cluster");
+    let elsewhere = Served::of_cluster(0x190).await;
+    let records = elsewhere.bank.records();
+    for meant in [pin, ClusterPin::to(0x18f)] {
+        let refused = client(&elsewhere, Some(meant)).open_account(new_account_id(), "Eve", Currency::EUR).await;
+        assert_eq!(refused.expect_err("another cluster").code(), Some(Code::OtherCluster));
+    }
+    assert_eq!(elsewhere.bank.records(), records);
+    client(&elsewhere, None).open_account(new_account_id(), "Eve", Currency::EUR).await.expect("whoever answers");
+}
+
 #[tokio::test]
 async fn a_call_goes_on_until_the_bank_is_well_again_and_is_done_once() {
     let served = Served::start().await;
@@ -85,7 +109,7 @@ async fn a_dead_node_is_left_for_the_next_at_once() {
     let bank = Client::connect(["127.0.0.1:1".to_owned(), first.grpc.to_string(), second.grpc.to_string()])
         .expect("addresses");
     bank.transfer(&Transfer::new(vault(), alice, euros(1))).await.expect("answered by a living one");
-    first.stop.send(true).expect("it runs");
+    first.drain.close(After::Closed);
     for task in first.tasks {
         task.await.expect("it ends");
     }
@@ -99,8 +123,12 @@ async fn when_the_deadline_passes_the_error_says_whether_anything_may_have_happe
     let bank = Client::connect_with([served.grpc.to_string()], options).expect("an address");
     let deposit = Transfer::new(vault(), new_account_id(), euros(1));
     served.bank.set_mood(Mood::NoMajority);
-    let error = bank.transfer(&deposit).await.expect_err("no majority");
-    assert!(matches!(error, ClientError::Unavailable { .. }), "{error:?}");
+    // An attempt that the deadline cuts off in the middle has an open outcome, which a busy machine makes of some.
+    let mut said = Vec::new();
+    while !matches!(said.last(), Some(ClientError::Unavailable { .. })) {
+        assert!(said.len() < 100, "never that nothing was done: {said:?}");
+        said.push(bank.transfer(&deposit).await.expect_err("no majority"));
+    }
     served.bank.set_mood(Mood::SilentlyDone);
     let error = bank.transfer(&deposit).await.expect_err("silence");
     assert!(

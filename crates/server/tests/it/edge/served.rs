@@ -1,26 +1,31 @@
 //! A bank in memory behind both wires, on ports of its own.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::routing::get;
-use server::edge::connections::{Limits, serve_grpc, serve_http};
+use server::edge::connections::{Intake, Limits, serve_grpc, serve_http};
+use server::edge::customers::SignIns;
 use server::edge::desk::Desk;
+use server::edge::drain::Drain;
 use server::edge::guard::{Guard, OperatorToken};
 use server::edge::metrics::Metrics;
 use server::edge::{grpc, router};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 
 use super::memory_bank::MemoryBank;
 use super::raw_http::{Reply, ask};
+
+/// How long what must come may take on a busy machine.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) struct Served {
     pub(super) bank: MemoryBank,
     pub(super) http: SocketAddr,
     pub(super) grpc: SocketAddr,
-    pub(super) stop: watch::Sender<bool>,
+    pub(super) intake: Intake,
+    pub(super) drain: Drain,
     pub(super) tasks: Vec<tokio::task::JoinHandle<()>>,
 }
 
@@ -33,22 +38,32 @@ impl Served {
         Served::with(Guard::new(OperatorToken::new(token)), Limits::default()).await
     }
 
+    pub(super) async fn of_cluster(cluster: u128) -> Served {
+        Served::with(Guard::default().of_cluster(cluster), Limits::default()).await
+    }
+
     pub(super) async fn with(guard: Guard, limits: Limits) -> Served {
         let bank = MemoryBank::new();
         let desk = Desk { bank: bank.clone(), guard, metrics: Metrics::new() };
-        let (stop, stopped) = watch::channel(false);
+        let (intake, drain) = (Intake::new(limits), Drain::default());
         let http = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let grpc_listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let addresses = (http.local_addr().expect("bound"), grpc_listener.local_addr().expect("bound"));
         // What a real node serves beside the calls: here only the places.
         let page = ["/", "/assets/{name}", "/events", "/v1/audit"];
         let page = page.into_iter().fold(Router::new(), |page, path| page.route(path, get(async || "")));
-        let routes = router::router(desk.clone(), page);
+        let routes = router::router(desk.clone(), &SignIns::default(), page);
         let tasks = vec![
-            tokio::spawn(serve_http(http, routes, None, limits, stopped.clone())),
-            tokio::spawn(serve_grpc(grpc_listener, grpc::router(desk), None, limits, stopped)),
+            tokio::spawn(serve_http(vec![http], routes, None, intake.clone(), drain.clone())),
+            tokio::spawn(serve_grpc(
+                vec![grpc_listener],
+                grpc::router(desk, SignIns::default()),
+                None,
+                intake.clone(),
+                drain.clone(),
+            )),
         ];
-        Served { bank, http: addresses.0, grpc: addresses.1, stop, tasks }
+        Served { bank, http: addresses.0, grpc: addresses.1, intake, drain, tasks }
     }
 
     pub(super) async fn post(&self, path: &str, body: &str) -> Reply {
@@ -85,11 +100,9 @@ impl Served {
 
 /// Waits for something that must come to be.
 pub(super) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..2000 {
-        if holds() {
-            return;
-        }
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < PATIENCE, "a minute has passed and still not: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    panic!("ten seconds have passed and still not: {what}");
 }

@@ -56,6 +56,11 @@ async fn a_list_is_paged_searched_and_sorted() {
     assert_eq!(all("sort=owner").await, ["alice", "Alina", "Bob", "Carla", "vault"]);
     assert_eq!(all("sort=-owner").await, ["vault", "Carla", "Bob", "Alina", "alice"]);
     assert_eq!(all("search=ALI").await, ["alice", "Alina"]);
+    // However the accent is typed, when the account is opened and when it is looked for.
+    served.post("/v1/accounts", r#"{"owner":"Jose\u0301"}"#).await;
+    for typed in ["search=jose%CC%81", "search=jos%C3%A9", "search=JOSE%CC%81"] {
+        assert_eq!(all(typed).await, ["Jos\u{e9}"], "{typed}");
+    }
     for (query, code) in [
         ("limit=0", "invalid_limit"),
         ("limit=1001", "invalid_limit"),
@@ -142,6 +147,24 @@ async fn a_malformed_item_refuses_the_whole_batch_and_is_named() {
 }
 
 #[tokio::test]
+async fn accounts_of_the_benchmark_are_left_out_where_a_list_is_for_people() {
+    let served = Served::start().await;
+    for owner in ["bench", "zoe", "bench-17", "bench-press", "benchmark"] {
+        let opened = served.post("/v1/accounts", &format!(r#"{{"owner":"{owner}"}}"#)).await;
+        assert_eq!(opened.status, 201, "{}", opened.body);
+    }
+    let owners = async |query: &str| {
+        let list = served.get(&format!("/v1/accounts?{query}")).await.json();
+        let accounts = list["accounts"].as_array().expect("a list").clone();
+        accounts.iter().map(|account| account["owner"].as_str().unwrap_or_default().to_owned()).collect::<Vec<String>>()
+    };
+    assert_eq!(owners("hide=bench").await, ["zoe", "bench-press", "benchmark"]);
+    assert_eq!(owners("").await.len(), 5, "programs that add all up are told of all");
+    assert_eq!(owners("hide=bench&search=ben").await.len(), 4, "whoever looks for them finds them");
+    served.get("/v1/accounts?hide=zoe").await.assert_problem(400, "malformed_query");
+}
+
+#[tokio::test]
 async fn a_statement_runs_backwards_with_its_balances() {
     let served = Served::start().await;
     let (alice, bob) = (served.rich("10").await, served.open().await);
@@ -167,7 +190,11 @@ async fn a_statement_runs_backwards_with_its_balances() {
     let page = served.get(&format!("/v1/accounts/{alice}/statement?limit=3&cursor={next}")).await.json();
     assert_eq!(page["entries"][0]["change"], "10.00");
     assert!(page["next_cursor"].is_null());
-    let page = served.get(&format!("/v1/accounts/{alice}/statement?cursor=p9999999")).await.json();
+    let (_, tag) = next.split_once('~').expect("a place and the listing's tag");
+    let page = served.get(&format!("/v1/accounts/{alice}/statement?cursor=p9999999~{tag}")).await.json();
     assert_eq!(page["entries"].as_array().map(Vec::len), Some(0));
-    served.get(&format!("/v1/accounts/{alice}/statement?cursor=x")).await.assert_problem(400, "invalid_cursor");
+    for cursor in ["x".to_owned(), "p1".to_owned(), format!("x~{tag}")] {
+        let reply = served.get(&format!("/v1/accounts/{alice}/statement?cursor={cursor}")).await;
+        reply.assert_problem(400, "invalid_cursor");
+    }
 }

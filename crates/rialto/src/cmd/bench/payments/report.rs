@@ -6,7 +6,7 @@ use super::town::Town;
 use crate::cmd::audit::between_banks::Judged;
 use crate::cmd::bench::disk::Syncs;
 use crate::cmd::bench::report::{DiskBeside, Latency, ms};
-use crate::supervise::screen::grouped;
+use crate::plain::{counted_of, grouped};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -88,15 +88,14 @@ impl Report {
         let hot = self.hot.map_or_else(String::new, |hot| format!(" · {hot} payees a bank"));
         let Latency { p50, p95, p99, max } = self.latency_us;
         let mut table = format!(
-            "\n  banks {} and the gateway · {} nodes · fsync and TLS on · {} customers · {} % to another bank{hot} · {} a call · \
-             {} callers · {} s\n  payments/s    {:>11}   (refused {}, unknown {})\n  latency ms    p50 {}   p95 {}   p99 {}   \
-             max {}\n",
+            "\n  banks {} and the gateway · {} · fsync and TLS on · {} · {} % to another bank{hot} · {} a call · {} · {} s\n  \
+             payments/s    {:>11}   (refused {}, unknown {})\n  latency ms    p50 {}   p95 {}   p99 {}   max {}\n",
             self.banks.join(", "),
-            self.nodes,
-            grouped(self.customers as u64),
+            counted_of(self.nodes, "node", "nodes"),
+            counted_of(self.customers, "customer", "customers"),
             self.across_percent,
             grouped(self.payments_a_call as u64),
-            self.callers,
+            counted_of(self.callers, "caller", "callers"),
             self.seconds.round(),
             grouped(self.payments_per_second),
             self.refused,
@@ -113,20 +112,24 @@ impl Report {
         if let Some(median) = self.longest_pause_us_median {
             let each: Vec<String> = self.longest_pause_us_each.iter().map(|us| ms(*us)).collect();
             table += &format!(
-                "  gateway's leader killed {} times: longest pause ms, median {}   each {}\n",
-                each.len(),
+                "  gateway's leader killed {}: longest pause ms, median {}   each {}\n",
+                counted_of(each.len(), "time", "times"),
                 ms(median),
                 each.join(" ")
             );
         }
         let balances = match self.balances_wrong {
-            0 => format!("conserved   {} balances to the cent", grouped(self.customers as u64)),
-            wrong => format!("NOT CONSERVED   {wrong} balances are wrong: this benchmark has failed"),
+            0 => format!("conserved   {} to the cent", counted_of(self.customers, "balance", "balances")),
+            wrong => format!(
+                "NOT CONSERVED   {} wrong: this benchmark has failed",
+                counted_of(wrong, "balance is", "balances are")
+            ),
         };
         let between = match &self.between_banks {
             Judged::Agrees => "positions are what the books say".to_owned(),
             Judged::Unproved { why } => format!("POSITIONS NOT PROVED: {why}"),
         };
-        table + &format!("  money         {balances}, {between}\n")
+        table += &format!("  money         {balances}, {between}\n");
+        table + "  left behind   the customers bench-1, bench-2, … in each bank; the banks' pages do not list them\n"
     }
 }

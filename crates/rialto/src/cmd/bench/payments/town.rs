@@ -5,11 +5,14 @@ use crate::cmd::bench::report::Screen;
 use crate::cmd::tls::TlsArgs;
 use crate::failure::Failure;
 use crate::http::{Address, Client};
-use crate::members::bank::{Bank, Nodes};
-use crate::network::name::GATEWAY_NAME;
+use crate::members::bank::Bank;
+use crate::network::layout::Layout;
+use crate::network::name::{BadBankName, GATEWAY_NAME};
 use crate::network::network_file::{NetworkFile, NodeEntry};
 use api::client::gateway::{Customer, GatewayClient, GatewayOptions};
 use api::client::{Options, Secret};
+use api::cluster::ClusterPin;
+use api::network::NetworkId;
 use api::status::NodeStatus;
 use certs::{Expected, Files, Protocol, Subject};
 use clearing::NamedParty;
@@ -53,7 +56,7 @@ impl Town {
     ) -> Result<Town, Failure> {
         let nodes = in_order(network).await;
         if nodes.is_empty() {
-            return Err(Failure::usage(format!("the network in {} has no gateway", dir.display()))
+            return Err(Failure::new(format!("the network in {} has no gateway", dir.display()))
                 .line("payments go through one; start it: rialto up"));
         }
         let banks: Vec<String> = network.banks.keys().cloned().collect();
@@ -65,7 +68,7 @@ impl Town {
         let parties: Vec<NamedParty> =
             banks.iter().flat_map(|bank| names.iter().map(move |name| party(bank, name))).collect();
         let readers = banks.iter().map(|bank| reader(dir, network, bank, tls)).collect::<Result<_, _>>()?;
-        let callers = sign_in(network, &nodes, (&parties, banks.len()), shape.callers, screen).await?;
+        let callers = sign_in(dir, (network, &nodes), (&parties, banks.len()), shape.callers, screen).await?;
         Ok(Town { banks, parties, callers, readers, nodes: network.nodes.len() })
     }
 
@@ -105,8 +108,10 @@ async fn make(dir: &Path, banks: &[String], names: &[CustomerName], screen: &Scr
     let (mut making, all) = (JoinSet::new(), banks.len() * names.len());
     let mut made = 0;
     for bank in banks {
+        let bank = bank.parse().map_err(|error: BadBankName| Failure::new(error.to_string()))?;
+        let at = Bank::here(dir, &bank);
         for name in names {
-            let at = Bank { nodes: Nodes::Of { dir: dir.to_owned(), bank: bank.clone() }, token: None };
+            let at = at.clone();
             let body = json!({ "username": name.as_str(), "password": PASSWORD, "opening_balance": OPENING_BALANCE });
             making.spawn(async move { at.post("/v1/customers", &body).await.map(drop) });
             if making.len() >= AT_ONCE {
@@ -124,14 +129,15 @@ async fn make(dir: &Path, banks: &[String], names: &[CustomerName], screen: &Scr
 
 fn reader(dir: &Path, network: &NetworkFile, bank: &str, tls: &TlsArgs) -> Result<api::client::Client, Failure> {
     let nodes = network.nodes.iter().filter(|node| node.group == bank).map(|node| &node.grpc);
-    let options = Options { tls: tls.of_bank(bank, Some(dir))?, ..Options::default() };
+    let cluster = Layout::cluster_in(dir, bank).map(|cluster| ClusterPin::to(cluster.number()));
+    let options = Options { tls: tls.of_bank(bank, Some(dir))?, cluster, ..Options::default() };
     api::client::Client::connect_with(nodes, options).map_err(|error| Failure::new(format!("connecting: {error}")))
 }
 
 /// Every caller is a customer of their own, at each bank in turn, with a connection and a token of their own.
 async fn sign_in(
-    network: &NetworkFile,
-    nodes: &[&NodeEntry],
+    dir: &Path,
+    (network, nodes): (&NetworkFile, &[&NodeEntry]),
     (parties, banks): (&[NamedParty], usize),
     callers: usize,
     screen: &Screen,
@@ -140,6 +146,7 @@ async fn sign_in(
         certs::Client::new(Files::new(tls, Subject::Client), Expected::NodeOfAnyGateway, Protocol::Grpc).map(Arc::new)
     });
     let tls = tls.transpose().map_err(|error| Failure::new(error.to_string()))?;
+    let meant = Layout::cluster_in(dir, GATEWAY_NAME).and_then(|cluster| NetworkId::new(cluster.number()));
     let each = parties.len() / banks;
     let mut signing = JoinSet::new();
     let mut signed_in = Vec::new();
@@ -149,6 +156,7 @@ async fn sign_in(
         let gateway = GatewayClient::connect_with(nodes.iter().map(|node| &node.grpc), tls.clone());
         let options = GatewayOptions { deadline: DEADLINE, ..GatewayOptions::default() };
         let gateway = gateway.map_err(|error| Failure::new(error.to_string()))?.with_options(options);
+        let gateway = meant.map_or(gateway.clone(), |network| gateway.pinned_to(network));
         signing.spawn(async move {
             let failed = |error| Failure::new(format!("signing in as {party}: {error}"));
             let signed_in = gateway.login(&party, &Secret::new(PASSWORD.to_owned())).await.map_err(failed)?;

@@ -1,16 +1,20 @@
 //! The line that is being typed: a thread of its own, so that nothing ever waits for the keyboard and nothing that comes
 //! in between spoils the line.
 //!
-//! The thread reads one line each time it is asked to. News is printed above the line meanwhile, by the [`Printer`].
+//! The thread gives one line each time it is asked to. Lines that came together are given one after the other: what was
+//! typed ahead stays in the editor's buffer, and a paste of several lines is cut into them. News is printed above the line
+//! meanwhile, by the [`Printer`]. A line with a byte that is not UTF-8 is refused whole, whatever it comes from: what was left
+//! of it might be another order.
 
-use std::io::IsTerminal;
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::io::{self, BufRead, IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError, mpsc as blocking};
 
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use rustyline::completion::Completer;
 use rustyline::config::{CompletionType, Config};
 use rustyline::error::ReadlineError;
-use rustyline::highlight::Highlighter;
+use rustyline::highlight::{CmdKind, Highlighter};
 use rustyline::hint::Hinter;
 use rustyline::history::MemHistory;
 use rustyline::validate::Validator;
@@ -18,13 +22,18 @@ use rustyline::{Context, ExternalPrinter, Helper};
 use tokio::sync::mpsc;
 
 use super::line::WORDS;
+use super::marks::{self, byte_of};
+use super::terminal::{Between, Seat};
 use crate::failure::Failure;
+use crate::plain::printable;
 
 /// What came from the keyboard.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Typed {
     Line(String),
-    /// Ctrl-C, or Ctrl-D on an empty line, or the end of a file that is read instead of a keyboard.
+    /// A line that is no text, and why.
+    Refused(String),
+    /// Ctrl-C or Ctrl-D on an empty line, or the end of a file that is read instead of a keyboard.
     Over,
 }
 
@@ -43,39 +52,31 @@ pub(super) struct Editor {
     ask: blocking::Sender<String>,
     typed: mpsc::Receiver<Typed>,
     known: Arc<Mutex<Known>>,
-    terminal: Option<Restored>,
+    seat: Option<Arc<Seat>>,
 }
 
 impl Editor {
     pub(super) fn start() -> Result<(Editor, Printer), Failure> {
-        let failed = |error: ReadlineError| Failure::new(format!("reading from the terminal: {error}"));
-        let terminal = std::io::stdin().is_terminal().then(Restored::remember).flatten();
         let known = Arc::new(Mutex::new(Known::default()));
-        let config = Config::builder().completion_type(CompletionType::List).auto_add_history(true).build();
-        let mut editor: rustyline::Editor<Help, MemHistory> =
-            rustyline::Editor::with_history(config, MemHistory::new()).map_err(failed)?;
-        editor.set_helper(Some(Help { known: known.clone() }));
-        let printer: Printer = match editor.create_external_printer() {
-            Ok(mut printer) => Box::new(move |text| {
-                // A terminal that is gone is noticed by the thread that reads it.
-                let _ = printer.print(format!("{text}\n"));
-            }),
-            Err(_) => Box::new(|text| println!("{text}")),
+        let seat = match io::stdin().is_terminal() {
+            true => Some(Arc::new(Seat::take().map_err(|error| of_terminal(&error))?)),
+            false => None,
+        };
+        let (mut keyboard, printer) = match &seat {
+            Some(seat) if !is_simple() => typing(seat.clone(), known.clone())?,
+            Some(_) => (Keyboard::Plain { prompts: true }, plain_printer()),
+            None => (Keyboard::Plain { prompts: false }, plain_printer()),
         };
         let (ask, asked) = blocking::channel::<String>();
         let (tell, typed) = mpsc::channel(1);
         std::thread::spawn(move || {
             while let Ok(prompt) = asked.recv() {
-                let line = match editor.readline(&prompt) {
-                    Ok(line) => Typed::Line(line),
-                    Err(_) => Typed::Over,
-                };
-                if tell.blocking_send(line).is_err() {
+                if tell.blocking_send(keyboard.next(&prompt)).is_err() {
                     return;
                 }
             }
         });
-        Ok((Editor { ask, typed, known, terminal }, printer))
+        Ok((Editor { ask, typed, known, seat }, printer))
     }
 
     /// Asks for the next line; [`Editor::typed`] has it when it is there.
@@ -89,39 +90,151 @@ impl Editor {
         self.typed.recv().await.unwrap_or(Typed::Over)
     }
 
+    /// Whether somebody types, and sees what comes of it.
+    pub(super) fn is_at_a_terminal(&self) -> bool {
+        self.seat.is_some()
+    }
+
     /// Gives the terminal back as it was: a signal may come while a line is being typed.
     pub(super) fn restore(&self) {
-        if let Some(terminal) = &self.terminal {
-            terminal.restore();
+        if let Some(seat) = &self.seat {
+            seat.restore();
         }
     }
 }
 
-/// The terminal's settings from before.
-#[derive(Debug)]
-struct Restored(Termios);
+fn of_terminal(error: &dyn std::error::Error) -> Failure {
+    Failure::new(format!("reading from the terminal: {error}")).line("lines from a file need none: rialto shell < FILE")
+}
 
-impl Restored {
-    fn remember() -> Option<Restored> {
-        tcgetattr(std::io::stdin()).ok().map(Restored)
+/// A terminal on which no line can be edited.
+fn is_simple() -> bool {
+    let term = std::env::var_os("TERM").unwrap_or_default();
+    ["dumb", "cons25", "emacs"].iter().any(|simple| term.eq_ignore_ascii_case(simple))
+}
+
+fn plain_printer() -> Printer {
+    Box::new(|text| println!("{text}"))
+}
+
+fn typing(seat: Arc<Seat>, known: Arc<Mutex<Known>>) -> Result<(Keyboard, Printer), Failure> {
+    let failed = |error: ReadlineError| of_terminal(&error);
+    let line = Arc::new(Mutex::new(String::new()));
+    let config = Config::builder().completion_type(CompletionType::List).auto_add_history(true).build();
+    let mut editor: rustyline::Editor<Help, MemHistory> =
+        rustyline::Editor::with_history(config, MemHistory::new()).map_err(failed)?;
+    editor.set_helper(Some(Help { known, line: line.clone() }));
+    let printer: Printer = match editor.create_external_printer() {
+        Ok(mut printer) => Box::new(move |text| {
+            // A terminal that is gone is noticed by the thread that reads it.
+            let _ = printer.print(format!("{}\n", printable(&text)));
+        }),
+        Err(_) => plain_printer(),
+    };
+    let between = Between::new(seat).map_err(|error| of_terminal(&error))?;
+    Ok((Keyboard::Typing(Box::new(Typing { editor, between, line, lines: VecDeque::new() })), printer))
+}
+
+/// The thread's own: what is read, line by line.
+enum Keyboard {
+    Typing(Box<Typing>),
+    /// A file or a pipe; or a terminal on which nothing can be edited, which shows a prompt.
+    Plain {
+        prompts: bool,
+    },
+}
+
+impl Keyboard {
+    fn next(&mut self, prompt: &str) -> Typed {
+        match self {
+            Keyboard::Typing(typing) => typing.next(prompt),
+            Keyboard::Plain { prompts } => {
+                if *prompts {
+                    print!("{prompt}");
+                    // A terminal that is gone is noticed when it is read.
+                    let _ = io::stdout().flush();
+                }
+                read_line(io::stdin().lock())
+            }
+        }
     }
+}
 
-    fn restore(&self) {
-        let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &self.0);
+fn read_line(mut from: impl BufRead) -> Typed {
+    let mut line = Vec::new();
+    match from.read_until(b'\n', &mut line) {
+        Ok(1..) => {
+            let end = line.iter().rposition(|byte| !b"\r\n".contains(byte)).map_or(0, |at| at + 1);
+            line.truncate(end);
+            marks::text_of(line).map_or_else(Typed::Refused, Typed::Line)
+        }
+        Ok(0) | Err(_) => Typed::Over,
+    }
+}
+
+struct Typing {
+    editor: rustyline::Editor<Help, MemHistory>,
+    between: Between,
+    /// What stands on the line that is being typed.
+    line: Arc<Mutex<String>>,
+    /// Lines that came together with one that was given already.
+    lines: VecDeque<String>,
+}
+
+impl Typing {
+    fn next(&mut self, prompt: &str) -> Typed {
+        loop {
+            if let Some(line) = self.lines.pop_front() {
+                return marks::checked(line).map_or_else(Typed::Refused, Typed::Line);
+            }
+            self.line.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            let editor = &mut self.editor;
+            let read = self.between.during(|| editor.readline(prompt)).unwrap_or_else(|error| Err(error.into()));
+            let standing = std::mem::take(&mut *self.line.lock().unwrap_or_else(PoisonError::into_inner));
+            match read {
+                // A paste comes as one text.
+                Ok(text) => self.lines = text.split('\n').map(str::to_owned).collect(),
+                // As in other shells: the line is cleared, and only on an empty one it is an end.
+                Err(ReadlineError::Interrupted) if !standing.is_empty() => {}
+                Err(_) => return Typed::Over,
+            }
+        }
     }
 }
 
 /// Completion of commands, of those who were paid before, and of ids.
 struct Help {
     known: Arc<Mutex<Known>>,
+    line: Arc<Mutex<String>>,
 }
 
 impl Helper for Help {}
-impl Highlighter for Help {}
+
+/// A byte that is no text is seen as one: of the same width as its mark.
+impl Highlighter for Help {
+    fn highlight<'l>(&self, line: &'l str, _: usize) -> Cow<'l, str> {
+        if !line.contains(|character| byte_of(character).is_some()) {
+            return Cow::Borrowed(line);
+        }
+        let shown = |character| if byte_of(character).is_some() { char::REPLACEMENT_CHARACTER } else { character };
+        Cow::Owned(line.chars().map(shown).collect())
+    }
+
+    fn highlight_char(&self, line: &str, _: usize, _: CmdKind) -> bool {
+        line.contains(|character| byte_of(character).is_some())
+    }
+}
+
 impl Validator for Help {}
 
+/// There are no hints; but whoever gives them is shown the line after each key.
 impl Hinter for Help {
     type Hint = String;
+
+    fn hint(&self, line: &str, _: usize, _: &Context<'_>) -> Option<String> {
+        line.clone_into(&mut self.line.lock().unwrap_or_else(PoisonError::into_inner));
+        None
+    }
 }
 
 impl Completer for Help {

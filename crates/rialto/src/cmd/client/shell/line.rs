@@ -6,7 +6,7 @@ use crate::cmd::client::payment::id;
 
 /// What the shell is told to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Order {
+pub(crate) enum Order {
     Nothing,
     Balance,
     Pay {
@@ -35,15 +35,15 @@ pub(super) const WORDS: [&str; 12] =
     ["balance", "pay", "history", "results", "logout", "payment", "retry", "drop", "login", "leave", "help", "outbox"];
 
 pub(super) const MENU: &str = "\
-  1  balance                       what you have
+  1  balance                         what you have
   2  pay PAYEE AMOUNT [FOR WHAT]   like: pay bob@beta 12.50 rent
-  3  history                       what moved on your account
-  4  results                       what you ordered here, and what became of it
-  5  logout                        sign out and leave (Ctrl-C and Ctrl-D do the same)
+  3  history                         what moved on your account
+  4  results                         what you ordered here, and what became of it
+  5  logout                          sign out and leave (as Ctrl-D, or Ctrl-C on an empty line)
      payment ID, retry [ID], drop ID, login BANK USER, leave (and stay signed in), help";
 
 /// Understands a line, or says how it is written.
-pub(super) fn parse(line: &str) -> Result<Order, String> {
+pub(crate) fn parse(line: &str) -> Result<Order, String> {
     let mut words = line.split_whitespace();
     let Some(first) = words.next() else { return Ok(Order::Nothing) };
     let rest: Vec<&str> = words.collect();

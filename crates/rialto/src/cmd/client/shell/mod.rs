@@ -6,11 +6,15 @@
 //!                 └──── news, above the line ─┘
 //! ```
 //!
-//! SIGINT, SIGTERM, Ctrl-C and Ctrl-D sign out. Who starts the shell while the gateway is away may pay all the same: the
+//! SIGINT, SIGTERM, and Ctrl-C or Ctrl-D on an empty line sign out; Ctrl-C on a line clears it, and while a command waits it
+//! ends the waiting. Who starts the shell while the gateway is away may pay all the same: the
 //! payments are kept, and the sign-in is tried again until the gateway has answered.
 
 mod editor;
-mod line;
+mod incoming;
+pub(crate) mod line;
+mod marks;
+mod terminal;
 
 use std::time::Duration;
 
@@ -19,7 +23,7 @@ use api::client::gateway::{GatewayClient, GatewayError};
 use clap::Args;
 use clearing::NamedParty;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use wallet::{Condition, DropResult, Entry, Outbox, Running, SignIn, now_ms};
@@ -41,8 +45,11 @@ Examples:
   rialto shell beta bob --profile bob   a second person on the same machine
 
 Tab completes. Payments are kept on disk before they are sent; while the gateway is away they wait, and the prompt does not.
-Ctrl-C, Ctrl-D, SIGINT and SIGTERM sign out; `leave` does not.
-Exit codes: 0 left; 1 not signed in; 2 wrong flags";
+Their results, and money that comes in, are told above the line that is being typed.
+Ctrl-C clears the line. On an empty one Ctrl-C and Ctrl-D sign out, as SIGINT and SIGTERM do; `leave` does not.
+Lines may come from a pipe too, each as if it was typed; a line that is not UTF-8 is refused whole.
+Exit codes: 0 left; 1 a line that was not typed was refused or failed; 2 a variable or flag makes no sense; 9 not signed in;
+all: rialto help exit-codes";
 
 /// Pay and look from a prompt, with results as they come
 #[derive(Debug, Args)]
@@ -81,6 +88,16 @@ struct Shell {
     /// A sign-in that is tried until the gateway answers.
     trying: Option<JoinHandle<()>>,
     answers: mpsc::Sender<SignedIn>,
+    /// Whose incoming money is told.
+    whose: watch::Sender<Option<NamedParty>>,
+    /// A line was refused, or did not work.
+    has_failed: bool,
+}
+
+/// What comes in from the tasks beside the shell.
+struct Inbox {
+    signed_in: mpsc::Receiver<SignedIn>,
+    came: mpsc::Receiver<String>,
 }
 
 /// What came of a sign-in that was tried again and again.
@@ -126,7 +143,10 @@ pub(crate) async fn run(args: ShellArgs) -> Result<Code, Failure> {
     let desk = args.client.open()?;
     let gateway = desk.gateway()?;
     let follows = desk.follow(&gateway);
-    let (answers, mut answered) = mpsc::channel(1);
+    let ((answers, signed_in), (came, comes)) = (mpsc::channel(1), mpsc::channel(16));
+    let mut inbox = Inbox { signed_in, came: comes };
+    let (whose, watched) = watch::channel(None);
+    let watching = tokio::spawn(incoming::watch(desk.profile.clone(), gateway.clone(), watched, came));
     let mut shell = Shell {
         outbox: desk.outbox()?,
         running: desk.worker(&gateway)?,
@@ -135,9 +155,12 @@ pub(crate) async fn run(args: ShellArgs) -> Result<Code, Failure> {
         colours: Colours::of_stdout(),
         trying: None,
         answers,
+        whose,
+        has_failed: false,
         gateway,
         desk,
     };
+    shell.whose.send_replace(shell.customer);
     if let (Some(bank), Some(user)) = (&args.bank, &args.user) {
         let customer = customer_of(bank, user)?;
         let secret = password(&args.from, args.password.as_deref(), &customer.to_string()).await?;
@@ -146,11 +169,14 @@ pub(crate) async fn run(args: ShellArgs) -> Result<Code, Failure> {
     let mut signals = Signals::new()?;
     let (mut editor, mut print) = Editor::start()?;
     println!("{MENU}");
-    let leaving = shell.work(&mut editor, &mut print, &mut signals, &mut answered).await;
+    let leaving = shell.work(&mut editor, &mut print, &mut signals, &mut inbox).await;
     editor.restore();
+    watching.abort();
+    // Whoever types sees what failed; a script has the exit code.
+    let code = if shell.has_failed && !editor.is_at_a_terminal() { Code::Failed } else { Code::Done };
     let left = shell.leave(leaving?).await;
     follows.iter().for_each(tokio::task::JoinHandle::abort);
-    left
+    left.map(|()| code)
 }
 
 impl Shell {
@@ -159,7 +185,7 @@ impl Shell {
         editor: &mut Editor,
         print: &mut Printer,
         signals: &mut Signals,
-        answered: &mut mpsc::Receiver<SignedIn>,
+        inbox: &mut Inbox,
     ) -> Result<Leaving, Failure> {
         let mut pulse = self.running.pulse();
         let mut looks = tokio::time::interval(LOOK);
@@ -170,10 +196,16 @@ impl Shell {
                 tokio::select! {
                     typed = editor.typed() => match typed {
                         Typed::Line(line) => break line,
+                        Typed::Refused(why) => {
+                            self.has_failed = true;
+                            println!("{why}");
+                            editor.ask(self.prompt(), self.known()?);
+                        }
                         Typed::Over => return Ok(Leaving::SigningOut),
                     },
                     () = signals.any() => return Ok(Leaving::SigningOut),
-                    Some(signed_in) = answered.recv() => print(self.signed_in_at_last(signed_in)?),
+                    Some(signed_in) = inbox.signed_in.recv() => print(self.signed_in_at_last(signed_in)?),
+                    Some(came) = inbox.came.recv() => print(came),
                     // The worker lives as long as the shell.
                     _ = pulse.changed() => {}
                     _ = looks.tick() => {}
@@ -182,20 +214,29 @@ impl Shell {
             };
             let goes = tokio::select! {
                 goes = self.obey(&line) => goes,
-                () = signals.any() => return Ok(Leaving::SigningOut),
+                _ = signals.terminate.recv() => return Ok(Leaving::SigningOut),
+                _ = signals.interrupt.recv() => {
+                    println!("not waited for any longer; what was ordered is in the outbox: results");
+                    Ok(Goes::On)
+                }
             };
             match goes {
                 Ok(Goes::On) => {}
                 Ok(Goes::Out(leaving)) => return Ok(leaving),
                 // A command that did not work is no reason to leave.
-                Err(failure) => println!("{failure}"),
+                Err(failure) => {
+                    self.has_failed = true;
+                    println!("{failure}");
+                }
             }
         }
     }
 
     fn prompt(&self) -> String {
         match (&self.customer, &self.condition) {
-            (Some(customer), Condition::Offline { .. }) => format!("{customer} (offline)> "),
+            (Some(customer), Condition::Offline { .. } | Condition::OtherNetwork { .. }) => {
+                format!("{customer} (offline)> ")
+            }
             (Some(customer), Condition::Fine | Condition::Broken { .. }) => format!("{customer}> "),
             (None, _) => "nobody> ".to_owned(),
         }
@@ -219,6 +260,9 @@ impl Shell {
                 Condition::Offline { why } => {
                     print(format!("the gateway cannot be reached ({why}); payments wait in the outbox"));
                 }
+                Condition::OtherNetwork { why } => {
+                    print(format!("{why}; nothing is sent, payments wait in the outbox"))
+                }
                 Condition::Broken { why } => print(format!("the outbox is in trouble: {why}")),
             }
             self.condition = condition;
@@ -234,6 +278,7 @@ impl Shell {
         let order = match line::parse(line) {
             Ok(order) => order,
             Err(why) => {
+                self.has_failed = true;
                 println!("{why}");
                 return Ok(Goes::On);
             }
@@ -289,10 +334,12 @@ impl Shell {
         if let Some(trying) = self.trying.take() {
             trying.abort();
         }
-        match login::sign_in(&self.gateway, &customer, &secret).await {
+        let earlier = self.desk.earlier(&customer);
+        match login::sign_in(&self.gateway, &customer, &secret, earlier.as_ref()).await {
             Ok((sign_in, _)) => self.keep(&sign_in),
             Err(error @ (GatewayError::Unreachable { .. } | GatewayError::Overloaded { .. })) => {
                 self.customer = Some(customer);
+                self.whose.send_replace(self.customer);
                 let (gateway, answers) = (self.gateway.clone(), self.answers.clone());
                 self.trying = Some(tokio::spawn(sign_in_at_last(gateway, customer, secret, answers)));
                 Ok(format!("{error}\npayments of {customer} are kept; signing in is tried again by itself"))
@@ -309,14 +356,15 @@ impl Shell {
     }
 
     fn keep(&mut self, sign_in: &SignIn) -> Result<String, Failure> {
-        let resumed = login::keep(&self.desk, sign_in)?;
+        let resumed = login::keep(&self.desk, &self.gateway, sign_in)?;
         self.customer = Some(sign_in.customer);
+        self.whose.send_replace(self.customer);
         self.running.nudge();
         let more = if resumed > 0 { format!("; payments that waited and go on: {resumed}") } else { String::new() };
         Ok(format!("signed in as {}{more}", sign_in.customer))
     }
 
-    async fn leave(self, leaving: Leaving) -> Result<Code, Failure> {
+    async fn leave(self, leaving: Leaving) -> Result<(), Failure> {
         if let Some(trying) = &self.trying {
             trying.abort();
         }
@@ -333,7 +381,7 @@ impl Shell {
         if open > 0 {
             println!("payments without an end: {open}; they are kept: rialto outbox list --open");
         }
-        Ok(Code::Done)
+        Ok(())
     }
 }
 
@@ -346,7 +394,7 @@ async fn sign_in_at_last(
 ) {
     loop {
         tokio::time::sleep(SIGN_IN_AGAIN).await;
-        match login::sign_in(&gateway, &customer, &secret).await {
+        match login::sign_in(&gateway, &customer, &secret, None).await {
             Err(GatewayError::Unreachable { .. } | GatewayError::Overloaded { .. }) => {}
             answer => {
                 // A shell that has ended meanwhile needs no answer.

@@ -1,0 +1,6 @@
+//! See `clearing::fuzzing`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| corpora::check(corpora::STATE, bytes, |bytes| {
+    clearing::fuzzing::checkpoint(corpora::entries(bytes));
+}));

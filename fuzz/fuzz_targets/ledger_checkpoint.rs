@@ -1,0 +1,6 @@
+//! See `ledger::fuzzing`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| corpora::check(corpora::STATE, bytes, |bytes| {
+    ledger::fuzzing::checkpoint(corpora::entries(bytes));
+}));

@@ -1,0 +1,4 @@
+//! See `replica::fuzzing`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| corpora::check(corpora::DECODER, bytes, replica::fuzzing::message));

@@ -1,0 +1,4 @@
+//! See `server::fuzzing`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| corpora::check(corpora::STATE, bytes, server::fuzzing::token));

@@ -1,0 +1,4 @@
+//! See `storage::fuzzing`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| corpora::check(corpora::STATE, bytes, storage::fuzzing::identity));
