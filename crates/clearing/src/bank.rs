@@ -18,6 +18,8 @@ pub struct Bank {
     pub lost: Lost,
     /// The gateway's incarnation in which that one registered.
     pub(crate) registered_in: Epoch,
+    /// When its bucket of incarnations is full again: see [`crate::charge::Bucket`].
+    pub(crate) lifts_full_at_us: u64,
     /// The number of its newest payment, and the place of that one's record.
     pub last_number: u64,
     pub last_place: Option<u64>,

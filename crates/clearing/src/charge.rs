@@ -29,7 +29,17 @@ impl Bucket {
 
     /// When the bucket is full again, if one more token is taken now.
     pub(crate) fn take(self, full_at_us: u64, now_us: u64) -> u64 {
-        full_at_us.max(now_us).saturating_add(self.token_us)
+        self.take_many(full_at_us, now_us, 1)
+    }
+
+    /// The same, of so many tokens.
+    pub(crate) fn take_many(self, full_at_us: u64, now_us: u64, tokens: u64) -> u64 {
+        full_at_us.max(now_us).saturating_add(self.token_us.saturating_mul(tokens))
+    }
+
+    /// Whether there are so many tokens now.
+    pub(crate) fn has(self, full_at_us: u64, now_us: u64, tokens: u64) -> bool {
+        self.missing(full_at_us, now_us).saturating_add(tokens) <= self.tokens
     }
 
     /// How long until there is a token beyond `held` others, in milliseconds; nothing if there is one now. Only a bucket

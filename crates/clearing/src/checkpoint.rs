@@ -9,6 +9,7 @@
 //! F  payer                  when the bucket of what they have had refused is full again
 //! G  number u16 big endian  epoch of the gateway and number, at which the answer ends when it is asked what it holds
 //! H                         seed of the ids behind idempotency keys
+//! I  number u16 big endian  when the bucket of its incarnations is full again
 //! K  key u64 big endian     node · public key · expiry
 //! L  payment u128           (listed for the operator)
 //! N  bank u16 big endian    number of its newest payment · place
@@ -60,6 +61,7 @@ pub fn fold_effects(bytes: &RecordBytes, put: &mut Put<'_>) -> Result<(), Record
             put_bank(number, &name, group, (epoch, registered_in), &standing, put);
             put(&bank_key(b'C', number), None);
         }
+        Body::BankLifted { number, full_at_us } => put_lifts(number, full_at_us, put),
         // The rest of the bank's entry is not known here, so that it has caught up is an entry of its own; the next
         // registration takes it away again.
         Body::BankCaughtUp { number } => put_value(&bank_key(b'C', number), put, |_| {}),
@@ -167,6 +169,9 @@ fn entries_of_network(clearing: &Clearing, put: &mut Put<'_>) {
         if bank.recall != Recall::WHOLE {
             put_recall(bank.number, &bank.recall, put);
         }
+        if bank.lifts_full_at_us > 0 {
+            put_lifts(bank.number, bank.lifts_full_at_us, put);
+        }
         if let Some(place) = bank.last_place {
             put_newest(bank.number, bank.last_number, place, put);
         }
@@ -238,6 +243,10 @@ fn put_recalled(bank: BankNumber, epoch: Epoch, put: &mut Put<'_>) {
 
 fn put_recall(bank: BankNumber, recall: &Recall, put: &mut Put<'_>) {
     put_value(&bank_key(b'G', bank), put, |out| out.value(recall));
+}
+
+fn put_lifts(bank: BankNumber, full_at_us: u64, put: &mut Put<'_>) {
+    put_value(&bank_key(b'I', bank), put, |out| out.u64(full_at_us));
 }
 
 fn put_newest(bank: BankNumber, number: u64, place: u64, put: &mut Put<'_>) {

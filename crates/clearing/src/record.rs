@@ -53,6 +53,11 @@ pub enum Body {
         /// The gateway's incarnation then.
         registered_in: Epoch,
     },
+    /// How far a bank has lifted its incarnation lately: see [`crate::charge::Bucket`].
+    BankLifted {
+        number: BankNumber,
+        full_at_us: u64,
+    },
     BankCaughtUp {
         number: BankNumber,
     },
@@ -186,6 +191,7 @@ pub mod kind {
     pub const KEY_CLAIMED: u16 = 30;
     pub const PAYER_CHARGED: u16 = 31;
     pub const SEED_KEPT: u16 = 32;
+    pub const BANK_LIFTED: u16 = 33;
 }
 
 /// Why bytes are not a record of the gateway.
@@ -274,6 +280,7 @@ impl Body {
         match self {
             Body::EpochBegan { .. } => kind::EPOCH_BEGAN,
             Body::BankRegistered { .. } => kind::BANK_REGISTERED,
+            Body::BankLifted { .. } => kind::BANK_LIFTED,
             Body::BankCaughtUp { .. } => kind::BANK_CAUGHT_UP,
             Body::BankRecalled { .. } => kind::BANK_RECALLED,
             Body::BankToRecall { .. } => kind::BANK_TO_RECALL,
@@ -314,6 +321,10 @@ impl Body {
                 out.value(epoch);
                 out.value(standing);
                 put_registered_in(*registered_in, out);
+            }
+            Body::BankLifted { number, full_at_us } => {
+                out.value(number);
+                out.u64(*full_at_us);
             }
             Body::BankCaughtUp { number } => out.value(number),
             Body::BankRecalled { number, epoch } => {
@@ -393,6 +404,7 @@ impl Body {
                 Body::KeyClaimed { key: from.u128("key")?, digest: from.u128("digest")?, base: from.u128("base")? }
             }
             kind::SEED_KEPT => Body::SeedKept { seed: from.value()? },
+            kind::BANK_LIFTED => Body::BankLifted { number: from.value()?, full_at_us: from.u64("time")? },
             kind::BANK_CAUGHT_UP => Body::BankCaughtUp { number: from.value()? },
             kind::BANK_RECALLED => Body::BankRecalled { number: from.value()?, epoch: from.value()? },
             kind::SESSION_OPENED => {

@@ -70,6 +70,11 @@ impl Clearing {
                 self.known_bank(number, &fields)?.recall = recall;
             }
             b'H' => self.state.seed = Some(fields.take()?),
+            b'I' => {
+                let number = fields.bank()?;
+                let full_at_us = fields.value.u64("time").map_err(field)?;
+                self.known_bank(number, &fields)?.lifts_full_at_us = full_at_us;
+            }
             b'K' => self.restore_key(&mut fields)?,
             b'L' => drop(self.state.listed.insert(fields.payment()?)),
             b'N' => {

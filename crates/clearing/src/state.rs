@@ -7,8 +7,9 @@ use crate::bank::{Bank, Recall, SigningKey, Standing};
 use crate::charge::Charges;
 use crate::control::Control;
 use crate::finding::Vote;
-use crate::names::{BankName, BankNumber, Epoch, KeyId};
+use crate::names::{BankName, BankNumber, Epoch, KeyId, SessionId};
 use crate::order::{Holder, NamedParty, Order, Party, PaymentId, Side, Terms};
+use crate::outcome::Refusal;
 use crate::payment::{Payment, Phase};
 use crate::position::{Position, PositionKey};
 use crate::record::{Body, Decided, Record, Taken};
@@ -113,6 +114,67 @@ impl State {
         Terms { id, payer: self.named(&payer), payee: self.named(&payee), amount, currency, reference }
     }
 
+    /// Only a gateway that was never restored knows that what it does not know never was.
+    pub(crate) fn may_presume(&self) -> bool {
+        self.epoch == Epoch::FIRST || self.is_off(Control::PresumeAfterRestore)
+    }
+
+    /// A payment that a bank speaks of; it has to be one of its own.
+    pub(crate) fn order_of_bank(&self, bank: &BankName, terms: &Terms) -> Result<Order, Refusal> {
+        let order = self.order(terms).ok_or(Refusal::UnknownBank)?;
+        let is_anothers = Side::BOTH.iter().all(|side| terms.party(*side).bank != *bank);
+        // From an account to the same one no bank moves anything, so there is nothing to ask about.
+        if is_anothers || order.payer == order.payee { Err(Refusal::NotYours) } else { Ok(order) }
+    }
+
+    /// Whose live session that is.
+    pub(crate) fn customer_of(&self, session: SessionId, now_ms: u64) -> Result<Party, Refusal> {
+        let known = self.sessions.of(session).ok_or(Refusal::NoSession)?;
+        if known.ended {
+            return Err(Refusal::SessionEnded);
+        }
+        if known.expires_ms <= now_ms {
+            return Err(Refusal::SessionExpired);
+        }
+        Ok(known.customer)
+    }
+
+    /// Whether one more payment of theirs may be refused, and so whether one more is taken.
+    pub(crate) fn check_may_be_refused(&self, payer: &Party, now_us: u64) -> Result<(), Refusal> {
+        let bucket = self.settings.refused_bucket();
+        let open = self.open_of.get(payer).copied().unwrap_or(0);
+        if open >= bucket.tokens {
+            // Time alone brings none back: some of them have to end.
+            return Err(Refusal::PayerBusy);
+        }
+        let wait_ms = bucket.wait_ms(self.charges.full_at_us(payer), now_us, open);
+        wait_ms.map_or(Ok(()), |retry_after_ms| Err(Refusal::TooManyRefused { retry_after_ms }))
+    }
+
+    /// What they owe each other has to be known before more is added to it.
+    pub(crate) fn check_banks_are_recalled(&self, order: &Order) -> Result<(), Refusal> {
+        let unrecalled =
+            Side::BOTH.into_iter().map(|side| order.bank(side)).find(|bank| self.unrecalled(*bank).is_some());
+        unrecalled.map_or(Ok(()), |bank| Err(Refusal::BankRestoring { bank }))
+    }
+
+    pub(crate) fn check_banks_have_room(&self, order: &Order) -> Result<(), Refusal> {
+        self.check_bank_has_room(order.payer.bank)?;
+        self.check_bank_has_room(order.payee.bank)
+    }
+
+    /// Whether more may be asked of a bank. Nothing was sent, so nothing is burnt.
+    pub(crate) fn check_bank_has_room(&self, bank: BankNumber) -> Result<(), Refusal> {
+        let known = self.bank(bank);
+        if let Standing::Restored { .. } = known.standing {
+            return Err(Refusal::BankRestoring { bank });
+        }
+        if known.open >= self.settings.open_per_bank {
+            return Err(Refusal::BankBusy { bank });
+        }
+        Ok(())
+    }
+
     /// All payments of a bank up to this number have come to their end there.
     pub(crate) fn complete_through(&self, bank: BankNumber) -> u64 {
         let first_open = self.open_numbers.range((bank, 0)..=(bank, u64::MAX)).next();
@@ -153,6 +215,7 @@ impl State {
                     bank.registered_as(standing, registered_in);
                 });
             }
+            Body::BankLifted { number, full_at_us } => self.bank_mut(number).lifts_full_at_us = full_at_us,
             Body::BankCaughtUp { number } => self.bank_mut(number).standing = Standing::Live,
             Body::BankRecalled { number, epoch } => self.bank_mut(number).recalled = epoch,
             Body::SessionOpened { session, customer, expires_ms } => {
@@ -216,6 +279,7 @@ impl State {
                 standing: Standing::Live,
                 lost: Lost::default(),
                 registered_in: Epoch::FIRST,
+                lifts_full_at_us: 0,
                 last_number: 0,
                 last_place: None,
                 open: 0,

@@ -4,8 +4,8 @@ use crate::machine::{Machine, index_key};
 use clearing::Party;
 use clearing::record::Decided;
 use clearing::{
-    BankNumber, Body, Call, Clearing, Delivery, Order, PaymentId, Reason, Record, RecordError, Status, decision_key,
-    payment_key, replay,
+    Answer, BankNumber, Body, Call, Clearing, Command, Delivery, Order, PaymentId, Reason, Record, RecordError, Status,
+    decision_key, payment_key, replay,
 };
 use ledger::RecordKey;
 use paxos::Slot;
@@ -82,6 +82,19 @@ impl<'a, D: Disk> GatewayView<'a, D> {
             }
             Some(_) | None => Ok(None),
         }
+    }
+
+    /// What the log would answer to a command at that time, if it would write nothing: see [`Clearing::settled`]. None also
+    /// where the journal cannot be read.
+    pub fn settled(&self, command: &Command, now_ms: u64) -> Option<Answer> {
+        let mut is_read = true;
+        let find = |key| {
+            let found = self.body(key);
+            is_read &= found.is_ok();
+            found.ok().flatten()
+        };
+        let answer = self.clearing().settled(command, now_ms, find);
+        answer.filter(|_| is_read)
     }
 
     /// Payments of a bank from the record at `place` back, newest first, with numbers above `after`, at most `most`; and

@@ -42,7 +42,7 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
         }
         let payment = match self.known(id) {
             Known::Live(payment) => payment,
-            known => return answer_known(&known),
+            known => return known.answer(),
         };
         let fresh = self.fresh(&payment, found)?;
         match payment.phase {
@@ -71,7 +71,7 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
             return self.decide(payment, Verdict::Post, Some(Owed::Both), Mark::None);
         }
         if let Some(side) = posted(fresh) {
-            return if self.may_presume() {
+            return if self.state.may_presume() {
                 self.contradict(payment, side)
             } else {
                 self.weigh(payment, Cause::Bank, votes, fresh)
@@ -205,7 +205,7 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
     pub(super) fn time_out(&mut self, id: PaymentId) -> Ruling {
         let payment = match self.known(id) {
             Known::Live(payment) => payment,
-            known => return answer_known(&known),
+            known => return known.answer(),
         };
         if payment.is_undecided() && self.now_ms < payment.vote_by_ms {
             return Err(Refusal::TooEarly { vote_by_ms: payment.vote_by_ms });
@@ -216,13 +216,15 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
     pub(super) fn void_by_hand(&mut self, id: PaymentId, operator: OperatorName) -> Ruling {
         match self.known(id) {
             Known::Live(payment) => Ok(self.want_void(&payment, Cause::Operator(operator))),
-            known => answer_known(&known),
+            known => known.answer(),
         }
     }
 
     /// Voids what is undecided, or does what there is to do toward it; the first decision stands.
     pub(super) fn want_void(&mut self, payment: &Payment, cause: Cause) -> Answer {
-        let in_time = cause == Cause::TimedOut && self.now_ms < payment.vote_by_ms;
+        if let Some(answer) = self.look().void(payment, cause) {
+            return answer;
+        }
         let mark = match cause {
             Cause::Operator(name) => Mark::ByHand(name),
             Cause::TimedOut | Cause::Payer | Cause::Bank | Cause::Recall => Mark::None,
@@ -230,21 +232,18 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
         let void = Verdict::Void(cause.reason());
         match payment.phase {
             // Whoever was restored took it when both banks had told what may have been decided before: nobody has decided it.
-            Phase::Voting(_) if !in_time => self.decide(payment, void, Some(Owed::Both), mark),
-            Phase::AtBank(Wish::Transfer) if !in_time && self.state.is_off(Control::VoidWithinBankUnasked) => {
+            Phase::Voting(_) => self.decide(payment, void, Some(Owed::Both), mark),
+            Phase::AtBank(Wish::Transfer) if self.state.is_off(Control::VoidWithinBankUnasked) => {
                 self.decide(payment, void, None, mark)
             }
-            Phase::AtBank(Wish::Transfer) if !in_time => {
+            Phase::AtBank(Wish::Transfer) => {
                 self.write(Body::VoidWanted { id: payment.order.id, cause });
                 done(Outcome::Payment(Status::Undecided))
             }
-            Phase::Delivering { verdict: Verdict::Post, owed, .. }
-                if self.state.is_off(Control::AbortAfterCommit) && !in_time =>
-            {
+            Phase::Delivering { verdict: Verdict::Post, owed, .. } if self.state.is_off(Control::AbortAfterCommit) => {
                 self.decide(payment, void, Some(owed), mark)
             }
-            // Asking ends when both banks have spoken, and not before.
-            Phase::Voting(_) | Phase::AtBank(_) | Phase::Asking { .. } | Phase::Delivering { .. } => {
+            Phase::AtBank(Wish::Void(_)) | Phase::Asking { .. } | Phase::Delivering { .. } => {
                 replay(Outcome::Payment(payment.status()))
             }
         }
@@ -291,11 +290,6 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
         self.write(Body::SideDelivered { id, side, left: owed.without(side), verdict, decided_ms });
         Ok(done(Outcome::Delivered))
     }
-}
-
-/// Says again what is known of a payment.
-pub(super) fn answer_known(known: &Known) -> Ruling {
-    known.status().map(|status| replay(Outcome::Payment(status))).ok_or(Refusal::UnknownPayment)
 }
 
 /// The bank that says that it has posted.

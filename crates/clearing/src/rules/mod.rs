@@ -21,6 +21,7 @@
 
 mod charges;
 mod decide;
+mod look;
 mod network;
 mod payments;
 mod sessions;
@@ -32,6 +33,8 @@ use crate::outcome::{Answer, Outcome, Refusal};
 use crate::record::{Body, Record, record_key};
 use crate::state::State;
 use ledger::{Context, JournalPort, RecordKey};
+use look::Look;
+use network::{LIFTS, lift};
 use sessions::Until;
 
 /// One batch's look at state and journal.
@@ -109,6 +112,11 @@ impl<'a, J: JournalPort + ?Sized> Rules<'a, J> {
     fn find(&self, key: RecordKey) -> Option<Body> {
         let bytes = self.journal.find(key)?;
         Some(Record::decode(&bytes).expect("the journal returns what the gateway wrote").body)
+    }
+
+    /// What is answered without a record.
+    fn look(&self) -> Look<'_, impl FnMut(RecordKey) -> Option<Body>> {
+        Look { state: self.state, now_ms: self.now_ms, find: |key| self.find(key) }
     }
 }
 

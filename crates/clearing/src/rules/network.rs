@@ -2,6 +2,7 @@
 
 use super::{Rules, Ruling, done, replay};
 use crate::bank::{Bank, Recall, SigningKey, Standing};
+use crate::charge::Bucket;
 use crate::names::{BankName, BankNumber, Epoch, GroupId, KeyId};
 use crate::order::PaymentId;
 use crate::outcome::{Answer, Outcome, Refusal};
@@ -11,9 +12,10 @@ use ledger::JournalPort;
 
 /// Every node of the gateway looks at every bank now and then.
 const BANKS_MAX: usize = 1_000;
-/// A restore begins the incarnation after the newest that was begun, and some may fail before one is heard of here. A bank
-/// that names one further ahead would lock out all that come before it.
-const EPOCHS_AHEAD_MAX: u32 = 16;
+/// How far a bank may lift its incarnation. A restore begins the one after the newest that was begun, and some may fail before
+/// one is heard of here. A bank that names one further ahead locks out all that come before it, and one that lifts it again
+/// and again would come to the last number.
+pub(super) const LIFTS: Bucket = Bucket { token_us: 3_600_000_000, tokens: 16 };
 /// A handful of nodes, each with a key in use, one to come and some that are running out.
 const KEYS_MAX: usize = 64;
 
@@ -40,22 +42,22 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
     }
 
     pub(super) fn register_bank(&mut self, name: BankName, group: GroupId, epoch: Epoch, last_number: u64) -> Ruling {
+        if let Some(answer) = self.look().register_bank(&name, group, epoch)? {
+            return Ok(answer);
+        }
         let (number, standing) = match self.state.bank_named(&name) {
             None if self.state.banks.len() == BANKS_MAX => return Err(Refusal::Full),
             None => (self.next_bank()?, Standing::Live),
-            Some(bank) if bank.group != group => return Err(Refusal::NameTaken),
-            Some(bank) if epoch < bank.epoch => return Err(Refusal::StaleEpoch { known: bank.epoch }),
-            Some(bank) if epoch.get() - bank.epoch.get() > EPOCHS_AHEAD_MAX => {
-                return Err(Refusal::EpochTooFar { known: bank.epoch });
-            }
-            Some(bank) if epoch == bank.epoch => {
-                return Ok(replay(Outcome::BankRegistered { number: bank.number, epoch }));
-            }
             Some(bank) if last_number >= bank.last_number => (bank.number, Standing::Live),
             Some(bank) => (bank.number, Standing::Restored { after: last_number, through: bank.last_number }),
         };
+        let lifted = self.state.bank_named(&name).map(|bank| (bank.lifts_full_at_us, lift(bank, epoch)));
         let registered_in = self.state.epoch;
         self.write(Body::BankRegistered { number, name, group, epoch, standing, registered_in });
+        if let Some((full_at_us, tokens)) = lifted {
+            let full_at_us = LIFTS.take_many(full_at_us, self.now_us(), tokens);
+            self.write(Body::BankLifted { number, full_at_us });
+        }
         Ok(done(Outcome::BankRegistered { number, epoch }))
     }
 
@@ -66,14 +68,11 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
     }
 
     pub(super) fn bank_caught_up(&mut self, name: &BankName, epoch: Epoch) -> Ruling {
-        let bank = *self.state.bank_named(name).ok_or(Refusal::UnknownBank)?;
-        if bank.epoch != epoch {
-            return Err(Refusal::StaleEpoch { known: bank.epoch });
+        if let Some(answer) = self.look().bank_caught_up(name, epoch)? {
+            return Ok(answer);
         }
-        if bank.standing == Standing::Live {
-            return Ok(replay(Outcome::BankCaughtUp));
-        }
-        self.write(Body::BankCaughtUp { number: bank.number });
+        let number = self.state.bank_named(name).ok_or(Refusal::UnknownBank)?.number;
+        self.write(Body::BankCaughtUp { number });
         Ok(done(Outcome::BankCaughtUp))
     }
 
@@ -151,4 +150,9 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
         self.write(Body::Acknowledged { id });
         done(Outcome::Acknowledged)
     }
+}
+
+/// How many incarnations a bank that registers anew goes on.
+pub(super) fn lift(bank: &Bank, epoch: Epoch) -> u64 {
+    u64::from(epoch.get().saturating_sub(bank.epoch.get()))
 }

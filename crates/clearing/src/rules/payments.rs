@@ -1,17 +1,16 @@
 //! How a payment enters the log, or is refused there.
 
-use super::decide::answer_known;
 use super::{Rules, Ruling, done, replay};
-use crate::bank::Standing;
 use crate::command::PaymentRequest;
 use crate::control::Control;
-use crate::names::{BankName, BankNumber, Epoch, NodeNumber};
+use crate::names::{BankName, NodeNumber};
 use crate::order::{Holder, Order, Pair, Party, PaymentId, Side, Terms};
 use crate::outcome::{Answer, Delivery, Outcome, Reason, Refusal, Status, Verdict};
 use crate::payment::{Cause, Origin, Payment};
 use crate::position::PositionKey;
 use crate::record::{Body, Taken, decision_key, payment_key};
-use ledger::{Amount, Currency, JournalPort, Reference};
+use crate::state::State;
+use ledger::{Amount, Currency, JournalPort, RecordKey, Reference};
 
 /// What is known of a payment's id.
 #[expect(clippy::large_enum_variant, reason = "it lives on the stack, for the length of one command")]
@@ -37,6 +36,40 @@ pub(super) enum Known {
 }
 
 impl Known {
+    /// What a state knows of an id, with the records that the journal has under a key.
+    pub(super) fn of(state: &State, id: PaymentId, mut find: impl FnMut(RecordKey) -> Option<Body>) -> Known {
+        if let Some(payment) = state.payments.get(&id) {
+            return Known::Live(*payment);
+        }
+        match find(payment_key(id)) {
+            None => Known::Nothing,
+            Some(Body::PaymentRefused { digest, reason, .. }) => Known::Refused { digest, reason },
+            Some(Body::PaymentTaken(taken)) => match find(decision_key(id)) {
+                Some(Body::PaymentDecided(decided)) => Known::Finished { order: taken.order, verdict: decided.verdict },
+                Some(_) | None => Known::Lost { order: taken.order },
+            },
+            Some(_) => Known::Foreign,
+        }
+    }
+
+    /// Whether an id that is known was used for the same content.
+    pub(super) fn check_is(&self, state: &State, terms: &Terms) -> Result<(), Refusal> {
+        let is_same = match self {
+            Known::Nothing => true,
+            Known::Live(Payment { order, .. }) | Known::Finished { order, .. } | Known::Lost { order } => {
+                state.terms(order) == *terms
+            }
+            Known::Foreign => false,
+            Known::Refused { digest, .. } => *digest == terms.digest(),
+        };
+        if is_same { Ok(()) } else { Err(Refusal::IdReused) }
+    }
+
+    /// Says again what is known.
+    pub(super) fn answer(&self) -> Ruling {
+        self.status().map(|status| replay(Outcome::Payment(status))).ok_or(Refusal::UnknownPayment)
+    }
+
     pub(super) fn status(&self) -> Option<Status> {
         match self {
             Known::Nothing => None,
@@ -51,68 +84,23 @@ impl Known {
 
 impl<J: JournalPort + ?Sized> Rules<'_, J> {
     pub(super) fn known(&self, id: PaymentId) -> Known {
-        if let Some(payment) = self.state.payments.get(&id) {
-            return Known::Live(*payment);
-        }
-        match self.find(payment_key(id)) {
-            None => Known::Nothing,
-            Some(Body::PaymentRefused { digest, reason, .. }) => Known::Refused { digest, reason },
-            Some(Body::PaymentTaken(taken)) => match self.find(decision_key(id)) {
-                Some(Body::PaymentDecided(decided)) => Known::Finished { order: taken.order, verdict: decided.verdict },
-                Some(_) | None => Known::Lost { order: taken.order },
-            },
-            Some(_) => Known::Foreign,
-        }
-    }
-
-    /// Whether an id that is known was used for the same content.
-    pub(super) fn is_same(&self, known: &Known, terms: &Terms) -> bool {
-        match known {
-            Known::Nothing => true,
-            Known::Live(Payment { order, .. }) | Known::Finished { order, .. } | Known::Lost { order } => {
-                self.state.terms(order) == *terms
-            }
-            Known::Foreign => false,
-            Known::Refused { digest, .. } => *digest == terms.digest(),
-        }
-    }
-
-    /// The earlier outcome of a payment, if its id was used before.
-    fn earlier(&self, terms: &Terms) -> Result<Option<Answer>, Refusal> {
-        let known = self.known(terms.id);
-        if !self.is_same(&known, terms) {
-            return Err(Refusal::IdReused);
-        }
-        Ok(known.status().map(|status| replay(Outcome::Payment(status))))
+        Known::of(self.state, id, |key| self.find(key))
     }
 
     pub(super) fn take(&mut self, request: &PaymentRequest, deadline_ms: u64, taker: NodeNumber) -> Ruling {
-        let payer = self.customer_of(request.session)?;
+        if let Some(answer) = self.look().take(request, deadline_ms)? {
+            return Ok(answer);
+        }
+        let payer = self.state.customer_of(request.session, self.now_ms)?;
         let terms = request.terms(self.state.named(&payer));
-        if let Some(first) = self.earlier(&terms)? {
-            return Ok(first);
-        }
-        if deadline_ms <= self.now_ms {
-            return Err(Refusal::DeadlinePassed);
-        }
-        self.check_may_be_refused(&payer)?;
         let Some(order) = self.state.order(&terms) else {
-            self.check_bank_has_room(payer.bank)?;
-            let may_presume = self.may_presume();
-            return if may_presume {
-                Ok(self.refuse(&terms, payer, Reason::UnknownBank))
-            } else {
-                Err(Refusal::UnknownBank)
-            };
+            return Ok(self.refuse(&terms, payer, Reason::UnknownBank));
         };
-        self.check_banks_are_recalled(&order)?;
-        self.check_banks_have_room(&order)?;
-        if self.state.open_of.get(&payer).copied().unwrap_or(0) >= self.state.settings.open_per_customer {
-            return Err(Refusal::PayerBusy);
-        }
         match self.check_order(&order) {
             Ok(()) => Ok(self.admit(order, Origin::Customer { session: request.session }, taker)),
-            Err(reason) if reason == Reason::OwnAccount || self.may_presume() => Ok(self.refuse(&terms, payer, reason)),
+            Err(reason) if reason == Reason::OwnAccount || self.state.may_presume() => {
+                Ok(self.refuse(&terms, payer, reason))
+            }
             // It may have been paid before the restore: to refuse it now would be a second outcome. It is on record like one
             // that is refused, so it costs as much.
             Err(reason) => {
@@ -151,30 +139,6 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
         }
     }
 
-    /// What they owe each other has to be known before more is added to it.
-    fn check_banks_are_recalled(&self, order: &Order) -> Result<(), Refusal> {
-        let unrecalled =
-            Side::BOTH.into_iter().map(|side| order.bank(side)).find(|bank| self.state.unrecalled(*bank).is_some());
-        unrecalled.map_or(Ok(()), |bank| Err(Refusal::BankRestoring { bank }))
-    }
-
-    fn check_banks_have_room(&self, order: &Order) -> Result<(), Refusal> {
-        self.check_bank_has_room(order.payer.bank)?;
-        self.check_bank_has_room(order.payee.bank)
-    }
-
-    /// Whether more may be asked of a bank. Nothing was sent, so nothing is burnt.
-    fn check_bank_has_room(&self, bank: BankNumber) -> Result<(), Refusal> {
-        let known = self.state.bank(bank);
-        if let Standing::Restored { .. } = known.standing {
-            return Err(Refusal::BankRestoring { bank });
-        }
-        if known.open >= self.state.settings.open_per_bank {
-            return Err(Refusal::BankBusy { bank });
-        }
-        Ok(())
-    }
-
     fn refuse(&mut self, terms: &Terms, payer: Party, reason: Reason) -> Answer {
         self.write(Body::PaymentRefused { id: terms.id, payer, digest: terms.digest(), reason });
         self.charge(payer, &reason);
@@ -195,7 +159,7 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
     /// Enters a payment that nobody here knows, for its banks to be asked about. Somebody else's word must not grow what is
     /// kept here without bound, so it needs room like any other; whoever asked will ask again.
     fn ask(&mut self, order: Order, cause: Cause, taker: NodeNumber) -> Ruling {
-        self.check_banks_have_room(&order)?;
+        self.state.check_banks_have_room(&order)?;
         if !self.has_room_between(&order) {
             return Err(Refusal::Full);
         }
@@ -215,11 +179,11 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
     /// A payment from the creditor's vault to the debtor's: cash goes the other way, and what is owed goes down. It makes
     /// no new debt, so no cap can refuse it.
     pub(super) fn settle(&mut self, order: &Order, taker: NodeNumber) -> Ruling {
-        if let Some(first) = self.earlier(&self.state.terms(order))? {
+        if let Some(first) = self.look().earlier(&self.state.terms(order))? {
             return Ok(first);
         }
-        self.check_banks_are_recalled(order)?;
-        self.check_banks_have_room(order)?;
+        self.state.check_banks_are_recalled(order)?;
+        self.state.check_banks_have_room(order)?;
         let (key, direction) = PositionKey::between(order.payee.bank, order.payer.bank, order.currency);
         let position = self.state.positions.get(&key).copied().unwrap_or_default();
         let (_, back) = PositionKey::of(order);
@@ -251,42 +215,25 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
 
     /// The payer asks for void. An id that is not known gets a tombstone, unless this gateway may have forgotten it.
     pub(super) fn cancel(&mut self, request: &PaymentRequest, taker: NodeNumber) -> Ruling {
-        let payer = self.customer_of(request.session)?;
+        if let Some(answer) = self.look().cancel(request)? {
+            return Ok(answer);
+        }
+        let payer = self.state.customer_of(request.session, self.now_ms)?;
         let terms = request.terms(self.state.named(&payer));
-        let known = self.known(terms.id);
-        if !self.is_same(&known, &terms) {
-            return Err(Refusal::IdReused);
+        if let Some(payment) = self.state.payments.get(&terms.id).copied() {
+            return Ok(self.want_void(&payment, Cause::Payer));
         }
-        if matches!(known, Known::Nothing) {
-            self.check_may_be_refused(&payer)?;
+        let Some(order) = self.state.order(&terms) else {
+            return Ok(self.refuse(&terms, payer, Reason::UnknownBank));
+        };
+        // The content alone says that this never moved anything.
+        if order.payer == order.payee {
+            return Ok(self.refuse(&terms, payer, Reason::OwnAccount));
         }
-        match known {
-            Known::Live(payment) => Ok(self.want_void(&payment, Cause::Payer)),
-            Known::Finished { .. } | Known::Refused { .. } | Known::Lost { .. } | Known::Foreign => {
-                answer_known(&known)
-            }
-            Known::Nothing => {
-                let Some(order) = self.state.order(&terms) else {
-                    return if self.may_presume() {
-                        Ok(self.refuse(&terms, payer, Reason::UnknownBank))
-                    } else {
-                        Err(Refusal::UnknownBank)
-                    };
-                };
-                // Until then nobody can tell what was never seen from what was forgotten, and the id may be another's payment.
-                if !self.state.is_off(Control::CancelBeforeRecall) {
-                    self.check_banks_are_recalled(&order)?;
-                }
-                // The content alone says that this never moved anything.
-                if order.payer == order.payee {
-                    return Ok(self.refuse(&terms, payer, Reason::OwnAccount));
-                }
-                if order.is_within_one_bank() {
-                    return self.ask(order, Cause::Payer, taker);
-                }
-                if self.may_presume() { self.void_unseen(order, taker) } else { self.ask(order, Cause::Payer, taker) }
-            }
+        if order.is_within_one_bank() || !self.state.may_presume() {
+            return self.ask(order, Cause::Payer, taker);
         }
+        self.void_unseen(order, taker)
     }
 
     /// Voids a payment that was never seen. The void is delivered to the payer's bank, which keeps it for good: a gateway that
@@ -296,7 +243,7 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
             let terms = self.state.terms(&order);
             return Ok(self.refuse(&terms, order.payer, Reason::VoidedByPayer));
         }
-        self.check_bank_has_room(order.payer.bank)?;
+        self.state.check_bank_has_room(order.payer.bank)?;
         if !self.has_room_between(&order) {
             return Err(Refusal::Full);
         }
@@ -305,39 +252,22 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
         Ok(self.void_at_payers_bank(&payment))
     }
 
-    /// Only a gateway that was never restored knows that what it does not know never was.
-    pub(super) fn may_presume(&self) -> bool {
-        self.state.epoch == Epoch::FIRST || self.state.is_off(Control::PresumeAfterRestore)
-    }
-
     /// A bank asks what is to become of an old hold, or tells a restored gateway of what it has of it.
     pub(super) fn resolve(&mut self, bank: &BankName, terms: &Terms, taker: NodeNumber) -> Ruling {
-        let order = self.state.order(terms).ok_or(Refusal::UnknownBank)?;
-        let is_anothers = Side::BOTH.iter().all(|side| terms.party(*side).bank != *bank);
-        // From an account to the same one no bank moves anything, so there is nothing to ask about.
-        if is_anothers || order.payer == order.payee {
-            return Err(Refusal::NotYours);
+        if let Some(answer) = self.look().resolve(bank, terms)? {
+            return Ok(answer);
         }
-        let known = self.known(terms.id);
-        if !self.is_same(&known, terms) {
-            return Err(Refusal::IdReused);
+        if let Some(payment) = self.state.payments.get(&terms.id).copied() {
+            return Ok(self.want_void(&payment, Cause::TimedOut));
         }
-        match known {
-            Known::Live(payment) => Ok(self.want_void(&payment, Cause::TimedOut)),
-            Known::Finished { .. } | Known::Refused { .. } | Known::Lost { .. } | Known::Foreign => {
-                answer_known(&known)
-            }
-            // Whoever was never restored knows every payment that was ever ordered: this hold is nobody's. Nothing is kept
-            // of it, so no bank's claims grow the journal; the bank keeps the void.
-            Known::Nothing if self.may_presume() && !self.state.is_off(Control::BankOrdersPayments) => {
-                let (reason, delivery) = (Reason::NotHeldAtBoth, Delivery::Done);
-                Ok(replay(Outcome::Payment(Status::Refused { reason, delivery })))
-            }
-            Known::Nothing => {
-                let is_recalled =
-                    self.state.bank_named(bank).is_some_and(|bank| self.state.unrecalled(bank.number).is_none());
-                self.ask(order, if is_recalled { Cause::Bank } else { Cause::Recall }, taker)
-            }
-        }
+        let order = self.state.order_of_bank(bank, terms)?;
+        let is_recalled = self.state.bank_named(bank).is_some_and(|bank| self.state.unrecalled(bank.number).is_none());
+        self.ask(order, if is_recalled { Cause::Bank } else { Cause::Recall }, taker)
     }
+}
+
+/// What a bank is told of a hold that no order is known of.
+pub(super) fn held_by_nobody() -> Answer {
+    let (reason, delivery) = (Reason::NotHeldAtBoth, Delivery::Done);
+    replay(Outcome::Payment(Status::Refused { reason, delivery }))
 }

@@ -5,7 +5,7 @@ use crate::control::Control;
 use crate::names::SessionId;
 use crate::order::{NamedParty, Party};
 use crate::outcome::{Answer, Outcome, Refusal};
-use crate::record::{Body, idempotency_key};
+use crate::record::Body;
 use crate::seed::Seed;
 use crate::state::is_customer;
 use ledger::JournalPort;
@@ -100,9 +100,8 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
     }
 
     pub(super) fn end_session(&mut self, session: SessionId) -> Ruling {
-        let known = self.state.sessions.of(session).ok_or(Refusal::NoSession)?;
-        if known.ended {
-            return Ok(replay(Outcome::SessionEnded));
+        if let Some(answer) = self.look().end_session(session)? {
+            return Ok(answer);
         }
         self.write(Body::SessionEnded { session });
         Ok(done(Outcome::SessionEnded))
@@ -119,30 +118,12 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
 
     /// What an idempotency key stands for: the first request that comes with it settles that.
     pub(super) fn claim_key(&mut self, session: SessionId, key: u128, (digest, base): (u128, u128)) -> Ruling {
-        self.customer_of(session)?;
-        match self.find(idempotency_key(key)) {
-            Some(Body::KeyClaimed { digest: kept, base, .. }) if kept == digest => {
-                Ok(replay(Outcome::KeyClaimed { base }))
-            }
-            Some(_) => Err(Refusal::KeyReused),
-            None => {
-                let seed = self.state.seed.filter(|_| !self.state.is_off(Control::KeysByChance));
-                let base = seed.map_or(base, |seed| seed.base(key));
-                self.write(Body::KeyClaimed { key, digest, base });
-                Ok(done(Outcome::KeyClaimed { base }))
-            }
+        if let Some(answer) = self.look().claim_key(session, key, digest)? {
+            return Ok(answer);
         }
-    }
-
-    /// Whose live session that is.
-    pub(super) fn customer_of(&self, session: SessionId) -> Result<Party, Refusal> {
-        let known = self.state.sessions.of(session).ok_or(Refusal::NoSession)?;
-        if known.ended {
-            return Err(Refusal::SessionEnded);
-        }
-        if known.expires_ms <= self.now_ms {
-            return Err(Refusal::SessionExpired);
-        }
-        Ok(known.customer)
+        let seed = self.state.seed.filter(|_| !self.state.is_off(Control::KeysByChance));
+        let base = seed.map_or(base, |seed| seed.base(key));
+        self.write(Body::KeyClaimed { key, digest, base });
+        Ok(done(Outcome::KeyClaimed { base }))
     }
 }

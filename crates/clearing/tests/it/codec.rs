@@ -130,6 +130,7 @@ fn bodies() -> Vec<Body> {
         Body::BankRegistered { number, name, group, epoch: epoch(7), standing, registered_in: epoch(1) },
         Body::BankRegistered { number, name, group, epoch: epoch(7), standing, registered_in: epoch(9) },
         Body::KeyClaimed { key: u128::MAX, digest: 2, base: u128::MAX },
+        Body::BankLifted { number, full_at_us: u64::MAX },
         Body::BankCaughtUp { number },
         Body::PayerCharged { payer: longest_party(), full_at_us: u64::MAX, forgotten: Some(longest_party()) },
         Body::SessionOpened { session, customer: longest_party(), expires_ms: u64::MAX },
@@ -174,7 +175,7 @@ fn every_record_fits_and_reads_back() {
 
 #[test]
 fn kinds_of_records_are_stable() {
-    let kinds: Vec<u16> = (1..=19).chain([30, 31, 32]).collect();
+    let kinds: Vec<u16> = (1..=19).chain([30, 31, 32, 33]).collect();
     assert_eq!((kind::PAYER_CHARGED, kind::SEED_KEPT), (31, 32));
     let mut seen: Vec<u16> = bodies().iter().map(Body::kind).collect();
     seen.sort_unstable();

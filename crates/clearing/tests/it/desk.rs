@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use clearing::{
     Answer, BankName, BankNumber, Clearing, Command, CustomerName, Epoch, GroupId, Holder, NamedParty, NodeNumber,
-    PaymentId, PaymentRequest, Refusal, Request, SessionId, Status,
+    PaymentId, PaymentRequest, Record, Refusal, Request, SessionId, Status,
 };
 use ledger::{Amount, Context, Currency, JournalPort, RecordBytes, RecordKey, Reference};
 
@@ -78,12 +78,21 @@ impl Desk {
 
     pub(crate) fn one(&mut self, command: Command) -> Answer {
         self.slot += 1;
-        let request = Request::single(command).encode();
+        let request = Request::single(command.clone()).encode();
         let mut keys = Vec::new();
         Clearing::keys_of_request(&request, |key| keys.push(key)).expect("the request is well formed");
         let mut port = Gathered { journal: &mut self.journal, keys };
         let context = Context { slot: self.slot, time_ms: self.clock_ms };
+        let find = |key| Some(Record::decode(&port.find(key)?).expect("the journal has records").body);
+        let settled = self.clearing.settled(&command, self.clock_ms, find);
+        let records = port.journal.records.len();
         let answers = self.clearing.apply(context, &request, &mut port).expect("the request is well formed");
+        let has_written = self.journal.records.len() > records;
+        if let Some(settled) = settled {
+            assert_eq!((settled, false), (answers[0], has_written), "what is settled needs no entry: {command:?}");
+        } else if command.may_be_settled() {
+            assert!(has_written || may_go_unwritten(&answers[0]), "an entry for nothing: {command:?}: {answers:?}");
+        }
         clearing::invariant::check(&self.clearing).expect("the state is sound");
         answers[0]
     }
@@ -112,6 +121,11 @@ impl Desk {
     pub(crate) fn restored(&self) -> Clearing {
         restored(&folded(&self.journal.records), Clearing::new())
     }
+}
+
+/// Where the rules find out late that there is no room.
+fn may_go_unwritten(answer: &Answer) -> bool {
+    matches!(answer, Answer::Refused(Refusal::Full | Refusal::BankBusy { .. } | Refusal::BankRestoring { .. }))
 }
 
 /// The journal as the state machine may see it: only keys that were asked for beforehand are found.

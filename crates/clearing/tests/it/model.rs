@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 
 use crate::desk::{bank, epoch};
 
+/// A bank may lift its incarnation by 16, and by one more each hour.
+const HOUR_US: u64 = 3_600_000_000;
+
 #[derive(Clone, Debug)]
 struct Paying {
     terms: Terms,
@@ -40,6 +43,7 @@ pub(crate) struct Joined {
     restoring: bool,
     /// The gateway's incarnation in which this one registered.
     registered_in: u32,
+    lifts_full_at_us: u64,
     /// The gateway's incarnation that asked it last what it holds.
     recalled: u32,
     newest: u64,
@@ -176,6 +180,7 @@ impl Model {
             epoch: incarnation,
             restoring: false,
             registered_in: self.epoch,
+            lifts_full_at_us: 0,
             recalled: 1,
             newest: 0,
         });
@@ -186,9 +191,13 @@ impl Model {
             return Err(Refusal::StaleEpoch { known: epoch(joined.epoch) });
         }
         if incarnation > joined.epoch {
-            if incarnation - joined.epoch > 16 {
+            let lift = u64::from(incarnation - joined.epoch);
+            let since_us = joined.lifts_full_at_us.max(self.clock_ms * 1_000);
+            let missing = (since_us - self.clock_ms * 1_000).div_ceil(HOUR_US);
+            if missing + lift > 16 {
                 return Err(Refusal::EpochTooFar { known: epoch(joined.epoch) });
             }
+            joined.lifts_full_at_us = since_us + lift * HOUR_US;
             (joined.epoch, joined.restoring) = (incarnation, last_number < joined.newest);
             joined.registered_in = self.epoch;
         }

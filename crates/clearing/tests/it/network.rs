@@ -253,6 +253,18 @@ fn no_bank_lifts_its_incarnation_out_of_everybodys_reach() {
     assert_eq!(desk.refusal(register("alpha", 1, 18, 0)), Refusal::EpochTooFar { known: epoch(1) });
     desk.one(register("alpha", 1, 17, 0));
     assert_eq!(desk.clearing.banks()[0].epoch, epoch(17));
+    // Nor step by step: from then on one in an hour of the log's time.
+    let too_far = Refusal::EpochTooFar { known: epoch(17) };
+    assert_eq!(desk.refusal(register("alpha", 1, 18, 0)), too_far);
+    assert!(matches!(desk.one(register("alpha", 1, 17, 0)), Answer::Done { replay: true, .. }));
+    desk.clearing = desk.restored();
+    desk.clock_ms += 3_600_000 - 1;
+    assert_eq!(desk.refusal(register("alpha", 1, 18, 0)), too_far);
+    desk.clock_ms += 1;
+    assert_eq!(desk.refusal(register("alpha", 1, 19, 0)), too_far);
+    desk.one(register("alpha", 1, 18, 0));
+    desk.one(register("beta", 2, 17, 0));
+    assert_eq!(desk.restored().digest(), desk.clearing.digest());
 }
 
 #[test]

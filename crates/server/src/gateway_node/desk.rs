@@ -56,11 +56,42 @@ impl Desk {
             let reason = "the gateway was restored from a backup and begins anew".to_owned();
             return Err(SubmitError::NotProposed { reason, retry_after_ms: 500 });
         }
-        let request = Request { commands };
+        let commands: Arc<[Command]> = commands.into();
+        let settled = self.settled(&commands).await;
+        let open = commands.iter().zip(&settled).filter(|(_, answer)| answer.is_none());
+        let request = Request { commands: open.map(|(command, _)| command.clone()).collect() };
+        let proposed = if request.commands.is_empty() { Vec::new() } else { self.propose(&request).await? };
+        let mut proposed = proposed.into_iter();
+        let answers = settled.into_iter().map(|answer| answer.or_else(|| proposed.next()));
+        answers.collect::<Option<_>>().ok_or(SubmitError::OutcomeUnknown)
+    }
+
+    async fn propose(&self, request: &Request) -> Result<Vec<Answer>, SubmitError> {
         let answers = self.gateway.submit_encoded(request.encode().into()).await?;
         // Requests are encoded here, so they can be read; unless members of other versions disagree about it.
         let answers = answers.map_err(|_| SubmitError::OutcomeUnknown)?;
         if answers.len() == request.commands.len() { Ok(answers) } else { Err(SubmitError::OutcomeUnknown) }
+    }
+
+    /// The answers to those commands that would leave no record: they are not proposed, for each entry of the log lies on every
+    /// node's disk. Where this node's own state has such an answer, a linearizable look says what it is.
+    async fn settled(&self, commands: &Arc<[Command]>) -> Vec<Option<Answer>> {
+        let none = || vec![None; commands.len()];
+        if !commands.iter().any(Command::may_be_settled) {
+            return none();
+        }
+        let now_ms = self.now().ms();
+        let look = |commands: Arc<[Command]>| {
+            move |view: &GatewayView<'_, RealDisk>| -> Vec<Option<Answer>> {
+                commands.iter().map(|command| view.settled(command, now_ms)).collect()
+            }
+        };
+        let own = look(commands.clone());
+        let found = self.gateway.ask_own(move |applier| own(&GatewayView::new(applier))).await;
+        if !found.is_ok_and(|found| found.iter().any(Option::is_some)) {
+            return none();
+        }
+        self.read(look(commands.clone())).await.unwrap_or_else(|_| none())
     }
 
     /// Has one command carried out that is not about a payment; safe to repeat.

@@ -77,7 +77,7 @@ async fn look(desk: &Desk, link: &Arc<Link>, (own, registered): (Epoch, &[Bank])
             link.set_reachable(false);
             if noted(told).superseded.insert((link.name, epoch.get())) {
                 let newest = bank.epoch.get();
-                error!(event = "bank_superseded", bank = %link.name, incarnation = epoch.get(), newest, todo = "this bank was restored from a backup, and nodes of before still run: stop them");
+                error!(event = "bank_superseded", bank = %link.name, incarnation = epoch.get(), newest, todo = "if this bank was restored from a backup and nodes of before still run: stop them; if this is what was restored last: restore it with --incarnation above the newest");
             }
         }
         Some(bank) if bank.group == group && epoch == bank.epoch => match bank.standing {
