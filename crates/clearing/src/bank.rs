@@ -1,6 +1,7 @@
 //! Banks as the gateway knows them.
 
 use crate::bytes::{Bad, In, Out, Stored};
+use crate::charge::Bucket;
 use crate::names::{BankName, BankNumber, Epoch, GroupId, KeyId, NodeNumber};
 use ledger::Lost;
 
@@ -18,8 +19,8 @@ pub struct Bank {
     pub lost: Lost,
     /// The gateway's incarnation in which that one registered.
     pub(crate) registered_in: Epoch,
-    /// When its bucket of incarnations is full again: see [`crate::charge::Bucket`].
-    pub(crate) lifts_full_at_us: u64,
+    /// When its buckets are full again.
+    pub(crate) full_at_us: BankBuckets,
     /// The number of its newest payment, and the place of that one's record.
     pub last_number: u64,
     pub last_place: Option<u64>,
@@ -50,6 +51,68 @@ impl Recall {
     pub(crate) const WHOLE: Recall = Recall { epoch: Epoch::FIRST, complete_through: 0 };
 }
 
+/// What a bank has a bucket of tokens for: see [`crate::charge::Bucket`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum BankBucket {
+    /// Incarnations that it goes on by. A restore begins the one after the newest that was begun, and some may fail before one
+    /// is heard of here. A bank that names one further ahead locks out all that come before it, and one that lifts it again
+    /// and again would come to the last number.
+    Lifts,
+    /// Payments of which it said "posted" before anybody had decided. Each stays listed until an operator has seen it.
+    Contradictions,
+}
+
+impl BankBucket {
+    pub(crate) const ALL: [BankBucket; 2] = [BankBucket::Lifts, BankBucket::Contradictions];
+
+    pub(crate) fn bucket(self) -> Bucket {
+        match self {
+            BankBucket::Lifts => Bucket { token_us: 3_600_000_000, tokens: 16 },
+            BankBucket::Contradictions => Bucket { token_us: 10_000_000, tokens: 10_000 },
+        }
+    }
+}
+
+/// When each bucket of a bank is full again, in microseconds of the log's time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct BankBuckets {
+    lifts: u64,
+    contradictions: u64,
+}
+
+impl BankBuckets {
+    pub(crate) fn of(self, bucket: BankBucket) -> u64 {
+        match bucket {
+            BankBucket::Lifts => self.lifts,
+            BankBucket::Contradictions => self.contradictions,
+        }
+    }
+
+    pub(crate) fn of_mut(&mut self, bucket: BankBucket) -> &mut u64 {
+        match bucket {
+            BankBucket::Lifts => &mut self.lifts,
+            BankBucket::Contradictions => &mut self.contradictions,
+        }
+    }
+}
+
+impl Stored for BankBucket {
+    fn put(&self, out: &mut Out) {
+        out.u8(match self {
+            BankBucket::Lifts => 1,
+            BankBucket::Contradictions => 2,
+        });
+    }
+
+    fn take(from: &mut In<'_>) -> Result<BankBucket, Bad> {
+        match from.u8("bucket")? {
+            1 => Ok(BankBucket::Lifts),
+            2 => Ok(BankBucket::Contradictions),
+            _ => Err(Bad { field: "bucket" }),
+        }
+    }
+}
+
 /// Whether a bank takes part.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Standing {
@@ -63,6 +126,11 @@ pub enum Standing {
 }
 
 impl Bank {
+    /// Whether so many tokens are in one of its buckets.
+    pub(crate) fn has_tokens(&self, of: BankBucket, now_us: u64, tokens: u64) -> bool {
+        of.bucket().has(self.full_at_us.of(of), now_us, tokens)
+    }
+
     /// A newer incarnation registered, or the first.
     pub(crate) fn registered_as(&mut self, standing: Standing, registered_in: Epoch) {
         self.standing = standing;

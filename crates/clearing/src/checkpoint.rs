@@ -9,7 +9,8 @@
 //! F  payer                  when the bucket of what they have had refused is full again
 //! G  number u16 big endian  epoch of the gateway and number, at which the answer ends when it is asked what it holds
 //! H                         seed of the ids behind idempotency keys
-//! I  number u16 big endian  when the bucket of its incarnations is full again
+//! I  number u16 big endian, when that bucket of the bank's is full again
+//!    bucket
 //! K  key u64 big endian     node · public key · expiry
 //! L  payment u128           (listed for the operator)
 //! N  bank u16 big endian    number of its newest payment · place
@@ -28,7 +29,7 @@
 //! Each record puts or deletes whole values, so of many records about one key only the last counts. What can be counted
 //! (open payments of a bank, reservations) is not stored. Keys sort so that what others lean on comes first.
 
-use crate::bank::{Recall, Standing};
+use crate::bank::{BankBucket, Recall, Standing};
 use crate::bytes::Out;
 use crate::clearing::Clearing;
 use crate::finding::Vote;
@@ -61,7 +62,7 @@ pub fn fold_effects(bytes: &RecordBytes, put: &mut Put<'_>) -> Result<(), Record
             put_bank(number, &name, group, (epoch, registered_in), &standing, put);
             put(&bank_key(b'C', number), None);
         }
-        Body::BankLifted { number, full_at_us } => put_lifts(number, full_at_us, put),
+        Body::BankCharged { number, bucket, full_at_us } => put_bank_charge(number, bucket, full_at_us, put),
         // The rest of the bank's entry is not known here, so that it has caught up is an entry of its own; the next
         // registration takes it away again.
         Body::BankCaughtUp { number } => put_value(&bank_key(b'C', number), put, |_| {}),
@@ -149,6 +150,9 @@ pub(crate) fn entries(clearing: &Clearing, slice: Slice, each: &mut dyn FnMut(&[
     for (payer, full_at_us) in clearing.state.charges.all().filter(|(_, at)| slice.has(u128::from(*at))) {
         put_charge(payer, full_at_us, &mut put);
     }
+    for id in clearing.state.listed.iter().filter(|id| slice.has(id.get())) {
+        put_value(&wide_key(b'L', id.get()), &mut put, |_| {});
+    }
     let payments = clearing.state.payments.values();
     payments.filter(|payment| slice.has(payment.order.id.get())).for_each(|payment| put_whole(payment, &mut put));
 }
@@ -169,8 +173,8 @@ fn entries_of_network(clearing: &Clearing, put: &mut Put<'_>) {
         if bank.recall != Recall::WHOLE {
             put_recall(bank.number, &bank.recall, put);
         }
-        if bank.lifts_full_at_us > 0 {
-            put_lifts(bank.number, bank.lifts_full_at_us, put);
+        for bucket in BankBucket::ALL.into_iter().filter(|bucket| bank.full_at_us.of(*bucket) > 0) {
+            put_bank_charge(bank.number, bucket, bank.full_at_us.of(bucket), put);
         }
         if let Some(place) = bank.last_place {
             put_newest(bank.number, bank.last_number, place, put);
@@ -188,9 +192,6 @@ fn entries_of_network(clearing: &Clearing, put: &mut Put<'_>) {
     }
     for (version, entry) in (0..).zip(state.settings.entries()) {
         put_setting(version, entry, put);
-    }
-    for id in &state.listed {
-        put_value(&wide_key(b'L', id.get()), put, |_| {});
     }
 }
 
@@ -245,8 +246,12 @@ fn put_recall(bank: BankNumber, recall: &Recall, put: &mut Put<'_>) {
     put_value(&bank_key(b'G', bank), put, |out| out.value(recall));
 }
 
-fn put_lifts(bank: BankNumber, full_at_us: u64, put: &mut Put<'_>) {
-    put_value(&bank_key(b'I', bank), put, |out| out.u64(full_at_us));
+fn put_bank_charge(bank: BankNumber, bucket: BankBucket, full_at_us: u64, put: &mut Put<'_>) {
+    let mut key = Out::default();
+    key.u8(b'I');
+    key.bytes.extend_from_slice(&bank.get().to_be_bytes());
+    key.value(&bucket);
+    put_value(&key.bytes, put, |out| out.u64(full_at_us));
 }
 
 fn put_newest(bank: BankNumber, number: u64, place: u64, put: &mut Put<'_>) {

@@ -10,7 +10,7 @@
 //! The longest is a payment that was taken. Each bank's payments are linked by place, newest first, so that those after
 //! a number are found without an index when the bank comes back from a backup.
 
-use crate::bank::{Recall, Standing};
+use crate::bank::{BankBucket, Recall, Standing};
 use crate::bytes::{Bad, In, Out, Stored};
 use crate::finding::Vote;
 use crate::names::{BankName, BankNumber, Epoch, GroupId, KeyId, NodeNumber, SessionId};
@@ -53,9 +53,10 @@ pub enum Body {
         /// The gateway's incarnation then.
         registered_in: Epoch,
     },
-    /// How far a bank has lifted its incarnation lately: see [`crate::charge::Bucket`].
-    BankLifted {
+    /// Tokens were taken from a bucket of a bank's.
+    BankCharged {
         number: BankNumber,
+        bucket: BankBucket,
         full_at_us: u64,
     },
     BankCaughtUp {
@@ -191,7 +192,7 @@ pub mod kind {
     pub const KEY_CLAIMED: u16 = 30;
     pub const PAYER_CHARGED: u16 = 31;
     pub const SEED_KEPT: u16 = 32;
-    pub const BANK_LIFTED: u16 = 33;
+    pub const BANK_CHARGED: u16 = 33;
 }
 
 /// Why bytes are not a record of the gateway.
@@ -280,7 +281,7 @@ impl Body {
         match self {
             Body::EpochBegan { .. } => kind::EPOCH_BEGAN,
             Body::BankRegistered { .. } => kind::BANK_REGISTERED,
-            Body::BankLifted { .. } => kind::BANK_LIFTED,
+            Body::BankCharged { .. } => kind::BANK_CHARGED,
             Body::BankCaughtUp { .. } => kind::BANK_CAUGHT_UP,
             Body::BankRecalled { .. } => kind::BANK_RECALLED,
             Body::BankToRecall { .. } => kind::BANK_TO_RECALL,
@@ -322,8 +323,9 @@ impl Body {
                 out.value(standing);
                 put_registered_in(*registered_in, out);
             }
-            Body::BankLifted { number, full_at_us } => {
+            Body::BankCharged { number, bucket, full_at_us } => {
                 out.value(number);
+                out.value(bucket);
                 out.u64(*full_at_us);
             }
             Body::BankCaughtUp { number } => out.value(number),
@@ -404,7 +406,9 @@ impl Body {
                 Body::KeyClaimed { key: from.u128("key")?, digest: from.u128("digest")?, base: from.u128("base")? }
             }
             kind::SEED_KEPT => Body::SeedKept { seed: from.value()? },
-            kind::BANK_LIFTED => Body::BankLifted { number: from.value()?, full_at_us: from.u64("time")? },
+            kind::BANK_CHARGED => {
+                Body::BankCharged { number: from.value()?, bucket: from.value()?, full_at_us: from.u64("time")? }
+            }
             kind::BANK_CAUGHT_UP => Body::BankCaughtUp { number: from.value()? },
             kind::BANK_RECALLED => Body::BankRecalled { number: from.value()?, epoch: from.value()? },
             kind::SESSION_OPENED => {

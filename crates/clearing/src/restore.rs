@@ -1,6 +1,6 @@
 //! A state made of a checkpoint's entries: see [`crate::checkpoint`] for what they are.
 
-use crate::bank::{Bank, SigningKey, Standing};
+use crate::bank::{Bank, BankBucket, SigningKey, Standing};
 use crate::bytes::{Bad, In, Stored};
 use crate::checkpoint::VERSION;
 use crate::clearing::Clearing;
@@ -72,8 +72,9 @@ impl Clearing {
             b'H' => self.state.seed = Some(fields.take()?),
             b'I' => {
                 let number = fields.bank()?;
+                let bucket: BankBucket = fields.id.value().map_err(field)?;
                 let full_at_us = fields.value.u64("time").map_err(field)?;
-                self.known_bank(number, &fields)?.lifts_full_at_us = full_at_us;
+                *self.known_bank(number, &fields)?.full_at_us.of_mut(bucket) = full_at_us;
             }
             b'K' => self.restore_key(&mut fields)?,
             b'L' => drop(self.state.listed.insert(fields.payment()?)),

@@ -1,7 +1,7 @@
 //! Sign-ins. A session is kept until its time is over, also when it was ended, so that "ended" and "never was" are told
 //! apart and a late repetition cannot open it again. Of a customer with many, ended ones are forgotten sooner.
 
-use crate::names::SessionId;
+use crate::names::{BankNumber, SessionId};
 use crate::order::Party;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,6 +20,7 @@ pub(crate) struct Sessions {
     by_id: BTreeMap<SessionId, Session>,
     by_customer: BTreeMap<Party, BTreeSet<SessionId>>,
     by_expiry: BTreeSet<(u64, SessionId)>,
+    of_bank: BTreeMap<BankNumber, u64>,
 }
 
 impl Session {
@@ -31,6 +32,11 @@ impl Session {
 impl Sessions {
     pub(crate) fn len(&self) -> u64 {
         self.by_id.len() as u64
+    }
+
+    /// How many are kept of one bank's customers.
+    pub(crate) fn count_of(&self, bank: BankNumber) -> u64 {
+        self.of_bank.get(&bank).copied().unwrap_or(0)
     }
 
     pub(crate) fn of(&self, id: SessionId) -> Option<&Session> {
@@ -57,6 +63,7 @@ impl Sessions {
         assert!(before.is_none(), "a session is opened once");
         self.by_customer.entry(session.customer).or_default().insert(id);
         self.by_expiry.insert((session.expires_ms, id));
+        *self.of_bank.entry(session.customer.bank).or_default() += 1;
     }
 
     /// False if there is no such session.
@@ -73,6 +80,11 @@ impl Sessions {
     pub(crate) fn forget(&mut self, id: SessionId) {
         let session = self.by_id.remove(&id).expect("only what is known is forgotten");
         self.by_expiry.remove(&(session.expires_ms, id));
+        let of_bank = self.of_bank.get_mut(&session.customer.bank).expect("every session is counted");
+        *of_bank = of_bank.saturating_sub(1);
+        if *of_bank == 0 {
+            self.of_bank.remove(&session.customer.bank);
+        }
         let of_customer = self.by_customer.get_mut(&session.customer).expect("every session has its customer");
         of_customer.remove(&id);
         if of_customer.is_empty() {
@@ -82,7 +94,9 @@ impl Sessions {
 
     pub(crate) fn indexes_agree(&self) -> bool {
         let by_customer: usize = self.by_customer.values().map(BTreeSet::len).sum();
+        let by_bank: u64 = self.of_bank.values().sum();
         by_customer == self.by_id.len()
+            && by_bank == self.len()
             && self.by_expiry.len() == self.by_id.len()
             && self.by_id.iter().all(|(id, session)| {
                 self.by_expiry.contains(&(session.expires_ms, *id))

@@ -3,7 +3,7 @@
 //! The rules decide what the record says; [`State::absorb`] does it. So a state that is made again from the journal went
 //! through the very same code as the one that lived through it.
 
-use crate::bank::{Bank, Recall, SigningKey, Standing};
+use crate::bank::{Bank, BankBucket, BankBuckets, Recall, SigningKey, Standing};
 use crate::charge::Charges;
 use crate::control::Control;
 use crate::finding::Vote;
@@ -158,18 +158,19 @@ impl State {
         unrecalled.map_or(Ok(()), |bank| Err(Refusal::BankRestoring { bank }))
     }
 
-    pub(crate) fn check_banks_have_room(&self, order: &Order) -> Result<(), Refusal> {
-        self.check_bank_has_room(order.payer.bank)?;
-        self.check_bank_has_room(order.payee.bank)
+    pub(crate) fn check_banks_have_room(&self, order: &Order, now_us: u64) -> Result<(), Refusal> {
+        self.check_bank_has_room(order.payer.bank, now_us)?;
+        self.check_bank_has_room(order.payee.bank, now_us)
     }
 
     /// Whether more may be asked of a bank. Nothing was sent, so nothing is burnt.
-    pub(crate) fn check_bank_has_room(&self, bank: BankNumber) -> Result<(), Refusal> {
+    pub(crate) fn check_bank_has_room(&self, bank: BankNumber, now_us: u64) -> Result<(), Refusal> {
         let known = self.bank(bank);
         if let Standing::Restored { .. } = known.standing {
             return Err(Refusal::BankRestoring { bank });
         }
-        if known.open >= self.settings.open_per_bank {
+        let may_contradict = known.has_tokens(BankBucket::Contradictions, now_us, 1);
+        if known.open >= self.settings.open_per_bank || !may_contradict {
             return Err(Refusal::BankBusy { bank });
         }
         Ok(())
@@ -215,7 +216,9 @@ impl State {
                     bank.registered_as(standing, registered_in);
                 });
             }
-            Body::BankLifted { number, full_at_us } => self.bank_mut(number).lifts_full_at_us = full_at_us,
+            Body::BankCharged { number, bucket, full_at_us } => {
+                *self.bank_mut(number).full_at_us.of_mut(bucket) = full_at_us;
+            }
             Body::BankCaughtUp { number } => self.bank_mut(number).standing = Standing::Live,
             Body::BankRecalled { number, epoch } => self.bank_mut(number).recalled = epoch,
             Body::SessionOpened { session, customer, expires_ms } => {
@@ -279,7 +282,7 @@ impl State {
                 standing: Standing::Live,
                 lost: Lost::default(),
                 registered_in: Epoch::FIRST,
-                lifts_full_at_us: 0,
+                full_at_us: BankBuckets::default(),
                 last_number: 0,
                 last_place: None,
                 open: 0,

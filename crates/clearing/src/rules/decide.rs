@@ -17,10 +17,11 @@
 
 use super::payments::Known;
 use super::{Rules, Ruling, done, replay};
+use crate::bank::BankBucket;
 use crate::control::Control;
 use crate::finding::{Finding, Reported, Vote};
 use crate::names::Epoch;
-use crate::order::{Pair, PaymentId, Side};
+use crate::order::{Holder, Pair, PaymentId, Side};
 use crate::outcome::{Answer, Delivery, Outcome, Reason, Refusal, Status, Verdict};
 use crate::payment::{Cause, OperatorName, Owed, Payment, Phase, Wish};
 use crate::position::PositionKey;
@@ -152,15 +153,33 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
     fn weigh_posted(&mut self, payment: &Payment, side: Side, other: Finding) -> Answer {
         let may_be_lost =
             other == Finding::NotFound && self.state.both_may_have_lost(payment, payment.order.bank(side.other()));
-        if may_be_lost && self.check_limits(&payment.order, payment.order.amount.minor()).is_ok() {
+        if may_be_lost && self.is_within_bounds(payment) {
             return self.decide(payment, Verdict::Post, Some(Owed::Both), Mark::Listed);
         }
         self.contradict(payment, side)
     }
 
+    /// Whether a payment that one bank alone tells of could have been taken: within the limits, and of a bank's own money only
+    /// what that settles.
+    fn is_within_bounds(&self, payment: &Payment) -> bool {
+        let (order, minor) = (&payment.order, payment.order.amount.minor());
+        if self.check_limits(order, minor).is_err() {
+            return false;
+        }
+        match (order.payer.holder, order.payee.holder) {
+            (Holder::Customer(_), Holder::Customer(_)) => true,
+            (Holder::House, Holder::House) => {
+                let (key, direction) = PositionKey::between(order.payee.bank, order.payer.bank, order.currency);
+                self.state.positions.get(&key).is_some_and(|position| position.owed(direction) >= minor)
+            }
+            (Holder::House, Holder::Customer(_)) | (Holder::Customer(_), Holder::House) => false,
+        }
+    }
+
     /// The bank of that side said that the money had moved, and nobody had decided so.
     fn contradict(&mut self, payment: &Payment, side: Side) -> Answer {
         let verdict = Verdict::Void(Reason::ContradictedByBank { side });
+        self.charge_bank(payment.order.bank(side), BankBucket::Contradictions, 1);
         self.decide(payment, verdict, Some(Owed::Both), Mark::Listed)
     }
 

@@ -5,8 +5,8 @@
 //! another content, a session that is over, a payer who had too much refused.
 
 use super::payments::{Known, held_by_nobody};
-use super::{LIFTS, lift, replay};
-use crate::bank::Standing;
+use super::{lift, replay};
+use crate::bank::{BankBucket, Standing};
 use crate::clearing::Clearing;
 use crate::command::{Command, PaymentRequest};
 use crate::control::Control;
@@ -107,11 +107,11 @@ impl<F: FnMut(RecordKey) -> Option<Body>> Look<'_, F> {
         }
         state.check_may_be_refused(&payer, self.now_us())?;
         let Some(order) = state.order(&terms) else {
-            state.check_bank_has_room(payer.bank)?;
+            state.check_bank_has_room(payer.bank, self.now_us())?;
             return if state.may_presume() { Ok(None) } else { Err(Refusal::UnknownBank) };
         };
         state.check_banks_are_recalled(&order)?;
-        state.check_banks_have_room(&order)?;
+        state.check_banks_have_room(&order, self.now_us())?;
         let open = state.open_of.get(&payer).copied().unwrap_or(0);
         if open >= state.settings.open_per_customer { Err(Refusal::PayerBusy) } else { Ok(None) }
     }
@@ -193,7 +193,7 @@ impl<F: FnMut(RecordKey) -> Option<Body>> Look<'_, F> {
         if epoch == known {
             return Ok(Some(replay(Outcome::BankRegistered { number: bank.number, epoch })));
         }
-        let may_lift = LIFTS.has(bank.lifts_full_at_us, self.now_us(), lift(bank, epoch));
+        let may_lift = bank.has_tokens(BankBucket::Lifts, self.now_us(), lift(bank, epoch));
         if may_lift { Ok(None) } else { Err(Refusal::EpochTooFar { known }) }
     }
 

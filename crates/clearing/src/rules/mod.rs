@@ -34,7 +34,7 @@ use crate::record::{Body, Record, record_key};
 use crate::state::State;
 use ledger::{Context, JournalPort, RecordKey};
 use look::Look;
-use network::{LIFTS, lift};
+use network::lift;
 use sessions::Until;
 
 /// One batch's look at state and journal.

@@ -1,8 +1,7 @@
 //! Incarnations, banks, keys and settings.
 
 use super::{Rules, Ruling, done, replay};
-use crate::bank::{Bank, Recall, SigningKey, Standing};
-use crate::charge::Bucket;
+use crate::bank::{Bank, BankBucket, Recall, SigningKey, Standing};
 use crate::names::{BankName, BankNumber, Epoch, GroupId, KeyId};
 use crate::order::PaymentId;
 use crate::outcome::{Answer, Outcome, Refusal};
@@ -12,10 +11,6 @@ use ledger::JournalPort;
 
 /// Every node of the gateway looks at every bank now and then.
 const BANKS_MAX: usize = 1_000;
-/// How far a bank may lift its incarnation. A restore begins the one after the newest that was begun, and some may fail before
-/// one is heard of here. A bank that names one further ahead locks out all that come before it, and one that lifts it again
-/// and again would come to the last number.
-pub(super) const LIFTS: Bucket = Bucket { token_us: 3_600_000_000, tokens: 16 };
 /// A handful of nodes, each with a key in use, one to come and some that are running out.
 const KEYS_MAX: usize = 64;
 
@@ -51,14 +46,29 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
             Some(bank) if last_number >= bank.last_number => (bank.number, Standing::Live),
             Some(bank) => (bank.number, Standing::Restored { after: last_number, through: bank.last_number }),
         };
-        let lifted = self.state.bank_named(&name).map(|bank| (bank.lifts_full_at_us, lift(bank, epoch)));
+        let lifted = self.state.bank_named(&name).map(|bank| lift(bank, epoch));
         let registered_in = self.state.epoch;
         self.write(Body::BankRegistered { number, name, group, epoch, standing, registered_in });
-        if let Some((full_at_us, tokens)) = lifted {
-            let full_at_us = LIFTS.take_many(full_at_us, self.now_us(), tokens);
-            self.write(Body::BankLifted { number, full_at_us });
+        match lifted {
+            Some(tokens) => self.charge_bank(number, BankBucket::Lifts, tokens),
+            None => self.recall_again_for(number),
         }
         Ok(done(Outcome::BankRegistered { number, epoch }))
+    }
+
+    /// A bank that was restored, and that this gateway does not know, may have lost what the others told of it: they are asked
+    /// once more, now that it has a number. One that was never restored tells of everything itself.
+    fn recall_again_for(&mut self, newcomer: BankNumber) {
+        let epoch = self.state.epoch;
+        if epoch == Epoch::FIRST || self.state.bank(newcomer).epoch == Epoch::FIRST {
+            return;
+        }
+        let asked: Vec<_> =
+            self.state.banks.iter().filter(|bank| bank.number != newcomer && bank.recalled == epoch).collect();
+        let numbers: Vec<BankNumber> = asked.into_iter().map(|bank| bank.number).collect();
+        for number in numbers {
+            self.write(Body::BankRecalled { number, epoch: Epoch::FIRST });
+        }
     }
 
     /// The number of the next bank; none is left when there are as many as numbers.

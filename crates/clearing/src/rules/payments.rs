@@ -159,7 +159,7 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
     /// Enters a payment that nobody here knows, for its banks to be asked about. Somebody else's word must not grow what is
     /// kept here without bound, so it needs room like any other; whoever asked will ask again.
     fn ask(&mut self, order: Order, cause: Cause, taker: NodeNumber) -> Ruling {
-        self.state.check_banks_have_room(&order)?;
+        self.state.check_banks_have_room(&order, self.now_us())?;
         if !self.has_room_between(&order) {
             return Err(Refusal::Full);
         }
@@ -183,7 +183,7 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
             return Ok(first);
         }
         self.state.check_banks_are_recalled(order)?;
-        self.state.check_banks_have_room(order)?;
+        self.state.check_banks_have_room(order, self.now_us())?;
         let (key, direction) = PositionKey::between(order.payee.bank, order.payer.bank, order.currency);
         let position = self.state.positions.get(&key).copied().unwrap_or_default();
         let (_, back) = PositionKey::of(order);
@@ -243,7 +243,7 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
             let terms = self.state.terms(&order);
             return Ok(self.refuse(&terms, order.payer, Reason::VoidedByPayer));
         }
-        self.state.check_bank_has_room(order.payer.bank)?;
+        self.state.check_bank_has_room(order.payer.bank, self.now_us())?;
         if !self.has_room_between(&order) {
             return Err(Refusal::Full);
         }

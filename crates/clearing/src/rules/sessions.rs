@@ -23,6 +23,8 @@ const REPEATED_WITHIN_MS: u64 = 10 * 60_000;
 const KEPT_MAX: u64 = 1_000_000;
 /// How many of each sort are forgotten when one is opened: more than one, so that they do not pile up.
 const FORGOTTEN_AT_ONCE: usize = 4;
+/// Of the customers of one bank: a bank that lets every invented name in takes no places from the others.
+const KEPT_PER_BANK_MAX: u64 = 250_000;
 /// Tokens live for an hour; a week is a mistake or worse.
 const LONGEST_MS: u64 = 7 * 24 * 3_600_000;
 
@@ -54,7 +56,9 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
         self.forget_sessions();
         self.forget_ended(&customer);
         let of_customer = self.state.sessions.of_customer(&customer).count();
-        if self.state.sessions.len() >= KEPT_MAX || of_customer >= KEPT_PER_CUSTOMER_MAX {
+        let of_bank = self.state.sessions.count_of(customer.bank);
+        let is_full = self.state.sessions.len() >= KEPT_MAX || of_bank >= KEPT_PER_BANK_MAX;
+        if is_full || of_customer >= KEPT_PER_CUSTOMER_MAX {
             return Err(Refusal::Full);
         }
         let ended_instead = self.end_oldest(&customer);

@@ -1,6 +1,6 @@
 //! The bytes: what is written is read back, what is damaged is refused, and numbers stay what they are.
 
-use clearing::bank::Standing;
+use clearing::bank::{BankBucket, Standing};
 use clearing::record::{Decided, Taken, kind};
 use clearing::{
     Body, Cause, Command, Finding, GroupId, Holder, KeyId, Malformed, NamedParty, OperatorName, Order, Origin, Owed,
@@ -130,7 +130,8 @@ fn bodies() -> Vec<Body> {
         Body::BankRegistered { number, name, group, epoch: epoch(7), standing, registered_in: epoch(1) },
         Body::BankRegistered { number, name, group, epoch: epoch(7), standing, registered_in: epoch(9) },
         Body::KeyClaimed { key: u128::MAX, digest: 2, base: u128::MAX },
-        Body::BankLifted { number, full_at_us: u64::MAX },
+        Body::BankCharged { number, bucket: BankBucket::Lifts, full_at_us: u64::MAX },
+        Body::BankCharged { number, bucket: BankBucket::Contradictions, full_at_us: u64::MAX },
         Body::BankCaughtUp { number },
         Body::PayerCharged { payer: longest_party(), full_at_us: u64::MAX, forgotten: Some(longest_party()) },
         Body::SessionOpened { session, customer: longest_party(), expires_ms: u64::MAX },

@@ -175,6 +175,11 @@ impl Model {
 
     fn register(&mut self, name: &str, group: u128, incarnation: u32, last_number: u64) -> Ruling {
         let name = NAMES.into_iter().find(|known| *known == name).expect("tests name few banks");
+        // What the others told of a restored bank that was not known yet found nowhere to go.
+        if !self.banks.contains_key(name) && self.epoch > 1 && incarnation > 1 {
+            let asked = self.banks.values_mut().filter(|bank| bank.recalled == self.epoch);
+            asked.for_each(|bank| bank.recalled = 1);
+        }
         let joined = self.banks.entry(name).or_insert(Joined {
             group,
             epoch: incarnation,

@@ -2,8 +2,8 @@
 
 use clearing::outcome::Delivery;
 use clearing::{
-    Answer, CallKind, Command, Finding, KeyId, Outcome, Pair, Party, Reason, Refusal, Reported, Seed, SettingChange,
-    Side, Status, Terms, agenda,
+    Answer, CallKind, Command, Finding, Holder, KeyId, NamedParty, Outcome, Pair, Party, Reason, Refusal, Reported,
+    Request, Seed, SettingChange, Side, Status, Terms, agenda,
 };
 use ledger::Currency;
 
@@ -265,6 +265,76 @@ fn no_bank_lifts_its_incarnation_out_of_everybodys_reach() {
     desk.one(register("alpha", 1, 18, 0));
     desk.one(register("beta", 2, 17, 0));
     assert_eq!(desk.restored().digest(), desk.clearing.digest());
+}
+
+#[test]
+fn a_bank_that_contradicts_without_end_has_none_of_its_payments_taken_and_nobody_else_is_hindered() {
+    let mut desk = Desk::town();
+    let contradicted = |desk: &mut Desk, number: u128| {
+        if desk.one(take(request(number, bob(), 1))).status() != Some(Status::Undecided) {
+            return false;
+        }
+        desk.status(report(number, 1, Finding::Held, Finding::Posted));
+        for side in Side::BOTH {
+            desk.one(Command::Delivered { id: id(number), side, epoch: epoch(1) });
+        }
+        true
+    };
+    let most = (1..20_000).take_while(|number| contradicted(&mut desk, *number)).count();
+    assert_eq!((most, desk.clearing.listed().count()), (10_000, 10_000));
+    assert_eq!(desk.refusal(take(request(20_000, bob(), 1))), Refusal::BankBusy { bank: bank(2) });
+    desk.clearing = desk.restored();
+    let carol = customer("carol", "alpha");
+    assert_eq!(desk.status(take(request(20_001, carol, 1))), Status::Undecided, "within the other bank");
+    desk.clock_ms += 10_000;
+    assert_eq!(desk.status(take(request(20_002, bob(), 1))), Status::Undecided);
+    assert_eq!(desk.restored().digest(), desk.clearing.digest());
+}
+
+#[test]
+fn a_bank_that_lets_everybody_in_takes_no_place_from_another_banks_customers() {
+    let mut desk = Desk::town();
+    let invented = |number: u128| open(number, customer(&format!("c{number}"), "gamma"), 10_000_000);
+    let (mut opened, mut full) = (0, 0);
+    for from in (100..300_000).step_by(4_000) {
+        let answers = desk.all(&Request { commands: (from..from + 4_000).map(invented).collect() });
+        let refused = answers.iter().filter(|answer| **answer == Answer::Refused(Refusal::Full)).count();
+        (opened, full) = (opened + answers.len() - refused, full + refused);
+    }
+    assert_eq!(opened, 250_000);
+    assert!(full > 0);
+    assert!(matches!(desk.one(open(1_000_000, bob(), 10_000_000)), Answer::Done { .. }));
+}
+
+#[test]
+fn a_restored_bank_that_the_gateway_does_not_know_has_the_others_asked_once_more() {
+    let mut desk = Desk::town();
+    desk.begin_epoch(2);
+    let unasked = |desk: &Desk| desk.clearing.to_recall().map(|(bank, _)| bank.name).collect::<Vec<_>>();
+    assert!(unasked(&desk).is_empty());
+    desk.one(register("delta", 4, 1, 0));
+    assert_eq!(unasked(&desk), [bank_name("delta")], "it was never restored, and tells of everything itself");
+    desk.one(register("epsilon", 5, 2, 0));
+    assert_eq!(unasked(&desk), ["alpha", "beta", "gamma", "delta", "epsilon"].map(bank_name));
+    assert_eq!(desk.restored().digest(), desk.clearing.digest());
+}
+
+#[test]
+fn of_a_banks_own_money_one_bank_alone_moves_no_more_than_it_is_owed() {
+    let mut desk = Desk::town();
+    desk.begin_epoch(2);
+    desk.one(register("beta", 2, 2, u64::MAX));
+    let house = |name: &str| NamedParty { bank: bank_name(name), holder: Holder::House };
+    let terms = |number, payer, payee| Terms { payer, payee, ..terms(number) };
+    let invented = [terms(1, house("beta"), customer("x", "alpha")), terms(2, house("beta"), house("alpha"))];
+    for terms in invented {
+        let id = terms.id;
+        desk.one(Command::Resolve { bank: bank_name("alpha"), terms, taker: node(2) });
+        let said = |incarnation, finding| Some(Reported { epoch: epoch(incarnation), finding });
+        let found = Pair { debit: said(2, Finding::NotFound), credit: said(1, Finding::Posted) };
+        let status = desk.status(Command::Report { id, gateway: epoch(2), found });
+        assert!(matches!(status, Status::Refused { .. }), "{status:?}");
+    }
 }
 
 #[test]

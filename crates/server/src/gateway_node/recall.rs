@@ -168,7 +168,7 @@ async fn enter(desk: &Desk, bank: BankName, mut placed: Vec<Terms>) -> Result<()
                 Answer::Refused(Refusal::BankBusy { .. } | Refusal::BankRestoring { .. } | Refusal::Full) => {
                     waiting.push(terms);
                 }
-                // Its other bank tells of it as well, when it registers.
+                // Its other bank tells of it as well, when it registers; if it may have lost it, this one is asked again then.
                 Answer::Refused(Refusal::UnknownBank) | Answer::Done { .. } => {}
                 Answer::Refused(why) => {
                     error!(event = "recall_refused", bank = %bank, payment = %terms.id, why = ?why, todo = "its books contradict the gateway's: set it right by hand");
