@@ -54,6 +54,9 @@ pub enum ProfileError {
     /// A file of the profile cannot be read or written.
     #[error("{doing} {}: {source}", path.display())]
     File { doing: &'static str, path: PathBuf, source: io::Error },
+    /// Nobody has signed in with a profile of this name.
+    #[error("there is no profile {}", dir.display())]
+    Missing { dir: PathBuf },
     #[error("the profile {} belongs to network {pinned}, and this is network {found}", dir.display())]
     OtherNetwork { dir: PathBuf, pinned: NetworkId, found: NetworkId },
 }
@@ -65,11 +68,23 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// The profile in that directory, which is made where it is missing, for its owner alone.
+    /// The profile in that directory. A directory that is missing stays so: its name may be misspelt.
+    ///
+    /// # Errors
+    /// Among others when there is none.
+    pub fn open(dir: impl Into<PathBuf>) -> Result<Profile, ProfileError> {
+        let dir = dir.into();
+        match fs::metadata(&dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(ProfileError::Missing { dir }),
+            Ok(_) | Err(_) => Profile::make(dir),
+        }
+    }
+
+    /// The profile in that directory, which is made where it is missing, for its owner alone. It is for whoever signs in.
     ///
     /// # Errors
     /// When the directory cannot be made.
-    pub fn open(dir: impl Into<PathBuf>) -> Result<Profile, ProfileError> {
+    pub fn make(dir: impl Into<PathBuf>) -> Result<Profile, ProfileError> {
         let profile = Profile { dir: dir.into() };
         let tokens = profile.dir.join("tokens");
         let make = || fs::DirBuilder::new().recursive(true).mode(0o700).create(&tokens);
@@ -252,7 +267,9 @@ mod tests {
     #[test]
     fn tokens_are_for_their_owner_alone_and_the_last_to_sign_in_is_current() {
         let dir = temporary("tokens");
-        let profile = Profile::open(&dir).expect("there is room");
+        let missing = Profile::open(&dir).expect_err("nobody has signed in");
+        assert!(matches!(missing, ProfileError::Missing { .. }) && !dir.exists(), "{missing}");
+        let profile = Profile::make(&dir).expect("there is room");
         assert_eq!(profile.current().expect("it is read"), None);
         let (alice, bob) = (sign_in("alice@alpha"), sign_in("../../bob@beta"));
         profile.keep(&alice, &network(1)).expect("there is room");
@@ -274,7 +291,7 @@ mod tests {
     #[test]
     fn a_profile_belongs_to_one_network_and_a_token_of_none_counts_for_nothing() {
         let dir = temporary("network");
-        let profile = Profile::open(&dir).expect("there is room");
+        let profile = Profile::make(&dir).expect("there is room");
         let (alice, bob) = (sign_in("alice@alpha"), sign_in("bob@beta"));
         assert_eq!(profile.network().expect("it is read"), None);
         profile.keep(&alice, &network(1)).expect("there is room");
@@ -298,7 +315,7 @@ mod tests {
     #[test]
     fn a_profile_that_others_may_look_into_is_refused_with_the_command_that_closes_it() {
         let dir = temporary("open");
-        Profile::open(&dir).expect("it is made closed");
+        Profile::make(&dir).expect("it is made closed");
         let outbox = Profile::open(&dir).expect("it is there").outbox().expect("there is room");
         let mode = |name: &str| fs::metadata(dir.join(name)).map(|found| found.permissions().mode() & 0o777).ok();
         assert_eq!(mode("outbox.db"), Some(0o600));

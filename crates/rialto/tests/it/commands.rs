@@ -303,6 +303,63 @@ fn that_a_network_has_no_gateway_is_one_exit_code_everywhere() {
     }
 }
 
+/// A directory that is misspelt would look like a network in which nobody has signed in, and stay behind.
+#[test]
+fn a_directory_that_is_missing_is_refused_and_is_not_made() {
+    let place = Place::new("commands-missing-dir", None);
+    for (command, arguments) in [
+        ("login", "alpha alice --password-file password"),
+        ("shell", ""),
+        ("logout", ""),
+        ("sessions", ""),
+        ("balance", ""),
+        ("balance", "--gateway 127.0.0.1:1"),
+        ("pay", "bob@beta 1.00"),
+        ("history", ""),
+        ("payment", "ID"),
+        ("outbox list", ""),
+        ("outbox retry", ""),
+        ("outbox drop", "ID"),
+        ("outbox run", ""),
+    ] {
+        let output = place.run(command, &format!("{arguments} --dir missing"));
+        assert_eq!(output.status.code(), Some(2), "{command}: {output:?}");
+        assert!(stderr(&output).starts_with("error: there is no directory missing\n  given by --dir;"), "{output:?}");
+        let output = place.command(command, arguments).env("RIALTO_DIR", "missing").output().expect("it starts");
+        assert_eq!(output.status.code(), Some(2), "{command}: {output:?}");
+        assert!(stderr(&output).contains("given by RIALTO_DIR"), "{output:?}");
+    }
+    for (command, arguments) in [
+        ("status", ""),
+        ("audit", ""),
+        ("mode", ""),
+        ("members", "--bank alpha"),
+        ("limits", "--bank alpha"),
+        ("user lock", "alice --bank alpha"),
+        ("payments", ""),
+        ("settings", ""),
+        ("bank add", "gamma"),
+        ("restore", "alpha --from nowhere"),
+        ("bench", "--bank alpha"),
+    ] {
+        let output = place.run(command, &format!("{arguments} --dir missing"));
+        assert!(output.status.code().is_some_and(|code| code != 0), "{command}: {output:?}");
+    }
+    assert!(!place.dir.path().join("missing").exists());
+    // Of a directory that is there no profile is made but by a sign-in.
+    std::fs::create_dir(place.dir.path().join("empty")).expect("there is room");
+    for (command, arguments) in [("outbox list", ""), ("balance", ""), ("outbox drop", "ID"), ("pay", "bob@beta 1")] {
+        let output = place.run(command, &format!("{arguments} --dir empty --profile bobb"));
+        assert_eq!(output.status.code(), Some(9), "{command}: {output:?}");
+        assert!(stderr(&output).contains("there is no profile empty/clients/bobb"), "{output:?}");
+    }
+    assert!(!place.dir.path().join("empty/clients").exists());
+    // Whoever says where the gateway is may sign in with profiles of their own.
+    let login = place.run("login", "alpha alice --password-file password --gateway 127.0.0.1:1 --dir mine");
+    assert_eq!(login.status.code(), Some(8), "{login:?}");
+    assert!(place.dir.path().join("mine/clients/default").exists());
+}
+
 /// How the rows of one state are run.
 #[derive(Clone, Copy)]
 enum Way {

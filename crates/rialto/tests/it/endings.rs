@@ -11,11 +11,12 @@ use crate::network::{TestDir, rialto, run, stderr, stdout};
 fn an_error_is_one_json_object_for_whoever_asks_for_json() {
     let dir = TestDir::new("json-errors");
     let dir = dir.path().to_str().expect("UTF-8");
-    let rows: [(&[&str], &str, i32); 4] = [
+    let rows: [(&[&str], &str, i32); 5] = [
         (&["balance", "--json", "--dir", dir], "token_missing", 9),
         (&["balance", "--json", "--nonsense"], "usage", 2),
         (&["pay", "--json"], "usage", 2),
-        (&["outbox", "drop", "018f3a2c-1b2d-7c3e-9f40-112233445566", "--json", "--dir", dir], "failed", 1),
+        (&["outbox", "drop", "018f3a2c-1b2d-7c3e-9f40-112233445566", "--json", "--dir", dir], "token_missing", 9),
+        (&["status", "--json", "--dir", dir], "failed", 1),
     ];
     for (arguments, code, exit) in rows {
         let output = run(arguments);

@@ -28,7 +28,7 @@ impl Desk {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let dir = std::env::temp_dir().join(format!("rialto-wallet-{}-{number}", std::process::id()));
         let _ = std::fs::remove_dir_all(&dir);
-        let profile = Profile::open(&dir).expect("there is room");
+        let profile = Profile::make(&dir).expect("there is room");
         Desk { dir, profile }
     }
 

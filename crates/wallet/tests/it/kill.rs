@@ -20,7 +20,7 @@ const GATEWAY: &str = "RIALTO_TEST_GATEWAY";
 #[test]
 fn the_client_that_is_killed() {
     let Some(dir) = std::env::var_os(PROFILE) else { return };
-    let profile = Profile::open(dir).expect("there is room");
+    let profile = Profile::make(dir).expect("there is room");
     let runtime = tokio::runtime::Runtime::new().expect("threads can be started");
     let _entered = runtime.enter();
     let _running = std::env::var(GATEWAY).ok().map(|address| {

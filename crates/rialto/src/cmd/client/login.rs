@@ -22,7 +22,8 @@ Examples:
   rialto login beta bob --profile bob                      a second person on the same machine
 
 The token is kept in the profile, in a file that only its owner can read. A second customer may sign in beside the first;
-commands then act for the second, and what the first has ordered still goes out.
+commands then act for the second, and what the first has ordered still goes out. A profile that is missing is made by `login`
+and by `shell`, and by no other command; so is a directory of --dir, where --gateway or --consul says where the gateway is.
 Exit codes: 0 signed in; 1 refused; 2 wrong flags, or no password; 8 the gateway or the bank cannot be reached; 9 name or
 password is wrong; all: rialto help exit-codes";
 
@@ -62,7 +63,7 @@ struct Done {
 pub(crate) async fn run(args: LoginArgs) -> Result<Code, Failure> {
     let customer = customer_of(&args.bank, &args.user)?;
     let new = if args.new_ca { NewAuthority::Accepted } else { NewAuthority::Refused };
-    let desk = args.client.open_with(new)?;
+    let desk = args.client.open_to_sign_in(new)?;
     let gateway = desk.gateway()?;
     let secret = password(&args.from, args.password.as_deref(), &customer.to_string()).await?;
     let earlier = desk.earlier(&customer);

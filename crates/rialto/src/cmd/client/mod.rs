@@ -82,6 +82,15 @@ pub(crate) struct Desk {
     look_every: Duration,
 }
 
+/// What becomes of a profile that is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum MissingProfile {
+    /// Its name, or that of its directory, may be misspelt: nothing is made.
+    Refused,
+    /// Somebody signs in with it for the first time.
+    Made,
+}
+
 /// Whether what is printed is coloured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Colours {
@@ -107,17 +116,24 @@ impl Colours {
 impl ClientArgs {
     /// Opens the profile of the network that is meant.
     fn open(&self) -> Result<Desk, Failure> {
-        self.open_with(NewAuthority::Refused)
+        let desk = self.open_here()?;
+        networks::check(&desk.profile, &desk.way, NewAuthority::Refused)?;
+        Ok(desk)
     }
 
-    fn open_with(&self, new: NewAuthority) -> Result<Desk, Failure> {
-        let desk = self.open_here()?;
+    /// The same for whoever may sign in: a profile that is missing is made.
+    fn open_to_sign_in(&self, new: NewAuthority) -> Result<Desk, Failure> {
+        let desk = self.find(MissingProfile::Made)?;
         networks::check(&desk.profile, &desk.way, new)?;
         Ok(desk)
     }
 
     /// Opens the profile to look at what is on disk: whatever has become of its network.
     fn open_here(&self) -> Result<Desk, Failure> {
+        self.find(MissingProfile::Refused)
+    }
+
+    fn find(&self, missing: MissingProfile) -> Result<Desk, Failure> {
         let name = match (&self.profile, variable("RIALTO_PROFILE")) {
             (Some(name), _) => name.clone(),
             (None, Some(text)) => text
@@ -127,6 +143,9 @@ impl ClientArgs {
         };
         let given = self.dir.clone().or_else(|| variable("RIALTO_DIR").map(PathBuf::from));
         let way = self.way(given.clone().unwrap_or_else(|| PathBuf::from(DIR)))?;
+        if let Some(dir) = given.as_deref().filter(|dir| !dir.exists()) {
+            self.check_missing_dir(dir, missing, &way)?;
+        }
         let home = match &given {
             Some(dir) => dir.join("clients"),
             None => {
@@ -139,9 +158,26 @@ impl ClientArgs {
                 home
             }
         };
-        let profile = Profile::open(home.join(name.to_string())).map_err(of_profile)?;
+        let path = home.join(name.to_string());
+        let profile = match missing {
+            MissingProfile::Refused => Profile::open(path),
+            MissingProfile::Made => Profile::make(path),
+        };
+        let profile = profile.map_err(of_profile)?;
         log_requests(&profile)?;
         Ok(Desk { profile, way, look_every: look_every()? })
+    }
+
+    /// A directory that was named and is missing is made only where somebody signs in and has said where the gateway is: it
+    /// then keeps their profiles, and nothing is looked up in it.
+    fn check_missing_dir(&self, dir: &Path, missing: MissingProfile, way: &Way) -> Result<(), Failure> {
+        if missing == MissingProfile::Made && way.is_named() {
+            return Ok(());
+        }
+        let source = if self.dir.is_some() { "--dir" } else { "RIALTO_DIR in the environment" };
+        Err(Failure::usage(format!("there is no directory {}", dir.display()))
+            .line(format!("given by {source}; nothing was made"))
+            .line("a new one is made by: rialto login BANK USER --dir DIR --gateway ADDR"))
     }
 
     fn way(&self, dir: PathBuf) -> Result<Way, Failure> {
@@ -207,12 +243,7 @@ impl Desk {
 
     /// In whose name to act.
     fn signed_in(&self) -> Result<SignIn, Failure> {
-        let nobody = || {
-            Failure::new(format!("nobody is signed in (profile {})", self.profile.dir().display()))
-                .with_code(Code::NotSignedIn)
-                .with_problem(api::code::Code::TokenMissing)
-                .line("sign in: rialto login BANK USER")
-        };
+        let nobody = || not_signed_in(&format!("nobody is signed in (profile {})", self.profile.dir().display()));
         self.profile.current().map_err(of_profile)?.ok_or_else(nobody)
     }
 
@@ -279,7 +310,17 @@ fn party(text: &str) -> Result<NamedParty, Failure> {
 }
 
 fn of_profile(error: ProfileError) -> Failure {
-    Failure::new(error.to_string())
+    match error {
+        ProfileError::Missing { .. } => not_signed_in(&format!("nobody is signed in: {error}")),
+        ProfileError::File { .. } | ProfileError::OtherNetwork { .. } => Failure::new(error.to_string()),
+    }
+}
+
+fn not_signed_in(what: &str) -> Failure {
+    Failure::new(what)
+        .with_code(Code::NotSignedIn)
+        .with_problem(api::code::Code::TokenMissing)
+        .line("sign in: rialto login BANK USER")
 }
 
 fn of_outbox(error: OutboxError) -> Failure {

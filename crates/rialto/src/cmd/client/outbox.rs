@@ -25,7 +25,7 @@ Examples:
 A payment that was never sent is dropped at once. One that may have arrived belongs to the gateway: it is asked to decide
 void, and what it decides is reported, also if that is: paid.
 Exit codes: 0 as asked; 1 a payment was refused, or was paid and could not be dropped; 8 the gateway cannot be
-reached; 9 one waits for a sign-in; all: rialto help exit-codes";
+reached; 9 one waits for a sign-in, or nobody has signed in yet; all: rialto help exit-codes";
 
 const PATIENCE: Duration = Duration::from_secs(5);
 const NOTHING_WAITS: &str = "no payment waits in the outbox";

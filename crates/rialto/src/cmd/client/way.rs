@@ -51,10 +51,14 @@ pub(super) struct Found {
 }
 
 impl Way {
+    /// Whether it was said where the gateway is, so that no directory needs to know.
+    pub(super) fn is_named(&self) -> bool {
+        !self.gateways.is_empty() || self.consul.is_some()
+    }
+
     /// Which network it is, as far as the network's own directory says so.
     pub(super) fn network(&self) -> Option<NetworkId> {
-        let is_elsewhere = !self.gateways.is_empty() || self.consul.is_some();
-        gateway_file::read(&self.dir).ok().filter(|_| !is_elsewhere)?.network
+        gateway_file::read(&self.dir).ok().filter(|_| !self.is_named())?.network
     }
 
     /// Where the gateway is. `kept` is the file in which Consul's answer is kept for while Consul is away.

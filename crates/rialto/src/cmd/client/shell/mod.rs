@@ -28,6 +28,7 @@ use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use wallet::{Condition, DropResult, Entry, Outbox, Running, SignIn, now_ms};
 
+use super::networks::NewAuthority;
 use super::password::{PasswordArgs, password};
 use super::pay::{Wish, order};
 use super::{
@@ -140,7 +141,7 @@ impl Signals {
 }
 
 pub(crate) async fn run(args: ShellArgs) -> Result<Code, Failure> {
-    let desk = args.client.open()?;
+    let desk = args.client.open_to_sign_in(NewAuthority::Refused)?;
     let gateway = desk.gateway()?;
     let follows = desk.follow(&gateway);
     let ((answers, signed_in), (came, comes)) = (mpsc::channel(1), mpsc::channel(16));
