@@ -8,7 +8,9 @@ use serde::Serialize;
 
 use super::{ClientArgs, Desk, GATEWAY, of_gateway, print_json};
 use crate::failure::{Code, Failure};
+use crate::out;
 use crate::plain;
+use crate::supervise::columns::broken;
 use crate::waiting::waiting_for;
 
 const EXAMPLES: &str = "\
@@ -60,14 +62,14 @@ pub(crate) async fn run(args: HistoryArgs) -> Result<Code, Failure> {
     if args.json {
         print_json(&page);
     } else {
-        println!("{}", table(&page));
+        println!("{}", table(&page, out::columns()));
     }
     Ok(Code::Done)
 }
 
 /// The newest entries as a table, for the shell too.
 pub(super) async fn text(desk: &Desk) -> Result<String, Failure> {
-    Ok(table(&look(desk, "", 20).await?))
+    Ok(table(&look(desk, "", 20).await?, out::columns()))
 }
 
 async fn look(desk: &Desk, cursor: &str, limit: u32) -> Result<Page, Failure> {
@@ -89,26 +91,29 @@ fn line(entry: HistoryEntry, currency: Currency) -> Line {
     }
 }
 
-fn table(page: &Page) -> String {
+fn table(page: &Page, columns: usize) -> String {
     if page.entries.is_empty() {
         return "nothing has moved yet".to_owned();
     }
-    let head = ["time (UTC)", "change", "balance", "with", "id", "reference"].map(str::to_owned);
+    let head = ["time (UTC)", "change", "balance", "with"].map(str::to_owned);
     let row = |line: &Line| {
         let time = line.time.get(..19).unwrap_or(&line.time).to_owned();
-        let (with, reference) = (line.counterparty.clone(), line.reference.clone());
-        [time, line.change.clone(), line.balance.clone(), with, line.id.clone(), reference]
+        [time, line.change.clone(), line.balance.clone(), plain::cell(&line.counterparty).into_owned()]
     };
-    let rows: Vec<[String; 6]> = std::iter::once(head).chain(page.entries.iter().map(row)).collect();
-    let rows: Vec<[String; 6]> = rows.into_iter().map(|row| row.map(|text| plain::cell(&text).into_owned())).collect();
+    let rows: Vec<[String; 4]> = std::iter::once(head).chain(page.entries.iter().map(row)).collect();
     let width = |column: usize| rows.iter().map(|row| plain::width(&row[column])).max().unwrap_or(0);
-    let (time, change, balance, with) = (width(0), width(1), width(2), width(3));
-    let lines = rows.iter().map(|[a, b, c, d, id, e]| {
-        let (a, d) = (plain::left(a, time), plain::left(d, with));
-        let (b, c) = (plain::right(b, change), plain::right(c, balance));
-        format!("{a}  {b}  {c}  {d}  {id:<36}  {e}").trim_end().to_owned()
+    let (time, change, balance) = (width(0), width(1), width(2));
+    let mut rows = rows.iter().map(|[at, by, then, with]| {
+        format!("{}  {}  {}  {with}", plain::left(at, time), plain::right(by, change), plain::right(then, balance))
     });
-    let mut text = lines.collect::<Vec<_>>().join("\n");
+    let mut lines: Vec<String> = rows.next().into_iter().collect();
+    // The id and what it was for have no room beside the figures.
+    for (row, line) in rows.zip(&page.entries) {
+        let what = format!("    {}  {}", line.id, plain::cell(&line.reference));
+        lines.extend(broken(&row, columns, (4, "")));
+        lines.extend(broken(what.trim_end(), columns, (4, "")));
+    }
+    let mut text = lines.join("\n");
     if !page.next_cursor.is_empty() {
         text += &format!("\nthere is more: --cursor {}", page.next_cursor);
     }
@@ -131,13 +136,23 @@ mod tests {
             reference: reference.to_owned(),
             counterparty: counterparty.to_owned(),
         };
+        let page = |entries: &[HistoryEntry]| {
+            let entries = entries.iter().map(|entry| line(entry.clone(), Currency::EUR)).collect();
+            Page { entries, currency: "EUR", next_cursor: String::new() }
+        };
         let entries = [entry(-12_50, 87_50, "bob@beta", "rent"), entry(10_000, 10_000, "cash", "")];
-        let entries = entries.into_iter().map(|entry| line(entry, Currency::EUR)).collect();
-        let page = Page { entries, currency: "EUR", next_cursor: String::new() };
         expect![[r#"
-            time (UTC)            change  balance  with      id                                    reference
-            2026-11-20T23:24:30   -12.50    87.50  bob@beta  00000000-0000-0000-0000-000000000007  rent
-            2026-11-20T23:24:30  +100.00   100.00  cash      00000000-0000-0000-0000-000000000007"#]]
-        .assert_eq(&table(&page));
+            time (UTC)            change  balance  with
+            2026-11-20T23:24:30   -12.50    87.50  bob@beta
+                00000000-0000-0000-0000-000000000007  rent
+            2026-11-20T23:24:30  +100.00   100.00  cash
+                00000000-0000-0000-0000-000000000007"#]]
+        .assert_eq(&table(&page(&entries), 80));
+        // The longest names and references, of characters that take two columns.
+        let wide = |number: usize| "\u{5bb6}".repeat(number);
+        let wide = [entry(-1_234_567_89, 9_876_543_21, &format!("{}@{}", wide(16), "b".repeat(32)), &wide(11))];
+        let shown = table(&page(&wide), 80);
+        assert!(shown.lines().all(|line| plain::width(line) <= 80), "{shown}");
+        assert!(shown.contains(&"b".repeat(32)) && shown.contains(&wide[0].reference), "{shown}");
     }
 }

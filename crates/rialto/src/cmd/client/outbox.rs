@@ -13,6 +13,7 @@ use super::payment::id;
 use super::waiting::{Until, wait_for, wait_for_all};
 use super::{ClientArgs, Colours, Desk, of_outbox, print_json, say};
 use crate::failure::{Code, Failure};
+use crate::out;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -118,8 +119,8 @@ pub(super) fn table(entries: &[Entry]) -> String {
     if entries.is_empty() {
         return "nothing is in the outbox".to_owned();
     }
-    let rows = entries.iter().map(|entry| say::row(&say::with_reason(entry.clone(), entries)));
-    std::iter::once(say::HEADER.to_owned()).chain(rows).collect::<Vec<_>>().join("\n")
+    let lines = |entry: &Entry| say::lines(&say::with_reason(entry.clone(), entries), out::columns());
+    entries.iter().flat_map(lines).collect::<Vec<_>>().join("\n")
 }
 
 async fn retry(with: &With, ids: &[PaymentId]) -> Result<Code, Failure> {

@@ -10,6 +10,7 @@ use wallet::{Entry, Word};
 
 use super::Colours;
 use crate::plain;
+use crate::supervise::columns::broken;
 
 /// The public shape of a payment in `--json`.
 #[derive(Debug, Serialize)]
@@ -163,56 +164,79 @@ fn waits_for_a_bank(code: &str) -> bool {
     [Code::BankUnavailable, Code::BankBusy].iter().any(|away| away.text() == code)
 }
 
-/// One line of `rialto outbox list`.
-pub(super) fn row(entry: &Entry) -> String {
-    let terms = &entry.terms;
-    let amount = format!("{} {}", money::format(terms.amount.minor(), terms.currency), terms.currency.code());
+/// A payment in `rialto outbox list`: what it is, and below that when it was ordered and the last word about it. No line is
+/// wider than so many columns.
+pub(super) fn lines(entry: &Entry, columns: usize) -> Vec<String> {
+    let (id, state) = (entry.terms.id, state(&entry.item.state));
     let note = match entry.item.state {
-        ItemState::Done => String::new(),
-        ItemState::WaitingForSignIn(Paused::Cancelling) => "to be cancelled".to_owned(),
+        ItemState::Done => "",
+        ItemState::WaitingForSignIn(Paused::Cancelling) => "to be cancelled",
         ItemState::Queued(_)
         | ItemState::Trying(_)
         | ItemState::Sent(_)
         | ItemState::Cancelling(_)
         | ItemState::WaitingForSignIn(Paused::Queued | Paused::Sent)
         | ItemState::Refused(_)
-        | ItemState::Dropped => entry.word.detail.clone(),
+        | ItemState::Dropped => entry.word.detail.as_str(),
     };
     let created = rfc3339(entry.created_ms);
-    let line = format!(
-        "{}  {:<19}  {:>16}  {}  {:<19}  {}",
-        terms.id,
-        state(&entry.item.state),
-        amount,
-        plain::left(&plain::cell(&terms.payee.to_string()), 20),
-        created.get(..19).unwrap_or(&created),
-        plain::cell(&note),
-    );
-    line.trim_end().to_owned()
+    let ordered = format!("ordered {} UTC", created.get(..19).unwrap_or(&created));
+    let standing = if note.is_empty() { ordered } else { format!("{ordered}; {}", plain::cell(note)) };
+    let mut lines = broken(&format!("{id}  {state}  {}", plain::cell(&what(entry))), columns, (4, ""));
+    lines.extend(broken(&format!("    {standing}"), columns, (4, "")));
+    lines
 }
-
-pub(super) const HEADER: &str = "payment                               state                          amount  to                    ordered (UTC)        last word";
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use expect_test::expect;
     use wallet::Outbox;
+
+    /// A payment of one minor unit, as it was ordered.
+    fn ordered(outbox: &mut Outbox, number: u128, payee: &str) -> Entry {
+        let terms = Terms {
+            id: clearing::PaymentId::new(number).expect("not nil"),
+            payer: "alice@alpha".parse().expect("well formed"),
+            payee: payee.parse().expect("well formed"),
+            amount: ledger::Amount::new(1).expect("not zero"),
+            currency: ledger::Currency::EUR,
+            reference: ledger::Reference::EMPTY,
+        };
+        outbox.add(&terms, 1, 10).expect("there is room")
+    }
+
+    fn file(name: &str) -> std::path::PathBuf {
+        std::env::temp_dir().join(format!("rialto-say-{}-{name}.db", std::process::id()))
+    }
+
+    #[test]
+    fn a_payment_of_the_list_fits_80_columns_whatever_is_said_of_it() {
+        let file = file("lines");
+        let mut outbox = Outbox::open(&file).expect("there is room");
+        let short = ordered(&mut outbox, 1, "bob@beta");
+        expect![[r#"
+            00000000-0000-0000-0000-000000000001  queued  0.01 EUR to bob@beta
+                ordered 1970-01-01T00:00:00 UTC"#]]
+        .assert_eq(&lines(&short, 80).join("\n"));
+        let detail = "the gateway cannot be reached: 10.0.0.4:7311: connection refused, nothing listens there";
+        let wide = ordered(&mut outbox, 2, &format!("{}@beta", "\u{5bb6}".repeat(16)));
+        let wide = Entry { word: Word { code: String::new(), detail: detail.to_owned() }, ..wide };
+        expect![[r#"
+            00000000-0000-0000-0000-000000000002  queued  0.01 EUR to
+                家家家家家家家家家家家家家家家家@beta
+                ordered 1970-01-01T00:00:00 UTC; the gateway cannot be reached:
+                10.0.0.4:7311: connection refused, nothing listens there"#]]
+        .assert_eq(&lines(&wide, 80).join("\n"));
+        assert!(lines(&wide, 80).iter().all(|line| plain::width(line) <= 80));
+        let _ = std::fs::remove_file(file);
+    }
 
     #[test]
     fn what_waits_behind_another_payment_says_so_where_the_reason_is_that_ones_bank() {
-        let file = std::env::temp_dir().join(format!("rialto-say-{}.db", std::process::id()));
+        let file = file("behind");
         let mut outbox = Outbox::open(&file).expect("there is room");
-        let mut add = |number: u128, payee: &str| {
-            let terms = Terms {
-                id: clearing::PaymentId::new(number).expect("not nil"),
-                payer: "alice@alpha".parse().expect("well formed"),
-                payee: payee.parse().expect("well formed"),
-                amount: ledger::Amount::new(1).expect("not zero"),
-                currency: ledger::Currency::EUR,
-                reference: ledger::Reference::EMPTY,
-            };
-            outbox.add(&terms, 1, 10).expect("there is room")
-        };
+        let mut add = |number, payee| ordered(&mut outbox, number, payee);
         let (first, behind) = (add(1, "bob@beta"), add(2, "bob@alpha"));
         let with = |code: &str, detail: &str| {
             let word = Word { code: code.to_owned(), detail: detail.to_owned() };

@@ -6,6 +6,8 @@ use serde_json::json;
 
 use super::{ClientArgs, GATEWAY, of_gateway, print_json};
 use crate::failure::{Code, Failure};
+use crate::out;
+use crate::supervise::columns::broken;
 use crate::waiting::waiting_for;
 
 const EXAMPLES: &str = "\
@@ -51,7 +53,8 @@ pub(crate) async fn run(args: SessionsArgs) -> Result<Code, Failure> {
     }
     for it in &sessions {
         let this = if it.current { "   this one" } else { "" };
-        println!("signed in {}, good until {}{this}", rfc3339(it.opened_ms), rfc3339(it.expires_ms));
+        let line = format!("signed in {}, good until {}{this}", rfc3339(it.opened_ms), rfc3339(it.expires_ms));
+        broken(&line, out::columns(), (4, "")).iter().for_each(|line| println!("{line}"));
     }
     Ok(Code::Done)
 }
