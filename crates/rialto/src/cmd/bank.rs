@@ -74,6 +74,9 @@ pub(crate) struct AddArgs {
     /// Directory of the network
     #[arg(long, value_name = "DIR", default_value_os_t = default_dir())]
     dir: PathBuf,
+    /// One JSON object instead of a sentence
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -206,6 +209,9 @@ fn add_bank(args: &AddArgs) -> Result<Code, Failure> {
         runtime.block_on(requests::ask(&args.dir, &request))?
     };
     match asked {
+        Reply::BankAdded { http } if args.json => {
+            println!("{}", serde_json::json!({ "bank": args.name.to_string(), "http": http }));
+        }
         Reply::BankAdded { http } => println!("bank {} runs; its page: {http}/", args.name),
         other => return Err(Failure::new(format!("the rialto up of {} answered {other:?}", args.dir.display()))),
     }

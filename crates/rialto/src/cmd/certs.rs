@@ -56,6 +56,9 @@ struct DirArgs {
     /// The directory of the CA and of the certificates
     #[arg(long, value_name = "DIR", default_value = "rialto-certs")]
     dir: PathBuf,
+    /// One JSON object instead of text
+    #[arg(long)]
+    json: bool,
 }
 
 /// Make a CA, once for a network; it counts for ten years
@@ -104,27 +107,30 @@ struct ShowArgs {
     subjects: Vec<Subject>,
     #[command(flatten)]
     dir: DirArgs,
-    /// One JSON object instead of a table
-    #[arg(long)]
-    json: bool,
 }
 
 pub(crate) fn run(args: CertsArgs) -> Result<Code, Failure> {
     let now = SystemTime::now();
     match args.command {
-        CertsCommand::Init(args) => init(&args.dir.dir, now),
+        CertsCommand::Init(args) => init(&args.dir, now),
         CertsCommand::Issue(args) => issue(&args, now),
         CertsCommand::Rotate(args) => rotate(&args, now),
         CertsCommand::Show(args) => show(&args, now),
     }
 }
 
-fn init(dir: &Path, now: SystemTime) -> Result<Code, Failure> {
+fn init(args: &DirArgs, now: SystemTime) -> Result<Code, Failure> {
+    let dir = args.dir.as_path();
     Authority::init(dir, now).map_err(|error| match error {
         CertsError::Exists { .. } => explain(&error)
             .line("every certificate of a network is trusted through its CA; for another network take another --dir"),
         other => explain(&other),
     })?;
+    if args.json {
+        let made = Facts::read(&Files::new(dir, Subject::Client).authority()).map_err(|error| explain(&error))?;
+        print_json(&made.iter().map(|facts| Row::new(facts, now)).collect::<Vec<_>>());
+        return Ok(Code::Done);
+    }
     println!("a CA is made in {}", dir.display());
     println!("whoever has ca.key can make certificates: keep it off the machines of the network");
     println!("certificates are made with: rialto certs issue");
@@ -133,32 +139,67 @@ fn init(dir: &Path, now: SystemTime) -> Result<Code, Failure> {
 
 fn issue(args: &IssueArgs, now: SystemTime) -> Result<Code, Failure> {
     let authority = Authority::open(&args.dir.dir).map_err(|error| explain(&error))?;
-    for subject in &args.subjects {
-        let files = authority.issue(subject, &args.hosts, now).map_err(|error| match error {
+    let issue = |subject: &Subject| {
+        authority.issue(subject, &args.hosts, now).map_err(|error| match error {
             CertsError::Exists { .. } => explain(&error)
                 .line(format!("a new certificate of the same name is made with: rialto certs rotate {subject}")),
             other => explain(&other),
-        })?;
-        println!("{}", sentence(&files, now)?);
-    }
-    Ok(Code::Done)
+        })
+    };
+    tell_each(&args.subjects, issue, args.dir.json, now)
 }
 
 fn rotate(args: &RotateArgs, now: SystemTime) -> Result<Code, Failure> {
     let authority = Authority::open(&args.dir.dir).map_err(|error| explain(&error))?;
-    for subject in &args.subjects {
-        let files = authority.rotate(subject, now).map_err(|error| explain(&error))?;
-        println!("{}", sentence(&files, now)?);
-    }
-    Ok(Code::Done)
+    let rotate = |subject: &Subject| authority.rotate(subject, now).map_err(|error| explain(&error));
+    tell_each(&args.subjects, rotate, args.dir.json, now)
 }
 
-fn sentence(files: &Files, now: SystemTime) -> Result<String, Failure> {
-    let days = files.facts().map_err(|error| explain(&error))?.days_left(now);
+/// Makes a certificate for each, and tells what was made, also where a later one could not be.
+fn tell_each(
+    subjects: &[Subject],
+    make: impl Fn(&Subject) -> Result<Files, Failure>,
+    as_json: bool,
+    now: SystemTime,
+) -> Result<Code, Failure> {
+    let mut made = Vec::new();
+    let mut done = Ok(Code::Done);
+    for subject in subjects {
+        let facts = make(subject).and_then(|files| {
+            let facts = files.facts().map_err(|error| explain(&error))?;
+            Ok((files, facts))
+        });
+        match facts {
+            Ok((_, facts)) if as_json => made.push(Row::new(&facts, now)),
+            Ok((files, facts)) => println!("{}", sentence(&files, &facts, now)),
+            Err(failure) => {
+                done = Err(failure);
+                break;
+            }
+        }
+    }
+    if !made.is_empty() {
+        print_json(&made);
+    }
+    done
+}
+
+/// The public shape of certificates, of every subcommand.
+fn print_json(rows: &[Row]) {
+    #[derive(Serialize)]
+    struct All<'a> {
+        certificates: &'a [Row],
+    }
+    let json = serde_json::to_string(&All { certificates: rows }).expect("rows hold only strings and numbers");
+    println!("{json}");
+}
+
+fn sentence(files: &Files, facts: &Facts, now: SystemTime) -> String {
+    let days = facts.days_left(now);
     let (crt, key) = (files.certificate(), files.key());
     let names =
         [crt, key].map(|path| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default());
-    Ok(format!("{}: {} and {} in {}, for {days} days", files.subject(), names[0], names[1], files.dir().display()))
+    format!("{}: {} and {} in {}, for {days} days", files.subject(), names[0], names[1], files.dir().display())
 }
 
 /// What to do where nothing is found.
@@ -232,13 +273,8 @@ fn show(args: &ShowArgs, now: SystemTime) -> Result<Code, Failure> {
         }
     }
     let rows: Vec<Row> = facts.iter().map(|facts| Row::new(facts, now)).collect();
-    if args.json {
-        #[derive(Serialize)]
-        struct All<'a> {
-            certificates: &'a [Row],
-        }
-        let json = serde_json::to_string(&All { certificates: &rows }).expect("rows hold only strings and numbers");
-        println!("{json}");
+    if args.dir.json {
+        print_json(&rows);
     } else {
         for line in rows.iter().flat_map(lines) {
             println!("{line}");

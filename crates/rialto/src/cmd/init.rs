@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use api::status::Mode;
 use clap::Args;
+use serde_json::json;
 use storage::{FirstMode, Identity, OpenError, RealDisk, identity};
 
 use super::bank::node_number;
@@ -48,6 +49,9 @@ pub(crate) struct InitArgs {
     /// The number that all members share; made for the first one if not given
     #[arg(long, value_name = "UUID", value_parser = |text: &str| text.parse::<Cluster>())]
     cluster: Option<Cluster>,
+    /// One JSON object instead of sentences
+    #[arg(long)]
+    json: bool,
 }
 
 /// Majorities of these are what a bank is for: an even number adds a node that may fail and none that may be missed.
@@ -81,6 +85,21 @@ pub(crate) fn run(args: InitArgs, kind: Kind) -> Result<Code, Failure> {
     let cluster = args.cluster.unwrap_or_else(Cluster::make);
     let mode = args.mode.unwrap_or_default();
     make_identity(data, &NewNode { name, node: *node, nodes, cluster, mode })?;
+    if args.json {
+        // Who joins a group finds its founders and its mode there.
+        let (nodes, mode) = if nodes == JOINS { (None, None) } else { (Some(nodes), Some(mode.text())) };
+        let made = json!({
+            "kind": group,
+            "group": name.to_string(),
+            "node": node,
+            "nodes": nodes,
+            "mode": mode,
+            "cluster": cluster.to_string(),
+            "data": data.display().to_string(),
+        });
+        println!("{made}");
+        return Ok(Code::Done);
+    }
     if nodes == JOINS {
         println!("node {node}, which joins {group} {name}, is made in {}", data.display());
     } else {

@@ -19,6 +19,7 @@ Examples:
   rialto user import users.json --bank alpha             [{\"username\",\"password\" or \"password_hash\",\"opening_balance\"}]
   rialto user passwd erin --bank alpha
   rialto user lock erin --bank alpha                     no new debits, no sign-in; unlock undoes it
+  rialto user import users.json --bank alpha --json      {\"bank\",\"customers\":[{\"username\",\"made\"}]}
 
 All of these may be repeated: a customer is made once, and an opening balance is posted once. An entry of a file that cannot be
 used is named, and the others are made.
@@ -35,6 +36,9 @@ pub(crate) struct UserArgs {
     targets: TargetArgs,
     #[command(flatten)]
     which: WhichBank,
+    /// One JSON object instead of sentences
+    #[arg(long, global = true)]
+    json: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -133,7 +137,7 @@ pub(crate) async fn add_all(
 }
 
 pub(crate) async fn run(args: UserArgs) -> Result<Code, Failure> {
-    let UserArgs { command, targets, which } = args;
+    let UserArgs { command, targets, which, json: as_json } = args;
     let bank = targets.bank(&which)?;
     let name = bank.name().await?;
     match command {
@@ -141,17 +145,30 @@ pub(crate) async fn run(args: UserArgs) -> Result<Code, Failure> {
             let password = Some(password(&given, None, &username).await?.expose().to_owned());
             let opening_balance = opening_balance.map(Value::from);
             let user = NewUser { username, password, password_hash: None, opening_balance, currency };
-            tell(&name, &user.username, add(&bank, &user).await?);
+            let is_new = add(&bank, &user).await?;
+            match as_json {
+                true => println!("{}", json!({ "bank": name, "username": user.username, "made": is_new })),
+                false => tell(&name, &user.username, is_new),
+            }
         }
         UserCommand::Import { file } => {
             let list = read_users(&file)?;
-            if list.users.iter().any(|user| user.password.is_some()) {
+            // A program that reads JSON would take the warning for an error.
+            if !as_json && list.users.iter().any(|user| user.password.is_some()) {
                 eprintln!(
                     "warning: {} holds passwords in plain text: delete it, or keep hashes in it (password_hash)",
                     file.display()
                 );
             }
-            let (made, wrong) = add_all(&bank, list, |username, is_new| tell(&name, username, is_new)).await?;
+            let mut customers = Vec::new();
+            let made = |username: &str, is_new: bool| match as_json {
+                true => customers.push(json!({ "username": username, "made": is_new })),
+                false => tell(&name, username, is_new),
+            };
+            let (made, wrong) = add_all(&bank, list, made).await?;
+            if as_json && (made > 0 || wrong.is_empty()) {
+                println!("{}", json!({ "bank": name, "customers": customers }));
+            }
             if !wrong.is_empty() {
                 return Err(wrong.failure(made));
             }
@@ -163,15 +180,26 @@ pub(crate) async fn run(args: UserArgs) -> Result<Code, Failure> {
                 &json!({ "password": password.expose() }),
             )
             .await?;
-            println!("{username} of bank {name} has a new password; sessions that are open stay open until they end");
+            match as_json {
+                true => println!("{}", json!({ "bank": name, "username": username, "password_set": true })),
+                false => println!(
+                    "{username} of bank {name} has a new password; sessions that are open stay open until they end"
+                ),
+            }
         }
         UserCommand::Lock { username } => {
             bank.post(&format!("/v1/customers/{}/lock", path_of(&username)), &json!({ "locked": true })).await?;
-            println!("{username} of bank {name} is locked: no new debits, no sign-in");
+            match as_json {
+                true => println!("{}", json!({ "bank": name, "username": username, "locked": true })),
+                false => println!("{username} of bank {name} is locked: no new debits, no sign-in"),
+            }
         }
         UserCommand::Unlock { username } => {
             bank.post(&format!("/v1/customers/{}/lock", path_of(&username)), &json!({ "locked": false })).await?;
-            println!("{username} of bank {name} is not locked");
+            match as_json {
+                true => println!("{}", json!({ "bank": name, "username": username, "locked": false })),
+                false => println!("{username} of bank {name} is not locked"),
+            }
         }
     }
     Ok(Code::Done)

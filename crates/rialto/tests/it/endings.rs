@@ -33,6 +33,45 @@ fn an_error_is_one_json_object_for_whoever_asks_for_json() {
 }
 
 #[test]
+fn what_is_made_is_one_json_object_for_whoever_asks_for_json() {
+    let dir = TestDir::new("json-made");
+    let told = |arguments: &[&str]| {
+        let mut command = rialto();
+        let output = command.args(arguments).arg("--json").current_dir(dir.path()).output().expect("it starts");
+        let text = if output.status.success() { stdout(&output) } else { stderr(&output) };
+        let value: Value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{arguments:?}: {output:?}"));
+        assert_eq!(value.get("error").is_none(), output.status.success(), "{arguments:?}: {output:?}");
+        value
+    };
+    let node = ["--name", "main", "--node", "1", "--nodes", "3", "--data"];
+    for kind in ["bank", "gateway"] {
+        let init = |data: &'static str| told(&[&[kind, "init"][..], &node, &[data]].concat());
+        let made = init(kind);
+        assert_eq!((&made["kind"], &made["group"], &made["node"]), (&kind.into(), &"main".into(), &1.into()));
+        assert_eq!((&made["nodes"], &made["mode"], &made["data"]), (&3.into(), &"leader".into(), &kind.into()));
+        assert_eq!(made["cluster"].as_str().map(str::len), Some(36), "{made}");
+        assert_eq!(init(kind)["error"]["code"], "cannot_start", "it is there already");
+    }
+    let cluster = "018f2f6c-0000-7000-8000-000000000001";
+    let joins = ["bank", "init", "--name", "main", "--node", "4", "--join", "--cluster", cluster, "--data", "joins"];
+    let made = told(&joins);
+    assert_eq!((&made["cluster"], &made["nodes"], &made["mode"]), (&cluster.into(), &Value::Null, &Value::Null));
+
+    let subjects = |made: &Value| {
+        let rows = made["certificates"].as_array().expect("a list").iter();
+        rows.map(|row| row["subject"].as_str().expect("text").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(subjects(&told(&["certs", "init"])), ["ca"]);
+    assert_eq!(subjects(&told(&["certs", "issue", "client", "operator/anna"])), ["client", "operator/anna"]);
+    assert_eq!(subjects(&told(&["certs", "rotate", "client"])), ["client"]);
+    assert_eq!(subjects(&told(&["certs", "show", "client"])), ["client"]);
+    assert_eq!(told(&["certs", "init"])["error"]["code"], "failed");
+    assert_eq!(told(&["certs", "issue", "client"])["error"]["code"], "failed");
+    assert_eq!(told(&["bank", "add", "gamma"])["error"]["exit"], 8, "no rialto up runs there");
+    assert_eq!(told(&["user", "lock", "bob"])["error"]["code"], "failed");
+}
+
+#[test]
 fn a_reader_that_has_gone_ends_a_command_quietly() {
     for arguments in [&["--help"][..], &["exit-codes"], &["help", "exit-codes"], &["exit-codes", "--json"]] {
         let mut command = rialto();

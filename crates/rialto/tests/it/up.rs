@@ -104,11 +104,12 @@ fn consul_that_cannot_be_reached_is_on_the_screen_and_a_bank_that_is_added_is_be
     let base = crate::network::free_bases(2);
     let network = Network::up(dir.path(), &["--nodes", "1", "--consul", &url, "--base-port", &base.to_string()]);
     network.event(&[&format!("Consul at {url} cannot be reached"), "nobody new is found"]);
-    let added = run(&["bank", "add", "gamma", "--nodes", "1", "--dir", network.dir()]);
+    let added = run(&["bank", "add", "gamma", "--nodes", "1", "--json", "--dir", network.dir()]);
     assert!(added.status.success(), "{}", stderr(&added));
-    let said = stdout(&added);
-    let port: u16 =
-        said.rsplit_once(':').and_then(|(_, rest)| rest.trim_end_matches(['/', '\n']).parse().ok()).expect(&said);
+    let said: serde_json::Value = serde_json::from_str(&stdout(&added)).expect("it is JSON");
+    let http = said["http"].as_str().unwrap_or_default();
+    let port: u16 = http.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect(http);
+    assert_eq!(said["bank"], "gamma", "{said}");
     assert!(port > base && port < base + 1_000, "{said} is not behind {base}");
     let layout = std::fs::read_to_string(dir.path().join("layout.json")).expect("up keeps it");
     let layout: serde_json::Value = serde_json::from_str(&layout).expect("it is JSON");
@@ -180,8 +181,24 @@ fn a_bank_that_was_alone_joins_a_network_with_its_money_and_what_is_to_be_tried_
     let (code, said) = at(&["login", "alpha", "alice", "alice-demo"]);
     assert!(code == Some(9), "no demo customer in alpha: {said}");
     let add = ["user", "add", "erin", "--bank", "alpha", "--password-file", password, "--opening-balance", "5.00"];
-    let added = run(&[add.as_slice(), &["--dir", network.dir()]].concat());
-    assert!(added.status.success(), "{}", stderr(&added));
+    let user = |arguments: &[&str]| {
+        let output = run(&[arguments, &["--json", "--dir", network.dir()]].concat());
+        (stdout(&output), stderr(&output))
+    };
+    let told = |text: &str| (text.to_owned() + "\n", String::new());
+    assert_eq!(user(&add), told(r#"{"bank":"alpha","made":true,"username":"erin"}"#));
+    let alpha = |command, argument| user(&["user", command, argument, "--bank", "alpha", "--password-file", password]);
+    assert_eq!(alpha("passwd", "erin"), told(r#"{"bank":"alpha","password_set":true,"username":"erin"}"#));
+    for (command, locked) in [("lock", true), ("unlock", false)] {
+        let said = told(&format!(r#"{{"bank":"alpha","locked":{locked},"username":"erin"}}"#));
+        assert_eq!(user(&["user", command, "erin", "--bank", "alpha"]), said);
+    }
+    let file = dir.path().join("users.json");
+    std::fs::write(&file, r#"[{"username":"erin","password":"x"},{"username":"","password":"secret word"}]"#)
+        .expect("there is room");
+    let (made, refused) = user(&["user", "import", file.to_str().expect("UTF-8"), "--bank", "alpha"]);
+    assert_eq!(made, told(r#"{"bank":"alpha","customers":[{"made":false,"username":"erin"}]}"#).0, "{refused}");
+    assert!(refused.starts_with(r#"{"error":{"code":"failed","exit":1,"#), "{refused}");
     assert_eq!(at(&["login", "alpha", "erin", "--password-file", password]).0, Some(0));
     let (code, said) = at(&["pay", "bob@beta", "2.00", "--wait"]);
     assert!(code == Some(0) && said.contains("paid"), "{said}");
