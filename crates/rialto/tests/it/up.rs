@@ -62,11 +62,25 @@ fn fresh_without_a_terminal_needs_yes() {
     assert!(network.stop().success());
 
     let path = dir.path().to_str().expect("UTF-8");
+    let profile = wallet::Profile::make(dir.path().join("clients/alice")).expect("there is room");
+    let terms = clearing::Terms {
+        id: clearing::PaymentId::new(7).expect("not nil"),
+        payer: "alice@alpha".parse().expect("well formed"),
+        payee: "bob@beta".parse().expect("well formed"),
+        amount: ledger::Amount::new(12_50).expect("not zero"),
+        currency: ledger::Currency::EUR,
+        reference: ledger::Reference::EMPTY,
+    };
+    profile.outbox().and_then(|mut outbox| outbox.add(&terms, 1, 10)).expect("there is room");
+
     let refused = run(&["up", "--fresh", "--dir", path]);
     assert_eq!(refused.status.code(), Some(2));
     assert!(stderr(&refused).contains("there is no terminal to ask on"), "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("deletes 1 payment that waits in the outbox "), "{}", stderr(&refused));
 
     let network = Network::up(dir.path(), &["--fresh", "--yes", "--nodes", "1", "--base-port", &base]);
+    network.event(&["deletes 1 payment that waits", "12.50 EUR from alice@alpha to bob@beta"]);
+    assert!(!profile.dir().exists());
     let url = format!("{}/check_account?account_id={account}", network.url());
     let (status, body) = crate::http::call("GET", &url, None).expect("the bank answers");
     assert_ne!(status, 200, "the account is still there: {body}");
