@@ -33,13 +33,15 @@ pub(crate) enum Code {
     OutcomeUnknown,
     /// A broken invariant: the same code as a panic's.
     Bug,
+    /// Somebody pressed Ctrl-C at a prompt: what a shell shows for a program that SIGINT ended.
+    Interrupted,
     /// Whoever read standard output has gone: what a shell shows for a program that SIGPIPE ended.
     OutputClosed,
 }
 
 impl Code {
     /// All of them, in the order of their numbers.
-    pub(crate) const ALL: [Code; 13] = [
+    pub(crate) const ALL: [Code; 14] = [
         Code::Done,
         Code::Failed,
         Code::Usage,
@@ -52,6 +54,7 @@ impl Code {
         Code::NotSignedIn,
         Code::OutcomeUnknown,
         Code::Bug,
+        Code::Interrupted,
         Code::OutputClosed,
     ];
 
@@ -69,6 +72,7 @@ impl Code {
             Code::NotSignedIn => 9,
             Code::OutcomeUnknown => 10,
             Code::Bug => 101,
+            Code::Interrupted => 130,
             Code::OutputClosed => 141,
         }
     }
@@ -88,6 +92,7 @@ impl Code {
             Code::NotSignedIn => "not_signed_in",
             Code::OutcomeUnknown => "outcome_unknown",
             Code::Bug => "bug",
+            Code::Interrupted => "interrupted",
             Code::OutputClosed => "output_closed",
         }
     }
@@ -109,6 +114,7 @@ impl Code {
             Code::NotSignedIn => "nobody is signed in, or not any more: rialto login BANK USER",
             Code::OutcomeUnknown => "it may have been done: the message says how to learn it; never order it anew",
             Code::Bug => "a bug: a broken invariant stops the process before money moves on",
+            Code::Interrupted => "interrupted (Ctrl-C) at a prompt: nothing was done",
             Code::OutputClosed => {
                 "whoever read the output has gone (`rialto history | head`); what was ordered goes on"
             }
@@ -190,6 +196,7 @@ mod tests {
               9    nobody is signed in, or not any more: rialto login BANK USER
               10   it may have been done: the message says how to learn it; never order it anew
               101  a bug: a broken invariant stops the process before money moves on
+              130  interrupted (Ctrl-C) at a prompt: nothing was done
               141  whoever read the output has gone (`rialto history | head`); what was ordered goes on"#]]
         .assert_eq(&table());
     }

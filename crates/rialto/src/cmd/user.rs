@@ -24,7 +24,7 @@ Examples:
 All of these may be repeated: a customer is made once, and an opening balance is posted once. An entry of a file that cannot be
 used is named, and the others are made.
 Exit codes: 0 as asked; 1 refused, or one entry was; 2 wrong flags; 8 the bank cannot be reached; 10 it may have been done;
-all: rialto help exit-codes";
+130 Ctrl-C at the prompt; all: rialto help exit-codes";
 
 /// Add customers to a bank, set their passwords, lock them
 #[derive(Debug, Args)]

@@ -284,7 +284,7 @@ fn a_password_is_asked_for_without_echo_and_an_interrupt_gives_the_terminal_back
     let pid = rustix::process::Pid::from_child(&interrupted);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it runs");
     until("it ends", || interrupted.try_wait().expect("it is ours").is_some());
-    assert_eq!(interrupted.wait().expect("it has ended").code(), Some(1));
+    assert_eq!(interrupted.wait().expect("it has ended").code(), Some(130));
     assert!(echoes());
 
     let mut answered = start();

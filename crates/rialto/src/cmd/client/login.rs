@@ -25,7 +25,7 @@ The token is kept in the profile, in a file that only its owner can read. A seco
 commands then act for the second, and what the first has ordered still goes out. A profile that is missing is made by `login`
 and by `shell`, and by no other command; so is a directory of --dir, where --gateway or --consul says where the gateway is.
 Exit codes: 0 signed in; 1 refused; 2 wrong flags, or no password; 8 the gateway or the bank cannot be reached; 9 name or
-password is wrong; all: rialto help exit-codes";
+password is wrong; 130 Ctrl-C at the prompt; all: rialto help exit-codes";
 
 /// Sign in at a bank
 #[derive(Debug, Args)]

@@ -9,7 +9,7 @@ use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr
 use tokio::sync::oneshot;
 
 use crate::environment;
-use crate::failure::Failure;
+use crate::failure::{Code, Failure};
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PasswordArgs {
@@ -78,7 +78,7 @@ async fn ask(prompt: String) -> Result<Secret, Failure> {
         }
         _ = tokio::signal::ctrl_c() => {
             eprintln!();
-            Err(Failure::new("nobody was signed in"))
+            Err(Failure::new("interrupted at the password: nothing was done").with_code(Code::Interrupted))
         }
     }
 }
