@@ -32,6 +32,7 @@ mod environment;
 mod exit_codes;
 mod failure;
 mod file_handles;
+mod follow_up;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod help;

@@ -79,6 +79,16 @@ pub(crate) fn counted_of(number: usize, one: &str, more: &str) -> String {
     counted(u64::try_from(number).unwrap_or(u64::MAX), one, more)
 }
 
+/// A word as a shell takes it.
+pub(crate) fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-+,:@%".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
 /// Columns that a text takes on a terminal. Our own colours take none.
 pub(crate) fn width(text: &str) -> usize {
     let mut columns = 0;
@@ -132,6 +142,12 @@ mod tests {
         let (before, after): (serde_json::Value, serde_json::Value) =
             (serde_json::from_str(text).expect("JSON"), serde_json::from_str(&printable(text)).expect("JSON still"));
         assert_eq!(before, after);
+    }
+
+    #[test]
+    fn a_word_can_be_pasted_into_a_shell() {
+        assert_eq!(quoted("./target/release/rialto"), "./target/release/rialto");
+        assert_eq!((quoted("/tmp/it's here"), quoted("")), (r"'/tmp/it'\''s here'".to_owned(), "''".to_owned()));
     }
 
     #[test]

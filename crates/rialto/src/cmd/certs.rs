@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use crate::failure::{Code, Failure};
+use crate::follow_up::{self, Options};
 use crate::logging::rfc3339;
 use crate::plain::counted;
 
@@ -54,7 +55,7 @@ enum CertsCommand {
 #[derive(Debug, Args)]
 struct DirArgs {
     /// The directory of the CA and of the certificates
-    #[arg(long, value_name = "DIR", default_value = "rialto-certs")]
+    #[arg(long, value_name = "DIR", default_value = DIR)]
     dir: PathBuf,
     /// One JSON object instead of text
     #[arg(long)]
@@ -109,14 +110,29 @@ struct ShowArgs {
     dir: DirArgs,
 }
 
+const DIR: &str = "rialto-certs";
+
 pub(crate) fn run(args: CertsArgs) -> Result<Code, Failure> {
     let now = SystemTime::now();
+    let dir = match &args.command {
+        CertsCommand::Init(InitArgs { dir })
+        | CertsCommand::Issue(IssueArgs { dir, .. })
+        | CertsCommand::Rotate(RotateArgs { dir, .. })
+        | CertsCommand::Show(ShowArgs { dir, .. }) => &dir.dir,
+    };
+    let named = (dir.as_path() != Path::new(DIR)).then(|| dir.display());
+    follow_up::keep(Options::default().flag("dir", named));
     match args.command {
         CertsCommand::Init(args) => init(&args.dir, now),
         CertsCommand::Issue(args) => issue(&args, now),
         CertsCommand::Rotate(args) => rotate(&args, now),
         CertsCommand::Show(args) => show(&args, now),
     }
+}
+
+/// The command that makes a new certificate of the same name.
+fn again(subject: &str) -> String {
+    follow_up::command(&format!("certs rotate {subject}"))
 }
 
 fn init(args: &DirArgs, now: SystemTime) -> Result<Code, Failure> {
@@ -133,7 +149,7 @@ fn init(args: &DirArgs, now: SystemTime) -> Result<Code, Failure> {
     }
     println!("a CA is made in {}", dir.display());
     println!("whoever has ca.key can make certificates: keep it off the machines of the network");
-    println!("certificates are made with: rialto certs issue");
+    println!("certificates are made with: {}", follow_up::command("certs issue"));
     Ok(Code::Done)
 }
 
@@ -142,7 +158,7 @@ fn issue(args: &IssueArgs, now: SystemTime) -> Result<Code, Failure> {
     let issue = |subject: &Subject| {
         authority.issue(subject, &args.hosts, now).map_err(|error| match error {
             CertsError::Exists { .. } => explain(&error)
-                .line(format!("a new certificate of the same name is made with: rialto certs rotate {subject}")),
+                .line(format!("a new certificate of the same name is made with: {}", again(&subject.to_string()))),
             other => explain(&other),
         })
     };
@@ -290,10 +306,10 @@ fn show(args: &ShowArgs, now: SystemTime) -> Result<Code, Failure> {
 fn lines(row: &Row) -> Vec<String> {
     let day = |time: &str| time.split('T').next().unwrap_or(time).to_owned();
     let left = match row.days_left {
-        _ if row.expired => format!("EXPIRED: rialto certs rotate {}", row.subject),
+        _ if row.expired => format!("EXPIRED: {}", again(&row.subject)),
         soon if row.expires_soon => {
             let left = counted(u64::try_from(soon).unwrap_or(0), "day left", "days left");
-            format!("{left}, fewer than {EXPIRES_SOON_DAYS}: rialto certs rotate {}", row.subject)
+            format!("{left}, fewer than {EXPIRES_SOON_DAYS}: {}", again(&row.subject))
         }
         days => counted(u64::try_from(days).unwrap_or(0), "day left", "days left"),
     };

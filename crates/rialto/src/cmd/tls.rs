@@ -7,6 +7,7 @@ use certs::{Expected, Files, Protocol, Subject};
 use clap::Args;
 
 use crate::failure::Failure;
+use crate::follow_up::Options;
 use crate::network::certificates::OPERATOR;
 use crate::network::network_file::NetworkFile;
 
@@ -30,6 +31,13 @@ impl TlsArgs {
     /// The way to the gateway.
     pub(crate) fn of_gateway(&self, dir: Option<&Path>) -> Result<Option<Arc<certs::Client>>, Failure> {
         self.expecting(Expected::NodeOfAnyGateway, dir)
+    }
+
+    /// What a command that is typed next needs as well.
+    pub(crate) fn added_to(&self, options: Options) -> Options {
+        let tls_as = self.tls_as.to_string();
+        let options = options.flag("tls-dir", self.tls_dir.as_ref().map(|dir| dir.display()));
+        options.flag("tls-as", (tls_as != OPERATOR).then_some(tls_as))
     }
 
     fn expecting(&self, expected: Expected, dir: Option<&Path>) -> Result<Option<Arc<certs::Client>>, Failure> {

@@ -13,7 +13,7 @@ use crate::cmd::user_list::parse_users;
 use crate::lookout::View;
 use crate::network::layout::{BankLayout, ConsulLayout, Layout};
 use crate::network::network_file::Kind;
-use crate::plain::{counted, grouped};
+use crate::plain::{counted, grouped, quoted};
 use api::span::{offset, span};
 use api::status::{Mode, NodeStatus, Role};
 
@@ -158,7 +158,7 @@ pub(crate) fn flags_to_run(layout: &Layout, groups: &[&BankLayout]) -> String {
     if let Some(ConsulLayout { url, token_file, ca }) = groups.iter().find_map(|group| group.consul.as_ref()) {
         flags.push_str(&format!(" --consul {url}"));
         for (flag, file) in [("--consul-token-file", token_file), ("--consul-ca", ca)] {
-            file.iter().for_each(|file| flags.push_str(&format!(" {flag} {}", quoted(file))));
+            file.iter().for_each(|file| flags.push_str(&format!(" {flag} {}", quoted(&file.display().to_string()))));
         }
     }
     flags
@@ -166,7 +166,11 @@ pub(crate) fn flags_to_run(layout: &Layout, groups: &[&BankLayout]) -> String {
 
 /// ` --dir X`, where it is needed.
 pub(crate) fn dir_flag(dir: &Path) -> String {
-    if dir == Path::new("./rialto-data") { String::new() } else { format!(" --dir {}", quoted(dir)) }
+    if dir == Path::new("./rialto-data") {
+        String::new()
+    } else {
+        format!(" --dir {}", quoted(&dir.display().to_string()))
+    }
 }
 
 fn row(member: &Member, view: &View, leads: bool) -> Row {
@@ -279,25 +283,7 @@ fn because(ending: Ending, member: &Member) -> String {
 pub(super) fn as_typed(program: &Path) -> String {
     let here = std::env::current_dir().ok();
     match here.and_then(|here| program.strip_prefix(here).ok()) {
-        Some(below) => quoted(&Path::new(".").join(below)),
-        None => quoted(program),
-    }
-}
-
-/// For a shell: as it is where that is safe, else in single quotes.
-fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |c: char| c.is_alphanumeric() || "/._-+,:@%".contains(c);
-    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_can_be_pasted_into_a_shell() {
-        assert_eq!(quoted(Path::new("./target/release/rialto")), "./target/release/rialto");
-        assert_eq!(quoted(Path::new("/tmp/it's here")), r"'/tmp/it'\''s here'");
+        Some(below) => quoted(&Path::new(".").join(below).display().to_string()),
+        None => quoted(&program.display().to_string()),
     }
 }

@@ -12,6 +12,7 @@ use super::networks::NewAuthority;
 use super::password::{PasswordArgs, password};
 use super::{ClientArgs, Desk, GATEWAY, customer_of, of_gateway, of_outbox, of_profile, print_json};
 use crate::failure::{Code, Failure};
+use crate::follow_up;
 use crate::waiting::waiting_for;
 
 const EXAMPLES: &str = "\
@@ -78,10 +79,12 @@ pub(crate) async fn run(args: LoginArgs) -> Result<Code, Failure> {
     } else {
         println!("signed in as {customer} until {expires}");
         if live_sessions > 1 {
-            println!("sign-ins of {customer} that are good now: {live_sessions}; rialto sessions lists them");
+            let sessions = follow_up::command("sessions");
+            println!("sign-ins of {customer} that are good now: {live_sessions}; {sessions} lists them");
         }
         if resumed > 0 {
-            println!("payments that waited for it: {resumed}; they go out by `rialto outbox run` or `rialto shell`");
+            let (run, shell) = (follow_up::command("outbox run"), follow_up::command("shell"));
+            println!("payments that waited for it: {resumed}; they go out by `{run}` or `{shell}`");
         }
     }
     Ok(Code::Done)

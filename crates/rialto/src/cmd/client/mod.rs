@@ -36,6 +36,7 @@ use wallet::{
 
 use crate::environment::{self, text as variable};
 use crate::failure::{Code, Failure};
+use crate::follow_up::{self, Options};
 use crate::logging::{self, Format, Log, Target};
 use networks::NewAuthority;
 use way::Way;
@@ -134,6 +135,7 @@ impl ClientArgs {
     }
 
     fn find(&self, missing: MissingProfile) -> Result<Desk, Failure> {
+        follow_up::keep(self.options());
         let name = match (&self.profile, variable("RIALTO_PROFILE")) {
             (Some(name), _) => name.clone(),
             (None, Some(text)) => text
@@ -166,6 +168,19 @@ impl ClientArgs {
         let profile = profile.map_err(of_profile)?;
         log_requests(&profile)?;
         Ok(Desk { profile, way, look_every: look_every()? })
+    }
+
+    /// What a command that is typed next needs as well.
+    fn options(&self) -> Options {
+        let file = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let gateways = self.gateways.iter().fold(Options::default(), |options, it| options.flag("gateway", Some(it)));
+        gateways
+            .flag("consul", self.consul.as_ref())
+            .flag("consul-token-file", file(&self.consul_token_file))
+            .flag("consul-ca", file(&self.consul_ca))
+            .flag("tls-dir", file(&self.tls_dir))
+            .flag("dir", file(&self.dir))
+            .flag("profile", self.profile.as_ref())
     }
 
     /// A directory that was named and is missing is made only where somebody signs in and has said where the gateway is: it
@@ -320,13 +335,13 @@ fn not_signed_in(what: &str) -> Failure {
     Failure::new(what)
         .with_code(Code::NotSignedIn)
         .with_problem(api::code::Code::TokenMissing)
-        .line("sign in: rialto login BANK USER")
+        .line(format!("sign in: {}", follow_up::command("login BANK USER")))
 }
 
 fn of_outbox(error: OutboxError) -> Failure {
     let failure = Failure::new(error.to_string());
     match error {
-        OutboxError::Unknown { .. } => failure.line("rialto outbox list shows what is"),
+        OutboxError::Unknown { .. } => failure.line(format!("{} shows what is", follow_up::command("outbox list"))),
         OutboxError::Store { .. }
         | OutboxError::File { .. }
         | OutboxError::Newer { .. }
@@ -342,7 +357,9 @@ fn of_gateway(error: GatewayError) -> Failure {
     };
     match error {
         GatewayError::NotSignedIn(NotSignedIn::WrongCredentials) => failure.with_code(Code::NotSignedIn),
-        GatewayError::NotSignedIn(_) => failure.with_code(Code::NotSignedIn).line("rialto login BANK USER"),
+        GatewayError::NotSignedIn(_) => {
+            failure.with_code(Code::NotSignedIn).line(follow_up::command("login BANK USER"))
+        }
         GatewayError::Unreachable { .. } | GatewayError::Overloaded { .. } => failure
             .with_code(Code::Unreachable)
             .line("where it is: --gateway ADDR, RIALTO_GATEWAY, or the network.json of --dir DIR"),

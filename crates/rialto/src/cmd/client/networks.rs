@@ -19,6 +19,7 @@ use wallet::{Network, Profile};
 use super::of_profile;
 use super::way::Way;
 use crate::failure::Failure;
+use crate::follow_up;
 
 /// Whether a CA that was never trusted for the network is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,11 +61,12 @@ pub(super) fn home(base: &Path, way: &Way) -> Result<PathBuf, Failure> {
     match candidates.iter().filter(there).collect::<Vec<_>>().as_slice() {
         [one] => Ok(of(one.id)),
         [] | [_, _, ..] => {
+            let login = follow_up::command("login BANK USER");
             let failure = Failure::unreachable(format!(
                 "the gateway at {} cannot be reached, and which network that is, is not known here",
                 found.addresses.join(", ")
             ));
-            Err(listing(failure.line("sign in once while it can be reached: rialto login BANK USER"), &known))
+            Err(listing(failure.line(format!("sign in once while it can be reached: {login}")), &known))
         }
     }
 }
@@ -90,9 +92,10 @@ pub(super) fn check(profile: &Profile, way: &Way, new: NewAuthority) -> Result<(
         return Err(failure
             .line(format!("trusted: SHA-256 {}", list(&pinned.authorities)))
             .line(format!("found:   SHA-256 {}", list(&authorities)))
-            .line(
-                "if the network's operator says that the CA was replaced by this one: rialto login BANK USER --new-ca",
-            ));
+            .line(format!(
+                "if the network's operator says that the CA was replaced by this one: {}",
+                follow_up::command("login BANK USER --new-ca")
+            )));
     }
     // A file that holds a CA that is trusted and another one: the one is replacing the other.
     profile.belong_to(&Network { authorities, ..pinned }).map_err(of_profile)

@@ -8,6 +8,7 @@ use wallet::{Entry, OutboxError};
 
 use super::{ClientArgs, Colours, Desk, GATEWAY, of_gateway, of_outbox, print_json, say};
 use crate::failure::{Code, Failure};
+use crate::follow_up;
 use crate::waiting::waiting_for;
 
 const EXAMPLES: &str = "\
@@ -99,7 +100,10 @@ async fn known(desk: &Desk, id: PaymentId) -> Result<(Option<Entry>, Asked), Fai
         (false, Ok(None)) => Err(Failure::new(format!("neither the outbox here nor the gateway knows a payment {id}"))
             .with_problem(api::code::Code::UnknownPayment)
             .line("that is no outcome: sent from elsewhere it may still be on its way")
-            .line("what a bank books by itself, like an opening balance, is no payment: rialto history shows it")),
+            .line(format!(
+                "what a bank books by itself, like an opening balance, is no payment: {} shows it",
+                follow_up::command("history")
+            ))),
         (_, asked) => Ok((entry, asked)),
     }
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use wallet::{Entry, Word};
 
 use super::Colours;
+use crate::follow_up;
 use crate::plain;
 use crate::supervise::columns::broken;
 
@@ -122,6 +123,7 @@ pub(super) fn sentence(entry: &Entry, colours: Colours) -> String {
     let (what, detail) = (what(entry), &entry.word.detail);
     let because = if detail.is_empty() { String::new() } else { format!(": {detail}") };
     let id = entry.terms.id;
+    let senders = format!("`{}` or `{}`", follow_up::command("shell"), follow_up::command("outbox run"));
     match entry.item.state {
         ItemState::Done => format!("{} {what} (payment {id})", colours.paint("32", "paid")),
         ItemState::Refused(_) if entry.word.code == "voided" => {
@@ -132,29 +134,30 @@ pub(super) fn sentence(entry: &Entry, colours: Colours) -> String {
             format!("{} {what} (payment {id}){because}; nothing was sent", colours.paint("33", "dropped"))
         }
         ItemState::WaitingForSignIn(_) => {
-            let bank = entry.terms.payer.bank;
+            let (payer, bank) = (entry.terms.payer.to_string(), entry.terms.payer.bank);
+            let user = payer.trim_end_matches(&format!("@{bank}"));
+            let login = follow_up::command(&format!("login {bank} {}", plain::quoted(user)));
             format!(
-                "{} {what} waits until {} signs in again{because}\n  rialto login {bank} {}; it goes on with the same id {id}",
+                "{} {what} waits until {payer} signs in again{because}\n  {login}; it goes on with the same id {id}",
                 colours.paint("33", "waiting"),
-                entry.terms.payer,
-                entry.terms.payer.to_string().trim_end_matches(&format!("@{bank}")),
             )
         }
         ItemState::Queued(_) => format!(
-            "{} {what}{because}\n  payment {id} is kept; it goes out by itself from `rialto shell` or `rialto outbox run`",
+            "{} {what}{because}\n  payment {id} is kept; it goes out by itself from {senders}",
             colours.paint("33", "queued"),
         ),
         ItemState::Trying(_) | ItemState::Sent(_) if waits_for_a_bank(&entry.word.code) => format!(
-            "{} {what}{because}\n  payment {id} is kept; it is sent again by itself from `rialto shell` or `rialto outbox run`",
+            "{} {what}{because}\n  payment {id} is kept; it is sent again by itself from {senders}",
             colours.paint("33", "waiting"),
         ),
         ItemState::Trying(_) | ItemState::Sent(_) => format!(
-            "{} {what}, and its outcome is not known yet{because}\n  payment {id} is kept, and asked about by itself from `rialto shell` or `rialto outbox run`",
+            "{} {what}, and its outcome is not known yet{because}\n  payment {id} is kept, and asked about by itself from {senders}",
             colours.paint("33", "sent"),
         ),
         ItemState::Cancelling(_) => format!(
-            "{} {what}: it may have arrived, so the gateway is asked to decide{because}\n  `rialto outbox list` shows what it decided",
+            "{} {what}: it may have arrived, so the gateway is asked to decide{because}\n  `{}` shows what it decided",
             colours.paint("33", "cancelling"),
+            follow_up::command("outbox list"),
         ),
     }
 }

@@ -11,6 +11,7 @@ use wallet::{Condition, Entry, Outbox, Running};
 
 use super::of_outbox;
 use crate::failure::Failure;
+use crate::follow_up;
 use crate::waiting::{Waiting, waiting_for};
 
 /// Another process may be the one that sends: its changes are seen on disk only.
@@ -107,9 +108,10 @@ pub(super) async fn wait_for_all(
         let offline = is_away(&pulse.borrow().condition);
         if let Condition::OtherNetwork { why } = &pulse.borrow().condition {
             // It would be waited for until somebody stops the other network.
-            return Err(Failure::new(why.clone())
-                .with_problem(Code::OtherCluster)
-                .line("nothing was sent; the payments are kept: rialto outbox list --open"));
+            return Err(Failure::new(why.clone()).with_problem(Code::OtherCluster).line(format!(
+                "nothing was sent; the payments are kept: {}",
+                follow_up::command("outbox list --open")
+            )));
         }
         let given_up = match until {
             Until::Over => false,

@@ -23,6 +23,7 @@ use super::gateway_file;
 use super::gateway_port::misdirected;
 use super::tls::TlsArgs;
 use crate::failure::{Code, Failure};
+use crate::follow_up::{self, Options};
 use crate::settings::default_dir;
 use crate::token;
 use crate::waiting::waiting_for;
@@ -59,6 +60,7 @@ pub(crate) struct OperatorArgs {
 
 impl OperatorArgs {
     fn open(&self) -> Result<Operator, Failure> {
+        follow_up::keep(self.options());
         let named = self.named();
         let (addresses, dir, here) = if named.is_empty() {
             let dir = self.dir.clone().unwrap_or_else(default_dir);
@@ -73,6 +75,14 @@ impl OperatorArgs {
         let token = self.operator_token_file.as_deref().map(token::read).transpose()?;
         let token = token.map(|read| Secret::new(read.token));
         gateway.with_options(self.patience()).operator(token.as_ref()).map_err(failed)
+    }
+
+    /// What a command that is typed next needs as well.
+    fn options(&self) -> Options {
+        let file = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let gateways = self.gateways.iter().fold(Options::default(), |options, it| options.flag("gateway", Some(it)));
+        let options = gateways.flag("dir", file(&self.dir));
+        self.tls.added_to(options).flag("operator-token-file", file(&self.operator_token_file))
     }
 
     /// Addresses that were given, in the environment only where no flag says where the gateway is.
@@ -121,10 +131,11 @@ fn failed(error: GatewayError) -> Failure {
             failure.with_code(Code::OutcomeUnknown).line("repeat the command: it is safe, and tells what was decided")
         }
         GatewayError::Refused { code: api::code::Code::UnknownPayment, .. } => {
-            failure.line("rialto payments lists those that are on their way, payments show ID any that is on record")
+            let (list, show) = (follow_up::command("payments"), follow_up::command("payments show ID"));
+            failure.line(format!("{list} lists those that are on their way, {show} any that is on record"))
         }
         GatewayError::Refused { code: api::code::Code::MoreThanOwed | api::code::Code::UnknownBank, .. } => {
-            failure.line("what banks owe each other: rialto positions")
+            failure.line(format!("what banks owe each other: {}", follow_up::command("positions")))
         }
         GatewayError::Refused { code: api::code::Code::NotPermitted, .. } => {
             failure.line("show an operator's certificate (--tls-dir, --tls-as) or token (--operator-token-file)")

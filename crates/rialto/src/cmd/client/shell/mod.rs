@@ -36,6 +36,7 @@ use super::{
     payment, say,
 };
 use crate::failure::{Code, Failure};
+use crate::follow_up;
 use editor::{Editor, Known, Printer, Typed};
 use line::{MENU, Order};
 
@@ -380,7 +381,8 @@ impl Shell {
         }
         let open = self.outbox.open_entries().map_err(of_outbox)?.len();
         if open > 0 {
-            println!("payments without an end: {open}; they are kept: rialto outbox list --open");
+            let list = follow_up::command("outbox list --open");
+            println!("payments without an end: {open}; they are kept: {list}");
         }
         Ok(())
     }
