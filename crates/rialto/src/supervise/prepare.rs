@@ -64,6 +64,9 @@ pub(crate) struct Prepared {
 
 pub(crate) fn prepare(wishes: &Wishes, program: &Path) -> Result<Prepared, Failure> {
     let dir = &wishes.dir;
+    if !dir.exists() {
+        check_new(wishes)?;
+    }
     storage::private::make_dir(dir).map_err(|error| Failure::new(format!("making {}: {error}", dir.display())))?;
     let lock = DirLock::take(dir).map_err(|error| match error {
         LockError::Held { pid, .. } => {
@@ -102,6 +105,13 @@ pub(crate) fn prepare(wishes: &Wishes, program: &Path) -> Result<Prepared, Failu
     };
     let banks = running.map(plan).collect();
     Ok(Prepared { banks, layout, resize, mode: wishes.mode, notes, lock })
+}
+
+/// What a new network would be refused for is found before its directory is made, so that none is left behind.
+fn check_new(wishes: &Wishes) -> Result<(), Failure> {
+    let mut layout = Layout::default();
+    let names = which_groups(wishes, &layout)?;
+    choose_ports(&mut layout, &names, wishes, &mut Vec::new())
 }
 
 /// A bank that is to come.
@@ -397,6 +407,22 @@ mod tests {
         assert_ne!(moved.banks[0].ports, free);
         assert!(moved.notes[0].contains(&format!("port {port} is taken")), "{:?}", moved.notes);
         drop(squatter);
+    }
+
+    #[test]
+    fn what_is_refused_leaves_no_directory_behind() {
+        let parent = TestDir::new();
+        let wishes = Wishes { dir: parent.path().join("below/new"), nodes: Some(1), ..wishes(&parent) };
+        let free = Ports::free_from(26_000, &founders(1), &[]).expect("some block is free");
+        let squatter = std::net::TcpListener::bind(free.http(1)).expect("it was free a moment ago");
+        let taken = complaint(&Wishes { base_port: Some(free.base()), ..wishes.clone() });
+        assert!(taken.contains("is taken by another program"), "{taken}");
+        let named = complaint(&Wishes { banks: vec![GATEWAY_NAME.parse().expect("a name")], ..wishes.clone() });
+        assert!(named.contains("no bank may be called"), "{named}");
+        assert!(!parent.path().join("below").exists());
+        drop(squatter);
+        drop(prepared(&Wishes { base_port: Some(free.base()), ..wishes.clone() }).expect("it is free now"));
+        assert!(Layout::path(&wishes.dir).exists());
     }
 
     #[test]

@@ -430,6 +430,7 @@ fn every_command_ends_as_it_should_whether_the_network_is_up_or_not() {
     for arguments in ["--json", &format!("--json --dir another --base-port {base}")] {
         assert_eq!(place.run("up", arguments).status.code(), Some(4), "{arguments}");
     }
+    assert!(!place.dir.path().join("another").exists(), "nothing was founded in it");
     for group in ["alpha", "gateway"] {
         let pid = network.node_of(group, 1)["pid"].as_u64().expect("it runs");
         signal("KILL", u32::try_from(pid).expect("a process number"));
