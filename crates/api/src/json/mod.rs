@@ -23,7 +23,7 @@ pub use time::rfc3339;
 pub use v1::{
     Account, AccountPage, AccountsQuery, AddCustomer, BENCH_OWNER, BatchOutcome, ChangeLimit, CreateAccount,
     CreateTransfer, CreateTransfers, Customer, Elected, Item, LimitInForce, LimitKind, LimitsInForce, LockCustomer,
-    SetPassword, Statement, StatementEntry, StatementQuery, Transfer, is_of_bench,
+    SetPassword, Statement, StatementEntry, StatementQuery, Transfer,
 };
 
 use serde::de::DeserializeOwned;

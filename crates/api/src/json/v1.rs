@@ -140,15 +140,9 @@ pub struct AccountsQuery {
     pub hide: Option<String>,
 }
 
-/// The owner of every account that `rialto bench` opens: they stay in the bank's books, and lists for people leave them out.
+/// The owner of every account that `rialto bench` opens: they stay in the bank's books, and lists for people leave them out. A
+/// customer may be called so, too; the account of a customer is never left out.
 pub const BENCH_OWNER: &str = "bench";
-
-/// Whether an account is the benchmark's: of `bench`, or of one of its customers, who are called bench-1, bench-2 and so on.
-pub fn is_of_bench(owner: &str) -> bool {
-    let number = owner.strip_prefix(BENCH_OWNER);
-    let is_number = |rest: &str| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit());
-    number.is_some_and(|rest| rest.is_empty() || rest.strip_prefix('-').is_some_and(is_number))
-}
 
 #[derive(Debug, Serialize)]
 pub struct AccountPage {

@@ -9,7 +9,7 @@ use std::collections::BinaryHeap;
 
 use api::code::Code;
 use api::field;
-use api::json::{AccountsQuery, BENCH_OWNER, is_of_bench};
+use api::json::{AccountsQuery, BENCH_OWNER};
 use api::problem::Problem;
 use ledger::{AccountView, Ledger, Owner};
 
@@ -30,7 +30,7 @@ pub struct Listing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hidden {
     Nothing,
-    /// Accounts of `rialto bench`.
+    /// Accounts that `rialto bench` opened.
     Bench,
 }
 
@@ -118,7 +118,7 @@ impl Listing {
 
     fn wants(&self, account: &AccountView<'_>) -> bool {
         let Some(search) = &self.search else {
-            return self.hidden == Hidden::Nothing || !is_of_bench(account.owner);
+            return self.hidden == Hidden::Nothing || !is_of_bench(account);
         };
         let kind = account.internal.map_or("", ledger::Internal::name);
         account.owner.to_lowercase().contains(search)
@@ -202,6 +202,11 @@ fn from_hex(hex: &str) -> Option<String> {
         .collect::<Option<_>>()?;
     let bytes = digits.chunks(2).map(|pair| Some(pair.first()? << 4 | pair.get(1)?)).collect::<Option<Vec<u8>>>()?;
     String::from_utf8(bytes).ok()
+}
+
+/// Whether `rialto bench` opened the account. A customer's account is never taken for one, whatever the customer's name.
+fn is_of_bench(account: &AccountView<'_>) -> bool {
+    account.customer.is_none() && account.owner == BENCH_OWNER
 }
 
 /// The page that a listing asks for.

@@ -130,6 +130,6 @@ impl Report {
             Judged::Unproved { why } => format!("POSITIONS NOT PROVED: {why}"),
         };
         table += &format!("  money         {balances}, {between}\n");
-        table + "  left behind   the customers bench-1, bench-2, … in each bank; the banks' pages do not list them\n"
+        table + "  left behind   the customers bench-1, bench-2, … in each bank\n"
     }
 }
