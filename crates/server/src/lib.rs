@@ -57,5 +57,6 @@ mod waiting_room;
 mod writeback;
 
 pub use config::{AlsoListen, BankNodeConfig, Exit, FailureKind, GatewayNodeConfig, NodeConfig, NodeError};
+pub use listeners::ListensAt;
 pub use node::{run_bank_node, run_gateway_node};
 pub use replica::group::Address;

@@ -11,12 +11,27 @@ pub(crate) struct Listeners {
     peers: Vec<TcpListener>,
 }
 
+/// Where a node listens for callers: every address of a name that this machine has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListensAt {
+    pub http: Vec<SocketAddr>,
+    pub grpc: Vec<SocketAddr>,
+}
+
 impl Listeners {
     pub(crate) fn bind(config: &NodeConfig) -> Result<Self, NodeError> {
         let also = &config.also;
         let http = bind(config.http, &also.http, "HTTP")?;
         let grpc = bind(config.grpc, &also.grpc, "gRPC")?;
         Ok(Self { http, grpc, peers: bind(config.peer_listen, &also.peers, "its peers")? })
+    }
+
+    pub(crate) fn at(&self) -> Result<ListensAt, NodeError> {
+        let at = |listeners: &[TcpListener]| {
+            let found = listeners.iter().map(TcpListener::local_addr).collect::<std::io::Result<Vec<_>>>();
+            found.map_err(NodeError::system("asking where it listens"))
+        };
+        Ok(ListensAt { http: at(&self.http)?, grpc: at(&self.grpc)? })
     }
 
     pub(crate) fn again(&self) -> Result<(Doors, Vec<TcpListener>), NodeError> {
@@ -66,10 +81,11 @@ mod tests {
     fn a_node_listens_on_every_address_of_a_name_that_this_machine_has() {
         let also = addresses(&["127.0.0.2:0", "192.0.2.1:0"]);
         let bound = bind("127.0.0.1:0".parse().expect("an address"), &also, "HTTP").expect("two are this machine's");
-        let ips: Vec<String> =
-            bound.iter().map(|listener| listener.local_addr().expect("bound").ip().to_string()).collect();
+        let listeners = Listeners { http: bound, grpc: Vec::new(), peers: Vec::new() };
+        let told = listeners.at().expect("they are bound").http;
+        let ips: Vec<String> = told.iter().map(|address| address.ip().to_string()).collect();
         assert_eq!(ips, ["127.0.0.1", "127.0.0.2"], "nobody has an address of TEST-NET-1");
-        let taken = addresses(&[&bound[1].local_addr().expect("bound").to_string()]);
+        let taken = vec![told[1]];
         let refused = bind("127.0.0.1:0".parse().expect("an address"), &taken, "HTTP");
         assert!(matches!(refused, Err(NodeError::Listen { address, .. }) if address == taken[0]), "it is in use");
         let nowhere = bind(also[1], &[], "HTTP");

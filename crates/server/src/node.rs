@@ -22,7 +22,7 @@ use crate::handle::{Facts, Handle, Shared, StopReason};
 use crate::housekeeping::Housekeeping;
 use crate::joining::{self, Waited};
 use crate::library::Library;
-use crate::listeners::Listeners;
+use crate::listeners::{Listeners, ListensAt};
 use crate::log_alert::LogAlert;
 use crate::mending::Mending;
 use crate::peers::{KnownDisks, Me, Papers, Peers, Roster, is_settled};
@@ -67,11 +67,14 @@ const LIVES_MAX: usize = 8;
 const LIVES_PERIOD: Duration = Duration::from_secs(600);
 
 /// Runs a node of a bank until it is told to stop, or until it cannot go on. `on_ready` is called when it listens
-/// everywhere.
+/// everywhere, and is told where that is.
 ///
 /// # Errors
 /// When the node cannot start, or its disk fails.
-pub fn run_bank_node(config: &BankNodeConfig, on_ready: impl FnOnce() + Send + 'static) -> Result<Exit, NodeError> {
+pub fn run_bank_node(
+    config: &BankNodeConfig,
+    on_ready: impl FnOnce(ListensAt) + Send + 'static,
+) -> Result<Exit, NodeError> {
     let own = config.clone();
     run(config, move |bank, metrics| bank_edges::edges(&own, bank, metrics), on_ready)
 }
@@ -82,7 +85,7 @@ pub fn run_bank_node(config: &BankNodeConfig, on_ready: impl FnOnce() + Send + '
 /// When the node cannot start, or its disk fails.
 pub fn run_gateway_node(
     config: &GatewayNodeConfig,
-    on_ready: impl FnOnce() + Send + 'static,
+    on_ready: impl FnOnce(ListensAt) + Send + 'static,
 ) -> Result<Exit, NodeError> {
     let own = config.clone();
     run(&config.node, move |gateway, metrics| gateway_node::edges(&own, gateway, metrics), on_ready)
@@ -94,7 +97,7 @@ pub fn run_gateway_node(
 fn run<S: Service>(
     config: &NodeConfig,
     edges: impl Fn(&Handle<S>, &Metrics) -> Result<Edges, NodeError> + Send + 'static,
-    on_ready: impl FnOnce() + Send + 'static,
+    on_ready: impl FnOnce(ListensAt) + Send + 'static,
 ) -> Result<Exit, NodeError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -144,7 +147,7 @@ impl Lives {
     fn run<S: Service>(
         &self,
         edges: impl Fn(&Handle<S>, &Metrics) -> Result<Edges, NodeError>,
-        on_ready: impl FnOnce(),
+        on_ready: impl FnOnce(ListensAt),
     ) -> Result<Exit, NodeError> {
         let config = &self.config;
         let _lock = DirLock::take(&config.data)?;
@@ -152,6 +155,7 @@ impl Lives {
         let mut member = Membership::new(config, &identity, S::KIND)?;
         start::check(&config.data, config.node, &LogOptions::default())?;
         let listeners = Listeners::bind(config)?;
+        let at = listeners.at()?;
         if identity.nodes == 0 {
             let _room = self.waiting_room(&listeners, Waits::Admission)?;
             let others: Vec<(NodeId, Address)> = member.others().collect();
@@ -174,7 +178,7 @@ impl Lives {
             drop(room);
             self.stop.is_at(Stage::Serving);
             let serving = Serving { config, node: &node.handle, metrics: &metrics, stop: &self.stop, doors };
-            let ready = || on_ready.take().into_iter().for_each(|on_ready| on_ready());
+            let ready = || on_ready.take().into_iter().for_each(|on_ready| on_ready(at.clone()));
             let open_edges = || edges(&node.handle, &metrics);
             let served = self.runtime.block_on(serving.run(open_edges, &mut node.failures, ready));
             let chores = node.chores.clone();

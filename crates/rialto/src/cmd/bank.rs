@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use certs::Files;
 use clap::{ArgAction, Args, Subcommand};
-use server::{Address, AlsoListen, Exit, NodeConfig};
+use server::{Address, AlsoListen, Exit, ListensAt, NodeConfig};
 
 use super::bank_failure::explain;
 use super::init;
@@ -228,17 +228,19 @@ fn run_node(mut flags: NodeFlags) -> Result<Code, Failure> {
 /// Runs a node whose settings are understood, and tells how it ended.
 pub(super) fn run_understood(
     node: &Node,
-    run: impl FnOnce(Box<dyn FnOnce() + Send>) -> Result<Exit, server::NodeError>,
+    run: impl FnOnce(Box<dyn FnOnce(ListensAt) + Send>) -> Result<Exit, server::NodeError>,
 ) -> Result<Code, Failure> {
     logging::start(format!("{}/{}", node.config.group, node.config.node), &node.log)?;
     for warning in &node.warnings {
         tracing::warn!(event = "warning", what = warning);
     }
     file_handles::raise();
-    let (http, grpc) = (node.config.http, node.config.grpc);
     let version = env!("CARGO_PKG_VERSION");
     tracing::info!(event = "starting", version, pid = std::process::id(), data = %node.config.data.display());
-    match run(Box::new(move || tracing::info!(event = "listening", %http, %grpc))) {
+    let listening = |at: ListensAt| {
+        tracing::info!(event = "listening", http = each(&at.http), grpc = each(&at.grpc));
+    };
+    match run(Box::new(listening)) {
         Ok(exit) => {
             tracing::info!(event = "stopped", why = why(exit));
             Ok(match exit {
@@ -253,6 +255,11 @@ pub(super) fn run_understood(
             Err(failure)
         }
     }
+}
+
+/// Every address, for one field of a line.
+fn each(addresses: &[SocketAddr]) -> String {
+    addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(",")
 }
 
 fn why(exit: Exit) -> &'static str {
@@ -462,6 +469,12 @@ mod tests {
         assert!(complaint("127.0.0.1:7121").contains("write NUMBER=HOST:PORT"));
         assert!(complaint("1=127.0.0.1").contains("it is HOST:PORT"));
         assert!(complaint("0=127.0.0.1:1").contains("numbered from 1"));
+    }
+
+    #[test]
+    fn a_line_names_every_address_that_is_listened_on() {
+        let addresses = ["127.0.0.1:7101", "[::1]:7101"].map(|text| text.parse().expect("an address"));
+        assert_eq!(each(&addresses), "127.0.0.1:7101,[::1]:7101");
     }
 
     #[test]
