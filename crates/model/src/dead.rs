@@ -18,7 +18,7 @@ use paxos::{Ballot, Message, NodeId, Role, Slot};
 pub(crate) struct Facts {
     /// The ballot with which it stands or leads.
     ballot: Option<Ballot>,
-    has_pen: bool,
+    is_proposer: bool,
     floor: Slot,
     /// What no crash to come can set back.
     lasting_floor: Slot,
@@ -39,7 +39,7 @@ impl Facts {
         let peers = status.peers.iter().map(|peer| (peer.node, peer.chosen));
         Facts {
             ballot: stands.then_some(status.promised),
-            has_pen: status.role == Role::Leader,
+            is_proposer: status.role == Role::Leader,
             floor: status.chosen,
             lasting_floor: if calm { status.chosen } else { recovered.chosen },
             lasting_lead: if calm { status.ballot } else { on_disk },
@@ -63,17 +63,17 @@ impl Facts {
 pub(crate) fn is_dead(letter: &Letter, to: &Facts, from: &Facts, last_ballot: Option<Ballot>) -> bool {
     match &letter.message {
         Message::Promise { ballot, floor, accepted: _ } => {
-            (to.ballot != Some(*ballot) || to.has_pen) && to.has_heard(letter.from, *floor)
+            (to.ballot != Some(*ballot) || to.is_proposer) && to.has_heard(letter.from, *floor)
         }
-        Message::Accepted { ballot, slot } => !to.has_pen || to.ballot != Some(*ballot) || *slot <= to.floor,
+        Message::Accepted { ballot, slot } => !to.is_proposer || to.ballot != Some(*ballot) || *slot <= to.floor,
         Message::Refused { ballot: _, promised } => *promised <= to.lasting_lead,
         Message::Learned { from, batches } => from.get() + batches.len() as u64 <= to.lasting_floor.get() + 1,
         Message::FetchedBatch { slot, .. } => {
-            let gathers = to.ballot.is_some() && !to.has_pen;
+            let gathers = to.ballot.is_some() && !to.is_proposer;
             *slot <= to.lasting_floor || (last_ballot.is_some() && !gathers)
         }
         Message::FetchBatch { slot, .. } => {
-            let gathers = from.ballot.is_some() && !from.has_pen;
+            let gathers = from.ballot.is_some() && !from.is_proposer;
             *slot <= from.lasting_floor || (last_ballot.is_some() && !gathers)
         }
         // A hint for people.

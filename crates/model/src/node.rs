@@ -160,10 +160,10 @@ impl Step {
     fn call(&mut self, setup: &Setup, call: impl FnOnce(&mut Paxos, Now, &mut Effects)) {
         let mut fx = Effects::default();
         let ballot = self.node.paxos.status().promised;
-        let had_pen = self.node.paxos.has_pen();
+        let was_proposer = self.node.paxos.is_proposer();
         call(&mut self.node.paxos, now(self.node.life), &mut fx);
         let status = self.node.paxos.status();
-        if had_pen && status.role == Role::Standing && status.promised > ballot && status.membership.version > 0 {
+        if was_proposer && status.role == Role::Standing && status.promised > ballot && status.membership.version > 0 {
             self.sights.see(Sight::Crossed);
         }
         self.carry_out(setup, fx);
@@ -223,7 +223,7 @@ impl Step {
         if crash.kept < self.node.disk.tail().len() {
             self.sights.see(Sight::LostTail);
         }
-        if self.node.paxos.has_pen() {
+        if self.node.paxos.is_proposer() {
             self.sights.see(Sight::HolderCrashed);
         }
         self.cast.extend(self.node.disk.crash(crash.kept));

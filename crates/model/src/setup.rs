@@ -1,7 +1,7 @@
 //! What a search is told: how large the group is and how much may happen to it.
 //!
 //! Everything that is not bounded here is explored without bound: every order of deliveries, every loss, every delay,
-//! every doubled message, every moment for a crash, a sync, a read or a try for the pen.
+//! every doubled message, every moment for a crash, a sync, a read or an attempt to become the proposer.
 
 use paxos::{Ballot, Batch, Config, Control, Membership, Mode, NodeId, Slot};
 
@@ -47,7 +47,7 @@ pub struct Setup {
     pub alpha: u64,
     /// Nobody proposes a batch of its own beyond this slot.
     pub slots: u64,
-    /// How often, in all, a node takes the way to the pen.
+    /// How often, in all, a node begins to become the proposer.
     pub stands: u8,
     /// Which nodes may.
     pub candidates: u16,

@@ -16,7 +16,7 @@ pub enum Sight {
     AllKnow,
     /// A crash loses records that were not synced.
     LostTail,
-    /// A node crashes that holds the pen.
+    /// A node crashes that is the proposer.
     HolderCrashed,
     /// A batch is chosen after a crash.
     ChosenAfterCrash,
@@ -57,7 +57,7 @@ impl Sight {
             Sight::Learned => "a chosen batch is learned from another's log",
             Sight::AllKnow => "all nodes know all slots",
             Sight::LostTail => "a crash loses unsynced records",
-            Sight::HolderCrashed => "a holder of the pen crashes",
+            Sight::HolderCrashed => "a proposer crashes",
             Sight::ChosenAfterCrash => "a batch is chosen after a crash",
             Sight::Read => "a read is released",
             Sight::Changed => "a change of members is chosen",

@@ -62,8 +62,8 @@ fn what_came_of_it(world: &World, state: &State, action: &Action, text: &mut Str
     for (slot, ballot, batch) in &step.cast {
         note(text, format!("has voted for good: {slot:?} {ballot:?} {batch:?}"));
     }
-    if step.node.paxos.has_pen() && !before.paxos.has_pen() {
-        note(text, "has the pen".to_owned());
+    if step.node.paxos.is_proposer() && !before.paxos.is_proposer() {
+        note(text, "is the proposer".to_owned());
     }
     for letter in &step.sent {
         note(text, format!("says to n{}: {:?}", letter.to, letter.message));

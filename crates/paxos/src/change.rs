@@ -8,7 +8,7 @@
 //!
 //! A change counts for the slots from c + alpha on, and nobody proposes one of those before having applied c. The holder's
 //! promises were made by the old members, so at the first slot of the new epoch, with all before it chosen, it prepares
-//! again with a new ballot, if it still has a vote; otherwise it lays the pen down. Who is in no epoch from a node's floor
+//! again with a new ballot, if it still has a vote; otherwise it steps down. Who is in no epoch from a node's floor
 //! on is a stranger to it: told so, not promised to, and allowed to learn that it was removed.
 
 use crate::config::Now;
@@ -66,17 +66,17 @@ impl Paxos {
         Window { first, last: first.max(self.learner.applied.plus(self.config.alpha)) }
     }
 
-    /// Whether this node has a vote in the last slot that it may propose. Who has none there leaves the pen to others.
+    /// Whether this node has a vote in the last slot that it may propose. Who has none there leaves proposing to others.
     pub(crate) fn is_voter(&self) -> bool {
         self.members.of(self.window().last).is_voter(self.members.me())
     }
 
-    /// The pen's promises end where another epoch begins, and standing ends with the vote.
+    /// A proposer's promises end where another epoch begins, and standing ends with the vote.
     pub(crate) fn cross(&mut self, fx: &mut Effects) {
         let must_cross = match &self.proposer {
             Proposer::Idle => return,
             Proposer::Standing(_) => !self.is_voter(),
-            Proposer::Holding(pen) => pen.must_cross(self.learner.applied, &self.members, self.rules),
+            Proposer::Active(active) => active.must_cross(self.learner.applied, &self.members, self.rules),
         };
         if must_cross && self.is_voter() && self.may_lead() && self.may_vote() {
             self.stand(fx);

@@ -12,7 +12,7 @@ pub struct Now {
     pub wall_ms: u64,
 }
 
-/// The policy about who picks up the pen. Safety never depends on it, so nodes may differ about it for a while.
+/// The policy about who becomes the proposer. Safety never depends on it, so nodes may differ about it for a while.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Mode {
     /// The elected node holds it.

@@ -22,7 +22,7 @@ pub enum Control {
     /// At start everything accepted counts as chosen.
     ApplyUnchosenAtStart,
     /// Promises, votes and answers are counted by the newest membership, whosever the slot is, and a holder goes on
-    /// with its pen across a change.
+    /// under its ballot across a change.
     CountAcrossChange,
     /// A holder proposes slots whose membership it cannot know yet.
     ProposePastAlpha,

@@ -38,9 +38,9 @@ pub struct Serve {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Event {
     /// This node may send accepts.
-    PenTaken(Ballot),
-    /// It may not any more; `to` is the ballot that it was shown, or its own if it gave the pen up.
-    PenLost {
+    BecameProposer(Ballot),
+    /// It may not any more; `to` is the ballot that it was shown, or its own if it stepped down.
+    NoLongerProposer {
         to: Ballot,
     },
     /// Who leads, as far as this node knows, changed.

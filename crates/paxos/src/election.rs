@@ -1,10 +1,10 @@
-//! The policy of leader mode about who picks up the pen. Safety never depends on it.
+//! The policy of leader mode about who becomes the proposer. Safety never depends on it.
 //!
 //! It is ballot leader election as in OmniPaxos (Ng, Haridi, Carbone, EuroSys 2023; the refinement with "happy" nodes is
 //! from its authors' library), with Paxos' own ballots in the place of a second kind. Every node asks all others once a
 //! round; heartbeats and answers carry the highest ballot that the sender knows of, and whether it is *happy*:
 //!
-//! * the owner of that ballot is happy while it stands or holds the pen and a majority, itself included, answers it;
+//! * the owner of that ballot is happy while it stands or is the proposer and a majority, itself included, answers it;
 //! * any other node is happy while it hears that owner say so itself. Hearsay makes nobody happy, so no two nodes can
 //!   keep each other content with a leader that is gone.
 //!
@@ -49,7 +49,7 @@ pub(crate) struct Sight<'a> {
     pub(crate) peers: &'a Peers,
     /// A majority is one in every epoch that has a slot in here.
     pub(crate) window: Window,
-    /// Whether this node stands, or holds the pen, with the highest ballot.
+    /// Whether this node stands, or is the proposer, with the highest ballot.
     pub(crate) leads: bool,
 }
 
@@ -122,10 +122,10 @@ impl Election {
     }
 
     /// Whom to pass requests to, as far as known: the owner of the highest ballot, if somebody in hearing follows it.
-    pub(crate) fn leader(&self, sight: Sight<'_>, has_pen: bool) -> Option<NodeId> {
+    pub(crate) fn leader(&self, sight: Sight<'_>, is_proposer: bool) -> Option<NodeId> {
         let owner = self.lead.owner()?;
         if owner == sight.members.me() {
-            return has_pen.then_some(owner);
+            return is_proposer.then_some(owner);
         }
         let follows =
             sight.peers.iter().any(|(_, peer)| peer.is_heard(self.round) && peer.happy && peer.leader == self.lead);

@@ -31,17 +31,17 @@ pub fn check(paxos: &Paxos) {
     assert_eq!(ballot.owner(), Some(me), "node {me}: proposes with another's ballot");
     assert_eq!(ballot, acceptor.promised(), "node {me}: proposes with a ballot that it has not promised, or beyond it");
     assert!(paxos.may_vote(), "node {me}: stands although it may not bind itself");
-    let Some(pen) = proposer.pen() else { return };
-    assert!(pen.base <= floor, "node {me}: took the pen before it knew what lies below its base");
-    assert!(pen.next > floor, "node {me}: would propose at or below its floor");
-    let last = learner.applied.max(pen.base).plus(paxos.config.alpha);
-    let past_alpha = pen.in_flight_slots().any(|slot| slot > last) && rules.hold(Control::ProposePastAlpha);
+    let Some(active) = proposer.active() else { return };
+    assert!(active.base <= floor, "node {me}: became the proposer before it knew what lies below its base");
+    assert!(active.next > floor, "node {me}: would propose at or below its floor");
+    let last = learner.applied.max(active.base).plus(paxos.config.alpha);
+    let past_alpha = active.in_flight_slots().any(|slot| slot > last) && rules.hold(Control::ProposePastAlpha);
     assert!(!past_alpha, "node {me}: proposed beyond alpha");
-    let expected: Vec<Slot> = (floor.get() + 1..pen.next.get()).map(Slot::new).collect();
-    let in_flight: Vec<Slot> = pen.in_flight_slots().collect();
+    let expected: Vec<Slot> = (floor.get() + 1..active.next.get()).map(Slot::new).collect();
+    let in_flight: Vec<Slot> = active.in_flight_slots().collect();
     assert_eq!(in_flight, expected, "node {me}: all that is proposed and not chosen is in flight");
     // Who proposes before it can know whose a slot is learns only later that it counted the wrong ones.
     if rules.hold(Control::ProposePastAlpha) && rules.hold(Control::CountAcrossChange) {
-        pen.check_epochs(members);
+        active.check_epochs(members);
     }
 }

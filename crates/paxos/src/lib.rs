@@ -2,9 +2,9 @@
 //! reads no clock, draws no random number and never iterates in an order that comes from hashing.
 //!
 //! ```text
-//!        propose ─► pen ──Accept──────────────────────────► the others' acceptors
+//!        propose ─► active ──Accept───────────────────────► the others' acceptors
 //!                    ▲  │                                            │
-//!   proposer ────────┘  └─► acceptor ══ Accepted (vow) ═► pen ◄══════╡ Accepted (vow)
+//!   proposer ────────┘  └─► acceptor ══ Accepted (vow) ═► active ◄═══╡ Accepted (vow)
 //!   (prepare, gather)          │ votes above the floor      │        │
 //!      ▲      ▲                ▼                            │ a majority: chosen
 //!      │      ╘═ Promise ══ one promise for the whole log   ▼
@@ -21,11 +21,11 @@
 //! * `acceptor`: one promised ballot for the whole log; votes only above the floor, bounded; refuses what is lower.
 //! * `proposer`: prepare behind the own promise; the highest floor reported is learned, above it the highest ballot in
 //!   each slot is finished and gaps are filled with no-ops; what is missing is fetched by (slot, ballot, digest).
-//! * `pen`: the accepts of the one who may send them, at most alpha slots above what it has applied, in epochs that
-//!   promised.
+//! * `active_proposer`: the accepts of the one who may send them, at most alpha slots above what it has applied, in epochs
+//!   that promised.
 //! * `learner`: "chosen" counts only for copies accepted under the ballot that it names; the rest is learned.
-//! * `election` and `turns`: the two policies about who picks up the pen, of leader mode and of leaderless mode. Nothing
-//!   but the pen depends on their outcome.
+//! * `election` and `turns`: the two policies about who becomes the proposer, of leader mode and of leaderless mode. Nothing
+//!   but who proposes depends on their outcome.
 //! * `members`: who has a vote in which slot; all majorities are counted there.
 //! * `change`: how a node lives through a change of members, and what strangers are told.
 //! * `trust`: a node whose disk holds less than it once said binds itself to nothing.
@@ -36,6 +36,7 @@
 //! Everything may be lost, doubled or reordered on the way; what matters is sent again by time.
 
 mod acceptor;
+mod active_proposer;
 #[cfg(feature = "anytime")]
 mod anytime;
 mod change;
@@ -51,7 +52,6 @@ mod members;
 mod message;
 mod paxos;
 mod peers;
-mod pen;
 mod proposer;
 mod reads;
 mod status;

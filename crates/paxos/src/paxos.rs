@@ -3,6 +3,7 @@
 //! Every call that brings something new ends in `settle`, which does whatever has become possible.
 
 use crate::acceptor::Acceptor;
+use crate::active_proposer::ActiveProposer;
 use crate::clock::{self, Clock, Offset};
 use crate::config::{Config, Mode, Now, Recovered};
 use crate::controls::{Control, Rules};
@@ -13,7 +14,6 @@ use crate::learner::Learner;
 use crate::members::Members;
 use crate::message::{ChosenMark, Message, Pulse};
 use crate::peers::{Link, Peer, Peers};
-use crate::pen::Pen;
 use crate::proposer::Proposer;
 use crate::reads::Reads;
 use crate::status::{PeerStatus, Role, Status};
@@ -24,8 +24,8 @@ use std::collections::BTreeSet;
 /// Why a batch was not proposed; it comes back, and nobody has heard of it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotProposed {
-    #[error("this node does not hold the pen")]
-    NoPen(Batch),
+    #[error("this node is not the proposer")]
+    NotProposer(Batch),
     #[error("the pipeline is full")]
     WindowFull(Batch),
 }
@@ -33,7 +33,7 @@ pub enum NotProposed {
 impl NotProposed {
     pub fn into_batch(self) -> Batch {
         match self {
-            NotProposed::NoPen(batch) | NotProposed::WindowFull(batch) => batch,
+            NotProposed::NotProposer(batch) | NotProposed::WindowFull(batch) => batch,
         }
     }
 }
@@ -147,10 +147,10 @@ impl Paxos {
             }
             Message::Accepted { ballot, slot } => {
                 self.peers.remember(from, ballot, slot);
-                if let Some(pen) = self.proposer.pen_mut()
-                    && pen.ballot == ballot
+                if let Some(active) = self.proposer.active_mut()
+                    && active.ballot == ballot
                 {
-                    pen.on_accepted(from, slot, &self.members);
+                    active.on_accepted(from, slot, &self.members);
                 }
             }
             Message::Chosen(mark) => self.on_mark(from, Some(mark), fx),
@@ -204,41 +204,41 @@ impl Paxos {
     }
 
     /// Puts the batch into the next slot and sends it to all at once. Until it comes back as chosen its fate is open, also
-    /// if this node loses the pen.
+    /// if this node stops being the proposer.
     pub fn propose(&mut self, batch: Batch, fx: &mut Effects) -> Result<Slot, NotProposed> {
         self.finish_found(fx);
-        if !self.has_pen() {
-            return Err(NotProposed::NoPen(batch));
+        if !self.is_proposer() {
+            return Err(NotProposed::NotProposer(batch));
         }
         if !self.can_propose() {
             return Err(NotProposed::WindowFull(batch));
         }
-        let (pen, mut desk) = self.pen_and_desk().expect("has_pen was asked above");
-        Ok(pen.propose(batch, &mut desk, fx))
+        let (active, mut desk) = self.active_and_desk().expect("is_proposer was asked above");
+        Ok(active.propose(batch, &mut desk, fx))
     }
 
-    /// Has the pen, has finished what others left, and the pipeline is not full.
+    /// It is the proposer, has finished what others left, and the pipeline is not full.
     pub fn can_propose(&self) -> bool {
-        let may_propose = |pen: &Pen| pen.may_propose(self.learner.applied, &self.members, self.rules);
-        self.proposer.pen().is_some_and(|pen| pen.has_finished_found() && may_propose(pen))
+        let may_propose = |active: &ActiveProposer| active.may_propose(self.learner.applied, &self.members, self.rules);
+        self.proposer.active().is_some_and(|active| active.has_finished_found() && may_propose(active))
     }
 
     /// Slots proposed and not yet chosen.
     pub fn in_flight(&self) -> usize {
-        self.proposer.pen().map_or(0, Pen::in_flight)
+        self.proposer.active().map_or(0, ActiveProposer::in_flight)
     }
 
-    pub fn has_pen(&self) -> bool {
-        self.proposer.pen().is_some()
+    pub fn is_proposer(&self) -> bool {
+        self.proposer.active().is_some()
     }
 
-    /// Whom to pass requests to; `None` while nobody is known to lead. In leaderless mode that is who last took the pen,
+    /// Whom to pass requests to; `None` while nobody is known to lead. In leaderless mode that is the last proposer,
     /// while it is heard.
     pub fn leader(&self) -> Option<NodeId> {
         match self.mode {
-            Mode::Leader => self.election.leader(self.sight(), self.has_pen()),
+            Mode::Leader => self.election.leader(self.sight(), self.is_proposer()),
             Mode::Leaderless => {
-                let is_able = |owner: &NodeId| *owner != self.members.me() || self.has_pen();
+                let is_able = |owner: &NodeId| *owner != self.members.me() || self.is_proposer();
                 self.election.hears_owner(self.sight()).filter(is_able)
             }
         }
@@ -258,12 +258,12 @@ impl Paxos {
         Some(hubs.next().unwrap_or(leader))
     }
 
-    /// Who holds the pen or is about to, as far as this node knows from it.
-    pub fn pen(&self) -> Option<NodeId> {
+    /// The proposer, or the node that is about to be it, as far as this node knows from it.
+    pub fn known_proposer(&self) -> Option<NodeId> {
         let lead = self.election.lead;
         let says_so = |owner: &NodeId| self.peers.get(*owner).is_some_and(|peer| peer.leader == lead && peer.happy);
         let heard = self.election.hears_owner(self.sight()).filter(says_so);
-        if self.has_pen() { Some(self.members.me()) } else { heard }
+        if self.is_proposer() { Some(self.members.me()) } else { heard }
     }
 
     /// The policy changes: a command of the log says so. Safe at any time, also while other nodes follow the old one.
@@ -281,7 +281,7 @@ impl Paxos {
     }
 
     /// Since when this node's oldest request waits, in monotonic time: since it came, or since it was last seen in an
-    /// accept of who holds the pen. Only leaderless mode looks at it, at the next call.
+    /// accept of the proposer. Only leaderless mode looks at it, at the next call.
     pub fn waits(&mut self, since_us: Option<u64>) {
         self.turns.waits(since_us);
     }
@@ -299,8 +299,8 @@ impl Paxos {
     /// Tells all what was chosen since they were last told: for when there is nothing to propose that it could ride on.
     pub fn announce(&mut self, fx: &mut Effects) {
         let chosen = self.acceptor.floor();
-        if let Some(pen) = self.proposer.pen_mut() {
-            pen.announce(&self.members, chosen, fx);
+        if let Some(active) = self.proposer.active_mut() {
+            active.announce(&self.members, chosen, fx);
         }
     }
 
@@ -350,16 +350,16 @@ impl Paxos {
         self.settle(fx);
     }
 
-    /// Proposes no-ops through the slot, as far as the pipeline allows, if this node holds the pen: somebody's read waits
+    /// Proposes no-ops through the slot, as far as the pipeline allows, if this node is the proposer: somebody's read waits
     /// for a slot that nobody decides.
     pub fn nudge(&mut self, through: Slot, fx: &mut Effects) {
         self.finish_found(fx);
         while self.can_propose() {
-            let Some((pen, mut desk)) = self.pen_and_desk() else { return };
-            if pen.next > through {
+            let Some((active, mut desk)) = self.active_and_desk() else { return };
+            if active.next > through {
                 return;
             }
-            pen.propose(Batch::noop(), &mut desk, fx);
+            active.propose(Batch::noop(), &mut desk, fx);
         }
     }
 
@@ -372,7 +372,7 @@ impl Paxos {
         self.settle(fx);
     }
 
-    /// Orderly shutdown: gives up the pen, stands no more and says so at once. It still votes.
+    /// Orderly shutdown: steps down as proposer, stands no more and says so at once. It still votes.
     pub fn resign(&mut self, now: Now, fx: &mut Effects) {
         self.enter(now);
         self.announce(fx);
@@ -385,7 +385,7 @@ impl Paxos {
         let role = match self.proposer {
             Proposer::Idle => Role::Follower,
             Proposer::Standing(_) => Role::Standing,
-            Proposer::Holding(_) => Role::Leader,
+            Proposer::Active(_) => Role::Leader,
         };
         let membership = self.members.of(self.acceptor.floor().next());
         let peers = self.peers.iter().map(|(node, peer)| PeerStatus {
@@ -414,7 +414,7 @@ impl Paxos {
             group_clock_ms: self.clock.group_ms(),
             quorum: self.election.has_quorum(self.sight()),
             mode: self.mode,
-            pen: self.pen(),
+            proposer: self.known_proposer(),
             votes: self.may_vote(),
             may_leave: self.may_leave(),
             membership: membership.clone(),

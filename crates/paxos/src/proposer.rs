@@ -1,15 +1,15 @@
-//! The way to the pen: prepare, collect promises, gather what they report.
+//! The way to become the proposer: prepare, collect promises, gather what they report.
 //!
 //! ```text
-//!   Idle ──stand──► Standing ──a majority of every epoch promised, floor reached, batches here──► Holding(Pen)
+//!   Idle ──stand──► Standing ──a majority of every epoch promised, floor reached, batches here──► Active(…)
 //!     ▲                 │                                                                            │
 //!     └─────────────────┴── shown a higher ballot, gave up, or came to an epoch without promises ────┘
 //! ```
 //!
 //! The prepare of a new ballot is a vow behind the own promise, so a crash at the worst moment cannot make a node use a
 //! ballot twice. It goes to the voters of every epoch that has a slot in the window of this node, and promises are taken in
-//! until the pen is: while a node that stands learns, its window moves and may come upon another epoch. Nothing is proposed
-//! at or below the highest floor that was reported: those slots are chosen, and trimmed perhaps, so they are learned.
+//! until they are enough: while a node that stands learns, its window moves and may come upon another epoch. Nothing is
+//! proposed at or below the highest floor that was reported: those slots are chosen, and trimmed perhaps, so they are learned.
 //!
 //! A report counts whoever makes it, voter or not: it tells of a proposal, and of those in a slot the one with the highest
 //! ballot agrees with whatever was chosen there before it. Only the majority must be the slot's own.
@@ -19,20 +19,20 @@
 //! voters, then it was not chosen and never will be, nor was anything else there: the slot is free.
 
 use crate::acceptor::{Acceptor, Vote};
+use crate::active_proposer::ActiveProposer;
 use crate::config::Now;
 use crate::effects::Effects;
 use crate::ids::{Ballot, Batch, Digest, NodeId, Slot};
 use crate::members::{Members, Window};
 use crate::message::{Message, Report, Vow};
 use crate::peers::Peers;
-use crate::pen::Pen;
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Proposer {
     Idle,
     Standing(Standing),
-    Holding(Pen),
+    Active(ActiveProposer),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -78,20 +78,20 @@ impl Proposer {
         match self {
             Proposer::Idle => None,
             Proposer::Standing(standing) => Some(standing.ballot),
-            Proposer::Holding(pen) => Some(pen.ballot),
+            Proposer::Active(active) => Some(active.ballot),
         }
     }
 
-    pub(crate) fn pen(&self) -> Option<&Pen> {
+    pub(crate) fn active(&self) -> Option<&ActiveProposer> {
         match self {
-            Proposer::Holding(pen) => Some(pen),
+            Proposer::Active(active) => Some(active),
             Proposer::Idle | Proposer::Standing(_) => None,
         }
     }
 
-    pub(crate) fn pen_mut(&mut self) -> Option<&mut Pen> {
+    pub(crate) fn active_mut(&mut self) -> Option<&mut ActiveProposer> {
         match self {
-            Proposer::Holding(pen) => Some(pen),
+            Proposer::Active(active) => Some(active),
             Proposer::Idle | Proposer::Standing(_) => None,
         }
     }
@@ -99,7 +99,7 @@ impl Proposer {
     fn standing_mut(&mut self) -> Option<&mut Standing> {
         match self {
             Proposer::Standing(standing) => Some(standing),
-            Proposer::Idle | Proposer::Holding(_) => None,
+            Proposer::Idle | Proposer::Active(_) => None,
         }
     }
 
@@ -107,7 +107,7 @@ impl Proposer {
     pub(crate) fn standing_since_us(&self) -> Option<u64> {
         match self {
             Proposer::Standing(standing) => Some(standing.since_us),
-            Proposer::Idle | Proposer::Holding(_) => None,
+            Proposer::Idle | Proposer::Active(_) => None,
         }
     }
 
@@ -153,12 +153,12 @@ impl Proposer {
     pub(crate) fn must_learn_through(&self) -> Option<Slot> {
         match self {
             Proposer::Standing(standing) => Some(standing.floor),
-            Proposer::Idle | Proposer::Holding(_) => None,
+            Proposer::Idle | Proposer::Active(_) => None,
         }
     }
 
     /// Does what can be done now: asks the voters it has not asked, takes over own copies, fetches others, and takes up
-    /// the pen once nothing is missing.
+    /// the active proposer once nothing is missing.
     pub(crate) fn gather(&mut self, ground: Ground<'_>, fx: &mut Effects) -> Option<Ballot> {
         let standing = self.standing_mut()?;
         standing.ask(ground, fx);
@@ -176,7 +176,7 @@ impl Proposer {
         let found = std::mem::take(&mut standing.found);
         let found = found.into_iter().filter_map(|(slot, found)| Some((slot, found.batch?))).collect();
         let epoch = ground.members.epoch_of(ground.window.last);
-        *self = Proposer::Holding(Pen::new(ballot, ground.acceptor.floor(), epoch, found, ground.alpha));
+        *self = Proposer::Active(ActiveProposer::new(ballot, ground.acceptor.floor(), epoch, found, ground.alpha));
         Some(ballot)
     }
 
@@ -213,7 +213,7 @@ impl Proposer {
                     standing.asked.remove(&peer);
                 }
             }
-            Proposer::Holding(pen) => pen.resend_to(peer, members, chosen, fx),
+            Proposer::Active(active) => active.resend_to(peer, members, chosen, fx),
         }
     }
 }

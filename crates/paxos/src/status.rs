@@ -9,7 +9,7 @@ pub enum Role {
     Follower,
     /// Has prepared a ballot and waits for promises, or finishes what it found.
     Standing,
-    /// Has the pen.
+    /// It is the proposer.
     Leader,
 }
 
@@ -37,8 +37,8 @@ pub struct Status {
     /// Whether a majority answers this node.
     pub quorum: bool,
     pub mode: Mode,
-    /// Who holds the pen or is about to, as far as known here.
-    pub pen: Option<NodeId>,
+    /// The proposer, or the node that is about to be it, as far as known here.
+    pub proposer: Option<NodeId>,
     /// Whether this node promises and votes. It does not while its peers have still to tell what they remember of it, nor
     /// ever again in this process if they remember more than it holds, or if its disk has lost a vote.
     pub votes: bool,

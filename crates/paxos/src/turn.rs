@@ -1,6 +1,7 @@
 //! One turn of the wheel: what a node does on a tick, and after each call with whatever has become possible.
 
 use crate::acceptor::Vote;
+use crate::active_proposer::{ActiveProposer, Desk, Resend, Verdict};
 use crate::clock::{self, Offset, Seen};
 use crate::config::{Mode, Now};
 use crate::controls::Control;
@@ -11,7 +12,6 @@ use crate::learner::Patience;
 use crate::message::{ChosenMark, Message, Pulse};
 use crate::paxos::Paxos;
 use crate::peers::Link;
-use crate::pen::{Desk, Pen, Resend, Verdict};
 use crate::proposer::{Ground, Proposer};
 use crate::reads::{Reads, View};
 use crate::trust::Trust;
@@ -120,7 +120,7 @@ impl Paxos {
         }
         let before = fx.chosen.len();
         self.learner.take_marked(self.now, &mut self.acceptor, fx);
-        self.compare_with_pen(before, fx);
+        self.compare_with_proposed(before, fx);
         if self.learner.has_gap(&self.acceptor) {
             self.learner.ask(self.now, &self.peers, self.acceptor.floor(), fx);
         }
@@ -140,7 +140,7 @@ impl Paxos {
         }
         self.learner.on_answer(from);
         self.learner.take_marked(self.now, &mut self.acceptor, fx);
-        self.compare_with_pen(before, fx);
+        self.compare_with_proposed(before, fx);
         if self.peers.highest_chosen() > self.acceptor.floor() {
             self.learner.ask(self.now, &self.peers, self.acceptor.floor(), fx);
         }
@@ -229,7 +229,7 @@ impl Paxos {
         }
     }
 
-    /// Takes the way to the pen with a ballot that nobody has used.
+    /// Stands with a ballot that nobody has used.
     pub(crate) fn stand(&mut self, fx: &mut Effects) {
         let me = self.members.me();
         let mut ballot = self.election.new_ballot(me);
@@ -243,7 +243,7 @@ impl Paxos {
         self.ask_promises(fx);
     }
 
-    /// Lays the pen down, or stands no longer, without having been shown a higher ballot.
+    /// Steps down, or stands no longer, without having been shown a higher ballot.
     pub(crate) fn give_up(&mut self, fx: &mut Effects) {
         if let Some(own) = self.proposer.ballot() {
             self.step_down(own, fx);
@@ -251,13 +251,13 @@ impl Paxos {
     }
 
     pub(crate) fn finish_found(&mut self, fx: &mut Effects) {
-        if let Some((pen, mut desk)) = self.pen_and_desk() {
-            pen.finish_found(&mut desk, fx);
+        if let Some((active, mut desk)) = self.active_and_desk() {
+            active.finish_found(&mut desk, fx);
         }
     }
 
-    pub(crate) fn pen_and_desk(&mut self) -> Option<(&mut Pen, Desk<'_>)> {
-        let pen = self.proposer.pen_mut()?;
+    pub(crate) fn active_and_desk(&mut self) -> Option<(&mut ActiveProposer, Desk<'_>)> {
+        let active = self.proposer.active_mut()?;
         let desk = Desk {
             members: &self.members,
             acceptor: &mut self.acceptor,
@@ -265,12 +265,12 @@ impl Paxos {
             now_us: self.now.mono_us,
             rules: self.rules,
         };
-        Some((pen, desk))
+        Some((active, desk))
     }
 
     fn step_down(&mut self, to: Ballot, fx: &mut Effects) {
-        if self.has_pen() {
-            fx.events.push(Event::PenLost { to });
+        if self.is_proposer() {
+            fx.events.push(Event::NoLongerProposer { to });
         }
         if self.proposer != Proposer::Idle {
             self.turns.on_lost(self.now.mono_us);
@@ -290,9 +290,9 @@ impl Paxos {
         fx.send.extend(self.members.others().map(|peer| (peer, heartbeat.clone())));
         self.ask_memories(fx);
         let chosen = self.acceptor.floor();
-        if let Some(pen) = self.proposer.pen() {
+        if let Some(active) = self.proposer.active() {
             for (node, _) in self.peers.answering(self.election.round).filter(|(_, peer)| peer.chosen < chosen) {
-                pen.tell(node, chosen, fx);
+                active.tell(node, chosen, fx);
             }
         }
     }
@@ -302,13 +302,13 @@ impl Paxos {
         let Some(before_us) = now_us.checked_sub(patience.retry_us) else { return };
         let reachable = |node: NodeId| self.peers.get(node).is_some_and(|peer| peer.link != Link::Closed);
         let chosen = self.acceptor.floor();
-        if let Some(pen) = self.proposer.pen_mut() {
-            pen.resend(&self.members, reachable, Resend { before_us, now_us }, chosen, fx);
+        if let Some(active) = self.proposer.active_mut() {
+            active.resend(&self.members, reachable, Resend { before_us, now_us }, chosen, fx);
         }
     }
 
     fn decide_tail(&mut self, through: Slot, fx: &mut Effects) {
-        if self.has_pen() {
+        if self.is_proposer() {
             self.nudge(through, fx);
         } else if let Some(leader) = self.leader() {
             fx.nudges.push((leader, through));
@@ -316,8 +316,8 @@ impl Paxos {
     }
 
     fn count_votes(&mut self, fx: &mut Effects) {
-        let Some(pen) = self.proposer.pen_mut() else { return };
-        while let Some((slot, batch)) = pen.take_chosen(self.acceptor.floor(), &self.members) {
+        let Some(active) = self.proposer.active_mut() else { return };
+        while let Some((slot, batch)) = active.take_chosen(self.acceptor.floor(), &self.members) {
             self.acceptor.raise_floor(slot);
             self.learner.note_progress(self.now);
             self.turns.on_success();
@@ -330,7 +330,7 @@ impl Paxos {
             self.proposer.ignore_floors(&self.acceptor);
         }
         if let Some(ballot) = self.ask_promises(fx) {
-            fx.events.push(Event::PenTaken(ballot));
+            fx.events.push(Event::BecameProposer(ballot));
         } else if self.proposer.must_learn_through().is_some_and(|floor| floor > self.acceptor.floor()) {
             self.learner.ask(self.now, &self.peers, self.acceptor.floor(), fx);
         }
@@ -349,13 +349,13 @@ impl Paxos {
         self.proposer.gather(ground, fx)
     }
 
-    /// What became chosen otherwise than by the pen's own count must be what the pen proposed, or the pen is lost.
-    fn compare_with_pen(&mut self, before: usize, fx: &mut Effects) {
+    /// What became chosen otherwise than by the proposer's own count must be what it proposed, or its ballot is lost.
+    fn compare_with_proposed(&mut self, before: usize, fx: &mut Effects) {
         self.proposer.note_progress(self.now);
         for index in before..fx.chosen.len() {
-            let Some(pen) = self.proposer.pen_mut() else { return };
+            let Some(active) = self.proposer.active_mut() else { return };
             let (slot, batch) = &fx.chosen[index];
-            if pen.on_learned(*slot, batch) == Verdict::Lost {
+            if active.on_learned(*slot, batch) == Verdict::Lost {
                 self.step_down(self.election.lead, fx);
             }
         }
@@ -369,7 +369,7 @@ impl Paxos {
             self.begin_round(fx);
         }
         let sits_out = self.now.mono_us < self.election.sits_out_until_us;
-        if !sits_out && self.may_stand() && self.wants_pen() {
+        if !sits_out && self.may_stand() && self.wants_to_propose() {
             self.stand(fx);
         }
         let quorum = self.election.has_quorum(self.sight());
@@ -385,21 +385,21 @@ impl Paxos {
     }
 
     /// What the policy says.
-    fn wants_pen(&mut self) -> bool {
+    fn wants_to_propose(&mut self) -> bool {
         match self.mode {
             Mode::Leader => self.election.should_stand(self.sight()),
             Mode::Leaderless if self.proposer != Proposer::Idle => false,
             Mode::Leaderless => {
                 // What nobody decides must be decided too, if somebody reads it.
                 let since_us = [self.turns.since_us(), self.reads.tail_since_us()].into_iter().flatten().min();
-                let is_due = self.turns.is_due(self.now.mono_us, since_us, self.is_pen_free());
+                let is_due = self.turns.is_due(self.now.mono_us, since_us, self.has_no_proposer());
                 is_due && self.election.has_quorum(self.sight())
             }
         }
     }
 
-    /// Nobody holds the pen, as far as can be seen: its last holder is not heard, or says itself that it has no majority.
-    fn is_pen_free(&self) -> bool {
+    /// There is no proposer, as far as can be seen: the last one is not heard, or says itself that it has no majority.
+    fn has_no_proposer(&self) -> bool {
         let lead = self.election.lead;
         let gave_up = |owner| self.peers.get(owner).is_some_and(|peer| peer.leader == lead && !peer.happy);
         self.leader().is_none_or(gave_up)

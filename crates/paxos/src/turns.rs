@@ -1,7 +1,7 @@
-//! The policy of leaderless mode about who picks up the pen. Safety never depends on it.
+//! The policy of leaderless mode about who becomes the proposer. Safety never depends on it.
 //!
-//! Nobody is elected. Who last held the pen goes straight to accept; the others send it what waits, keep it, and take the
-//! pen themselves when it was not chosen in time:
+//! Nobody is elected. The last proposer goes straight to accept; the others send it what waits, keep it, and take
+//! over themselves when it was not chosen in time:
 //!
 //! * the wait is the larger of 24–48 ms and 2–4 times the median of the last times to chosen, each drawn anew for each wait.
 //!   A fixed wait livelocks on a slow disk, a mean overreacts to one stall. The least wait is for a holder that is there and
@@ -9,10 +9,10 @@
 //! * if the holder is gone (its connection closed, silent, or without its majority) the wait is 0–4 ms from when that was
 //!   noticed: long enough that not all others prepare at once, no longer;
 //! * it doubles after each attempt that got nothing chosen, and is single again after one that did;
-//! * it starts anew when the request is seen in an accept (the shell says so) and when somebody else takes the pen.
+//! * it starts anew when the request is seen in an accept (the shell says so) and when somebody else becomes the proposer.
 //!
-//! A node takes the pen only while a majority answers it and it has a vote: one that can send but not
-//! hear would otherwise take it for ever.
+//! A node takes over only while a majority answers it and it has a vote: one that can send but not
+//! hear would otherwise take over for ever.
 
 use crate::ids::NodeId;
 use std::collections::VecDeque;
@@ -20,8 +20,8 @@ use std::collections::VecDeque;
 /// Times to chosen that the median is taken of.
 const TIMES_KEPT: usize = 32;
 
-/// The least wait, in microseconds: above the slowest hundredth of a busy group's times to chosen, or the pen would change
-/// hands several times a second for nothing, and everything that waits would wait for a prepare.
+/// The least wait, in microseconds: above the slowest hundredth of a busy group's times to chosen, or the proposer would
+/// change several times a second for nothing, and everything that waits would wait for a prepare.
 const LEAST_US: (u64, u64) = (24_000, 48_000);
 
 /// The wait in hundredths of the median time to chosen.
@@ -47,7 +47,7 @@ pub(crate) struct Turns {
     wait: Option<Wait>,
     /// Attempts in vain in a row.
     failed: u32,
-    /// It stood, and nothing was chosen under that pen yet.
+    /// It stood, and nothing was chosen under that ballot yet.
     trying: bool,
 }
 
@@ -100,13 +100,13 @@ impl Turns {
         self.trying = true;
     }
 
-    /// Something was chosen under this node's pen.
+    /// Something was chosen under this node's ballot.
     pub(crate) fn on_success(&mut self) {
         self.trying = false;
         self.failed = 0;
     }
 
-    /// The pen is lost, or was not to be had.
+    /// This node is no longer the proposer, or could not become it.
     pub(crate) fn on_lost(&mut self, now_us: u64) {
         if std::mem::take(&mut self.trying) {
             self.failed = (self.failed + 1).min(DOUBLINGS_MAX);
@@ -114,7 +114,7 @@ impl Turns {
         self.begin_anew(now_us);
     }
 
-    /// Whether it is this node's turn to take the pen, for what has waited `since_us`. `gone`: nobody holds it, as far as
+    /// Whether it is this node's turn to take over, for what has waited `since_us`. `gone`: there is no proposer, as far as
     /// can be seen.
     pub(crate) fn is_due(&mut self, now_us: u64, since_us: Option<u64>, gone: bool) -> bool {
         self.gone_since_us = if gone { self.gone_since_us.or(Some(now_us)) } else { None };

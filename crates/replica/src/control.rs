@@ -1,6 +1,6 @@
 //! The replica's half of the group's changes: founding, what a chosen change means here, checks.
 //!
-//! Whoever holds the pen sees to it that the founding is in the log, that a change of members is followed by no-ops until
+//! The proposer sees to it that the founding is in the log, that a change of members is followed by no-ops until
 //! it is in force, and that all nodes compare their books now and then. None of these waits for a caller.
 
 use crate::group::{Group, Op};
@@ -13,8 +13,8 @@ use paxos::{Batch, Effects, Membership, Mode, NodeId, Now, Slot};
 /// The number under which this node proposes on its own behalf: no caller has it.
 const OWN_SEQ: u64 = u64::MAX;
 
-/// In leaderless mode nobody holds the pen for good: who has seen no check for so many times the usual, in hundredths,
-/// takes the pen to propose one. Nodes differ, so that rarely two do.
+/// In leaderless mode nobody stays the proposer for good: who has seen no check for so many times the usual, in hundredths,
+/// takes over to propose one. Nodes differ, so that rarely two do.
 const CHECK_MISSED_PERCENT: (u64, u64) = (150, 300);
 
 /// Where the group stands with comparing its books, as far as this node has seen.
@@ -24,7 +24,7 @@ pub(crate) struct Checks {
     next: u64,
     /// When the last one was chosen, or proposed here.
     last_us: u64,
-    /// A founding proposed here and not chosen yet; proposed again under another pen.
+    /// A founding proposed here and not chosen yet; proposed again under another ballot.
     pub(crate) founding: bool,
 }
 
@@ -61,7 +61,7 @@ impl Replica {
         }
     }
 
-    /// What the holder of the pen proposes on its own behalf.
+    /// What the proposer proposes on its own behalf.
     pub(crate) fn propose_control(&mut self, now: Now, fx: &mut Effects) {
         if let Some(since) = self.group.pending_after(self.paxos.floor().next()) {
             self.paxos.nudge(since.prev(), fx);
@@ -92,7 +92,7 @@ impl Replica {
         let _ = self.paxos.propose(batch, fx);
     }
 
-    /// Leaderless mode takes the pen when something has waited too long: a request, or the next check.
+    /// In leaderless mode a node takes over when something has waited too long: a request, or the next check.
     pub(crate) fn tell_what_waits(&mut self) {
         if self.group().mode != Mode::Leaderless {
             return;

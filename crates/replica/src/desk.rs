@@ -1,11 +1,11 @@
 //! The desk: requests of this node's own callers, and changes that its operators ask for, whose slot is not known yet.
 //!
-//! Each lies at hand, or waits in this node's own queue for the pen, or has been proposed here, or was passed on to
-//! who holds the pen. An attempt that may have reached a log anywhere leaves the request *exposed*: from then on its
+//! Each lies at hand, or waits in this node's own queue to be proposed, or has been proposed here, or was passed on to
+//! the proposer. An attempt that may have reached a log anywhere leaves the request *exposed*: from then on its
 //! fate at the deadline is "unknown", never "refused". An attempt counts as harmless again only when the node that it
 //! was passed on to says so.
 //!
-//! A request passed on is *kept*: whoever takes the pen proposes what lies on its own desk, wherever else it went. How
+//! A request passed on is *kept*: whoever becomes the proposer proposes what lies on its own desk, wherever else it went. How
 //! long the oldest has waited since it was last seen on its way, in somebody's accept, is leaderless mode's question.
 
 use crate::message::ForwardRefusal;
@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 pub(crate) enum Place {
     /// To be sent on its way when there is a way.
     AtHand,
-    /// In this node's queue for the pen.
+    /// In this node's queue, to be proposed.
     Queued,
     /// In a slot that this node proposed.
     Proposed,
@@ -74,9 +74,9 @@ impl Order {
 /// What is told to a caller whose request found no slot in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Refusal {
-    /// Nothing was proposed: no majority, or nobody held the pen, until the deadline.
+    /// Nothing was proposed: no majority, or no proposer, until the deadline.
     NotProposed,
-    /// Nothing was proposed: this node, or the one that holds the pen, holds all that it may.
+    /// Nothing was proposed: this node, or the proposer, holds all that it may.
     Overloaded,
     /// Nothing was proposed: the node is shutting down.
     Leaving,
@@ -285,12 +285,12 @@ mod tests {
         let second = forward(&mut desk);
         desk.refused(7, second, ForwardRefusal::Full, 0);
         assert_eq!(desk.clone().expire(1_000), [(7, Refusal::OutcomeUnknown)]);
-        desk.refused(7, first, ForwardRefusal::NoPen, 0);
+        desk.refused(7, first, ForwardRefusal::NotProposer, 0);
         assert_eq!(desk.expire(1_000), [(7, Refusal::Overloaded)]);
     }
 
     #[test]
-    fn what_was_proposed_here_stays_exposed_when_the_pen_is_lost() {
+    fn what_was_proposed_here_stays_exposed_when_another_node_proposes() {
         let mut desk = desk_with_one();
         desk.take_at_hand(Place::Queued);
         desk.mark_proposed(7);

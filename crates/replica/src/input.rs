@@ -31,7 +31,7 @@ pub struct Settings {
     pub tail_slots: u64,
     /// But no more than about so many bytes of them.
     pub tail_bytes: u64,
-    /// Whoever holds the pen has all nodes compare their books this often; zero: never.
+    /// The proposer has all nodes compare their books this often; zero: never.
     pub check_us: u64,
     /// Places of the journal that are received before they are made part of the checkpoint.
     pub transfer_places: u64,
@@ -91,7 +91,7 @@ pub enum Input {
     Installed { mark: JournalMark, group: Group },
     /// An operator asks for an election.
     Elect,
-    /// The node is about to shut down: hand the pen over, take nothing new.
+    /// The node is about to shut down: step down as proposer, take nothing new.
     Leave,
 }
 

@@ -1,4 +1,4 @@
-//! What the nodes of one group say to each other: Paxos's messages, requests passed on to who holds the pen, digests to
+//! What the nodes of one group say to each other: Paxos's messages, requests passed on to the proposer, digests to
 //! compare, and the journal for who lacks it.
 
 use crate::group::Change;
@@ -12,7 +12,7 @@ use storage::JournalMark;
 pub enum Message {
     /// Paxos's own.
     Paxos(paxos::Message),
-    /// Requests of the sender's callers, for the receiver to propose if it holds the pen, or to relay to who does where
+    /// Requests of the sender's callers, for the receiver to propose if it is the proposer, or to relay to who does where
     /// the sender has no connection to that node.
     Forward(Vec<Forwarded>),
     /// These were not proposed and will not be, as far as these attempts are concerned.
@@ -85,8 +85,8 @@ pub struct RefusedForward {
 /// Why a node does not propose what was passed on to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ForwardRefusal {
-    /// It does not hold the pen.
-    NoPen,
+    /// It is not the proposer.
+    NotProposer,
     /// It holds all that it may.
     Full,
 }

@@ -1,4 +1,4 @@
-//! The queue of the pen's holder: requests, its own and those passed on to it, that wait for a slot.
+//! The queue of the proposer: requests, its own and those passed on to it, that wait for a slot.
 //!
 //! Everything that waits goes into one batch, up to the batch's bound; a change of the group goes alone. A request already waiting or in flight is not
 //! taken a second time: a resend costs nothing then.
@@ -10,7 +10,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 /// Most bytes of requests in one batch; a single larger request goes alone.
 pub(crate) const BATCH_BYTES_MAX: usize = 1 << 20;
-/// Most bytes that wait for the pen.
+/// Most bytes that wait to be proposed.
 const QUEUE_BYTES_MAX: usize = 32 << 20;
 
 /// A request that waits, and where it came from.
@@ -22,14 +22,14 @@ pub(crate) struct Waiting {
     pub(crate) from: Option<(NodeId, u32)>,
 }
 
-/// What waits for the pen, and what is in flight under it.
+/// What waits to be proposed, and what is in flight.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Queue {
     waiting: VecDeque<Waiting>,
     bytes: usize,
     /// Tags of what waits.
     waiting_tags: BTreeSet<Tag>,
-    /// Tags of what was proposed under the present pen and is not chosen yet.
+    /// Tags of what was proposed under the present ballot and is not chosen yet.
     in_flight: BTreeSet<Tag>,
 }
 
@@ -109,7 +109,7 @@ impl Queue {
         }
     }
 
-    /// What was in flight under another pen may be taken again.
+    /// What was in flight under another ballot may be taken again.
     pub(crate) fn forget_in_flight(&mut self) {
         self.in_flight.clear();
     }

@@ -1,4 +1,4 @@
-//! One node of a group as a value that can be stepped: Paxos, the desk of its callers, the queue for the pen.
+//! One node of a group as a value that can be stepped: Paxos, the desk of its callers, the queue of a proposer.
 //!
 //! ```text
 //!            Submit, Read        Received, Connected, Tick        Released        Applied, Checkpointed
@@ -124,7 +124,7 @@ impl Replica {
         self.desk.len()
     }
 
-    /// Requests that wait here for the pen.
+    /// Requests that wait here to be proposed.
     pub fn queue_len(&self) -> usize {
         self.queue.len()
     }
@@ -351,8 +351,8 @@ impl Replica {
         }
         for event in fx.events {
             match event {
-                Event::PenTaken(_) => self.on_pen_taken(),
-                Event::PenLost { .. } => self.on_pen_lost(out),
+                Event::BecameProposer(_) => self.on_became_proposer(),
+                Event::NoLongerProposer { .. } => self.on_ceased_to_propose(out),
                 Event::Leader(_)
                 | Event::ClockOff { .. }
                 | Event::ClockFine
@@ -386,26 +386,26 @@ impl Replica {
         }
     }
 
-    /// A new pen finishes what was accepted under older ones, but not what never reached an acceptor: whatever was
-    /// proposed under this node's last pen goes its way again, and the ids inside see to it that it acts once.
-    fn on_pen_taken(&mut self) {
+    /// A new proposer finishes what was accepted under older ones, but not what never reached an acceptor: whatever was
+    /// proposed under this node's last ballot goes its way again, and the ids inside see to it that it acts once.
+    fn on_became_proposer(&mut self) {
         self.checks.founding = false;
         self.queue.forget_in_flight();
         self.desk.recall(|place| place == Place::Proposed);
     }
 
-    /// What was proposed under a lost pen may still be chosen, or not; what only waited for it was not proposed.
-    fn on_pen_lost(&mut self, out: &mut Output) {
+    /// What was proposed under a lost ballot may still be chosen, or not; what only waited for it was not proposed.
+    fn on_ceased_to_propose(&mut self, out: &mut Output) {
         self.queue.forget_in_flight();
         self.desk.recall(|place| matches!(place, Place::Queued | Place::Proposed));
-        if !self.has_or_expects_pen() {
+        if !self.is_or_becomes_proposer() {
             self.refuse_waiting(out);
         }
     }
 
     /// An elected node that still prepares takes what is passed on to it: it will propose that in a moment.
-    fn has_or_expects_pen(&self) -> bool {
-        self.paxos.has_pen() || self.paxos.leader() == Some(self.me)
+    fn is_or_becomes_proposer(&self) -> bool {
+        self.paxos.is_proposer() || self.paxos.leader() == Some(self.me)
     }
 
     /// What was passed on to somebody who leads no longer is passed on anew; what was passed on to this node, which
@@ -421,7 +421,7 @@ impl Replica {
             Place::Resting { .. } => true,
             Place::AtHand | Place::Queued | Place::Proposed => false,
         });
-        if !self.has_or_expects_pen() {
+        if !self.is_or_becomes_proposer() {
             self.desk.recall(|place| place == Place::Queued);
             self.refuse_waiting(out);
         }
@@ -430,7 +430,7 @@ impl Replica {
     /// Moves requests as far as they can go now, and asks for waiting reads.
     pub fn move_on(&mut self, now: Now, out: &mut Output) {
         let mut fx = Effects::default();
-        if self.paxos.has_pen() {
+        if self.paxos.is_proposer() {
             self.queue_own();
             self.propose_control(now, &mut fx);
             self.propose(now, &mut fx);

@@ -88,7 +88,7 @@ pub fn encode(message: &Message) -> (Vec<u8>, Bytes) {
                 head.put_u64_le(*boot);
                 head.put_u32_le(*attempt);
                 head.put_u8(match why {
-                    ForwardRefusal::NoPen => 1,
+                    ForwardRefusal::NotProposer => 1,
                     ForwardRefusal::Full => 2,
                 });
             }
@@ -242,7 +242,7 @@ pub fn decode(mut body: Bytes) -> Result<Message, WireError> {
             let origin = take_u16(from)?;
             let (seq, boot, attempt) = (take_u64(from)?, take_u64(from)?, take_u32(from)?);
             let why = match take_u8(from)? {
-                1 => ForwardRefusal::NoPen,
+                1 => ForwardRefusal::NotProposer,
                 2 => ForwardRefusal::Full,
                 _ => return Err(WireError::Field("reason")),
             };
@@ -489,7 +489,7 @@ mod tests {
         let refused = |why| RefusedForward { origin: 1, seq: 3, boot: 2, attempt: 1, why };
         let mut all: Vec<Message> = paxos.into_iter().map(Message::Paxos).collect();
         all.push(Message::Forward(vec![Forwarded { request, attempt: 1 }]));
-        all.push(Message::ForwardRefused(vec![refused(ForwardRefusal::NoPen), refused(ForwardRefusal::Full)]));
+        all.push(Message::ForwardRefused(vec![refused(ForwardRefusal::NotProposer), refused(ForwardRefusal::Full)]));
         all.push(Message::Nudge(slot));
         let change = Change { expected_version: 3, op: Op::SetMode { mode: Mode::Leaderless } };
         all.push(Message::ForwardChange(ForwardedChange { tag, attempt: 2, change }));

@@ -341,7 +341,7 @@ impl<S: Service> Handle<S> {
             role,
             leader: status.leader.map(paxos::NodeId::get),
             mode: mode(group.mode),
-            proposer: status.pen.map(paxos::NodeId::get),
+            proposer: status.proposer.map(paxos::NodeId::get),
             ballot: BallotStatus { round: status.ballot.round, node: status.ballot.node },
             slots: SlotStatus {
                 accepted: status.accepted.get().max(applied),

@@ -93,7 +93,7 @@ impl<A> Housekeeping<A> {
     fn pin(&mut self, replica: &mut Replica, now: Now, peers: &Peers, out: &mut Output) {
         let group = replica.group();
         let is_due = now.mono_us.saturating_sub(self.pinned_us) >= PIN_PERIOD_US;
-        if !is_due || !group.is_founded() || !replica.paxos().has_pen() || !replica.serves() {
+        if !is_due || !group.is_founded() || !replica.paxos().is_proposer() || !replica.serves() {
             return;
         }
         let met = |node: NodeId| if node == self.me { Some(self.disk) } else { peers.met(node) };

@@ -372,8 +372,8 @@ fn of_log(error: LogError) -> NodeError {
 
 fn tell<A>(event: Event, housekeeping: &Housekeeping<A>) -> Result<(), NodeError> {
     match event {
-        Event::PenTaken(ballot) => info!(event = "leads", ballot = %ballot),
-        Event::PenLost { to } => info!(event = "leads_no_longer", ballot = %to),
+        Event::BecameProposer(ballot) => info!(event = "leads", ballot = %ballot),
+        Event::NoLongerProposer { to } => info!(event = "leads_no_longer", ballot = %to),
         Event::Leader(Some(leader)) => info!(event = "follows", leader = leader.get()),
         Event::Leader(None) if !housekeeping.elects() => info!(event = "no_holder"),
         Event::Leader(None) => warn!(event = "no_leader", todo = "an election is under way"),

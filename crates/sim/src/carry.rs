@@ -60,7 +60,7 @@ impl World {
     pub(crate) fn carry(&mut self, node: usize, mut out: Output) -> Step {
         let now = self.schedule.now_us();
         for event in &out.events {
-            self.tally.elections += u64::from(matches!(event, paxos::Event::PenTaken(_)));
+            self.tally.elections += u64::from(matches!(event, paxos::Event::BecameProposer(_)));
             self.trace.event(now, Who::Node(node), "says", &[], || format!("{event:?}"));
         }
         if let Some(step) = self.judge(node, &out) {

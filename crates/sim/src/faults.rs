@@ -106,7 +106,7 @@ impl World {
     fn leader(&self) -> Option<usize> {
         self.nodes
             .iter()
-            .position(|node| node.process.as_ref().is_some_and(|process| process.replica.paxos().has_pen()))
+            .position(|node| node.process.as_ref().is_some_and(|process| process.replica.paxos().is_proposer()))
     }
 
     fn cut_power(&mut self) {
@@ -178,7 +178,7 @@ impl World {
         Ok(())
     }
 
-    /// An orderly shutdown: the pen is handed over, and the process ends a moment later.
+    /// An orderly shutdown: the node steps down as proposer, and the process ends a moment later.
     fn shut_down(&mut self, node: usize) -> Step {
         let life = self.life(node);
         let Some(process) = self.nodes[node].process.as_mut().filter(|process| !process.leaving) else { return Ok(()) };

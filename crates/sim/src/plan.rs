@@ -317,7 +317,7 @@ impl Plan {
                 self.weather.loss_per_mille = 50;
                 self.make_busy();
             }
-            // A gap in an acceptor's votes, and two holders of the pen that do not hear each other, while it hears both.
+            // A gap in an acceptor's votes, and two proposers that do not hear each other, while it hears both.
             Control::PromiseFromSlot | Control::ForgetPromise => {
                 self.faults = vec![Fault::Cut, Fault::Cut, Fault::Elect];
                 self.shapes = vec![Shape::Pair];

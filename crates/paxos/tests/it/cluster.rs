@@ -192,7 +192,7 @@ impl Cluster {
         self.propose_wants(number);
     }
 
-    /// Whoever holds the pen proposes all that its callers wait for; whoever does not says how long they have, and in
+    /// The proposer proposes all that its callers wait for; whoever is not says how long they have, and in
     /// leaderless mode tells the holder what they want, once under each ballot, and keeps it.
     fn propose_wants(&mut self, number: u16) {
         let node = self.nodes.get_mut(&number).expect("a node of this cluster");
@@ -321,9 +321,9 @@ impl Cluster {
         }
     }
 
-    /// The node that holds the pen with the highest ballot, once one does.
+    /// The proposer with the highest ballot, once one does.
     pub(crate) fn holder(&self) -> Option<u16> {
-        let holders = self.nodes.iter().filter(|(_, node)| node.paxos.as_ref().is_some_and(Paxos::has_pen));
+        let holders = self.nodes.iter().filter(|(_, node)| node.paxos.as_ref().is_some_and(Paxos::is_proposer));
         holders
             .max_by_key(|(_, node)| node.paxos.as_ref().map(|paxos| paxos.status().ballot))
             .map(|(number, _)| *number)
@@ -333,7 +333,7 @@ impl Cluster {
     pub(crate) fn elect(&mut self, number: u16) {
         self.run_for(3 * HEARTBEAT_US);
         self.call(number, |paxos, now, fx| paxos.elect(now, fx));
-        self.run_until("an elected node takes the pen", |cluster| cluster.paxos(number).has_pen());
+        self.run_until("an elected node becomes the proposer", |cluster| cluster.paxos(number).is_proposer());
         self.run_for(3 * HEARTBEAT_US);
         assert_eq!(self.holder(), Some(number));
     }
@@ -342,10 +342,10 @@ impl Cluster {
         self.call(number, |paxos, _, fx| paxos.propose(batch(text), fx)).and_then(Result::ok)
     }
 
-    /// Proposes at whoever holds the pen and waits until the nodes given know that it is chosen.
+    /// Proposes at the proposer and waits until the nodes given know that it is chosen.
     pub(crate) fn choose(&mut self, text: &str, known_by: &[u16]) {
         if self.mode == Mode::Leader {
-            self.run_until("somebody holds the pen", |cluster| cluster.holder().is_some());
+            self.run_until("somebody is the proposer", |cluster| cluster.holder().is_some());
         }
         let wanted = batch(text);
         let began_us = self.mono_us;
@@ -440,14 +440,14 @@ impl Cluster {
 
     /// Proposes a change at the holder and fills the slots until it is in force.
     pub(crate) fn change(&mut self, voters: &[u16], learners: &[u16]) {
-        let holder = self.holder().expect("somebody holds the pen");
+        let holder = self.holder().expect("somebody is the proposer");
         let text = self.nodes[&holder].group.change(voters, learners);
         let at = self.propose(holder, &text).expect("the holder proposes");
         self.run_until("the change is chosen", |cluster| cluster.truth.contains_key(&at));
         self.fill_through(slot(at.get() + ALPHA));
     }
 
-    /// No-ops through the slot, by whoever holds the pen.
+    /// No-ops through the slot, by the proposer.
     pub(crate) fn fill_through(&mut self, last: Slot) {
         let began_us = self.mono_us;
         while !self.truth.contains_key(&last) {

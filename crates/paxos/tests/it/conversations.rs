@@ -124,13 +124,13 @@ impl Solo {
         self.hear(from, Message::Promise { ballot, floor: slot(floor), accepted })
     }
 
-    /// A node that has just taken the pen with the promises of itself and node 2.
+    /// A node that has just become the proposer with the promises of itself and node 2.
     pub(crate) fn holder() -> (Solo, Ballot) {
         let mut solo = Solo::of_three(Recovered::default());
         let (ballot, fx) = solo.stand();
         solo.release_own(fx);
         solo.promise_of(2, ballot, 0, vec![]);
-        assert!(solo.paxos.has_pen());
+        assert!(solo.paxos.is_proposer());
         (solo, ballot)
     }
 }
@@ -191,10 +191,10 @@ fn from_the_first_heartbeat_to_the_first_chosen_slot() {
     .assert_eq(&told(&standing));
     expect![[""]].assert_eq(&told(&solo.release_own(standing)));
     expect![[r#"
-        event PenTaken(b1.1)
+        event BecameProposer(b1.1)
         event Leader(Some(n1))"#]]
     .assert_eq(&told(&solo.promise_of(2, ballot(1, 1), 0, vec![])));
-    let proposal = solo.propose("a").expect("it has the pen");
+    let proposal = solo.propose("a").expect("it is the proposer");
     expect![[r#"
         persist Accepted { slot: s1, ballot: b1.1, batch: "a" }
         to n2  Accept { ballot: b1.1, slot: s1, batch: "a", chosen: None }
@@ -317,10 +317,10 @@ fn the_own_promise_counts_only_when_it_is_on_disk() {
     let mut solo = Solo::of_three(Recovered::default());
     let (ballot, fx) = solo.stand();
     solo.promise_of(2, ballot, 0, vec![]);
-    assert!(!solo.paxos.has_pen());
+    assert!(!solo.paxos.is_proposer());
     let after = solo.release_own(fx);
-    assert!(solo.paxos.has_pen());
-    assert!(after.events.contains(&Event::PenTaken(ballot)));
+    assert!(solo.paxos.is_proposer());
+    assert!(after.events.contains(&Event::BecameProposer(ballot)));
 }
 
 #[test]
@@ -342,9 +342,9 @@ fn a_new_holder_finishes_the_highest_ballot_of_each_slot_and_fills_gaps_with_noo
     // A batch that does not have the reported digest is not what was reported.
     solo.hear(2, Message::FetchedBatch { slot: slot(1), ballot: ballot(2, 3), batch: batch("forged") });
     solo.hear(2, Message::FetchedBatch { slot: slot(2), ballot: ballot(2, 3), batch: batch("two") });
-    assert!(!solo.paxos.has_pen());
+    assert!(!solo.paxos.is_proposer());
     let fx = solo.hear(2, Message::FetchedBatch { slot: slot(1), ballot: ballot(2, 3), batch: batch("new") });
-    assert!(solo.paxos.has_pen());
+    assert!(solo.paxos.is_proposer());
     let to_node_2: Vec<_> = accepts(&fx).into_iter().filter(|(to, ..)| *to == 2).collect();
     assert_eq!(to_node_2, [(2, 1, batch("new")), (2, 2, batch("two")), (2, 3, Batch::noop()), (2, 4, batch("mine"))]);
 }
@@ -356,7 +356,7 @@ fn a_new_holder_learns_what_lies_below_the_highest_floor_and_proposes_nothing_th
     solo.release_own(fx);
     let fx = solo.promise_of(2, prepared, 2, vec![]);
     assert_eq!(sent(&fx), [(2, Message::Learn { from: slot(1) })]);
-    assert!(!solo.paxos.has_pen() && solo.propose("too early").is_err());
+    assert!(!solo.paxos.is_proposer() && solo.propose("too early").is_err());
     let fx = solo.hear(2, Message::Learned { from: slot(1), batches: vec![batch("a"), batch("b")] });
     assert_eq!(
         fx.persist,
@@ -366,8 +366,8 @@ fn a_new_holder_learns_what_lies_below_the_highest_floor_and_proposes_nothing_th
             Record::Chosen { through: slot(2) }
         ]
     );
-    assert!(accepts(&fx).is_empty() && solo.paxos.has_pen());
-    let fx = solo.propose("c").expect("it has the pen");
+    assert!(accepts(&fx).is_empty() && solo.paxos.is_proposer());
+    let fx = solo.propose("c").expect("it is the proposer");
     assert_eq!(accepts(&fx), [(2, 3, batch("c")), (3, 3, batch("c"))]);
 }
 
@@ -393,7 +393,7 @@ fn a_fetch_goes_to_another_holder_if_the_first_is_silent() {
 #[test]
 fn an_accept_leaves_beside_the_sync_and_the_own_vote_waits_for_it() {
     let (mut solo, ballot) = Solo::holder();
-    let fx = solo.propose("a").expect("it has the pen");
+    let fx = solo.propose("a").expect("it is the proposer");
     assert_eq!(accepts(&fx), [(2, 1, batch("a")), (3, 1, batch("a"))]);
     assert_eq!(fx.persist, [Record::Accepted { slot: slot(1), ballot, batch: batch("a") }]);
     assert_eq!(vows(&fx), [(1, Message::Accepted { ballot, slot: slot(1) })]);
@@ -408,7 +408,7 @@ fn an_accept_leaves_beside_the_sync_and_the_own_vote_waits_for_it() {
 #[test]
 fn chosen_rides_with_the_next_accept_or_is_announced() {
     let (mut solo, ballot) = Solo::holder();
-    let fx = solo.propose("a").expect("it has the pen");
+    let fx = solo.propose("a").expect("it is the proposer");
     solo.hear(3, Message::Accepted { ballot, slot: slot(1) });
     solo.release_own(fx);
     let fx = solo.propose("b").expect("the pipeline is open");
@@ -431,7 +431,7 @@ fn chosen_rides_with_the_next_accept_or_is_announced() {
 #[test]
 fn a_peer_that_answers_but_missed_a_mark_is_told_again_with_the_next_round() {
     let (mut solo, ballot) = Solo::holder();
-    let fx = solo.propose("a").expect("it has the pen");
+    let fx = solo.propose("a").expect("it is the proposer");
     solo.hear(3, Message::Accepted { ballot, slot: slot(1) });
     solo.release_own(fx);
     let told = Message::Chosen(mark(1, ballot));
@@ -476,8 +476,8 @@ fn nobody_proposes_further_than_alpha_above_what_it_has_applied() {
 fn a_holder_that_is_shown_a_higher_ballot_stops_at_once() {
     let (mut solo, own) = Solo::holder();
     let fx = solo.hear(3, Message::Refused { ballot: own, promised: ballot(9, 2) });
-    assert!(fx.events.contains(&Event::PenLost { to: ballot(9, 2) }));
-    assert_eq!(solo.propose("a"), Err(NotProposed::NoPen(batch("a"))));
+    assert!(fx.events.contains(&Event::NoLongerProposer { to: ballot(9, 2) }));
+    assert_eq!(solo.propose("a"), Err(NotProposed::NotProposer(batch("a"))));
     let (prepared, _) = solo.stand();
     assert_eq!(prepared, ballot(10, 1));
 }
@@ -485,7 +485,7 @@ fn a_holder_that_is_shown_a_higher_ballot_stops_at_once() {
 #[test]
 fn what_is_not_acknowledged_is_sent_again_to_those_that_have_not_voted() {
     let (mut solo, ballot) = Solo::holder();
-    solo.propose("a").expect("it has the pen");
+    solo.propose("a").expect("it is the proposer");
     solo.hear(3, Message::Accepted { ballot, slot: slot(1) });
     assert!(accepts(&solo.tick_after(HEARTBEAT_US)).is_empty(), "too early");
     assert_eq!(accepts(&solo.tick_after(5 * HEARTBEAT_US)), [(2, 1, batch("a"))]);
@@ -513,7 +513,7 @@ fn a_single_member_works_at_once() {
     let mut solo = Solo::of(1, Recovered::default());
     let fx = solo.tick_after(0);
     let after = solo.release_own(fx);
-    assert!(after.events.iter().any(|event| matches!(event, Event::PenTaken(_))));
+    assert!(after.events.iter().any(|event| matches!(event, Event::BecameProposer(_))));
     let fx = solo.propose("a").expect("nobody else to ask");
     assert!(fx.chosen.is_empty(), "not before it is on disk");
     assert_eq!(solo.release_own(fx).chosen, [(slot(1), batch("a"))]);

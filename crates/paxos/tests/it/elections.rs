@@ -77,7 +77,7 @@ fn quorum_loss_is_survived() {
     for (one, other) in [(1, 3), (1, 4), (1, 5), (3, 4), (3, 5), (4, 5)] {
         cluster.cut_both(one, other);
     }
-    let took_us = cluster.run_until("the hub leads", |cluster| cluster.paxos(2).has_pen());
+    let took_us = cluster.run_until("the hub leads", |cluster| cluster.paxos(2).is_proposer());
     assert!(took_us <= 5 * HEARTBEAT_US, "{took_us} us");
     cluster.choose("through the hub", &[1, 2, 3, 4, 5]);
     assert_stable(&mut cluster, 2);
@@ -98,7 +98,7 @@ fn a_constrained_election_is_survived() {
     for (one, other) in [(1, 2), (1, 3), (1, 4), (1, 5), (3, 4), (3, 5), (4, 5)] {
         cluster.cut_both(one, other);
     }
-    cluster.run_until("the outdated hub leads", |cluster| cluster.paxos(2).has_pen());
+    cluster.run_until("the outdated hub leads", |cluster| cluster.paxos(2).is_proposer());
     assert!(cluster.knows(2, "a") && cluster.knows(2, "c"), "it learned what it lacked first");
     cluster.choose("d", &[2, 3, 4, 5]);
     assert_stable(&mut cluster, 2);
@@ -194,18 +194,18 @@ fn a_leader_that_resigns_hands_over_at_once_and_still_votes() {
     assert_ne!(cluster.holder(), Some(2));
     cluster.call(2, |paxos, now, fx| paxos.elect(now, fx));
     cluster.run_for(5 * HEARTBEAT_US);
-    assert!(!cluster.paxos(2).has_pen(), "who has resigned stands no more");
+    assert!(!cluster.paxos(2).is_proposer(), "who has resigned stands no more");
 }
 
 #[test]
-fn an_election_on_request_moves_the_pen_and_loses_nothing() {
+fn an_election_on_request_changes_the_proposer_and_loses_nothing() {
     let mut cluster = Cluster::new(3);
     cluster.elect(1);
     for number in [2, 3, 1, 1] {
-        let holder = cluster.holder().expect("one holds the pen");
+        let holder = cluster.holder().expect("one is the proposer");
         cluster.propose(holder, &format!("in flight at {number}"));
         cluster.elect(number);
-        let lost = |event: &Event| matches!(event, Event::PenLost { .. });
+        let lost = |event: &Event| matches!(event, Event::NoLongerProposer { .. });
         assert!(cluster.nodes[&holder].events.iter().any(lost));
         assert!(cluster.knows(1, &format!("in flight at {number}")));
     }
@@ -221,7 +221,7 @@ fn duelling_candidates_end_with_one_leader() {
     }
     cluster.run_until("one leads", |cluster| cluster.holder().is_some());
     cluster.run_for(5 * HEARTBEAT_US);
-    let holders = (1..=5).filter(|number| cluster.paxos(*number).has_pen()).count();
+    let holders = (1..=5).filter(|number| cluster.paxos(*number).is_proposer()).count();
     assert_eq!(holders, 1);
     cluster.choose("after the duel", &[1, 2, 3, 4, 5]);
 }
@@ -229,8 +229,8 @@ fn duelling_candidates_end_with_one_leader() {
 fn assert_stable(cluster: &mut Cluster, holder: u16) {
     cluster.run_for(10 * HEARTBEAT_US);
     let ballot = cluster.paxos(holder).status().ballot;
-    assert!(cluster.paxos(holder).has_pen());
+    assert!(cluster.paxos(holder).is_proposer());
     cluster.run_for(100 * HEARTBEAT_US);
-    assert!(Paxos::has_pen(cluster.paxos(holder)), "node {holder} keeps the pen");
+    assert!(Paxos::is_proposer(cluster.paxos(holder)), "node {holder} stays the proposer");
     assert_eq!(cluster.paxos(holder).status().ballot, ballot, "and never has to take it again");
 }

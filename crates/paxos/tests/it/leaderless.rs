@@ -1,4 +1,4 @@
-//! Leaderless mode: who takes the pen when nobody is elected, and when.
+//! Leaderless mode: who becomes the proposer when nobody is elected, and when.
 
 use crate::cluster::{Cluster, HEARTBEAT_US, TICK_US, Unsynced, batch};
 use paxos::{Mode, Paxos};
@@ -16,12 +16,12 @@ fn ask_us(cluster: &mut Cluster, number: u16, text: &str) -> u64 {
 }
 
 fn pens_taken(cluster: &Cluster) -> usize {
-    let taken = |event: &&paxos::Event| matches!(event, paxos::Event::PenTaken(_));
+    let taken = |event: &&paxos::Event| matches!(event, paxos::Event::BecameProposer(_));
     cluster.nodes.values().map(|node| node.events.iter().filter(taken).count()).sum()
 }
 
 #[test]
-fn nobody_takes_the_pen_until_somebody_asks() {
+fn nobody_becomes_the_proposer_until_somebody_asks() {
     for size in [1, 3, 5] {
         let mut cluster = group(size);
         cluster.run_for(50 * HEARTBEAT_US);
@@ -33,7 +33,7 @@ fn nobody_takes_the_pen_until_somebody_asks() {
 }
 
 #[test]
-fn who_holds_the_pen_goes_straight_to_accept_and_keeps_it() {
+fn the_proposer_goes_straight_to_accept_and_stays_the_proposer() {
     let mut cluster = group(3);
     ask_us(&mut cluster, 2, "first");
     for number in 0..20 {
@@ -44,7 +44,7 @@ fn who_holds_the_pen_goes_straight_to_accept_and_keeps_it() {
     assert_eq!((cluster.holder(), pens_taken(&cluster)), (Some(2), 1));
     for number in 1..=3 {
         let status = cluster.paxos(number).status();
-        assert_eq!((status.mode, status.pen.map(paxos::NodeId::get)), (Mode::Leaderless, Some(2)));
+        assert_eq!((status.mode, status.proposer.map(paxos::NodeId::get)), (Mode::Leaderless, Some(2)));
     }
 }
 
@@ -73,7 +73,7 @@ fn a_silent_holder_is_replaced_after_the_wait() {
 }
 
 #[test]
-fn without_a_majority_nobody_takes_the_pen() {
+fn without_a_majority_nobody_becomes_the_proposer() {
     let mut cluster = group(3);
     cluster.cut_both(1, 2);
     cluster.cut_both(1, 3);
@@ -86,9 +86,9 @@ fn without_a_majority_nobody_takes_the_pen() {
     cluster.run_until("it is chosen after all", |cluster| cluster.knows(3, "in vain"));
 }
 
-/// It would otherwise take the pen for ever: its prepares arrive, and the answers do not.
+/// It would otherwise take over for ever: its prepares arrive, and the answers do not.
 #[test]
-fn a_node_that_sends_but_does_not_hear_leaves_the_pen_alone() {
+fn a_node_that_sends_but_does_not_hear_does_not_stand() {
     let mut cluster = group(3);
     ask_us(&mut cluster, 2, "first");
     cluster.cut.extend([(2, 1), (3, 1)]);
@@ -102,7 +102,7 @@ fn a_node_that_sends_but_does_not_hear_leaves_the_pen_alone() {
     assert_eq!((cluster.holder(), pens_taken(&cluster)), (Some(2), before));
 }
 
-/// The duel: two nodes whose requests wait at the same time, and neither hears who holds the pen.
+/// The duel: two nodes whose requests wait at the same time, and neither hears the proposer.
 #[test]
 fn a_duel_ends() {
     for size in [2, 3, 5, 7] {
@@ -122,7 +122,7 @@ fn a_duel_ends() {
             cluster.run_for(3 * HEARTBEAT_US);
         }
         let taken = pens_taken(&cluster);
-        assert!(taken <= 20, "{size} nodes took the pen {taken} times for ten races");
+        assert!(taken <= 20, "{size} nodes took over {taken} times for ten races");
     }
 }
 
@@ -160,7 +160,7 @@ fn a_slow_disk_makes_no_duel() {
 }
 
 #[test]
-fn a_read_of_what_nobody_decides_takes_the_pen() {
+fn a_read_of_what_nobody_decides_makes_its_node_the_proposer() {
     let mut cluster = group(3);
     ask_us(&mut cluster, 1, "first");
     cluster.cut_both(1, 3);

@@ -74,23 +74,23 @@ fn chosen_batches_are_served_from_the_log_only_as_far_as_they_are_chosen() {
 }
 
 #[test]
-fn a_holder_that_learns_another_batch_than_its_own_has_lost_the_pen() {
+fn a_proposer_that_learns_another_batch_than_its_own_proposes_no_more() {
     let (mut solo, own) = Solo::holder();
-    solo.propose("mine").expect("it has the pen");
+    solo.propose("mine").expect("it is the proposer");
     let fx = solo.hear(3, Message::Learned { from: slot(1), batches: vec![batch("theirs")] });
     assert_eq!(fx.chosen, [(slot(1), batch("theirs"))]);
-    assert!(fx.events.iter().any(|event| matches!(event, Event::PenLost { .. })));
+    assert!(fx.events.iter().any(|event| matches!(event, Event::NoLongerProposer { .. })));
 
     let (mut solo, again) = Solo::holder();
     assert_eq!(own, again);
-    solo.propose("mine").expect("it has the pen");
+    solo.propose("mine").expect("it is the proposer");
     let fx = solo.hear(3, Message::Learned { from: slot(1), batches: vec![batch("mine")] });
-    assert!(fx.events.is_empty() && solo.paxos.has_pen(), "its own proposal was chosen");
+    assert!(fx.events.is_empty() && solo.paxos.is_proposer(), "its own proposal was chosen");
 }
 
 /// Found by the model checker: what it learned freed its own copy of the next slot, which it had not proposed again yet.
 #[test]
-fn a_holder_that_learns_past_its_pen_goes_on() {
+fn a_proposer_that_learns_past_its_ballot_goes_on() {
     let old = ballot(1, 2);
     let text = |at: u64| format!("t{at}");
     let last = ALPHA + 1;
@@ -101,13 +101,13 @@ fn a_holder_that_learns_past_its_pen_goes_on() {
     solo.release_own(fx);
     solo.promise_of(3, own, 0, vec![report(1, old, &text(1))]);
     solo.hear(3, Message::FetchedBatch { slot: slot(1), ballot: old, batch: batch(&text(1)) });
-    assert!(solo.paxos.has_pen());
+    assert!(solo.paxos.is_proposer());
     assert_eq!(solo.paxos.in_flight() as u64, ALPHA, "all that was found but for the last slot, which lies past alpha");
 
     let batches = (1..=ALPHA).map(|at| batch(&text(at))).collect();
     let fx = solo.hear(2, Message::Learned { from: slot(1), batches });
     assert_eq!(fx.chosen.last(), Some(&(slot(last), batch(&text(last)))), "the own copy is taken too");
     solo.paxos.on_applied(slot(last));
-    let fx = solo.propose("next").expect("it holds the pen still");
+    let fx = solo.propose("next").expect("it is the proposer still");
     assert_eq!(accepts(&fx).first(), Some(&(2, last + 1, batch("next"))));
 }

@@ -21,7 +21,7 @@ fn voters(cluster: &Cluster, number: u16) -> Vec<u16> {
 }
 
 fn ballots(cluster: &Cluster, number: u16) -> Vec<u64> {
-    let taken = |event: &Event| if let Event::PenTaken(ballot) = event { Some(ballot.round) } else { None };
+    let taken = |event: &Event| if let Event::BecameProposer(ballot) = event { Some(ballot.round) } else { None };
     cluster.nodes[&number].events.iter().filter_map(taken).collect()
 }
 
@@ -67,7 +67,7 @@ fn a_group_grows_from_three_to_seven_and_shrinks_again() {
 /// A holder of three whose change to `to` was chosen in slot 1 and applied: its epoch begins at slot 1 + alpha.
 fn holder_after_change(to: Membership) -> (Solo, paxos::Ballot) {
     let (mut solo, own) = Solo::holder();
-    let fx = solo.propose("change").expect("it has the pen");
+    let fx = solo.propose("change").expect("it is the proposer");
     solo.release_own(fx);
     let fx = solo.hear(2, Message::Accepted { ballot: own, slot: slot(1) });
     assert_eq!(fx.chosen.len(), 1);
@@ -79,7 +79,7 @@ fn holder_after_change(to: Membership) -> (Solo, paxos::Ballot) {
 #[test]
 fn the_slots_before_a_change_is_in_force_are_the_old_members() {
     let (mut solo, own) = holder_after_change(membership(1, &[1, 2, 3, 4, 5], &[]));
-    let fx = solo.propose("old members' slot").expect("it has the pen");
+    let fx = solo.propose("old members' slot").expect("it is the proposer");
     assert_eq!(accepts(&fx).iter().map(|(to, ..)| *to).collect::<Vec<_>>(), [2, 3]);
     for stranger in [4, 5] {
         assert!(solo.hear(stranger, Message::Accepted { ballot: own, slot: slot(2) }).chosen.is_empty());
@@ -100,7 +100,7 @@ fn at_the_first_slot_of_a_change_the_holder_prepares_again() {
         }
     }
     assert!(solo.propose("too far").is_err(), "the promises end here");
-    assert!(solo.paxos.has_pen(), "but what is under way is finished first");
+    assert!(solo.paxos.is_proposer(), "but what is under way is finished first");
     let fx = solo.hear(2, Message::Accepted { ballot: own, slot: slot(ALPHA) });
     expect![[r#"
         persist Promised(b2.1)
@@ -110,21 +110,21 @@ fn at_the_first_slot_of_a_change_the_holder_prepares_again() {
         to n3, once synced  Prepare { ballot: b2.1 }
         to n4, once synced  Prepare { ballot: b2.1 }
         chosen s8 "old"
-        event PenLost { to: b2.1 }
+        event NoLongerProposer { to: b2.1 }
         event Leader(None)"#]]
     .assert_eq(&told(&fx));
     solo.paxos.on_applied(slot(ALPHA));
     let again = solo.paxos.status().ballot;
     solo.release_own(fx);
     solo.promise_of(2, again, ALPHA, vec![]);
-    assert!(!solo.paxos.has_pen(), "two of three would do, two of four do not");
+    assert!(!solo.paxos.is_proposer(), "two of three would do, two of four do not");
     let fx = solo.promise_of(4, again, 0, vec![]);
-    assert!(solo.paxos.has_pen());
+    assert!(solo.paxos.is_proposer());
     expect![[r#"
-        event PenTaken(b2.1)
+        event BecameProposer(b2.1)
         event Leader(Some(n1))"#]]
     .assert_eq(&told(&fx));
-    let fx = solo.propose("new").expect("it has the pen again");
+    let fx = solo.propose("new").expect("it is the proposer again");
     assert_eq!(
         accepts(&fx).iter().map(|(to, at, _)| (*to, *at)).collect::<Vec<_>>(),
         [(2, ALPHA + 1), (3, ALPHA + 1), (4, ALPHA + 1)]
@@ -132,7 +132,7 @@ fn at_the_first_slot_of_a_change_the_holder_prepares_again() {
 }
 
 #[test]
-fn a_pen_is_taken_with_a_majority_of_every_epoch_in_the_window() {
+fn a_proposer_needs_a_majority_of_every_epoch_in_the_window() {
     let mut solo = Solo::of_three(paxos::Recovered { chosen: slot(1), ..Default::default() });
     solo.paxos.on_change(solo.now, slot(1), membership(1, &[1, 4, 5], &[]), &mut Effects::default());
     let (prepared, fx) = solo.stand_with(&[2, 4]);
@@ -141,9 +141,9 @@ fn a_pen_is_taken_with_a_majority_of_every_epoch_in_the_window() {
     solo.release_own(fx);
     solo.promise_of(2, prepared, 1, vec![]);
     solo.promise_of(3, prepared, 1, vec![]);
-    assert!(!solo.paxos.has_pen(), "all of the old, one of the new");
+    assert!(!solo.paxos.is_proposer(), "all of the old, one of the new");
     solo.promise_of(5, prepared, 1, vec![]);
-    assert!(solo.paxos.has_pen());
+    assert!(solo.paxos.is_proposer());
 }
 
 #[test]
@@ -155,14 +155,14 @@ fn a_node_that_stands_and_learns_of_a_change_asks_the_new_members_too() {
     let fx = solo.promise_of(2, prepared, 1, vec![]);
     assert_eq!(fx.send, [(node(2), Message::Learn { from: slot(1) })]);
     let fx = solo.hear(2, Message::Learned { from: slot(1), batches: vec![batch("change")] });
-    assert_eq!(fx.events[0], Event::PenTaken(prepared), "for the epoch that it knows, and only for that");
+    assert_eq!(fx.events[0], Event::BecameProposer(prepared), "for the epoch that it knows, and only for that");
     let mut fx = Effects::default();
     solo.paxos.on_change(solo.now, slot(1), membership(1, &[1, 4, 5], &[]), &mut fx);
     solo.paxos.on_applied(slot(1));
     for _ in 1..ALPHA {
         solo.propose("old").expect("the old members' slots");
     }
-    assert!(solo.propose("new").is_err(), "the pen is of the old members");
+    assert!(solo.propose("new").is_err(), "its promises are those of the old members");
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn a_report_counts_whoever_makes_it() {
     let (prepared, fx) = solo.stand();
     solo.release_own(fx);
     let fx = solo.promise_of(4, prepared, 0, vec![report(1, ballot(0, 0), "lowest")]);
-    assert!(fx.events.is_empty() && !solo.paxos.has_pen(), "a learner's promise does not count");
+    assert!(fx.events.is_empty() && !solo.paxos.is_proposer(), "a learner's promise does not count");
     let fx = solo.promise_of(2, prepared, 0, vec![]);
     assert_eq!(fx.send, [(node(4), Message::FetchBatch { slot: slot(1), ballot: ballot(0, 0) })]);
 }
@@ -194,28 +194,28 @@ fn a_holder_crosses_two_changes_with_two_ballots() {
 }
 
 #[test]
-fn a_holder_that_is_removed_finishes_the_old_slots_and_lays_the_pen_down() {
+fn a_proposer_that_is_removed_finishes_the_old_slots_and_steps_down() {
     in_both_modes(3, |mut cluster| {
         cluster.choose("first", &[1, 2, 3]);
         let holder = cluster.holder().expect("it chose");
         let others: Vec<u16> = (1..=3).filter(|number| *number != holder).collect();
         let text = cluster.nodes[&holder].group.change(&others, &[]);
-        let at = cluster.propose(holder, &text).expect("it holds the pen").get();
+        let at = cluster.propose(holder, &text).expect("it is the proposer").get();
         cluster.call(holder, |paxos, _, fx| paxos.nudge(slot(at + ALPHA), fx));
         cluster.drain();
         cluster.tick();
         cluster.drain();
         assert!(cluster.truth.contains_key(&slot(at + ALPHA - 1)), "the last slot of the old members");
-        assert!(!cluster.paxos(holder).has_pen());
+        assert!(!cluster.paxos(holder).is_proposer());
         cluster.choose("after", &others);
         cluster.run_until("it may leave", |cluster| cluster.paxos(holder).status().may_leave);
         assert!(!cluster.paxos(others[0]).status().may_leave);
-        assert!(!cluster.paxos(holder).status().votes || cluster.paxos(holder).status().pen != Some(node(holder)));
+        assert!(!cluster.paxos(holder).status().votes || cluster.paxos(holder).status().proposer != Some(node(holder)));
     });
 }
 
 #[test]
-fn a_removed_node_that_still_thinks_it_holds_the_pen_is_told_and_learns() {
+fn a_removed_node_that_still_takes_itself_for_the_proposer_is_told_and_learns() {
     in_both_modes(4, |mut cluster| {
         cluster.choose("first", &[1, 2, 3]);
         let old = cluster.holder().expect("it chose");
@@ -226,14 +226,14 @@ fn a_removed_node_that_still_thinks_it_holds_the_pen_is_told_and_learns() {
         cluster.run_for(3 * HEARTBEAT_US);
         cluster.change(&others, &[]);
         cluster.choose("after", &others);
-        assert!(cluster.paxos(old).has_pen());
+        assert!(cluster.paxos(old).is_proposer());
         let ballots: Vec<_> = others.iter().map(|number| cluster.paxos(*number).status().promised).collect();
         cluster.heal();
         cluster.propose(old, "from the grave");
         cluster.drain();
         let told_so = |event: &Event| matches!(event, Event::NotMember { version: 1, .. });
         assert!(cluster.nodes[&old].events.iter().any(told_so));
-        cluster.run_until("it learns", |cluster| cluster.knows(old, "after") && !cluster.paxos(old).has_pen());
+        cluster.run_until("it learns", |cluster| cluster.knows(old, "after") && !cluster.paxos(old).is_proposer());
         cluster.run_until("it may leave", |cluster| cluster.paxos(old).status().may_leave);
         assert!(!cluster.truth.values().any(|chosen| *chosen == batch("from the grave")));
         let after: Vec<_> = others.iter().map(|number| cluster.paxos(*number).status().promised).collect();
@@ -262,7 +262,7 @@ fn a_learner_follows_has_no_vote_and_reads() {
         cluster.ask(4, "in vain too");
         cluster.run_for(50 * HEARTBEAT_US);
         assert_eq!(cluster.truth.len(), chosen, "one voter of three and a learner are no majority");
-        assert!(!cluster.paxos(4).has_pen());
+        assert!(!cluster.paxos(4).is_proposer());
     });
 }
 
@@ -309,7 +309,7 @@ pub(crate) fn a_slot_of_the_old_members_is_chosen_without_the_new(mut cluster: C
     cluster.choose("before", &[1, 2, 3]);
     cut_off(&mut cluster, 2, 1..=4);
     let text = cluster.nodes[&1].group.change(&[1, 2, 4], &[]);
-    let change = cluster.propose(1, &text).expect("it holds the pen");
+    let change = cluster.propose(1, &text).expect("it is the proposer");
     cluster.propose(1, "behind it").expect("the pipeline is open");
     cluster.sync(1);
     while cluster.deliver(1, 3) {}
@@ -352,7 +352,7 @@ pub(crate) fn proposed_before_it_is_known_whose(mut cluster: Cluster) {
     cluster.choose("before", &[1, 2]);
     cluster.queues.clear();
     let text = cluster.nodes[&1].group.change(&[1, 4, 5], &[]);
-    let change = cluster.propose(1, &text).expect("it holds the pen").get();
+    let change = cluster.propose(1, &text).expect("it is the proposer").get();
     let first = change + ALPHA;
     let proposed: Vec<u64> =
         (change + 1..=first).filter_map(|number| cluster.propose(1, &format!("at {number}"))).map(Slot::get).collect();
@@ -374,8 +374,9 @@ pub(crate) fn proposed_before_it_is_known_whose(mut cluster: Cluster) {
     while cluster.deliver(1, 2) {}
     cluster.heal();
     cut_off(&mut cluster, 1, 1..=5);
-    cluster
-        .run_until("4 and 5 go on alone", |cluster| [4, 5].into_iter().any(|number| cluster.paxos(number).has_pen()));
+    cluster.run_until("4 and 5 go on alone", |cluster| {
+        [4, 5].into_iter().any(|number| cluster.paxos(number).is_proposer())
+    });
     cluster.choose("theirs", &[4, 5]);
     cluster.heal();
     cluster.choose("after", &[1, 4, 5]);
@@ -394,7 +395,7 @@ pub(crate) fn read_across_a_change(mut cluster: Cluster) -> (Option<Slot>, Slot)
     cluster.change(&[1, 2, 3], &[4, 5]);
     cluster.choose("with learners", &[1, 2, 3, 4, 5]);
     let text = cluster.nodes[&1].group.change(&[1, 4, 5], &[2, 3]);
-    let at = cluster.propose(1, &text).expect("it holds the pen").get();
+    let at = cluster.propose(1, &text).expect("it is the proposer").get();
     cluster.drain();
     // 3 hears nothing from here on; 2 votes until the old members' last slot. Neither stands, to keep out of the way.
     for number in [2, 3] {
@@ -450,13 +451,13 @@ fn an_install_raises_the_floor_and_is_marked() {
 }
 
 #[test]
-fn an_install_under_the_holder_ends_its_pen() {
+fn an_install_at_the_proposer_ends_its_proposing() {
     let (mut solo, own) = Solo::holder();
-    let fx = solo.propose("mine").expect("it has the pen");
+    let fx = solo.propose("mine").expect("it is the proposer");
     solo.release_own(fx);
     let mut fx = Effects::default();
     solo.paxos.install(solo.now, slot(40), epochs(), &mut fx);
-    assert_eq!(fx.events[0], Event::PenLost { to: own });
+    assert_eq!(fx.events[0], Event::NoLongerProposer { to: own });
     paxos::invariant::check(&solo.paxos);
     let fx = solo.hear(2, Message::Accepted { ballot: own, slot: slot(1) });
     assert!(fx.chosen.is_empty());
@@ -468,7 +469,7 @@ fn an_install_under_a_node_that_stands_lets_it_stand_above() {
     let (prepared, fx) = solo.stand();
     solo.release_own(fx);
     let fx = solo.promise_of(2, prepared, 40, vec![report(41, ballot(0, 0), "found")]);
-    assert!(!solo.paxos.has_pen());
+    assert!(!solo.paxos.is_proposer());
     let behind = Message::Behind { from: slot(1), first: slot(33) };
     assert!(fx.send.contains(&(node(2), Message::Learn { from: slot(1) })));
     assert_eq!(solo.hear(2, behind.clone()).behind, Some(node(2)));

@@ -295,9 +295,9 @@ fn a_holder_fetches_what_its_own_vote_has_lost() {
     // Under a lower ballot it is the same batch, if it has the same digest.
     let fx = started.hear(2, promise(prepared, vec![(ballot(1, 3), "a")]));
     assert_eq!(fx.send, [(node(2), Message::FetchBatch { slot: slot(1), ballot: ballot(1, 3) })]);
-    assert!(!started.paxos.has_pen());
+    assert!(!started.paxos.is_proposer());
     started.hear(2, Message::FetchedBatch { slot: slot(1), ballot: ballot(1, 3), batch: batch("a") });
-    assert!(started.paxos.has_pen());
+    assert!(started.paxos.is_proposer());
 }
 
 #[test]
@@ -305,9 +305,9 @@ fn a_batch_that_nobody_has_and_that_was_not_chosen_holds_up_nothing() {
     let (mut started, prepared) = stands_with_a_lost_copy();
     started.hear(2, promise(prepared, vec![(ballot(1, 3), "other")]));
     started.tick(20);
-    assert!(!started.paxos.has_pen(), "node 3 may have it, and then it may be chosen");
+    assert!(!started.paxos.is_proposer(), "node 3 may have it, and then it may be chosen");
     let fx = started.hear(3, promise(prepared, vec![]));
-    assert!(started.paxos.has_pen(), "two of three never voted for it");
+    assert!(started.paxos.is_proposer(), "two of three never voted for it");
     assert!(!fx.send.iter().any(|(_, message)| matches!(message, Message::Accept { .. })), "the slot is free");
 }
 
@@ -317,7 +317,7 @@ fn a_batch_that_nobody_has_and_that_may_be_chosen_holds_up_everything() {
     started.hear(2, promise(prepared, vec![(ballot(2, 2), "a")]));
     started.hear(3, promise(prepared, vec![]));
     started.tick(40);
-    assert!(!started.paxos.has_pen(), "two of three voted for it");
+    assert!(!started.paxos.is_proposer(), "two of three voted for it");
 }
 
 #[test]

@@ -66,7 +66,7 @@ fn what_makes_no_sense_is_ignored() {
 #[test]
 fn who_is_not_a_member_is_told_so_and_has_no_vote() {
     let (mut solo, own) = Solo::holder();
-    solo.propose("a").expect("it has the pen");
+    solo.propose("a").expect("it is the proposer");
     let pulse = solo.pulse(ballot(9, 9), 0);
     let words = [
         Message::Prepare { ballot: ballot(9, 9) },
@@ -92,7 +92,7 @@ fn who_is_not_a_member_is_told_so_and_has_no_vote() {
 
 
     "#]].assert_eq(&answers);
-    assert!(solo.paxos.has_pen(), "a stranger's ballots count for nothing either");
+    assert!(solo.paxos.is_proposer(), "a stranger's ballots count for nothing either");
     assert!(solo.hear(2, Message::Accepted { ballot: own, slot: slot(1) }).chosen.is_empty(), "nor does its vote");
 }
 
@@ -104,7 +104,7 @@ fn a_promise_that_reports_more_than_an_acceptor_can_hold_does_not_count() {
     solo.promise_of(2, prepared, 3, vec![report(3 + 2 * ALPHA + 1, ballot(0, 0), "x")]);
     solo.promise_of(2, prepared, 3, vec![report(3, ballot(0, 0), "x")]);
     solo.promise_of(3, prepared, 0, vec![]);
-    assert!(solo.paxos.has_pen());
+    assert!(solo.paxos.is_proposer());
 }
 
 #[test]

@@ -28,7 +28,7 @@ pub(crate) enum Step {
     Ask(u16),
     /// One node hears of another mode than the others.
     Mode(u16, bool),
-    /// Whoever holds the pen is asked to take this node in, as a learner or with a vote, or to remove it.
+    /// The proposer is asked to take this node in, as a learner or with a vote, or to remove it.
     Change(u16, u8),
     /// No-ops, so that a change comes into force.
     Fill(u16),

@@ -130,7 +130,7 @@ fn a_nudge_fills_slots_with_noops_only_through_what_was_asked() {
     assert!(cluster.truth.values().all(paxos::Batch::is_noop));
     cluster.call(2, |paxos, _, fx| paxos.nudge(slot(9), fx));
     cluster.run_for(2 * HEARTBEAT_US);
-    assert_eq!(cluster.truth.len(), 2, "without the pen a nudge does nothing");
+    assert_eq!(cluster.truth.len(), 2, "a nudge of another node than the proposer does nothing");
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn trimming_waits_for_every_member_and_says_for_whom() {
 }
 
 #[test]
-fn a_leader_whose_clock_is_off_gives_up_the_pen_and_stands_no_more_until_it_is_right() {
+fn a_leader_whose_clock_is_off_steps_down_and_stands_no_more_until_it_is_right() {
     let mut cluster = Cluster::new(3);
     cluster.elect(1);
     for hour_ms in [3_600_000, -3_600_000] {

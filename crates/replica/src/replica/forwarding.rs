@@ -1,4 +1,4 @@
-//! Requests that go to another node: to whoever holds the pen, or through a node that hears it.
+//! Requests that go to another node: to the proposer, or through a node that hears it.
 //!
 //! What is not proposed there comes back refused, with the attempt that it was, and goes its way again; a node refuses only
 //! what it has not proposed, so the refusal is a promise.
@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 const REST_US: u64 = 10_000;
 
 impl Replica {
-    /// Somebody passed requests on to this node, taking it for the holder of the pen.
+    /// Somebody passed requests on to this node, taking it for the proposer.
     pub(super) fn on_forward(&mut self, from: NodeId, requests: Vec<Forwarded>, out: &mut Output) {
         let (mut refused, mut relayed) = (Vec::new(), Vec::new());
         let relay_to = self.relay_to(from);
@@ -82,8 +82,8 @@ impl Replica {
 
     /// Says why not, if it is not queued.
     fn queue_forwarded(&mut self, waiting: Waiting) -> Option<ForwardRefusal> {
-        if self.leaving || !self.has_or_expects_pen() {
-            Some(ForwardRefusal::NoPen)
+        if self.leaving || !self.is_or_becomes_proposer() {
+            Some(ForwardRefusal::NotProposer)
         } else if self.queue.push(waiting) == Queued::Full {
             Some(ForwardRefusal::Full)
         } else {
@@ -94,7 +94,7 @@ impl Replica {
     pub(super) fn refuse_waiting(&mut self, out: &mut Output) {
         for Waiting { request: Tagged { tag, .. }, from, .. } in self.queue.clear() {
             if let Some((from, attempt)) = from {
-                let refused = refusal(tag, attempt, ForwardRefusal::NoPen);
+                let refused = refusal(tag, attempt, ForwardRefusal::NotProposer);
                 out.send.push((from, Message::ForwardRefused(vec![refused])));
             }
         }

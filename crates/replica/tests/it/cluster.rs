@@ -200,7 +200,7 @@ impl Cluster {
     }
 
     pub(crate) fn leader(&self) -> Option<u16> {
-        self.nodes.iter().find(|(_, node)| node.replica.paxos().has_pen()).map(|(number, _)| *number)
+        self.nodes.iter().find(|(_, node)| node.replica.paxos().is_proposer()).map(|(number, _)| *number)
     }
 
     /// Asks a node to add, and does not wait.

@@ -40,7 +40,7 @@ fn the_mode_changes_through_the_log_and_asking_twice_is_safe() {
 fn without_a_leader_the_dead_holder_is_not_waited_for() {
     let mut cluster = Cluster::new(3, Mode::Leaderless);
     cluster.add(1, 1, 1, 1);
-    let holder = cluster.leader().expect("somebody holds the pen");
+    let holder = cluster.leader().expect("somebody is the proposer");
     let other = if holder == 1 { 2 } else { 1 };
     cluster.add(other, 2, 1, 1);
     cluster.stop(holder);
@@ -53,7 +53,7 @@ fn without_a_leader_the_dead_holder_is_not_waited_for() {
 fn what_was_passed_on_to_a_holder_that_hangs_is_proposed_by_who_kept_it() {
     let mut cluster = Cluster::new(3, Mode::Leaderless);
     cluster.add(1, 1, 1, 1);
-    let holder = cluster.leader().expect("somebody holds the pen");
+    let holder = cluster.leader().expect("somebody is the proposer");
     let other = if holder == 1 { 2 } else { 1 };
     // It hears, and says nothing more that is heard; its connections stand.
     for to in 1..=3 {

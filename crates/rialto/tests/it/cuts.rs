@@ -11,7 +11,7 @@ use crate::lab::{Drop, Way, between};
 const PAUSE_MAX: Duration = Duration::from_millis(4_000);
 /// Each cut lasts so long: who is served only when it heals has waited for all of it.
 const CUT: Duration = Duration::from_millis(5_000);
-/// Long after the cut, ballots are counted for so long. Two nodes that take the pen from each other begin one every tenth of
+/// Long after the cut, ballots are counted for so long. Two nodes that take over from each other begin one every tenth of
 /// a second or so.
 const SETTLED: Duration = Duration::from_secs(2);
 /// A busy machine may well delay a heartbeat once in a while.
@@ -66,7 +66,7 @@ fn pulled_cable(mode: Mode, name: &str) {
     }
 }
 
-/// Only the messages are dropped, one way; those that can go on do, and nobody takes the pen again and again in vain.
+/// Only the messages are dropped, one way; those that can go on do, and nobody takes over again and again in vain.
 fn one_way(mode: Mode, name: &str, ways: impl Fn(&Bank, u16) -> Vec<Way>, who: impl Fn(&Bank) -> u16) {
     let dir = dir(name, mode);
     let Some(bank) = Bank::start(&dir, mode, 3) else { return };
@@ -218,7 +218,7 @@ fn without_a_leader_a_node_cut_off_changes_nothing_for_the_others() {
 }
 
 #[test]
-fn without_a_leader_the_holder_of_the_pen_cut_off_is_not_waited_for() {
+fn without_a_leader_a_proposer_that_is_cut_off_is_not_waited_for() {
     cut_in_two(Mode::Leaderless, "holder-cut-off", Bank::holder);
 }
 
@@ -228,17 +228,17 @@ fn without_a_leader_a_pulled_cable_is_not_waited_for() {
 }
 
 #[test]
-fn without_a_leader_a_holder_that_hears_nobody_does_not_keep_the_pen() {
+fn without_a_leader_a_proposer_that_hears_nobody_does_not_stay_the_proposer() {
     one_way(Mode::Leaderless, "deaf-holder", deaf, Bank::holder);
 }
 
 #[test]
-fn without_a_leader_a_holder_that_nobody_hears_does_not_keep_the_pen() {
+fn without_a_leader_a_proposer_that_nobody_hears_does_not_stay_the_proposer() {
     one_way(Mode::Leaderless, "mute-holder", mute, Bank::holder);
 }
 
 #[test]
-fn without_a_leader_a_node_that_can_send_but_not_hear_does_not_take_the_pen_for_ever() {
+fn without_a_leader_a_node_that_can_send_but_not_hear_does_not_take_over_for_ever() {
     one_way(Mode::Leaderless, "deaf-node", deaf, Bank::other);
 }
 

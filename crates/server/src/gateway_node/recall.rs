@@ -51,7 +51,7 @@ pub(super) async fn run(desk: Desk) {
     let asked = Asked::default();
     loop {
         tokio::time::sleep(PAUSE).await;
-        let serves = !desk.gateway.life().restoring && registry::holds_the_pen(&desk);
+        let serves = !desk.gateway.life().restoring && registry::is_proposer(&desk);
         let Ok((epoch, to_recall)) = desk.peek(to_recall).await else { continue };
         let looks_for_old = Instant::now() >= old_holds_at;
         if looks_for_old {

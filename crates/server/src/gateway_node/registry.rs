@@ -37,7 +37,7 @@ pub(super) async fn run(desk: Desk) {
     let told = Arc::new(Mutex::new(Told::default()));
     loop {
         if let Some(epoch) = epoch_to_begin(&desk) {
-            if holds_the_pen(&desk) {
+            if is_proposer(&desk) {
                 recall::begin_epoch(&desk, epoch).await;
             }
         } else if let Ok((own, registered)) = desk.peek(|clearing| (clearing.epoch(), clearing.banks().to_vec())).await
@@ -89,7 +89,7 @@ async fn look(desk: &Desk, link: &Arc<Link>, (own, registered): (Epoch, &[Bank])
             }
             Standing::Restored { after, .. } => {
                 link.set_reachable(false);
-                if holds_the_pen(desk) && status.quorum {
+                if is_proposer(desk) && status.quorum {
                     replaying::begin(desk, link, bank, after);
                 }
             }
@@ -135,6 +135,6 @@ async fn register(desk: &Desk, link: &Arc<Link>, command: Command, told: &Mutex<
 }
 
 /// One node is enough to bring a bank its payments; the next proposer takes over.
-pub(super) fn holds_the_pen(desk: &Desk) -> bool {
+pub(super) fn is_proposer(desk: &Desk) -> bool {
     desk.gateway.node_status().proposer == Some(desk.node.get())
 }

@@ -1,4 +1,4 @@
-//! The pen: what a node does that a majority has promised its ballot to. It finishes what its predecessors left, then
+//! The active proposer: a node that a majority has promised its ballot to. It finishes what its predecessors left, then
 //! sends its own batches, pipelined, until it is shown a higher ballot.
 //!
 //! Invariants: nothing is ever proposed at or below `base`, the highest floor reported with the promises; each slot is
@@ -16,7 +16,7 @@ use crate::message::{ChosenMark, Message};
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Pen {
+pub(crate) struct ActiveProposer {
     pub(crate) ballot: Ballot,
     pub(crate) base: Slot,
     pub(crate) next: Slot,
@@ -38,16 +38,16 @@ struct InFlight {
     sent_us: u64,
 }
 
-/// What a batch that was learned to be chosen says about the pen.
+/// What a batch that was learned to be chosen says about the proposer that learned it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// It is what this pen proposed there, or would have.
+    /// It is what this proposer proposed there, or would have.
     Kept,
     /// It can only have been chosen under a higher ballot.
     Lost,
 }
 
-/// Everything outside of the pen that it needs to propose.
+/// Everything outside of the active proposer that it needs to propose.
 pub(crate) struct Desk<'a> {
     pub(crate) members: &'a Members,
     pub(crate) acceptor: &'a mut Acceptor,
@@ -63,11 +63,17 @@ pub(crate) struct Resend {
     pub(crate) now_us: u64,
 }
 
-impl Pen {
-    pub(crate) fn new(ballot: Ballot, base: Slot, epoch: Slot, found: BTreeMap<Slot, Batch>, alpha: u64) -> Pen {
+impl ActiveProposer {
+    pub(crate) fn new(
+        ballot: Ballot,
+        base: Slot,
+        epoch: Slot,
+        found: BTreeMap<Slot, Batch>,
+        alpha: u64,
+    ) -> ActiveProposer {
         let found_through = found.last_key_value().map_or(base, |(slot, _)| *slot);
         let in_flight = BTreeMap::new();
-        Pen { ballot, base, next: base.next(), found, found_through, in_flight, told: base, epoch, alpha }
+        ActiveProposer { ballot, base, next: base.next(), found, found_through, in_flight, told: base, epoch, alpha }
     }
 
     pub(crate) fn in_flight(&self) -> usize {
@@ -82,12 +88,12 @@ impl Pen {
         self.next > self.found_through
     }
 
-    /// Whether the next slot may be proposed: its epoch is known, and this pen was taken for it.
+    /// Whether the next slot may be proposed: its epoch is known, and promises were collected for it.
     pub(crate) fn may_propose(&self, applied: Slot, members: &Members, rules: Rules) -> bool {
         self.knows_next(applied, rules) && members.epoch_of(self.next) <= self.epoch
     }
 
-    /// Whether the next slot lies in an epoch that begins after all that this pen was taken for. All before it is chosen
+    /// Whether the next slot lies in an epoch that begins after all that promises were collected for. All before it is chosen
     /// then, so that nothing is under way when the holder prepares again.
     pub(crate) fn must_cross(&self, applied: Slot, members: &Members, rules: Rules) -> bool {
         self.in_flight.is_empty() && self.knows_next(applied, rules) && members.epoch_of(self.next) > self.epoch
@@ -110,7 +116,7 @@ impl Pen {
     pub(crate) fn propose(&mut self, batch: Batch, desk: &mut Desk<'_>, fx: &mut Effects) -> Slot {
         let slot = self.next;
         let may = self.may_propose(desk.applied, desk.members, desk.rules);
-        assert!(may, "{slot} is not this pen's to propose: applied {}, taken for {}", desk.applied, self.epoch);
+        assert!(may, "{slot} is not this proposer's to propose: applied {}, taken for {}", desk.applied, self.epoch);
         assert!(slot > self.base, "{slot} lies below the base {}", self.base);
         self.next = slot.next();
         let chosen = self.mark(desk.acceptor.floor());
@@ -139,7 +145,7 @@ impl Pen {
         }
     }
 
-    /// The next slot above `floor`, if a majority has accepted it: it leaves the pen.
+    /// The next slot above `floor`, if a majority has accepted it: it is in flight no more.
     pub(crate) fn take_chosen(&mut self, floor: Slot, members: &Members) -> Option<(Slot, Batch)> {
         let first = self.in_flight.first_entry()?;
         assert_eq!(*first.key(), floor.next(), "what is in flight begins right above the floor");
