@@ -51,6 +51,8 @@ impl Network {
         let mut network = Network { id, authorities: BTreeSet::new(), gateways: BTreeSet::new() };
         for line in lines {
             match line.split_once(' ') {
+                // Neither has a space or a control character, which would not come back as it was written.
+                Some((_, value)) if !value.bytes().all(|byte| byte.is_ascii_graphic()) => false,
                 Some(("authority", authority)) => network.authorities.insert(authority.to_owned()),
                 Some(("gateway", gateway)) => network.gateways.insert(gateway.to_owned()),
                 // Of a later version.
