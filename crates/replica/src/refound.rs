@@ -4,7 +4,7 @@
 //! log of the copy   … chosen │ voted for only │ ─►  … chosen │ the same, now chosen │ Refound, chosen │ what is asked
 //! ```
 //!
-//! Whatever the copy holds counts, as a rule also what it had only voted for: that may have been chosen and acknowledged,
+//! Whatever the copy holds counts, as a rule also what it had only voted for, up to the first hole: that may have been chosen and acknowledged,
 //! and a request that was never chosen may still be. Where others can tell better what was decided, as banks can tell the
 //! gateway, votes are left out instead: see [`Votes`]. What other members had beyond it is lost, and so are they: from the next
 //! slot on the copy's node is the only member, in the group's next incarnation. No majority ever spoke about these slots in
@@ -17,8 +17,9 @@ use crate::request::{self, Tag, Tagged};
 use crate::state_machine::StateMachine;
 use bytes::Bytes;
 use paxos::{Batch, NodeId, Slot};
+use std::collections::BTreeMap;
 use std::path::Path;
-use storage::{Disk, Log, LogError, LogOptions, LogRecord, OpenError, Owner, Unsynced};
+use storage::{Disk, Log, LogError, LogOptions, LogRecord, LogVote, OpenError, Owner, Unsynced};
 
 /// What a refounding starts from.
 #[derive(Clone, Debug)]
@@ -39,10 +40,13 @@ pub struct Copy {
     pub votes: Votes,
 }
 
+/// A node votes only for slots a little above those that it knows to be chosen.
+const UNDECIDED_MAX: usize = 1 << 16;
+
 /// What becomes of what a copy had only voted for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Votes {
-    /// It counts: it may have been acknowledged.
+    /// It counts, up to the first hole: it may have been acknowledged.
     Count,
     /// It is left out: it may also be what the others decided against, and somebody else knows.
     Leave,
@@ -76,6 +80,10 @@ pub enum RefoundError {
     VotesLost,
     #[error("this copy lacks what lies between slot {checkpoint} and slot {first}: take another node's")]
     Gap { checkpoint: u64, first: u64 },
+    #[error(
+        "this copy has a vote for slot {slot}, far behind slot {chosen}, which was chosen last: take another node's"
+    )]
+    FarVote { chosen: u64, slot: u64 },
     #[error("this copy is of a node that had not heard of the group's founding: take another node's")]
     NotFounded,
     #[error("this copy is of node {0}, which is no member: take another node's")]
@@ -129,19 +137,17 @@ pub fn refound<S: StateMachine, D: Disk>(
         }
         apply(&mut applier, batches.into_iter().map(Batch::new))?;
     }
-    // What was voted for, in the order of slots; a gap, or a vote whose batch is gone, holds nothing.
-    let accepted = match copy.votes {
-        Votes::Count => recovered.accepted,
+    // Every slot that the copy voted for is decided here and now: what was left open, this node alone would decide later, for
+    // what it voted for.
+    let highest = recovered.accepted.iter().map(|(slot, ..)| *slot).max().unwrap_or(chosen).max(chosen);
+    let undecided = usize::try_from(highest - chosen).ok().filter(|slots| *slots <= UNDECIDED_MAX);
+    let undecided = undecided.ok_or(RefoundError::FarVote { chosen, slot: highest })?;
+    let mut tail: Vec<Batch> = match copy.votes {
+        Votes::Count => counted(chosen, recovered.accepted),
         Votes::Leave => Vec::new(),
     };
-    let highest = accepted.iter().map(|(slot, ..)| *slot).max().unwrap_or(chosen).max(chosen);
-    let mut tail: Vec<Batch> = (chosen..highest).map(|_| Batch::noop()).collect();
-    for (slot, _, _, batch) in accepted {
-        let at = slot.checked_sub(chosen + 1).and_then(|at| usize::try_from(at).ok());
-        if let (Some(place), Some(batch)) = (at.and_then(|at| tail.get_mut(at)), batch) {
-            *place = Batch::new(batch);
-        }
-    }
+    let taken_over = tail.len() as u64;
+    tail.resize_with(undecided, Batch::noop);
     apply(&mut applier, tail.iter().cloned())?;
     let (ended, ended_places) = (applier.applied(), applier.places());
     let last = refounding(&applier, copy)?;
@@ -167,7 +173,15 @@ pub fn refound<S: StateMachine, D: Disk>(
         let _ = log.append(Unsynced::new(vec![record], ()))?;
     }
     log.sync()?;
-    Ok(Refounded { applier, ended, ended_places, taken_over: ended.get() - chosen })
+    Ok(Refounded { applier, ended, ended_places, taken_over })
+}
+
+/// What was voted for behind the last slot that is known as chosen, up to the first hole. What stands behind a hole was decided
+/// upon what was in it: outcomes of other books than these, and words of what is complete here.
+fn counted(chosen: u64, accepted: Vec<LogVote>) -> Vec<Batch> {
+    let mut votes: BTreeMap<u64, Option<Bytes>> =
+        accepted.into_iter().map(|(slot, _, _, batch)| (slot, batch)).collect();
+    (chosen + 1..).map_while(|slot| votes.remove(&slot).flatten()).map(Batch::new).collect()
 }
 
 fn apply<S: StateMachine, D: Disk>(

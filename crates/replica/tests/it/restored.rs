@@ -5,7 +5,7 @@ use crate::machine::Sums;
 use replica::group::{Mode, Op, Role};
 use replica::{ApplierSettings, Copy, RefoundError, Refounded, Votes, refound};
 use std::path::Path;
-use storage::{FaultyDisk, LogOptions, Owner};
+use storage::{FaultyDisk, Log, LogOptions, LogRecord, LogVote, Owner, Unsynced};
 
 fn copy_of(node: u16) -> Copy {
     Copy {
@@ -98,13 +98,96 @@ fn votes_can_be_left_out_and_the_next_life_begins_with_what_is_asked() {
     assert!(matches!(refused, Err(RefoundError::Incarnation { asked: 1, of: 1 })), "{refused:?}");
     let request = crate::machine::add(40, 1, 3).into();
     let refounded = refound(&disk, Path::new(DIR), Sums::default(), &copy, |_| Some(request)).expect("a good copy");
-    assert_eq!((refounded.ended.get(), refounded.taken_over), (chosen, 0));
+    assert_eq!((refounded.ended.get(), refounded.taken_over), (chosen + 1, 0), "the vote's slot holds nothing now");
     assert_eq!(refounded.applier.group().incarnation, 5);
-    assert_eq!(refounded.applier.applied().get(), chosen + 2);
+    assert_eq!(refounded.applier.applied().get(), chosen + 3);
     drop(refounded);
     let founders = cluster.founders(3);
     cluster.start(3, founders);
     let before = cluster.add(3, 40, 1, 3);
     assert_eq!(cluster.add(3, 40, 1, 3), before, "what it began with is there, once");
     assert_eq!(cluster.nodes[&3].replica.group().incarnation, 5);
+}
+
+/// As [`worked`], with several requests that reach node 3 alone, of ids from `first` on.
+fn voted_for(first: u128) -> (Cluster, u64) {
+    let mut cluster = Cluster::new(3, Mode::Leader);
+    for at in 1..=30_u64 {
+        cluster.add(1, u128::from(at), (at % 7) as u8, 1);
+    }
+    cluster.pass(200_000);
+    cluster.checkpoint(3);
+    let chosen = cluster.applied(3);
+    cluster.cut.extend([(1, 2), (2, 1), (3, 1), (3, 2), (2, 3)]);
+    for at in 0..6 {
+        cluster.ask(1, crate::machine::add(first + at, 6, 10));
+        cluster.pass(2_000);
+    }
+    (1..=3).for_each(|number| cluster.stop(number));
+    cluster.cut.clear();
+    (cluster, chosen)
+}
+
+/// The log of node 3, and what it voted for.
+fn log_of_3(cluster: &Cluster, chosen: u64) -> (Log<FaultyDisk>, Vec<LogVote>) {
+    let Copy { owner, log, .. } = copy_of(3);
+    let (log, recovered) = Log::open(cluster.disks[&3].clone(), Path::new(DIR), owner, log).expect("a good log");
+    let votes = recovered.accepted.into_iter().filter(|(slot, ..)| *slot > chosen).collect();
+    (log, votes)
+}
+
+/// Goes on with node 3 alone, and tells what becomes of name 6 when one more is added to it.
+fn goes_on_by(cluster: &mut Cluster) -> u64 {
+    let founders = cluster.founders(3);
+    cluster.start(3, founders);
+    cluster.add(3, 90, 6, 1);
+    cluster.pass(2_000_000);
+    cluster.sums(3)[&6]
+}
+
+#[test]
+fn what_is_left_out_stays_out_when_the_next_life_goes_on() {
+    let (mut cluster, chosen) = voted_for(31);
+    let before = {
+        let (_, votes) = log_of_3(&cluster, chosen);
+        assert!(votes.len() > 1, "more than the slot of the new beginning");
+        let copy = Copy { votes: Votes::Leave, ..copy_of(3) };
+        let disk = cluster.disks[&3].clone();
+        let refounded = refound(&disk, Path::new(DIR), Sums::default(), &copy, |_| None).expect("a good copy");
+        assert_eq!((refounded.ended.get(), refounded.taken_over), (chosen + votes.len() as u64, 0));
+        refounded.applier.machine().sums[&6]
+    };
+    assert_eq!(goes_on_by(&mut cluster), before + 1, "no vote is an outcome, now or later");
+}
+
+#[test]
+fn what_was_voted_for_counts_up_to_the_first_hole() {
+    let (mut cluster, chosen) = voted_for(31);
+    let (other, chosen_there) = voted_for(61);
+    let (_, elsewhere) = log_of_3(&other, chosen_there);
+    let (mut log, votes) = log_of_3(&cluster, chosen);
+    let (_, (round, node), _, batch) = elsewhere.last().expect("it voted").clone();
+    let counted = votes.len() as u64;
+    let slot = chosen + counted + 3;
+    let behind = LogRecord::Accepted { slot, round, node, batch: batch.expect("it is whole") };
+    let _ = log.append(Unsynced::new(vec![behind], ())).expect("there is room");
+    log.sync().expect("there is room");
+    drop(log);
+    let refounded = begin(&cluster, 3).expect("a good copy");
+    assert_eq!((refounded.ended.get(), refounded.taken_over), (slot, counted));
+    let before = refounded.applier.machine().sums[&6];
+    drop(refounded);
+    assert_eq!(goes_on_by(&mut cluster), before + 1, "what stands behind the hole is no outcome, now or later");
+}
+
+#[test]
+fn a_vote_far_beyond_what_was_chosen_is_damage() {
+    let (cluster, chosen) = voted_for(31);
+    let (mut log, votes) = log_of_3(&cluster, chosen);
+    let (_, (round, node), _, batch) = votes.last().expect("it voted").clone();
+    let far = LogRecord::Accepted { slot: u64::MAX, round, node, batch: batch.expect("it is whole") };
+    let _ = log.append(Unsynced::new(vec![far], ())).expect("there is room");
+    log.sync().expect("there is room");
+    drop(log);
+    assert!(matches!(begin(&cluster, 3), Err(RefoundError::FarVote { slot: u64::MAX, .. })));
 }
