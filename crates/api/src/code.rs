@@ -122,6 +122,7 @@ codes! {
     CapExceeded "cap_exceeded" 422 FailedPrecondition "The payer's bank owes the payee's bank too much already" "Wait until the banks have settled.";
     VoidedByPayer "voided_by_payer" 422 FailedPrecondition "The payer asked for it to be voided" "It will never move money; use a new id.";
     VoidedByOperator "voided_by_operator" 422 FailedPrecondition "An operator voided it" "It will never move money; use a new id.";
+    VoidedAtRisk "voided_at_risk" 422 FailedPrecondition "An operator voided it, although it may have been paid" "The gateway moves nothing for it. A bank that was silent may have: ask yours before you pay again with a new id.";
     VoidedAtBank "voided_at_bank" 422 FailedPrecondition "A bank's books have it voided" "It will never move money; use a new id.";
     NotHeldAtBoth "not_held_at_both" 422 FailedPrecondition "Not both banks had set the money aside" "It will never move money; use a new id.";
     ContradictedByBank "contradicted_by_bank" 422 FailedPrecondition "A bank says that it moved the money before that was decided" "It moves no money; the operator has it on a list. Pay again with a new id.";
@@ -147,6 +148,7 @@ codes! {
     StaleEpoch "stale_epoch" 409 FailedPrecondition "A newer incarnation is known" "This one was restored over, or another is; see the operator's notes on restoring.";
     EpochTooFar "epoch_too_far" 409 FailedPrecondition "The incarnation is too far ahead" "A restore begins the incarnation after the newest one; check who speaks for this bank.";
     TooEarly "too_early" 409 FailedPrecondition "The payment is within its time" "Ask again when that is over.";
+    MayBePaid "may_be_paid" 409 FailedPrecondition "The payment may be paid" "A bank has not said since the gateway was restored whether it has posted it. Wait for that bank; if it is gone for good, the operator says that the risk is taken: although_it_may_be_paid.";
     NotLost "not_lost" 422 FailedPrecondition "These books did not lose that payment" "Only what a restored bank lost is booked again without money set aside.";
     UnknownKey "unknown_key" 404 NotFound "There is no such key" "Check the name against those that the detail lists; nothing was retired.";
     NotListed "not_listed" 404 NotFound "The payment is not on the list" "Check the id against those that the detail lists; what was acknowledged before is off the list.";

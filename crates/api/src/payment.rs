@@ -3,10 +3,10 @@
 use clearing::agenda::Booking;
 use clearing::told::Told;
 use clearing::{
-    Answer, BankName, Call, CallKind, CustomerName, Delivery, Epoch, Finding, Holder, NamedParty, Outcome, PaymentId,
-    Reason, Refusal, Reported, Side, Status, Terms,
+    Answer, BankName, Call, CallKind, CustomerName, Delivery, Epoch, Finding, Holder, NamedParty, Outcome, Pair,
+    PaymentId, Reason, Refusal, Reported, Side, Status, Terms, Word,
 };
-use ledger::{Amount, Reference};
+use ledger::{Amount, Reference, money};
 
 use crate::code::Code;
 use crate::field;
@@ -305,6 +305,7 @@ pub fn code_of(reason: &Reason) -> Code {
         Reason::DailyLimitExceeded { .. } => Code::DailyLimitExceeded,
         Reason::BankRefused { .. } => Code::BankRefused,
         Reason::ContradictedByBank { .. } => Code::ContradictedByBank,
+        Reason::VoidedAtRisk => Code::VoidedAtRisk,
     }
 }
 
@@ -336,7 +337,45 @@ pub fn code_of_refusal(refusal: &Refusal) -> Code {
         Refusal::EpochTooFar { .. } => Code::EpochTooFar,
         Refusal::KeyReused => Code::IdempotencyKeyReused,
         Refusal::MoreThanOwed { .. } => Code::MoreThanOwed,
+        Refusal::MayBePaid { .. } => Code::MayBePaid,
     }
+}
+
+/// The refusal to void by hand what may be paid: what each bank has said since the gateway was restored, and who loses what if
+/// it is paid.
+pub fn may_be_paid(terms: &Terms, said: &Pair<Word>) -> Problem {
+    let Terms { id, payer, payee, .. } = terms;
+    let (own, other) = (payer.bank, payee.bank);
+    let amount = format!("{} {}", money::format(terms.amount.minor(), terms.currency), terms.currency.code());
+    let word = |side: Side| {
+        let bank = terms.party(side).bank;
+        match said.of(side) {
+            Word::Silent => format!("bank {bank} has not answered since the gateway was restored"),
+            Word::Held => format!("bank {bank} has the money set aside"),
+            Word::Posted => format!("bank {bank} says that it has posted it"),
+            Word::NotHeld => format!("bank {bank} holds nothing, and may have lost it"),
+        }
+    };
+    let loses = format!("{payer} loses {amount} that {payee} never gets");
+    let doubled = format!("{payer} gets {amount} back although {payee} was paid");
+    let loss = match (said.debit, said.credit) {
+        (Word::Posted, _) => format!("voided here, {loses}, unless bank {other} has posted it too"),
+        (_, Word::Posted) => format!("voided here, {doubled}, unless bank {own} has posted it too"),
+        (Word::Silent, Word::Silent) => {
+            format!("voided here, {loses} if only {own} has posted it, and {doubled} if only {other} has")
+        }
+        (Word::Silent, Word::Held | Word::NotHeld) => format!("if it has posted it, and it is voided here, {loses}"),
+        (Word::Held | Word::NotHeld, Word::Silent | Word::Held | Word::NotHeld) => {
+            format!("if bank {other} has posted it, and it is voided here, {doubled}")
+        }
+    };
+    let detail = format!(
+        "it may be paid: {}, {}; {loss}; the books of {own} and {other} then differ by it. To void it all the same, which goes on \
+         record: rialto payments void {id} --by NAME --although-it-may-be-paid",
+        word(Side::Debit),
+        word(Side::Credit),
+    );
+    Problem::new(Code::MayBePaid, detail).with("payment_id", id.to_string())
 }
 
 /// A refusal as the problem of a whole call.
@@ -371,7 +410,8 @@ fn retry_after_ms(refusal: &Refusal) -> Option<u64> {
         | Refusal::OutOfRange
         | Refusal::EpochTooFar { .. }
         | Refusal::KeyReused
-        | Refusal::MoreThanOwed { .. } => None,
+        | Refusal::MoreThanOwed { .. }
+        | Refusal::MayBePaid { .. } => None,
     }
 }
 
@@ -429,6 +469,36 @@ mod tests {
         let state = |refusal| status_message(id, &Told::NotTaken(refusal), false).state();
         assert_eq!(state(Refusal::IdReused), proto::PaymentState::IdReused);
         assert_eq!(state(Refusal::Full), proto::PaymentState::NotTaken);
+    }
+
+    #[test]
+    fn who_voids_what_may_be_paid_is_told_who_loses_what() {
+        let terms = Terms { payee: "bob@beta".parse().expect("a party"), ..sample() };
+        let terms = Terms { amount: Amount::new(1200).expect("in range"), ..terms };
+        let said = |debit, credit| may_be_paid(&terms, &Pair { debit, credit });
+        let problem = said(Word::Held, Word::Silent);
+        assert_eq!(
+            problem.detail,
+            "it may be paid: bank alpha has the money set aside, bank beta has not answered since the gateway was restored; \
+             if bank beta has posted it, and it is voided here, alice@alpha gets 12.00 EUR back although bob@beta was paid; \
+             the books of alpha and beta then differ by it. To void it all the same, which goes on record: \
+             rialto payments void ffffffff-ffff-ffff-ffff-fffffffffffa --by NAME --although-it-may-be-paid"
+        );
+        assert_eq!((problem.code.text(), problem.retry_after_ms), ("may_be_paid", None));
+        let loses = "alice@alpha loses 12.00 EUR that bob@beta never gets";
+        let doubled = "alice@alpha gets 12.00 EUR back although bob@beta was paid";
+        let rows = [
+            (Word::Silent, Word::Held, true, false),
+            (Word::Silent, Word::Silent, true, true),
+            (Word::NotHeld, Word::Silent, false, true),
+            (Word::Posted, Word::Silent, true, false),
+            (Word::Silent, Word::Posted, false, true),
+        ];
+        for (debit, credit, payer_loses, is_doubled) in rows {
+            let detail = said(debit, credit).detail;
+            assert_eq!((detail.contains(loses), detail.contains(doubled)), (payer_loses, is_doubled), "{detail}");
+            assert!(detail.ends_with("--although-it-may-be-paid"), "{detail}");
+        }
     }
 
     #[test]

@@ -24,6 +24,7 @@
 //! V  payment u128, side     vote
 //! W  payment u128           cause: void is wanted
 //! X  session u128           (ended)
+//! Y  payment u128, side     (void, and that side's bank says that it has posted it)
 //! ```
 //!
 //! Each record puts or deletes whole values, so of many records about one key only the last counts. What can be counted
@@ -108,7 +109,15 @@ pub fn fold_effects(bytes: &RecordBytes, put: &mut Put<'_>) -> Result<(), Record
         Body::SideDelivered { id, left, verdict, decided_ms, .. } => {
             put_decision(id, verdict, decided_ms, left, put);
         }
-        Body::Acknowledged { id } => put(&wide_key(b'L', id.get()), None),
+        Body::Contradicted { id, side, left, verdict, decided_ms } => {
+            put_value(&wide_key(b'L', id.get()), put, |_| {});
+            put_value(&side_key(b'Y', id, side), put, |_| {});
+            put_decision(id, verdict, decided_ms, left, put);
+        }
+        Body::Acknowledged { id } => {
+            put(&wide_key(b'L', id.get()), None);
+            Side::BOTH.iter().for_each(|side| put(&side_key(b'Y', id, *side), None));
+        }
         Body::SettingChanged { replaced_version, change } => {
             let entry = SettingEntry { change, time_ms: record.time_ms, place: record.place };
             put_setting(replaced_version, &entry, put);
@@ -152,6 +161,9 @@ pub(crate) fn entries(clearing: &Clearing, slice: Slice, each: &mut dyn FnMut(&[
     }
     for id in clearing.state.listed.iter().filter(|id| slice.has(id.get())) {
         put_value(&wide_key(b'L', id.get()), &mut put, |_| {});
+    }
+    for (id, side) in clearing.state.contradicted.iter().filter(|(id, _)| slice.has(id.get())) {
+        put_value(&side_key(b'Y', *id, *side), &mut put, |_| {});
     }
     let payments = clearing.state.payments.values();
     payments.filter(|payment| slice.has(payment.order.id.get())).for_each(|payment| put_whole(payment, &mut put));
@@ -322,7 +334,7 @@ fn put_payment(payment: &Payment, put: &mut Put<'_>) {
 }
 
 fn put_vote(id: PaymentId, side: Side, vote: &Vote, put: &mut Put<'_>) {
-    put_value(&vote_key(id, side), put, |out| out.value(vote));
+    put_value(&side_key(b'V', id, side), put, |out| out.value(vote));
 }
 
 /// The decision while somebody is owed it; with the last acknowledgement the payment leaves the checkpoint.
@@ -340,7 +352,7 @@ fn put_decision(id: PaymentId, verdict: Verdict, decided_ms: u64, owed: Option<O
 }
 
 fn delete_undecided(id: PaymentId, put: &mut Put<'_>) {
-    Side::BOTH.iter().for_each(|side| put(&vote_key(id, *side), None));
+    Side::BOTH.iter().for_each(|side| put(&side_key(b'V', id, *side), None));
     put(&wide_key(b'W', id.get()), None);
 }
 
@@ -372,8 +384,8 @@ fn wide_key(kind: u8, id: u128) -> [u8; 17] {
     key
 }
 
-fn vote_key(id: PaymentId, side: Side) -> [u8; 18] {
-    let mut key = [b'V'; 18];
+fn side_key(kind: u8, id: PaymentId, side: Side) -> [u8; 18] {
+    let mut key = [kind; 18];
     key[1..17].copy_from_slice(&id.get().to_be_bytes());
     key[17] = match side {
         Side::Debit => 1,

@@ -6,7 +6,7 @@ use crate::bank::{Bank, Recall, SigningKey};
 use crate::checkpoint::{self, Slice};
 use crate::command::Command;
 use crate::names::{BankName, BankNumber, Epoch, KeyId, SessionId};
-use crate::order::{Order, Party, PaymentId, Terms};
+use crate::order::{Order, Party, PaymentId, Side, Terms};
 use crate::outcome::Answer;
 use crate::payment::Payment;
 use crate::position::{Position, PositionKey};
@@ -168,6 +168,12 @@ impl Clearing {
     /// Payments that were decided without knowing what had been decided before, and that no operator has seen yet.
     pub fn listed(&self) -> impl Iterator<Item = PaymentId> {
         self.state.listed.iter().copied()
+    }
+
+    /// Payments that an operator voided at the risk that they are paid, with the side whose bank says that it has posted, until an
+    /// operator has seen them.
+    pub fn contradicted(&self) -> impl Iterator<Item = (PaymentId, Side)> {
+        self.state.contradicted.iter().copied()
     }
 
     /// What two banks owe each other, by pair and currency.

@@ -8,7 +8,7 @@ use crate::bytes::{Bad, In, Out, Stored};
 use crate::finding::Reported;
 use crate::names::{BankName, Epoch, GroupId, KeyId, NodeNumber, SessionId};
 use crate::order::{Holder, NamedParty, Pair, PaymentId, Side, Terms};
-use crate::payment::OperatorName;
+use crate::payment::{OperatorName, Risk};
 use crate::seed::Seed;
 use crate::settings::SettingChange;
 use ledger::{Amount, Currency, Reference};
@@ -90,10 +90,11 @@ pub enum Command {
     TimeOut {
         id: PaymentId,
     },
-    /// By hand, only what is undecided.
+    /// By hand, only what is undecided. What may be paid only if the operator takes that risk.
     VoidByHand {
         id: PaymentId,
         operator: OperatorName,
+        risk: Risk,
     },
     /// A bank of that incarnation has acknowledged the decision.
     Delivered {
@@ -198,6 +199,7 @@ mod kind {
     pub(super) const CLAIM_KEY: u8 = 30;
     pub(super) const KEEP_SEED: u8 = 31;
     pub(super) const OPEN_SESSION: u8 = 19;
+    pub(super) const VOID_AT_RISK: u8 = 33;
 }
 
 impl Stored for PaymentRequest {
@@ -307,8 +309,11 @@ impl Stored for Command {
                 out.u8(kind::TIME_OUT);
                 out.value(id);
             }
-            Command::VoidByHand { id, operator } => {
-                out.u8(kind::VOID_BY_HAND);
+            Command::VoidByHand { id, operator, risk } => {
+                out.u8(match risk {
+                    Risk::NotTaken => kind::VOID_BY_HAND,
+                    Risk::Taken => kind::VOID_AT_RISK,
+                });
                 out.value(id);
                 out.value(operator);
             }
@@ -395,7 +400,10 @@ impl Stored for Command {
             },
             kind::REPORT => Command::Report { id: from.value()?, gateway: from.value()?, found: from.value()? },
             kind::TIME_OUT => Command::TimeOut { id: from.value()? },
-            kind::VOID_BY_HAND => Command::VoidByHand { id: from.value()?, operator: from.value()? },
+            kind::VOID_BY_HAND => {
+                Command::VoidByHand { id: from.value()?, operator: from.value()?, risk: Risk::NotTaken }
+            }
+            kind::VOID_AT_RISK => Command::VoidByHand { id: from.value()?, operator: from.value()?, risk: Risk::Taken },
             kind::DELIVERED => Command::Delivered { id: from.value()?, side: from.value()?, epoch: from.value()? },
             kind::RESOLVE => Command::Resolve { bank: from.value()?, terms: from.value()?, taker: from.value()? },
             kind::ACKNOWLEDGE => Command::Acknowledge { id: from.value()? },

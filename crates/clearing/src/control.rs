@@ -47,6 +47,10 @@ pub enum Control {
     RestoredBankNeedsHold,
     /// A bank that says "posted" is believed, whatever the other one says, and before anybody has decided.
     BelievePosted,
+    /// An operator voids what may be paid without having said that the risk is taken.
+    VoidWithoutRisk,
+    /// A bank that says that a payment is paid which an operator voided at that risk is believed: it is posted after all.
+    ContradictionCounts,
     /// What a bank asks about is taken up as a payment, also by a gateway that has forgotten nothing.
     BankOrdersPayments,
     /// The void of a payment that was never seen is kept by the gateway alone.

@@ -4,7 +4,11 @@
 //! Undecided  calls ─► banks ─► replies ─► enough? ─► propose Report ─► chosen ─► Delivering
 //!                 └─ too late ─────────► propose TimeOut ─────────────►
 //! Delivering calls ─► banks ─► acknowledgement ─► propose Delivered ─► chosen ─► Done
+//!                       └─ posted what was voided at a risk ─► propose Report ─► chosen ─► listed
 //! ```
+//!
+//! A bank may say "posted" of what an operator voided at that risk. Its driver proposes to put that on record, and does not ask
+//! again; the payment stays void.
 //!
 //! A driver remembers what it has heard and when it last asked, and nothing that matters: it can be dropped at any moment
 //! and made anew on any node, from the replicated state. It decides nothing. No bank hears of a decision before the
@@ -17,7 +21,7 @@ use crate::control::Control;
 use crate::finding::{Finding, Reported};
 use crate::names::Epoch;
 use crate::order::{Pair, PaymentId, Side};
-use crate::outcome::Verdict;
+use crate::outcome::{Reason, Verdict};
 use crate::payment::{Payment, Phase, Wish};
 
 /// What the shell is to do.
@@ -107,8 +111,8 @@ struct Delivery {
     verdict: Verdict,
     asked: Pair<Asked>,
     acknowledged: Pair<Option<Epoch>>,
-    /// What a bank last said that contradicts the decision. It is told once.
-    contradicted: Pair<Option<Finding>>,
+    /// What a bank last said that contradicts the decision, and to which incarnation. It is told once.
+    contradicted: Pair<Option<(Epoch, Reported)>>,
     proposed: Pair<Attempts>,
 }
 
@@ -132,7 +136,7 @@ impl Driver {
             Stage::Delivering(delivery) => delivery.contradicted,
             Stage::Undecided(_) | Stage::Done => Pair::default(),
         };
-        Side::BOTH.into_iter().filter_map(move |side| Some((side, (*contradicted.of(side))?)))
+        Side::BOTH.into_iter().filter_map(move |side| Some((side, (*contradicted.of(side))?.1.finding)))
     }
 
     /// Takes what a bank said. Nothing is done about it before the next [`Driver::poll`].
@@ -268,20 +272,42 @@ impl Delivery {
             Verdict::Void(_) => matches!(finding, Finding::Voided | Finding::Refused(_) | Finding::NotFound),
         };
         if !is_acknowledged {
-            let told = self.contradicted.of_mut(side).replace(finding);
-            return told.is_none().then_some(Action::Alarm { id, side, finding });
+            let told = self.contradicted.of_mut(side).replace((reply.gateway, reply.said));
+            // That risk was taken, so it is no wonder: whoever puts it on record says so.
+            let is_expected = self.is_void_at_risk() && finding == Finding::Posted;
+            return (told.is_none() && !is_expected).then_some(Action::Alarm { id, side, finding });
         }
         *self.contradicted.of_mut(side) = None;
         *self.acknowledged.of_mut(side) = Some(reply.said.epoch);
         None
     }
 
+    fn is_void_at_risk(&self) -> bool {
+        self.verdict == Verdict::Void(Reason::VoidedAtRisk)
+    }
+
+    /// What a present bank said to this incarnation against a void at that risk, to be put on record.
+    fn against_void_at_risk(&self, id: PaymentId, side: Side, (gateway, bank): (Epoch, Epoch)) -> Option<Command> {
+        let (asked_by, said) = (*self.contradicted.of(side)).filter(|_| self.is_void_at_risk())?;
+        let counts = said.finding == Finding::Posted && (asked_by, said.epoch) == (gateway, bank);
+        let mut found = Pair::default();
+        *found.of_mut(side) = Some(said);
+        counts.then_some(Command::Report { id, gateway, found })
+    }
+
     fn poll(&mut self, clearing: &Clearing, payment: &Payment, now_ms: u64) -> Vec<Action> {
         let mut actions = Vec::new();
         let wanted = agenda::calls(clearing, payment);
         for side in Side::BOTH {
+            if !payment.is_open_at(side) {
+                *self.contradicted.of_mut(side) = None;
+            }
             let Some(call) = wanted.of(side) else { continue };
             let known = clearing.state.bank(call.to).epoch;
+            if let Some(report) = self.against_void_at_risk(payment.order.id, side, (clearing.epoch(), known)) {
+                actions.extend(self.proposed.of_mut(side).take(now_ms).then_some(Action::Propose(report)));
+                continue;
+            }
             match self.acknowledged.of(side).filter(|epoch| *epoch == known) {
                 Some(epoch) if self.proposed.of_mut(side).take(now_ms) => {
                     let id = payment.order.id;

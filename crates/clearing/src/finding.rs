@@ -23,6 +23,28 @@ pub enum Finding {
     NotFound,
 }
 
+/// What a bank has said, since the gateway was restored, of a payment that may be paid. Anything else would have decided it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Word {
+    /// It has not answered.
+    Silent,
+    Held,
+    Posted,
+    /// It holds nothing, and may have lost it when it was restored.
+    NotHeld,
+}
+
+impl Word {
+    pub(crate) fn of(finding: Option<Finding>) -> Word {
+        match finding {
+            None => Word::Silent,
+            Some(Finding::Held) => Word::Held,
+            Some(Finding::Posted) => Word::Posted,
+            Some(Finding::Voided | Finding::NotFound | Finding::Refused(_)) => Word::NotHeld,
+        }
+    }
+}
+
 /// A finding and the incarnation of the bank that says so.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Reported {

@@ -27,6 +27,8 @@ pub enum Broken {
     Sessions,
     #[error("the index of the payers' buckets differs from the buckets")]
     Charges,
+    #[error("payment {id} is contradicted by a bank, and not listed")]
+    Contradicted { id: PaymentId },
     #[error("the bank of number {bank:?} is not found under its name")]
     BankName { bank: BankNumber },
 }
@@ -37,6 +39,10 @@ pub fn check(clearing: &Clearing) -> Result<(), Broken> {
     payments_are_sound(clearing)?;
     counts_are_right(clearing)?;
     positions_are_right(clearing)?;
+    let is_unlisted = |(id, _): &&(PaymentId, Side)| !clearing.state.listed.contains(id);
+    if let Some((id, _)) = clearing.state.contradicted.iter().find(is_unlisted) {
+        return Err(Broken::Contradicted { id: *id });
+    }
     if !clearing.state.charges.indexes_agree() {
         return Err(Broken::Charges);
     }

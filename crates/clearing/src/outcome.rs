@@ -4,8 +4,9 @@
 //! asked may not, asked too early, or came when there was no room. Why a payment moved no money is a [`Reason`].
 
 use crate::bytes::{Bad, In, Out, Stored};
+use crate::finding::Word;
 use crate::names::{BankNumber, Epoch, SessionId};
-use crate::order::Side;
+use crate::order::{Pair, Side};
 use ledger::{Amount, Rejected};
 
 /// The answer to one command.
@@ -137,6 +138,9 @@ pub enum Reason {
     DailyLimitExceeded { limit: Amount },
     #[error("the payer's bank has locked the account against debits")]
     PayerLocked,
+    /// A bank had not said, since the gateway was restored, whether it had moved the money, and the operator took that risk.
+    #[error("an operator voided it, although it may have been paid before the gateway was restored")]
+    VoidedAtRisk,
 }
 
 /// Why a command is not taken. It leaves no record and burns no id.
@@ -190,6 +194,9 @@ pub enum Refusal {
     Expired,
     #[error("the bank owes less than that")]
     MoreThanOwed { owed: u128 },
+    /// An operator wants it void, and takes no risk: what each side's bank has said.
+    #[error("it may be paid: since the gateway was restored not both of its banks have said what became of it")]
+    MayBePaid { said: Pair<Word> },
 }
 
 /// In words that a payer understands, also where the bank is of a newer version than this program.
@@ -224,6 +231,7 @@ impl Reason {
             Reason::DailyLimitExceeded { .. } => 16,
             Reason::PayerLocked => 17,
             Reason::ContradictedByBank { .. } => 18,
+            Reason::VoidedAtRisk => 19,
         }
     }
 }
@@ -255,6 +263,7 @@ impl Refusal {
             Refusal::MoreThanOwed { .. } => 119,
             Refusal::EpochTooFar { .. } => 130,
             Refusal::KeyReused => 131,
+            Refusal::MayBePaid { .. } => 132,
         }
     }
 }
@@ -281,7 +290,8 @@ impl Reason {
             | Reason::VoidedByOperator
             | Reason::VoidedAtBank { .. }
             | Reason::NotHeldAtBoth
-            | Reason::ContradictedByBank { .. } => false,
+            | Reason::ContradictedByBank { .. }
+            | Reason::VoidedAtRisk => false,
         }
     }
 
@@ -306,7 +316,8 @@ impl Reason {
             | Reason::VoidedByPayer
             | Reason::VoidedByOperator
             | Reason::NotHeldAtBoth
-            | Reason::PayerLocked => (0, 0),
+            | Reason::PayerLocked
+            | Reason::VoidedAtRisk => (0, 0),
         }
     }
 
@@ -322,6 +333,7 @@ impl Reason {
                 | Reason::VoidedByOperator
                 | Reason::NotHeldAtBoth
                 | Reason::ContradictedByBank { .. }
+                | Reason::VoidedAtRisk
         );
         (!is_gateways).then_some(reason)
     }
@@ -354,6 +366,7 @@ impl Reason {
             17 => Reason::PayerLocked,
             18 if first == 1 => Reason::ContradictedByBank { side: Side::Debit },
             18 => Reason::ContradictedByBank { side: Side::Credit },
+            19 => Reason::VoidedAtRisk,
             _ => return None,
         };
         // What is read is what would be written: no second way to say the same.

@@ -87,6 +87,15 @@ pub enum Cause {
     Operator(OperatorName),
 }
 
+/// Whether an operator's void of what may be paid goes through.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Risk {
+    /// It is refused.
+    NotTaken,
+    /// It does: if a bank that is silent has posted, the two banks differ by that payment.
+    Taken,
+}
+
 /// Who of the gateway's operators did something by hand.
 pub type OperatorName = Line<32>;
 

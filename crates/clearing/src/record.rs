@@ -115,6 +115,15 @@ pub enum Body {
         verdict: Verdict,
         decided_ms: u64,
     },
+    /// The bank of that side says that it has posted what an operator voided at that risk. It is told nothing more of it, and the
+    /// payment is listed. What is still owed then, and the decision again, as with an acknowledgement.
+    Contradicted {
+        id: PaymentId,
+        side: Side,
+        left: Option<Owed>,
+        verdict: Verdict,
+        decided_ms: u64,
+    },
     Acknowledged {
         id: PaymentId,
     },
@@ -193,6 +202,7 @@ pub mod kind {
     pub const PAYER_CHARGED: u16 = 31;
     pub const SEED_KEPT: u16 = 32;
     pub const BANK_CHARGED: u16 = 33;
+    pub const CONTRADICTED: u16 = 34;
 }
 
 /// Why bytes are not a record of the gateway.
@@ -297,6 +307,7 @@ impl Body {
             Body::VoidWanted { .. } => kind::VOID_WANTED,
             Body::PaymentDecided(_) => kind::PAYMENT_DECIDED,
             Body::SideDelivered { .. } => kind::SIDE_DELIVERED,
+            Body::Contradicted { .. } => kind::CONTRADICTED,
             Body::Acknowledged { .. } => kind::ACKNOWLEDGED,
             Body::SettingChanged { .. } => kind::SETTING_CHANGED,
             Body::KeyClaimed { .. } => kind::KEY_CLAIMED,
@@ -363,7 +374,8 @@ impl Body {
                 out.value(cause);
             }
             Body::PaymentDecided(decided) => out.value(decided),
-            Body::SideDelivered { id, side, left, verdict, decided_ms } => {
+            Body::SideDelivered { id, side, left, verdict, decided_ms }
+            | Body::Contradicted { id, side, left, verdict, decided_ms } => {
                 out.value(id);
                 out.value(side);
                 put_owed(*left, out);
@@ -435,6 +447,13 @@ impl Body {
             kind::VOID_WANTED => Body::VoidWanted { id: from.value()?, cause: from.value()? },
             kind::PAYMENT_DECIDED => Body::PaymentDecided(from.value()?),
             kind::SIDE_DELIVERED => Body::SideDelivered {
+                id: from.value()?,
+                side: from.value()?,
+                left: take_owed(from)?,
+                verdict: from.value()?,
+                decided_ms: from.u48("time")?,
+            },
+            kind::CONTRADICTED => Body::Contradicted {
                 id: from.value()?,
                 side: from.value()?,
                 left: take_owed(from)?,

@@ -104,6 +104,11 @@ impl Clearing {
                     return Err(fields.out_of_order());
                 }
             }
+            b'Y' => {
+                let id = fields.payment()?;
+                let side: Side = fields.id.value().map_err(field)?;
+                self.state.contradicted.insert((id, side));
+            }
             kind => return Err(RestoreError::Kind { kind: *kind }),
         }
         fields.value.end().map_err(field)

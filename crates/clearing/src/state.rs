@@ -9,8 +9,8 @@ use crate::control::Control;
 use crate::finding::Vote;
 use crate::names::{BankName, BankNumber, Epoch, KeyId, SessionId};
 use crate::order::{Holder, NamedParty, Order, Party, PaymentId, Side, Terms};
-use crate::outcome::Refusal;
-use crate::payment::{Payment, Phase};
+use crate::outcome::{Refusal, Verdict};
+use crate::payment::{Owed, Payment, Phase};
 use crate::position::{Position, PositionKey};
 use crate::record::{Body, Decided, Record, Taken};
 use crate::seed::Seed;
@@ -42,6 +42,8 @@ pub(crate) struct State {
     pub(crate) charges: Charges,
     /// Payments for an operator to look at.
     pub(crate) listed: BTreeSet<PaymentId>,
+    /// Of those, which were voided at a risk, and the side whose bank says that it has posted.
+    pub(crate) contradicted: BTreeSet<(PaymentId, Side)>,
     pub(crate) settings: Settings,
     #[cfg(feature = "controls")]
     pub(crate) control: Option<Control>,
@@ -63,6 +65,7 @@ impl State {
             positions: BTreeMap::new(),
             charges: Charges::default(),
             listed: BTreeSet::new(),
+            contradicted: BTreeSet::new(),
             settings: Settings::default(),
             #[cfg(feature = "controls")]
             control: None,
@@ -242,11 +245,18 @@ impl State {
             Body::VoteRecorded { id, side, vote } => self.record_vote(id, side, vote),
             Body::VoidWanted { id, cause } => self.live(id).want_void(cause),
             Body::PaymentDecided(decided) => self.decide(record, &decided),
-            Body::SideDelivered { id, left, verdict, decided_ms, .. } => match left {
-                Some(owed) => self.deliver(id, Phase::Delivering { verdict, decided_ms, owed }),
-                None => self.finish(id),
-            },
-            Body::Acknowledged { id } => drop(self.listed.remove(&id)),
+            Body::SideDelivered { id, left, verdict, decided_ms, .. } => {
+                self.side_ended(id, left, (verdict, decided_ms));
+            }
+            Body::Contradicted { id, side, left, verdict, decided_ms } => {
+                self.listed.insert(id);
+                self.contradicted.insert((id, side));
+                self.side_ended(id, left, (verdict, decided_ms));
+            }
+            Body::Acknowledged { id } => {
+                self.listed.remove(&id);
+                self.contradicted.retain(|(of, _)| *of != id);
+            }
             Body::SettingChanged { replaced_version, change } => {
                 assert_eq!(replaced_version, self.settings.version(), "settings change in order");
                 self.settings.push(SettingEntry { change, time_ms: record.time_ms, place: record.place });
@@ -352,6 +362,14 @@ impl State {
                 self.deliver(decided.id, Phase::Delivering { verdict, decided_ms, owed });
             }
             None => self.finish(decided.id),
+        }
+    }
+
+    /// A bank is told nothing more of the decision.
+    fn side_ended(&mut self, id: PaymentId, left: Option<Owed>, (verdict, decided_ms): (Verdict, u64)) {
+        match left {
+            Some(owed) => self.deliver(id, Phase::Delivering { verdict, decided_ms, owed }),
+            None => self.finish(id),
         }
     }
 

@@ -10,6 +10,8 @@
 //!   held or posted at both                post; listed for the operator unless a bank had been told so
 //!   posted at one, unknown at the other   void, listed; post only if the other bank was restored after this gateway was
 //!   anything less                         void, also by the word of one bank alone: it holds nothing, and cannot have lost it
+//!   not yet enough, and by hand           void only if the operator takes the risk that it is paid
+//!     and then posted at a bank           it stays void; on record, listed, and the bank is told no more of it
 //! within one bank                         what the bank says
 //! ```
 //!
@@ -19,11 +21,11 @@ use super::payments::Known;
 use super::{Rules, Ruling, done, replay};
 use crate::bank::BankBucket;
 use crate::control::Control;
-use crate::finding::{Finding, Reported, Vote};
+use crate::finding::{Finding, Reported, Vote, Word};
 use crate::names::Epoch;
 use crate::order::{Holder, Pair, PaymentId, Side};
 use crate::outcome::{Answer, Delivery, Outcome, Reason, Refusal, Status, Verdict};
-use crate::payment::{Cause, OperatorName, Owed, Payment, Phase, Wish};
+use crate::payment::{Cause, OperatorName, Owed, Payment, Phase, Risk, Wish};
 use crate::position::PositionKey;
 use crate::record::{Body, Decided};
 use ledger::JournalPort;
@@ -50,8 +52,36 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
             Phase::Voting(votes) => Ok(self.count(&payment, &votes, &fresh)),
             Phase::AtBank(wish) => Ok(self.take_banks_word(&payment, wish, fresh.debit)),
             Phase::Asking { cause, found } => Ok(self.weigh(&payment, cause, &found, &fresh)),
+            Phase::Delivering { verdict: Verdict::Void(Reason::VoidedAtRisk), owed, .. } => {
+                Ok(self.hear_after_void_at_risk(&payment, owed, &fresh))
+            }
             Phase::Delivering { .. } => Ok(replay(Outcome::Payment(payment.status()))),
         }
+    }
+
+    /// An operator voided the payment while a bank had not said whether it had posted it. The first decision stands: a bank that
+    /// says now that it had is put on record against it.
+    fn hear_after_void_at_risk(&mut self, payment: &Payment, owed: Owed, fresh: &Pair<Option<Finding>>) -> Answer {
+        let id = payment.order.id;
+        if self.state.is_off(Control::ContradictionCounts) && posted(fresh).is_some() {
+            return self.decide(payment, Verdict::Post, Some(owed), Mark::None);
+        }
+        let mut replayed = true;
+        for side in Side::BOTH.into_iter().filter(|side| *fresh.of(*side) == Some(Finding::Posted)) {
+            // What is owed to the other side may have ended just now.
+            let Some(Payment { phase: Phase::Delivering { verdict, decided_ms, owed }, .. }) =
+                self.state.payments.get(&id).copied()
+            else {
+                break;
+            };
+            if owed.has(side) {
+                self.write(Body::Contradicted { id, side, left: owed.without(side), verdict, decided_ms });
+                replayed = false;
+            }
+        }
+        let over = Verdict::Void(Reason::VoidedAtRisk).status(Delivery::Done);
+        let status = self.state.payments.get(&id).map_or(over, Payment::status);
+        Answer::Done { outcome: Outcome::Payment(status), replay: replayed }
     }
 
     /// What comes from the present incarnations of the banks.
@@ -232,11 +262,31 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
         Ok(self.want_void(&payment, Cause::TimedOut))
     }
 
-    pub(super) fn void_by_hand(&mut self, id: PaymentId, operator: OperatorName) -> Ruling {
-        match self.known(id) {
-            Known::Live(payment) => Ok(self.want_void(&payment, Cause::Operator(operator))),
-            known => known.answer(),
-        }
+    /// What this gateway may have decided to post before it was restored is void by hand only if the operator says that the risk
+    /// is taken, and then that is on record. Anything else goes the same way whether it is said or not.
+    pub(super) fn void_by_hand(&mut self, id: PaymentId, operator: OperatorName, risk: Risk) -> Ruling {
+        let payment = match self.known(id) {
+            Known::Live(payment) => payment,
+            known => return known.answer(),
+        };
+        let Phase::Asking { found, .. } = payment.phase else {
+            return Ok(self.want_void(&payment, Cause::Operator(operator)));
+        };
+        let reason = match risk {
+            Risk::Taken => Reason::VoidedAtRisk,
+            Risk::NotTaken if self.state.is_off(Control::VoidWithoutRisk) => Reason::VoidedByOperator,
+            Risk::NotTaken => return Err(Refusal::MayBePaid { said: self.words(&payment, &found) }),
+        };
+        Ok(self.decide(&payment, Verdict::Void(reason), Some(Owed::Both), Mark::ByHand(operator)))
+    }
+
+    /// What each side's bank has said that counts.
+    fn words(&self, payment: &Payment, found: &Pair<Option<Vote>>) -> Pair<Word> {
+        let of = |side: Side| {
+            let vote = found.of(side).filter(|vote| self.state.counts(payment.order.bank(side), vote));
+            Word::of(vote.map(|vote| vote.reported.finding))
+        };
+        Pair { debit: of(Side::Debit), credit: of(Side::Credit) }
     }
 
     /// Voids what is undecided, or does what there is to do toward it; the first decision stands.
@@ -262,6 +312,7 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
             Phase::Delivering { verdict: Verdict::Post, owed, .. } if self.state.is_off(Control::AbortAfterCommit) => {
                 self.decide(payment, void, Some(owed), mark)
             }
+            // Asking ends when both banks have spoken, and not before; or by hand, at a risk.
             Phase::AtBank(Wish::Void(_)) | Phase::Asking { .. } | Phase::Delivering { .. } => {
                 replay(Outcome::Payment(payment.status()))
             }

@@ -12,6 +12,8 @@
 //! cancel  NoSession · SessionEnded · SessionExpired · IdReused · TooManyRefused (of an id that is not known)
 //!         · UnknownBank · BankRestoring · BankBusy · Full
 //! report  StaleEpoch (gateway's, then each bank's) · UnknownPayment
+//! void    UnknownPayment · MayBePaid (by hand, of a payment that a restored gateway may have decided to post, unless the
+//!         operator takes that risk)
 //! resolve UnknownBank · NotYours · IdReused · BankRestoring · BankBusy · Full
 //! key     NoSession · SessionEnded · SessionExpired · KeyReused
 //! ```
@@ -85,7 +87,7 @@ impl<'a, J: JournalPort + ?Sized> Rules<'a, J> {
             }
             Command::Report { id, gateway, found } => self.report(*id, *gateway, found),
             Command::TimeOut { id } => self.time_out(*id),
-            Command::VoidByHand { id, operator } => self.void_by_hand(*id, *operator),
+            Command::VoidByHand { id, operator, risk } => self.void_by_hand(*id, *operator, *risk),
             Command::Delivered { id, side, epoch } => self.delivered(*id, *side, *epoch),
             Command::Resolve { bank, terms, taker } => self.resolve(bank, terms, *taker),
             Command::Acknowledge { id } => Ok(self.acknowledge(*id)),

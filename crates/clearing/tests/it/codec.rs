@@ -4,8 +4,8 @@ use clearing::bank::{BankBucket, Standing};
 use clearing::record::{Decided, Taken, kind};
 use clearing::{
     Body, Cause, Command, Finding, GroupId, Holder, KeyId, Malformed, NamedParty, OperatorName, Order, Origin, Owed,
-    Pair, Party, PaymentRequest, PositionKey, Reason, Record, RecordError, Refusal, Reported, Request, Seed,
-    SettingChange, Side, Terms, Verdict, Vote,
+    Pair, Party, PaymentRequest, PositionKey, Reason, Record, RecordError, Refusal, Reported, Request, Risk, Seed,
+    SettingChange, Side, Terms, Verdict, Vote, Word,
 };
 use ledger::{Amount, Currency, Reference};
 
@@ -65,6 +65,7 @@ fn reasons() -> Vec<Reason> {
         Reason::NotHeldAtBoth,
         Reason::BankRefused { code: u16::MAX },
         Reason::ContradictedByBank { side: Side::Debit },
+        Reason::VoidedAtRisk,
     ]
 }
 
@@ -157,6 +158,7 @@ fn bodies() -> Vec<Body> {
         bodies.push(decided(verdict));
         let left = Some(Owed::Only(Side::Credit));
         bodies.push(Body::SideDelivered { id: last, side: Side::Debit, left, verdict, decided_ms: 5 });
+        bodies.push(Body::Contradicted { id: last, side: Side::Credit, left, verdict, decided_ms: (1 << 48) - 1 });
     }
     for finding in findings() {
         let vote = Vote { gateway: epoch(9), reported: Reported { epoch: epoch(8), finding } };
@@ -176,8 +178,8 @@ fn every_record_fits_and_reads_back() {
 
 #[test]
 fn kinds_of_records_are_stable() {
-    let kinds: Vec<u16> = (1..=19).chain([30, 31, 32, 33]).collect();
-    assert_eq!((kind::PAYER_CHARGED, kind::SEED_KEPT), (31, 32));
+    let kinds: Vec<u16> = (1..=19).chain([30, 31, 32, 33, 34]).collect();
+    assert_eq!((kind::PAYER_CHARGED, kind::SEED_KEPT, kind::CONTRADICTED), (31, 32, 34));
     let mut seen: Vec<u16> = bodies().iter().map(Body::kind).collect();
     seen.sort_unstable();
     seen.dedup();
@@ -232,7 +234,8 @@ fn commands() -> Vec<Command> {
             taker,
         },
         Command::TimeOut { id },
-        Command::VoidByHand { id, operator: operator() },
+        Command::VoidByHand { id, operator: operator(), risk: Risk::NotTaken },
+        Command::VoidByHand { id, operator: operator(), risk: Risk::Taken },
         Command::Delivered { id, side: Side::Credit, epoch: epoch(5) },
         Command::Resolve { bank: name, terms: longest_terms(), taker },
         Command::Acknowledge { id },
@@ -254,6 +257,13 @@ fn every_command_reads_back_alone_and_together() {
     }
     let request = Request { commands: commands() };
     assert_eq!(Request::decode(&request.encode()), Ok(request));
+}
+
+/// Whether the risk is taken is in the kind, so what older logs hold is read as it was meant.
+#[test]
+fn a_void_by_hand_reads_as_before_and_one_at_a_risk_has_a_kind_of_its_own() {
+    let kind_of = |risk| Request::single(Command::VoidByHand { id: id(1), operator: operator(), risk }).encode()[5];
+    assert_eq!([Risk::NotTaken, Risk::Taken].map(kind_of), [13, 33]);
 }
 
 #[test]
@@ -286,7 +296,7 @@ fn a_customer_cannot_pay_a_banks_vault() {
 fn codes_are_stable_and_tell_each_apart() {
     let mut codes: Vec<u16> = reasons().iter().map(Reason::code).collect();
     codes.sort_unstable();
-    assert_eq!(codes, (1..=18).collect::<Vec<u16>>());
+    assert_eq!(codes, (1..=19).collect::<Vec<u16>>());
     let refusals = [
         Refusal::NoSession,
         Refusal::SessionExpired,
@@ -311,9 +321,10 @@ fn codes_are_stable_and_tell_each_apart() {
         Refusal::TooManyRefused { retry_after_ms: 1 },
         Refusal::EpochTooFar { known: epoch(1) },
         Refusal::KeyReused,
+        Refusal::MayBePaid { said: Pair { debit: Word::Held, credit: Word::Silent } },
     ];
     let codes: Vec<u16> = refusals.iter().map(Refusal::code).collect();
-    assert_eq!(codes, (101..=121).chain([130, 131]).collect::<Vec<u16>>());
+    assert_eq!(codes, (101..=121).chain([130, 131, 132]).collect::<Vec<u16>>());
 }
 
 #[test]

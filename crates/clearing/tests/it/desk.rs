@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use clearing::{
     Answer, BankName, BankNumber, Clearing, Command, CustomerName, Epoch, GroupId, Holder, NamedParty, NodeNumber,
-    PaymentId, PaymentRequest, Record, Refusal, Request, SessionId, Status,
+    OperatorName, PaymentId, PaymentRequest, Record, Refusal, Request, Risk, SessionId, Status,
 };
 use ledger::{Amount, Context, Currency, JournalPort, RecordBytes, RecordKey, Reference};
 
@@ -229,6 +229,11 @@ pub(crate) fn request(number: u128, payee: NamedParty, minor: u128) -> PaymentRe
         currency: Currency::EUR,
         reference: Reference::EMPTY,
     }
+}
+
+/// By the hand of anna.
+pub(crate) fn void_by_hand(number: u128, risk: Risk) -> Command {
+    Command::VoidByHand { id: id(number), operator: OperatorName::new("anna").expect("short"), risk }
 }
 
 pub(crate) fn take(request: PaymentRequest) -> Command {

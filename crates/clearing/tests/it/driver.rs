@@ -1,7 +1,7 @@
 //! Scripted conversations of one driver: what it is told, and what it does next.
 
 use clearing::{
-    Action, CallKind, Command, Driver, Epoch, Finding, Pair, PaymentId, Reason, Reply, Reported, Side, agenda,
+    Action, CallKind, Command, Driver, Epoch, Finding, Pair, PaymentId, Reason, Reply, Reported, Risk, Side, agenda,
 };
 
 use crate::desk::*;
@@ -206,4 +206,42 @@ fn a_bank_that_contradicts_a_decision_raises_one_alarm_and_is_not_believed() {
         assert_eq!(talk.says(CallKind::CommitDebit, Finding::Posted), None);
         assert_eq!(talk.driver.contradictions().collect::<Vec<_>>(), [(Side::Credit, finding)]);
     }
+}
+
+#[test]
+fn a_bank_that_comes_back_with_what_was_voided_at_that_risk_is_put_on_record_and_not_asked_again() {
+    let mut talk = Talk::about(bob());
+    talk.desk.one(Command::BeginEpoch { epoch: epoch(2) });
+    talk.desk.one(void_by_hand(1, Risk::Taken));
+    assert_eq!(talk.calls(1_000), [CallKind::AbortDebit, CallKind::AbortCredit]);
+    talk.says_as(CallKind::AbortDebit, Finding::Voided, epoch(2), epoch(1));
+    assert_eq!(talk.proposes(1_001), Command::Delivered { id: id(1), side: Side::Debit, epoch: epoch(1) });
+    // What was said to the incarnation before, or by one of the bank that is over, is not heard now.
+    for (gateway, bank) in [(1, 1), (2, 9)] {
+        assert_eq!(talk.says_as(CallKind::AbortCredit, Finding::Posted, epoch(gateway), epoch(bank)), None);
+        assert_eq!(talk.poll(1_050), []);
+    }
+    assert_eq!(
+        talk.says_as(CallKind::AbortCredit, Finding::Posted, epoch(2), epoch(1)),
+        None,
+        "whoever records it tells"
+    );
+    assert_eq!(talk.driver.contradictions().collect::<Vec<_>>(), [(Side::Credit, Finding::Posted)]);
+    let posted = Some(Reported { epoch: epoch(1), finding: Finding::Posted });
+    let report = Command::Report { id: id(1), gateway: epoch(2), found: Pair { debit: None, credit: posted } };
+    assert_eq!(talk.proposes(1_100), report);
+    assert_eq!(talk.poll(60_000), [], "nobody is asked again");
+    assert!(talk.driver.is_done());
+    assert_eq!(talk.desk.clearing.contradicted().collect::<Vec<_>>(), [(id(1), Side::Credit)]);
+}
+
+#[test]
+fn a_bank_that_says_anything_else_of_what_was_voided_at_a_risk_is_alarmed_as_ever() {
+    let mut talk = Talk::about(bob());
+    talk.desk.one(Command::BeginEpoch { epoch: epoch(2) });
+    talk.desk.one(void_by_hand(1, Risk::Taken));
+    talk.poll(1_000);
+    let alarm = Some(Action::Alarm { id: id(1), side: Side::Credit, finding: Finding::Held });
+    assert_eq!(talk.says_as(CallKind::AbortCredit, Finding::Held, epoch(2), epoch(1)), alarm);
+    assert_eq!(talk.calls(60_000), [CallKind::AbortDebit, CallKind::AbortCredit]);
 }

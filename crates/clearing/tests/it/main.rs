@@ -13,5 +13,6 @@ mod outbox;
 mod outcomes;
 mod random;
 mod recall;
+mod risk;
 mod sim;
 mod strange;

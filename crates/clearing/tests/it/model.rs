@@ -2,7 +2,8 @@
 
 use clearing::outcome::Delivery;
 use clearing::{
-    Cause, Command, Finding, NamedParty, Outcome, PaymentRequest, Reason, Refusal, SettingChange, Side, Status, Terms,
+    Cause, Command, Finding, NamedParty, Outcome, Pair, PaymentRequest, Reason, Refusal, Risk, SettingChange, Side,
+    Status, Terms, Word,
 };
 use std::collections::BTreeMap;
 
@@ -152,7 +153,13 @@ impl Model {
                 }
                 self.void(id.get(), Cause::TimedOut)
             }
-            Command::VoidByHand { id, operator } => self.void(id.get(), Cause::Operator(*operator)),
+            Command::VoidByHand { id, operator, risk } => {
+                let is_asked = |paying: &Paying| matches!(paying.stage, Stage::Between(Some(_)));
+                match self.payments.get(&id.get()).filter(|paying| is_asked(paying)) {
+                    Some(paying) => self.void_at_risk(id.get(), self.words(paying), *risk),
+                    None => self.void(id.get(), Cause::Operator(*operator)),
+                }
+            }
             Command::Delivered { id, side, epoch } => self.delivered(id.get(), *side, epoch.get()),
             Command::ChangeSetting { expected_version, change } => {
                 let at = usize::try_from(*expected_version).expect("small");
@@ -413,6 +420,29 @@ impl Model {
         Ok(Outcome::Payment(status(paying)))
     }
 
+    /// What each bank has said to this gateway, in its present incarnation.
+    fn words(&self, paying: &Paying) -> Pair<Word> {
+        let of = |at: usize, party: &NamedParty| match paying.heard[at] {
+            Some((to, of, finding)) if (to, of) == (self.epoch, self.banks[party.bank.as_str()].epoch) => match finding
+            {
+                Finding::Held => Word::Held,
+                Finding::Posted => Word::Posted,
+                Finding::Voided | Finding::NotFound | Finding::Refused(_) => Word::NotHeld,
+            },
+            Some(_) | None => Word::Silent,
+        };
+        Pair { debit: of(0, &paying.terms.payer), credit: of(1, &paying.terms.payee) }
+    }
+
+    fn void_at_risk(&mut self, id: u128, said: Pair<Word>, risk: Risk) -> Ruling {
+        if risk == Risk::NotTaken {
+            return Err(Refusal::MayBePaid { said });
+        }
+        let paying = self.payments.get_mut(&id).expect("just seen");
+        decide(paying, Some(Reason::VoidedAtRisk), [true; 2]);
+        Ok(Outcome::Payment(status(paying)))
+    }
+
     fn report(&mut self, id: u128, gateway: u32, said: [Option<(u32, Finding)>; 2]) -> Ruling {
         if gateway != self.epoch {
             return Err(Refusal::StaleEpoch { known: epoch(self.epoch) });
@@ -503,6 +533,11 @@ impl Model {
             }
             Stage::Between(_) if both_held => decide(paying, None, [true; 2]),
             Stage::Between(_) => paying.heard = heard,
+            // It stays void, and whoever has posted it is told no more of it.
+            Stage::Decided { void: void @ Some(Reason::VoidedAtRisk), owed } => {
+                let left = [0, 1].map(|side| owed[side] && fresh[side] != Some(Finding::Posted));
+                paying.stage = Stage::Decided { void, owed: left };
+            }
             Stage::Decided { .. } | Stage::Refused(_) => {}
         }
         Ok(Outcome::Payment(status(paying)))

@@ -450,7 +450,7 @@ fn every_slice_sees_its_own_and_together_they_leave_nothing_out() {
     }
     for number in 8..12u128 {
         let before = slices(&desk);
-        desk.one(Command::VoidByHand { id: id(number), operator: clearing::OperatorName::EMPTY });
+        desk.one(void_by_hand(number, clearing::Risk::NotTaken));
         let after = slices(&desk);
         let changed: Vec<u128> = (0..4).filter(|slice| before[*slice as usize] != after[*slice as usize]).collect();
         assert_eq!(changed, [number % 4]);

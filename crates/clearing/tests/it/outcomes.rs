@@ -2,7 +2,8 @@
 
 use clearing::outcome::Delivery;
 use clearing::{
-    Answer, Command, Finding, Outcome, Pair, PaymentRequest, Reason, Refusal, Reported, SettingChange, Side, Status,
+    Answer, Command, Finding, Outcome, Pair, PaymentRequest, Reason, Refusal, Reported, Risk, SettingChange, Side,
+    Status,
 };
 use ledger::{Amount, Currency, Reference};
 
@@ -76,7 +77,8 @@ fn what_leaves_no_record_and_burns_no_id() {
         (register("alpha", 9, 1, 0), Refusal::NameTaken),
         (Command::TimeOut { id: id(1) }, Refusal::TooEarly { vote_by_ms: 3_000 }),
         (Command::TimeOut { id: id(9) }, Refusal::UnknownPayment),
-        (Command::VoidByHand { id: id(9), operator: clearing::OperatorName::EMPTY }, Refusal::UnknownPayment),
+        (void_by_hand(9, Risk::NotTaken), Refusal::UnknownPayment),
+        (void_by_hand(9, Risk::Taken), Refusal::UnknownPayment),
         (found(9, HELD, HELD), Refusal::UnknownPayment),
         (delivered(1, Side::Debit), Refusal::NotDecided),
         (setting(1, cap(1)), Refusal::VersionMismatch { actual: 0 }),
@@ -164,8 +166,9 @@ fn the_banks_words_decide_and_the_first_decision_stands() {
             }
             desk.clock_ms = 60_000;
             assert_eq!(desk.status(Command::TimeOut { id: id(1) }), status);
-            let operator = clearing::OperatorName::EMPTY;
-            assert_eq!(desk.status(Command::VoidByHand { id: id(1), operator }), status);
+            for risk in [Risk::NotTaken, Risk::Taken] {
+                assert_eq!(desk.status(void_by_hand(1, risk)), status);
+            }
             assert_eq!(desk.status(Command::Cancel { request: request(1, bob(), 100), taker: node(1) }), status);
         }
         assert_eq!(desk.restored().digest(), desk.clearing.digest());

@@ -1,8 +1,8 @@
 //! Random histories: the gateway does what the naive one does, and so does one made again from its folded journal.
 
 use clearing::{
-    Answer, Command, Finding, NamedParty, OperatorName, Pair, PaymentRequest, Reason, Reported, SettingChange, Side,
-    Terms,
+    Answer, Command, Finding, NamedParty, OperatorName, Pair, PaymentRequest, Reason, Reported, Risk, SettingChange,
+    Side, Terms,
 };
 use ledger::{Amount, Currency, Reference};
 use proptest::prelude::*;
@@ -69,7 +69,9 @@ fn any_command() -> impl Strategy<Value = Command> {
             Command::Report { id, gateway, found: Pair { debit, credit } }
         }),
         2 => number().prop_map(|id| Command::TimeOut { id }),
-        1 => number().prop_map(|id| Command::VoidByHand { id, operator: OperatorName::EMPTY }),
+        2 => (number(), prop_oneof![Just(Risk::NotTaken), Just(Risk::Taken)]).prop_map(|(id, risk)| {
+            Command::VoidByHand { id, operator: OperatorName::EMPTY, risk }
+        }),
         6 => (number(), side, incarnation()).prop_map(|(id, side, epoch)| Command::Delivered { id, side, epoch }),
         3 => (number(), parties, 0usize..4).prop_map(move |(id, (payer, payee, minor), asking)| {
             let (amount, currency) = (cents(minor * 100), Currency::EUR);

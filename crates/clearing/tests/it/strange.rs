@@ -1,6 +1,6 @@
 //! A journal that this program does not write: it is told from, without a panic and without a second outcome.
 
-use clearing::{Command, Refusal, Status};
+use clearing::{Command, Refusal, Risk, Status};
 
 use crate::desk::*;
 
@@ -20,7 +20,8 @@ fn a_payment_whose_decision_is_not_in_the_journal_has_no_outcome_and_gets_none()
         take(request(1, bob(), 100)),
         Command::Cancel { request: request(1, bob(), 100), taker: node(1) },
         Command::TimeOut { id: id(1) },
-        Command::VoidByHand { id: id(1), operator: clearing::OperatorName::new("anna").expect("short") },
+        void_by_hand(1, Risk::NotTaken),
+        void_by_hand(1, Risk::Taken),
     ];
     for command in asked {
         assert_eq!(desk.status(command), Status::Undecided, "{command:?}");

@@ -2,7 +2,8 @@
 //!
 //! The gateway goes on telling it, and nothing more can be done here: an operator has to ask that bank. So it is shown wherever
 //! an operator looks. Each node knows it from its own drivers, which ask again when a node starts; a payment that is overdue is
-//! driven by all of them.
+//! driven by all of them. What an operator voided at the risk that it is paid, and a bank has posted, is on record instead, and
+//! no bank is asked about it again.
 
 use api::payment::reason_text;
 use clearing::{Driver, Finding, PaymentId, Side, Terms};
@@ -26,10 +27,20 @@ impl Contradicted {
     }
 }
 
-/// What these drivers have heard.
-pub(super) fn of<'a>(drivers: impl Iterator<Item = &'a Driver>) -> ByPayment {
+/// What these drivers have heard, and what is on record of payments that were voided at a risk.
+pub(super) fn of<'a>(
+    drivers: impl Iterator<Item = &'a Driver>,
+    recorded: impl Iterator<Item = (PaymentId, Side)>,
+) -> ByPayment {
     let said = drivers.map(|driver| (driver.payment(), driver.contradictions().collect::<Vec<_>>()));
-    said.filter(|(_, said)| !said.is_empty()).collect()
+    let mut found: ByPayment = said.filter(|(_, said)| !said.is_empty()).collect();
+    for (id, side) in recorded {
+        let said = found.entry(id).or_default();
+        if said.iter().all(|(known, _)| *known != side) {
+            said.push((side, Finding::Posted));
+        }
+    }
+    found
 }
 
 /// A sentence for people; empty where nobody contradicts.
@@ -84,6 +95,12 @@ mod tests {
         assert!(said.contains("nothing of it, and bank alpha says that it refuses it: "), "{said}");
         assert_eq!(sentence(&ByPayment::new(), &terms, true), "");
         // A driver that nobody contradicted is not among them.
-        assert!(of([Driver::new(id)].iter()).is_empty());
+        assert!(of([Driver::new(id)].iter(), std::iter::empty()).is_empty());
+        // What is on record needs no driver.
+        let recorded = of(std::iter::empty(), [(id, Side::Debit), (id, Side::Credit)].into_iter());
+        let said = sentence(&recorded, &terms, false);
+        let both =
+            "bank beta says that it moved the money, and bank alpha says that it moved the money, though it is void";
+        assert_eq!(said, both);
     }
 }

@@ -11,7 +11,7 @@ use super::banks::Heard;
 use super::contradicted::{self, ByPayment};
 use super::desk::{Desk, LogNow};
 use super::waiting::Waiting;
-use clearing::{Action, Answer, Command, Driver, Outcome, PaymentId, Reason, Status, agenda};
+use clearing::{Action, Answer, Command, Driver, Outcome, PaymentId, Reason, Side, Status, agenda};
 use gateway::GatewayView;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -157,7 +157,7 @@ impl Drivers {
         }
         if told.all {
             self.by_payment.retain(|id, _| clearing.payment(*id).is_some());
-            round.contradicted = Some(contradicted::of(self.by_payment.values()));
+            round.contradicted = Some(contradicted::of(self.by_payment.values(), clearing.contradicted()));
         }
         for id in told.waiting {
             // A journal that cannot be read stops the node elsewhere; whoever waits then asks again.
@@ -208,7 +208,7 @@ async fn propose(desk: Desk, commands: Vec<Command>) {
         if let (Some(id), Answer::Done { outcome: Outcome::Payment(status), replay }) = (command.payment(), answer) {
             desk.waiting.tell(id, status);
             if !replay {
-                alarm_if_contradicted(id, status);
+                alarm_if_contradicted(command, id, status);
             }
         }
     }
@@ -217,7 +217,19 @@ async fn propose(desk: Desk, commands: Vec<Command>) {
 
 /// A bank that moves money before anybody has decided so lies, or is broken: its operators are told at once, and the payment
 /// is on their list.
-fn alarm_if_contradicted(id: PaymentId, status: Status) {
+fn alarm_if_contradicted(command: &Command, id: PaymentId, status: Status) {
+    if let (Status::Refused { reason: Reason::VoidedAtRisk, .. }, Command::Report { found, .. }) = (status, command) {
+        let said = |side: &Side| found.of(*side).is_some();
+        for side in Side::BOTH.into_iter().filter(said) {
+            error!(
+                event = "bank_contradicts",
+                payment = %id,
+                side = ?side,
+                effect = "the payment stays void, as an operator decided at that risk, and is listed",
+                todo = "the bank of that side has posted it: see rialto payments --listed, and agree with that bank who bears it"
+            );
+        }
+    }
     if let Status::Refused { reason: Reason::ContradictedByBank { side }, .. } = status {
         error!(
             event = "bank_contradicts",

@@ -12,13 +12,14 @@ use api::proto;
 use clearing::bank::Standing;
 use clearing::position::Direction;
 use clearing::{
-    BankName, CallKind, Clearing, Command, Epoch, GroupId, OperatorName, Outcome, PaymentId, Side, Status, Terms,
-    agenda,
+    BankName, CallKind, Clearing, Command, Epoch, GroupId, OperatorName, Outcome, PaymentId, Reason, Risk, Side,
+    Status, Terms, agenda,
 };
 use gateway::PastError;
 use ledger::Amount;
 use std::collections::BTreeSet;
 use tokio::time::Instant;
+use tracing::warn;
 
 const PAYMENTS_LISTED: usize = 100;
 const PAYMENTS_LISTED_MAX: usize = 10_000;
@@ -75,6 +76,9 @@ fn why_listed(status: Status) -> &'static str {
         Status::Paid { .. } => {
             "an operator: its banks had set it aside or booked it when the gateway was restored, so it is paid, though its \
              payer may have been told that it is void"
+        }
+        Status::Refused { reason: Reason::VoidedAtRisk, .. } => {
+            "an operator: it was voided by hand although it might have been paid, and one of its banks has booked it"
         }
         Status::Refused { .. } => {
             "an operator: one of its banks said that it had booked it before anybody had decided so; it is void, and that \
@@ -209,15 +213,26 @@ fn waits_for(kind: CallKind) -> &'static str {
     }
 }
 
-/// By hand, only what is undecided, through the decision itself.
+/// By hand, only what is undecided, through the decision itself. What may be paid only if the operator says that this risk is
+/// taken.
 pub(super) async fn void(desk: &Desk, request: &proto::VoidPaymentRequest) -> Result<proto::PaymentStatus, Problem> {
     let id = payment_id(request.id.as_ref())?;
     let operator = OperatorName::enforce(&request.operator).ok().filter(|name| !name.is_empty()).ok_or_else(|| {
         let detail = "operator: say who does this, in at most 32 bytes: it goes on record";
         Problem::new(Code::InvalidName, detail).with("field", "operator")
     })?;
+    let risk = if request.although_it_may_be_paid { Risk::Taken } else { Risk::NotTaken };
     let until = Instant::now() + patience(0)?;
-    wait_for(desk, id, Command::VoidByHand { id, operator }, until).await
+    let status = wait_for(desk, id, Command::VoidByHand { id, operator, risk }, until).await?;
+    if status.code == Code::VoidedAtRisk.text() && !status.duplicate {
+        warn!(
+            event = "voided_at_risk",
+            payment = %id,
+            operator = operator.as_str(),
+            effect = "it is void, although a bank that is silent may have posted it: it is listed if that bank says so"
+        );
+    }
+    Ok(status)
 }
 
 pub(super) async fn positions(desk: &Desk) -> Result<proto::PositionsResponse, Problem> {
@@ -313,7 +328,7 @@ pub(super) async fn resolve(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clearing::{Delivery, Reason};
+    use clearing::Delivery;
     use ledger::{Currency, Reference};
 
     fn terms() -> Terms {
@@ -336,6 +351,11 @@ mod tests {
             (Status::Paid { delivery }, (true, true), "is paid, though"),
             (Status::Refused { reason, delivery }, (true, false), "it is void"),
             (Status::Undecided, (false, false), "asked about once more"),
+            (
+                Status::Refused { reason: Reason::VoidedAtRisk, delivery },
+                (true, false),
+                "although it might have been paid",
+            ),
         ];
         for (status, (decided, paid), why) in rows {
             let listed = listed_payment(&terms(), status, &ByPayment::new());

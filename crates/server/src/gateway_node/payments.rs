@@ -322,7 +322,7 @@ pub(super) async fn wait_for(
         Err(error) => return Err(super::desk::unanswered(&error)),
     };
     let (told, duplicate) = match answer {
-        Some(Answer::Refused(refusal)) => return Err(api::payment::problem(&refusal)),
+        Some(Answer::Refused(refusal)) => return Err(refused(desk, id, &refusal).await),
         Some(answer) => told_of(&answer, Patience::Waiting),
         None => (Told::NotYet, false),
     };
@@ -336,6 +336,16 @@ pub(super) async fn wait_for(
     let status = status_message(id, &told, duplicate);
     count(desk, std::slice::from_ref(&status));
     Ok(status)
+}
+
+/// Why a command about a payment is not taken. Who wants void what may be paid is told who would lose what.
+async fn refused(desk: &Desk, id: PaymentId, refusal: &Refusal) -> Problem {
+    let Refusal::MayBePaid { said } = *refusal else { return api::payment::problem(refusal) };
+    let terms = desk.peek(move |clearing| clearing.payment(id).map(|payment| clearing.terms(&payment.order)));
+    match terms.await {
+        Ok(Some(terms)) => api::payment::may_be_paid(&terms, &said),
+        Ok(None) | Err(_) => api::payment::problem(refusal),
+    }
 }
 
 /// What became of a payment, for its payer at any time, and for its payee once it is paid: that is theirs to see. That somebody

@@ -33,21 +33,27 @@ pub(super) async fn show(desk: &Desk, request: &proto::GetPaymentRequest) -> Res
         {
             steps.push(step(record.time_ms, decision_of(decided)));
             let owed = clearing.payment(id).and_then(owed);
-            steps.extend(terms.iter().flat_map(|terms| delivery(terms, decided, owed)));
+            let posted: Vec<Side> = clearing.contradicted().filter(|(of, _)| *of == id).map(|(_, side)| side).collect();
+            steps.extend(terms.iter().flat_map(|terms| delivery(terms, decided, (owed, &posted))));
         }
         let doubt = agenda::in_doubt(clearing, now.ms_in(clearing)).into_iter().find(|doubt| doubt.id == id);
         let is_paid = matches!(known.status, Status::Paid { .. });
-        let contradiction = match (&doubt, &terms) {
-            (Some(_), Some(terms)) => sentence(&contradicted, terms, is_paid),
-            (None, _) | (_, None) => String::new(),
+        // What is on its way, and what stays on record until somebody has seen it.
+        let is_told = doubt.is_some() || clearing.is_listed(id);
+        let contradiction = match &terms {
+            Some(terms) if is_told => sentence(&contradicted, terms, is_paid),
+            Some(_) | None => String::new(),
         };
         let status = proto::PaymentStatus {
             payment: terms.as_ref().map(message),
             currency: terms.map_or(0, |terms| u32::from(terms.currency.number())),
             ..status_message(id, &told_of_status(known.status), false)
         };
-        let waits_for = doubt.map(|doubt| waits_of(clearing, &away, &doubt)).unwrap_or_default();
-        let waits_for = with_contradiction(waits_for, &contradiction);
+        let waits_for = match doubt {
+            Some(doubt) => with_contradiction(waits_of(clearing, &away, &doubt), &contradiction),
+            None if contradiction.is_empty() => String::new(),
+            None => with_contradiction("an operator".to_owned(), &contradiction),
+        };
         Ok(Some(proto::PaymentWay { status: Some(status), steps, waits_for, payer: payer(clearing, &known) }))
     });
     let unknown = || {
@@ -128,14 +134,15 @@ fn owed(payment: &Payment) -> Option<Owed> {
 }
 
 /// Which banks have the decision. Only what is paid is in a bank's books; of what is void a bank that set nothing aside need not
-/// even be told.
-fn delivery(terms: &Terms, decided: &Decided, owed: Option<Owed>) -> Vec<proto::PaymentStep> {
+/// even be told. `posted` are the sides whose banks have said that they had posted what was voided at that risk.
+fn delivery(terms: &Terms, decided: &Decided, (owed, posted): (Option<Owed>, &[Side])) -> Vec<proto::PaymentStep> {
     let sides: &[Side] = if terms.payer.bank == terms.payee.bank { &[Side::Debit] } else { &Side::BOTH };
     let has = |owed: Option<Owed>, side: Side| owed.is_some_and(|owed| owed.has(side));
     let one = |side: &Side| {
         let what = match (&decided.verdict, has(owed, *side)) {
             (Verdict::Post, true) => "has still to acknowledge that it is paid",
             (Verdict::Post, false) => "has it in its books",
+            (Verdict::Void(_), _) if posted.contains(side) => "says that it had posted it",
             (Verdict::Void(_), true) => "has still to acknowledge that it is void",
             (Verdict::Void(_), false) if has(decided.owed, *side) => "has acknowledged that it is void",
             (Verdict::Void(_), false) => return None,
@@ -164,7 +171,7 @@ mod tests {
         let told = |verdict: Verdict, to_tell: Option<Owed>, owed: Option<Owed>| {
             let (position, listed, operator) = (None, false, None);
             let decided = Decided { id: terms.id, verdict, owed: to_tell, position, listed, operator };
-            delivery(&terms, &decided, owed).into_iter().map(|step| step.what).collect::<Vec<String>>()
+            delivery(&terms, &decided, (owed, &[])).into_iter().map(|step| step.what).collect::<Vec<String>>()
         };
         let void = || Verdict::Void(Reason::VoidedByPayer);
         let alpha = Owed::Only(Side::Debit);
@@ -179,5 +186,10 @@ mod tests {
         assert_eq!(told(void(), Some(alpha), Some(alpha)), ["bank alpha has still to acknowledge that it is void"]);
         assert_eq!(told(void(), Some(alpha), None), ["bank alpha has acknowledged that it is void"]);
         assert!(told(void(), None, None).is_empty());
+        let (id, verdict, owed) = (terms.id, Verdict::Void(Reason::VoidedAtRisk), Some(Owed::Both));
+        let decided = Decided { id, verdict, owed, position: None, listed: false, operator: None };
+        let steps = delivery(&terms, &decided, (None, &[Side::Credit])).into_iter().map(|step| step.what);
+        let expected = ["bank alpha has acknowledged that it is void", "bank beta says that it had posted it"];
+        assert_eq!(steps.collect::<Vec<String>>(), expected);
     }
 }

@@ -158,7 +158,11 @@ impl Operator {
 
     /// Voids a payment that is undecided, through the decision itself. `by` goes on record; at most 32 bytes.
     pub async fn void(&self, id: PaymentId, by: &str) -> Result<PaymentAnswer, GatewayError> {
-        let request = proto::VoidPaymentRequest { id: Some(uuid(id.get())), operator: by.to_owned() };
+        let request = proto::VoidPaymentRequest {
+            id: Some(uuid(id.get())),
+            operator: by.to_owned(),
+            although_it_may_be_paid: false,
+        };
         let void = |mut node: Node, request| async move { node.calls.void_payment(request).await };
         answer::payment(self.gateway.call(self.bearer.as_ref(), &[id], request, void).await?, id)
     }

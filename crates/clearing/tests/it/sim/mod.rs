@@ -5,6 +5,7 @@
 
 mod check;
 mod customers;
+mod gone;
 mod keyed;
 mod liars;
 mod runs;
@@ -16,14 +17,15 @@ use clearing::control::Control;
 use clearing::outcome::Delivery;
 use clearing::payment::OperatorName;
 use clearing::{
-    Action, Answer, Body, Call, Clearing, Command, Driver, NodeNumber, PaymentId, Record, Reply, Seed, Status, agenda,
-    replay,
+    Action, Answer, Body, Call, Clearing, Command, Driver, NodeNumber, PaymentId, Record, Reply, Risk, Seed, Status,
+    agenda, replay,
 };
 
 use crate::bankside::{Lot, Recalled, SimBank};
 use crate::desk::*;
 use crate::dice::Dice;
 use customers::Order;
+use gone::Gone;
 use keyed::Keyed;
 use liars::Liar;
 pub(crate) use liars::account_text;
@@ -66,6 +68,7 @@ struct World {
     alarms: Vec<String>,
     restores: Restores,
     liar: Option<Liar>,
+    gone: Option<Gone>,
     /// A restored gateway is told of nothing, and at the end no customer asks again: what it does not know of is found as an
     /// old hold only.
     only_old_holds_tell: bool,
@@ -123,6 +126,7 @@ impl World {
             alarms: Vec::new(),
             restores,
             liar: None,
+            gone: None,
             only_old_holds_tell: false,
         };
         world.desk.journal.one_id_space = control == Some(Control::OneIdSpace);
@@ -186,6 +190,7 @@ impl World {
         self.banks_act();
         self.look_at_banks();
         self.liar_acts();
+        self.operator_acts();
         if self.takers.one_in(20) {
             self.takes_a_known_id();
         }
@@ -240,6 +245,9 @@ impl World {
             }
             Message::ToBank { node, call } => {
                 let bank = usize::from(call.to.get()) - 1;
+                if self.is_gone(bank) {
+                    return;
+                }
                 let answer = self.banks[bank].answer(&call, self.now_ms);
                 if let Some(reply) = self.told_by(bank, &call, answer) {
                     self.send(Message::ToDriver { node, id: call.terms.id, reply });
@@ -292,7 +300,7 @@ impl World {
 
     fn banks_act(&mut self) {
         for bank in 0..self.banks.len() {
-            if !self.dice.one_in(20) {
+            if !self.dice.one_in(20) || self.is_gone(bank) {
                 continue;
             }
             for terms in self.banks[bank].old_holds(4_000, self.now_ms) {
@@ -316,7 +324,7 @@ impl World {
                 continue;
             }
             let bank = usize::from(number.get()) - 1;
-            if self.banks[bank].is_restoring() {
+            if self.banks[bank].is_restoring() || self.is_gone(bank) {
                 continue;
             }
             let gateway = self.desk.clearing.epoch();
@@ -348,7 +356,7 @@ impl World {
                     | Control::RecallPastReplays
             )
         );
-        match self.dice.below(if rare { 50 } else { 150 }) {
+        match self.dice.below(if rare || self.gone.is_some() { 50 } else { 150 }) {
             0..4 => {
                 let node = self.dice.below(3) as usize;
                 self.drivers[node].clear();
@@ -358,7 +366,7 @@ impl World {
                 let undecided = self.desk.clearing.payments().map(|payment| payment.order.id).next();
                 if let Some(id) = undecided {
                     let operator = OperatorName::new("root").expect("short");
-                    self.desk.one(Command::VoidByHand { id, operator });
+                    self.desk.one(Command::VoidByHand { id, operator, risk: Risk::NotTaken });
                 }
             }
             7..9 if self.restores.has_gateway() => self.backups.push(self.desk.clone()),

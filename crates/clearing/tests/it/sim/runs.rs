@@ -114,6 +114,21 @@ fn strays_end(seed: u64, control: Option<clearing::control::Control>) -> Result<
 }
 
 #[test]
+fn what_an_operator_voids_at_a_risk_stays_void_and_whoever_had_posted_it_is_listed() {
+    let (mut voided, mut contradicted) = (0, 0);
+    for seed in 0..seeds(1_000) {
+        let world = with_gone_bank(seed, None).unwrap_or_else(|wrong| panic!("seed {seed}: {wrong}"));
+        voided += world.gone.as_ref().map_or(0, |gone| gone.at_risk.len());
+        contradicted += world.desk.clearing.contradicted().count();
+    }
+    assert!(voided > 50 && contradicted > 10, "only {voided} were voided, and {contradicted} contradicted");
+}
+
+fn with_gone_bank(seed: u64, control: Option<clearing::control::Control>) -> Result<World, String> {
+    World::new(seed, Restores::Gateway, control).with_gone_bank(seed).run()
+}
+
+#[test]
 fn one_seed_is_one_run() {
     for seed in [2, 3, 4] {
         let run = || World::new(seed, restores_of(seed), None).run().expect("a sound run").desk;
@@ -172,6 +187,7 @@ fn found_within(control: Control, seeds: u64) -> Option<(u64, String)> {
         let run = || match control {
             Control::BelievePosted | Control::BankOrdersPayments => lied_to(seed, Restores::None, Some(control)).err(),
             Control::OldHoldsByTime => strays_end(seed, Some(control)).err(),
+            Control::VoidWithoutRisk | Control::ContradictionCounts => with_gone_bank(seed, Some(control)).err(),
             _ => World::new(seed, disasters, Some(control)).run().err(),
         };
         let wrong = std::panic::catch_unwind(run).unwrap_or_else(|panic| {
@@ -209,6 +225,8 @@ fn each_control_is_found_out() {
         Control::RestoredBankAnswers,
         Control::RestoredBankNeedsHold,
         Control::BelievePosted,
+        Control::VoidWithoutRisk,
+        Control::ContradictionCounts,
         Control::BankOrdersPayments,
         Control::CancelLeavesNoTombstone,
         Control::KeysByChance,
