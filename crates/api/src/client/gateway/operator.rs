@@ -1,6 +1,6 @@
 //! The gateway, for who runs it.
 
-use clearing::{BankName, PaymentId, Terms};
+use clearing::{BankName, PaymentId, Risk, Terms};
 use ledger::{Amount, Currency};
 use tonic::metadata::{Ascii, MetadataValue};
 
@@ -156,12 +156,13 @@ impl Operator {
         self.gateway.call(self.bearer.as_ref(), &[], request, retire).await.map(drop)
     }
 
-    /// Voids a payment that is undecided, through the decision itself. `by` goes on record; at most 32 bytes.
-    pub async fn void(&self, id: PaymentId, by: &str) -> Result<PaymentAnswer, GatewayError> {
+    /// Voids a payment that is undecided, through the decision itself. `by` goes on record; at most 32 bytes. What may be paid is
+    /// void only with [`Risk::Taken`].
+    pub async fn void(&self, id: PaymentId, by: &str, risk: Risk) -> Result<PaymentAnswer, GatewayError> {
         let request = proto::VoidPaymentRequest {
             id: Some(uuid(id.get())),
             operator: by.to_owned(),
-            although_it_may_be_paid: false,
+            although_it_may_be_paid: risk == Risk::Taken,
         };
         let void = |mut node: Node, request| async move { node.calls.void_payment(request).await };
         answer::payment(self.gateway.call(self.bearer.as_ref(), &[id], request, void).await?, id)

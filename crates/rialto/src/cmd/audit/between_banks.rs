@@ -173,16 +173,24 @@ pub(super) async fn audit(parties: &Parties, verdict: &mut Verdict) -> GatewayAn
         )),
         Err(why) => verdict.findings.push(format!("between banks: {why}")),
     }
-    match parties.gateway.payments(PaymentsWanted::Open, OPEN_MAX).await {
-        Ok((open, _)) => verdict.findings.extend(contradictions(&open)),
-        Err(error) => verdict.findings.push(format!("between banks: {error}")),
+    let mut contradicted = Vec::new();
+    // What a bank has posted though an operator had voided it is not on its way any more: it is on the list.
+    for wanted in [PaymentsWanted::Open, PaymentsWanted::Listed] {
+        match parties.gateway.payments(wanted, OPEN_MAX).await {
+            Ok((payments, _)) => contradicted.extend(payments),
+            Err(error) => verdict.findings.push(format!("between banks: {error}")),
+        }
     }
+    verdict.findings.extend(contradictions(&contradicted));
     GatewayAnswers::Yes
 }
 
-/// A bank that does not acknowledge what was decided, and says why it cannot be so.
-fn contradictions(open: &[OpenPayment]) -> Vec<String> {
-    let contradicted = open.iter().filter(|payment| !payment.contradiction.is_empty());
+/// A bank that does not acknowledge what was decided, and says why it cannot be so. Each payment once, also where it is both on
+/// its way and on the list.
+fn contradictions(payments: &[OpenPayment]) -> Vec<String> {
+    let mut told = BTreeSet::new();
+    let is_contradicted = |payment: &&OpenPayment| !payment.contradiction.is_empty();
+    let contradicted = payments.iter().filter(is_contradicted).filter(|payment| told.insert(payment.terms.id));
     let mut found: Vec<String> = contradicted
         .map(|OpenPayment { terms, contradiction, .. }| {
             let amount = format!("{} {}", money::format(terms.amount.minor(), terms.currency), terms.currency.code());
@@ -458,9 +466,9 @@ mod tests {
 
     #[test]
     fn a_payment_that_a_bank_contradicts_is_a_finding() {
-        let open = |contradiction: &str| OpenPayment {
+        let open = |id: u128, contradiction: &str| OpenPayment {
             terms: clearing::Terms {
-                id: ledger::TransferId::new(7).expect("not nil"),
+                id: ledger::TransferId::new(id).expect("not nil"),
                 payer: "ghost@beta".parse().expect("an address"),
                 payee: "alice@alpha".parse().expect("an address"),
                 amount: ledger::Amount::new(12_50).expect("not zero"),
@@ -473,11 +481,13 @@ mod tests {
             waits_for: "beta to acknowledge that it is paid".to_owned(),
             contradiction: contradiction.to_owned(),
         };
-        assert!(contradictions(&[open("")]).is_empty());
-        let found = contradictions(&[open(""), open("bank beta says that it knows nothing of it, though it is paid")]);
+        assert!(contradictions(&[open(7, "")]).is_empty());
+        let says = open(7, "bank beta says that it knows nothing of it, though it is paid");
+        // On its way, and on the list.
+        let found = contradictions(&[open(8, ""), says.clone(), says]);
         let [said] = &found[..] else { panic!("{found:?}") };
         assert!(said.contains("12.50 EUR from ghost@beta to alice@alpha: bank beta says that it knows"), "{said}");
-        let many = vec![open("bank beta says otherwise"); 30];
+        let many: Vec<OpenPayment> = (1..=30).map(|id| open(id, "bank beta says otherwise")).collect();
         let found = contradictions(&many);
         assert!(found.len() == 21 && found[20].contains("10 more payments"), "{found:?}");
     }

@@ -2,7 +2,7 @@
 
 use api::client::gateway::{OpenPayment, PaymentsWanted};
 use clap::{Args, Subcommand};
-use clearing::PaymentId;
+use clearing::{PaymentId, Risk};
 use ledger::TransferId;
 use serde::Serialize;
 
@@ -18,6 +18,9 @@ Examples:
   rialto payments --undecided                     only what is undecided
   rialto payments show 018f2f6c-…                 one payment's whole way, also long after
   rialto payments void 018f2f6c-… --by anna       decides void, if it is not decided otherwise; anna goes on record
+  rialto payments void 018f2f6c-… --by anna --although-it-may-be-paid
+                                                  also where a restored gateway cannot know whether it was paid, because
+                                                  a bank is gone; without it, who would lose what is told (may_be_paid)
   rialto payments --listed                        what an operator should look at: paid by a restored gateway though its
                                                   payer may have been told void, or void though a bank says it booked it,
                                                   or decided though a bank says that it is otherwise
@@ -62,6 +65,9 @@ enum PaymentsCommand {
         /// Who does this; it goes on record
         #[arg(long, value_name = "NAME")]
         by: String,
+        /// Take the risk that a bank that is silent since the gateway was restored has posted it; that goes on record too
+        #[arg(long)]
+        although_it_may_be_paid: bool,
     },
     /// Show one payment's whole way: who ordered it when, what its banks said, what was decided, whose books have it
     Show {
@@ -101,8 +107,9 @@ struct Row {
 pub(crate) async fn run(args: PaymentsArgs) -> Result<Code, Failure> {
     let gateway = args.at.open()?;
     match args.command {
-        Some(PaymentsCommand::Void { id, by }) => {
-            let answer = args.at.asking(gateway.void(id, &by)).await?;
+        Some(PaymentsCommand::Void { id, by, although_it_may_be_paid }) => {
+            let risk = if although_it_may_be_paid { Risk::Taken } else { Risk::NotTaken };
+            let answer = args.at.asking(gateway.void(id, &by, risk)).await?;
             return Ok(tell(&answer, "refused", args.json));
         }
         Some(PaymentsCommand::Show { id }) => {
@@ -138,7 +145,20 @@ pub(crate) async fn run(args: PaymentsArgs) -> Result<Code, Failure> {
             }
         }
     }
+    if wanted == PaymentsWanted::Open && !args.json {
+        let (_, listed) = args.at.asking(gateway.payments(PaymentsWanted::Listed, 1)).await?;
+        to_look_at(listed).iter().for_each(|line| println!("{line}"));
+    }
     Ok(Code::Done)
+}
+
+/// What is over and yet not settled has a list of its own.
+fn to_look_at(listed: u64) -> Option<String> {
+    match listed {
+        0 => None,
+        1 => Some("1 payment is listed for you to look at: rialto payments --listed".to_owned()),
+        more => Some(format!("{more} payments are listed for you to look at: rialto payments --listed")),
+    }
 }
 
 fn row(open: &OpenPayment) -> Row {
@@ -188,6 +208,15 @@ pub(super) fn payment_id(text: &str) -> Result<PaymentId, String> {
 mod tests {
     use super::*;
     use expect_test::expect;
+
+    #[test]
+    fn a_list_that_is_empty_is_not_spoken_of() {
+        assert_eq!(to_look_at(0), None);
+        for listed in [1, 12] {
+            let said = to_look_at(listed).expect("there are some");
+            assert!(said.starts_with(&listed.to_string()) && said.ends_with("rialto payments --listed"), "{said}");
+        }
+    }
 
     #[test]
     fn a_payment_that_hangs_says_how_long_and_on_whom() {
