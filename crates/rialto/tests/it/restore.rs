@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::http;
 use crate::network::{
-    Network, Owned, TestDir, free_base, free_bases, network_json, rialto, run, stderr, stdout, until,
+    Network, Owned, TestDir, free_base, free_bases, network_json, rialto, run, signal, stderr, stdout, until,
 };
 
 /// A network of one node a group, and its customers' commands.
@@ -378,6 +378,86 @@ fn a_hold_that_no_gateway_knows_of_is_asked_about_and_comes_to_its_end() {
     town.audit();
     let log = std::fs::read_to_string(town.path().join("gateway/1/node.log")).expect("it logs");
     assert!(log.contains("old_holds"), "somebody else let it go");
+}
+
+/// A payment that is undecided in the gateway's copy, held at alpha and posted at beta: its id.
+fn paid_after_a_copy_of_the_gateway(town: &Town, network: &Network, backup: &Path) -> String {
+    let pid =
+        |group: &str| u32::try_from(network.node_of(group, 1)["pid"].as_u64().expect("it runs")).expect("a number");
+    let (alpha, beta, gateway) = (pid("alpha"), pid("beta"), pid("gateway"));
+    // At once, before anybody has seen that beta is away: such a payment would not be taken.
+    signal("STOP", beta);
+    town.command("alice", &["pay", "bob@beta", "10", "--json"]);
+    until("alpha has set the money aside", || {
+        let alice = account(&bank_url(network, "alpha"), "alice")?;
+        (alice["available"] == "990.00").then_some(())
+    });
+    let (_, undecided) = town.operator(&["payments", "--undecided", "--json"]);
+    let undecided: Value = serde_json::from_str(&undecided).expect("one JSON object");
+    let id = undecided["payments"][0]["id"].as_str().expect("it waits for beta").to_owned();
+    signal("STOP", gateway);
+    copy(&town.path().join("gateway"), backup);
+    // Both have it set aside. Beta is told that it is paid, and alpha is not.
+    signal("STOP", alpha);
+    signal("CONT", gateway);
+    signal("CONT", beta);
+    until("beta has posted it", || {
+        let bob = account(&bank_url(network, "beta"), "bob")?;
+        (bob["balance"] != "1000.00").then_some(())
+    });
+    // What the gateway has sent to alpha meanwhile is lost with both.
+    signal("KILL", gateway);
+    signal("KILL", alpha);
+    id
+}
+
+#[test]
+fn what_waits_for_a_bank_that_is_gone_is_void_only_at_a_risk_and_that_bank_is_heard_when_it_is_back() {
+    let town = Town::new("gone-bank");
+    let network = town.up();
+    for bank in ["alpha", "beta"] {
+        network.event(&[&format!("bank {bank} has customers")]);
+    }
+    town.sign_in("alice", "alpha");
+    town.sign_in("bob", "beta");
+    town.be_patient();
+    let backup = town.dir.path().join("backup");
+    let id = paid_after_a_copy_of_the_gateway(&town, &network, &backup);
+    network.stop();
+    town.restore("gateway", &backup);
+
+    // Beta is gone: alpha alone says what it holds.
+    let network = Network::run(&town.path(), &["--base-port", &town.base, "--bank", "alpha"]);
+    let refused = until("alpha has said that it holds the money", || {
+        let (code, said) = town.operator(&["payments", "void", &id, "--by", "anna"]);
+        (code == Some(1) && said.contains("bank alpha has the money set aside")).then_some(said)
+    });
+    for part in ["if bank beta has posted it", "alice@alpha gets 10.00 EUR back although bob@beta was paid"] {
+        assert!(refused.contains(part), "{part}: {refused}");
+    }
+    let (code, said) = town.operator(&["payments", "void", &id, "--by", "anna", "--although-it-may-be-paid"]);
+    assert!(code == Some(0) && said.contains("an operator voided it, although it may have been paid"), "{said}");
+    let available = || account(&bank_url(&network, "alpha"), "alice").map(|alice| alice["available"].clone());
+    until("alice has her money back", || (available()? == "1000.00").then_some(()));
+    network.stop();
+
+    let network = town.up();
+    let listed = until("beta is heard", || {
+        let (_, said) = town.operator(&["payments", "--listed"]);
+        said.contains("bank beta says that it moved the money, though it is void").then_some(said)
+    });
+    assert!(listed.contains(&id), "{listed}");
+    let (_, open) = town.operator(&["payments"]);
+    assert_eq!(open, "no payment is on its way\n1 payment is listed for you to look at: rialto payments --listed\n");
+    let (_, way) = town.operator(&["payments", "show", &id]);
+    for part in ["decided: void, by hand, by anna", "bank beta says that it had posted it", "waits for an operator"] {
+        assert!(way.contains(part), "{part}: {way}");
+    }
+    let (code, audited) = town.operator(&["audit"]);
+    assert!(code != Some(0) && audited.contains(&id), "{audited}");
+    assert_eq!(town.operator(&["payments", "acknowledge", &id]).0, Some(0));
+    assert_eq!(town.operator(&["payments", "--listed"]).1, "no payment is listed\n");
+    network.stop();
 }
 
 #[test]
