@@ -78,7 +78,7 @@ impl Desk {
 
     pub(crate) fn one(&mut self, command: Command) -> Answer {
         self.slot += 1;
-        let request = Request::single(command.clone()).encode();
+        let request = Request::single(command).encode();
         let mut keys = Vec::new();
         Clearing::keys_of_request(&request, |key| keys.push(key)).expect("the request is well formed");
         let mut port = Gathered { journal: &mut self.journal, keys };

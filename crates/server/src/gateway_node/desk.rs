@@ -59,7 +59,7 @@ impl Desk {
         let commands: Arc<[Command]> = commands.into();
         let settled = self.settled(&commands).await;
         let open = commands.iter().zip(&settled).filter(|(_, answer)| answer.is_none());
-        let request = Request { commands: open.map(|(command, _)| command.clone()).collect() };
+        let request = Request { commands: open.map(|(command, _)| *command).collect() };
         let proposed = if request.commands.is_empty() { Vec::new() } else { self.propose(&request).await? };
         let mut proposed = proposed.into_iter();
         let answers = settled.into_iter().map(|answer| answer.or_else(|| proposed.next()));

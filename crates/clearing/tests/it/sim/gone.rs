@@ -50,8 +50,8 @@ impl World {
         }
         let is_ordered = |id: &PaymentId| self.orders.iter().any(|order| order.request.id == *id);
         let is_asked = |payment: &&clearing::Payment| matches!(payment.phase, Phase::Asking { .. });
-        let waiting = self.desk.clearing.payments().filter(is_asked).map(|payment| payment.order.id);
-        let Some(id) = waiting.filter(is_ordered).next() else { return };
+        let mut waiting = self.desk.clearing.payments().filter(is_asked).map(|payment| payment.order.id);
+        let Some(id) = waiting.find(is_ordered) else { return };
         let operator = OperatorName::new("anna").expect("short");
         let answer = self.desk.one(Command::VoidByHand { id, operator, risk: Risk::NotTaken });
         if !matches!(answer, Answer::Refused(Refusal::MayBePaid { .. })) || !takes_it {
