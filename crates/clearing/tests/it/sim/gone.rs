@@ -51,7 +51,9 @@ impl World {
         let is_ordered = |id: &PaymentId| self.orders.iter().any(|order| order.request.id == *id);
         let is_asked = |payment: &&clearing::Payment| matches!(payment.phase, Phase::Asking { .. });
         let mut waiting = self.desk.clearing.payments().filter(is_asked).map(|payment| payment.order.id);
-        let Some(id) = waiting.find(is_ordered) else { return };
+        let first = waiting.find(is_ordered);
+        drop(waiting);
+        let Some(id) = first else { return };
         let operator = OperatorName::new("anna").expect("short");
         let answer = self.desk.one(Command::VoidByHand { id, operator, risk: Risk::NotTaken });
         if !matches!(answer, Answer::Refused(Refusal::MayBePaid { .. })) || !takes_it {
