@@ -32,7 +32,6 @@
 mod answer;
 mod connect;
 pub mod dial;
-mod dials;
 pub(crate) mod ending;
 mod error;
 #[cfg(any(test, fuzzing))]
@@ -40,6 +39,7 @@ pub(crate) mod fuzzing;
 pub mod gateway;
 mod gatherer;
 mod nodes;
+mod once;
 mod retry;
 mod road;
 mod secret;

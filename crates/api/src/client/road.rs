@@ -12,7 +12,6 @@ use tonic::transport::{Channel, Error};
 use tower_service::Service;
 use tracing::{debug, info};
 
-use super::dials::Dials;
 use super::ending::{readable, status_of};
 use crate::problem::Problem;
 use crate::trace::{HEADER, TraceContext};
@@ -22,21 +21,15 @@ use crate::trace::{HEADER, TraceContext};
 pub(super) struct Road {
     channel: Channel,
     node: Arc<str>,
-    dials: Dials,
 }
 
 impl Road {
-    pub(super) fn new(channel: Channel, node: &str, dials: Dials) -> Road {
-        Road { channel, node: node.into(), dials }
+    pub(super) fn new(channel: Channel, node: &str) -> Road {
+        Road { channel, node: node.into() }
     }
 
     pub(super) fn node(&self) -> &str {
         &self.node
-    }
-
-    /// How often it was connected.
-    pub(super) fn dials(&self) -> u64 {
-        self.dials.count()
     }
 }
 

@@ -11,6 +11,7 @@ use api::code::Code;
 use api::network::NetworkId;
 use clearing::Terms;
 use ledger::{Amount, Currency, Reference};
+use tokio::runtime::Runtime;
 
 use crate::gateway::{Decided, Fault, PASSWORD, Serving, TestGateway};
 use crate::pay;
@@ -267,4 +268,55 @@ async fn a_client_of_one_network_sends_neither_password_nor_token_to_another() {
     let free = client(&[address]);
     assert_eq!(free.ask_network().await.map(|id| id.get()), Ok(2));
     assert_eq!(free.network().map(|id| id.get()), Some(2));
+}
+
+/// A gateway that ends with its connections, as one does whose process ends. The address is that of the one before, if there
+/// was one.
+async fn of_a_process(gateway: &TestGateway, address: Option<SocketAddr>) -> (Runtime, SocketAddr) {
+    let process = Runtime::new().expect("threads are free");
+    let gateway = gateway.clone();
+    let serving = async move {
+        match address {
+            Some(address) => gateway.serve_at(address).await,
+            None => gateway.serve().await,
+        }
+    };
+    let serving = process.spawn(serving).await.expect("it serves");
+    let address = serving.address;
+    // Its task ends with the process.
+    std::mem::forget(serving);
+    (process, address)
+}
+
+#[tokio::test]
+async fn a_client_that_lives_on_sends_nothing_to_the_network_that_came_to_the_address() {
+    let (one, other) = (TestGateway::new(), TestGateway::of_network(2));
+    let (process, address) = of_a_process(&one, None).await;
+    // Each is connected, was checked and has been used: one for the password, one for the token, one for a payment.
+    let clients = [client(&[address]), client(&[address]), client(&[address])];
+    let mut customers = Vec::new();
+    for client in &clients {
+        customers.push(alice(client).await);
+    }
+    process.shutdown_background();
+    let (process, _) = of_a_process(&other, Some(address)).await;
+    let party = "alice@alpha".parse().expect("well formed");
+    let answers = [
+        clients[0].login(&party, &Secret::new(PASSWORD)).await.map(drop),
+        customers[1].balance().await.map(drop),
+        customers[2].pay(&payment(1_00)).await.map(drop),
+    ];
+    for answer in answers {
+        assert!(matches!(answer, Err(GatewayError::OtherNetwork { .. })), "{answer:?}");
+    }
+    assert_eq!((other.with_token(), other.called(), other.live_tokens()), (0, 0, 0));
+    // The network of before comes back there, and the same clients go on, also one that asks each node only once.
+    process.shutdown_background();
+    let (process, _) = of_a_process(&one, Some(address)).await;
+    assert!(customers[2].pay(&payment(1_00)).await.is_ok());
+    process.shutdown_background();
+    let (process, _) = of_a_process(&one, Some(address)).await;
+    let hasty = clients[2].with_options(GatewayOptions { connect_patience: Duration::ZERO, ..SHORT });
+    assert!(alice(&hasty).await.balance().await.is_ok());
+    process.shutdown_background();
 }

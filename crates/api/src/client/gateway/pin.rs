@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tonic::Status;
 
 use super::error::GatewayError;
+use crate::client::connect::Singly;
+use crate::client::once::Life;
 use crate::client::road::Road;
 use crate::grpc::id_bits;
 use crate::network::NetworkId;
@@ -35,20 +37,22 @@ impl Pin {
     }
 }
 
-/// A node of the gateway, and on which of its connections it was asked for its network.
+/// Where a node of the gateway is, and the connection to it that there is now.
+#[derive(Debug)]
+pub(super) struct Place {
+    singly: Singly,
+    node: Mutex<Node>,
+}
+
+/// A node of the gateway on one connection, which is never made again: what is sent on it comes to whoever answered on it, or
+/// to nobody. A clone is another handle of the same.
 #[derive(Debug, Clone)]
 pub(super) struct Node {
     pub(super) calls: GatewayClient<Road>,
     road: Road,
-    answered: Arc<Mutex<Option<Answered>>>,
-}
-
-/// Which network answered on a connection.
-#[derive(Debug, Clone, Copy)]
-struct Answered {
-    /// The number of the connection, from 1.
-    dial: u64,
-    network: NetworkId,
+    life: Life,
+    /// The network that answered on this connection.
+    answered: Arc<OnceLock<NetworkId>>,
 }
 
 /// Why nothing may be sent to a node.
@@ -60,37 +64,49 @@ pub(super) enum Unchecked {
 }
 
 impl Node {
-    pub(super) fn new(road: Road) -> Node {
-        Node { calls: GatewayClient::new(road.clone()), road, answered: Arc::default() }
+    fn new(singly: &Singly) -> Node {
+        let (road, life) = singly.once();
+        Node { calls: GatewayClient::new(road.clone()), road, life, answered: Arc::default() }
     }
 
-    /// Makes sure that the connection leads to the network that is meant.
-    pub(super) async fn check(&self, pin: &Pin) -> Result<(), Unchecked> {
-        let found = loop {
-            let before = self.road.dials();
-            if let Some(network) = self.known(before) {
-                break network;
-            }
-            let answer = self.calls.clone().network(proto::NetworkRequest {}).await.map_err(Unchecked::NoAnswer)?;
-            let network = answer.get_ref().id.as_ref().and_then(|id| NetworkId::new(id_bits(id)));
-            let network = network.ok_or(Unchecked::Wrong(GatewayError::Nonsense { what: "no network of its own" }))?;
-            // Where it was connected anew meanwhile, which connection answered is not known: it is asked again.
-            let dial = self.road.dials();
-            if dial == before || (before == 0 && dial == 1) {
-                *self.answered.lock().unwrap_or_else(PoisonError::into_inner) = Some(Answered { dial, network });
-            }
-        };
+    /// Which network it is, asked once on a connection.
+    async fn network(&self) -> Result<NetworkId, Unchecked> {
+        if let Some(network) = self.answered.get() {
+            return Ok(*network);
+        }
+        let answer = self.calls.clone().network(proto::NetworkRequest {}).await.map_err(Unchecked::NoAnswer)?;
+        let network = answer.get_ref().id.as_ref().and_then(|id| NetworkId::new(id_bits(id)));
+        let network = network.ok_or(Unchecked::Wrong(GatewayError::Nonsense { what: "no network of its own" }))?;
+        Ok(*self.answered.get_or_init(|| network))
+    }
+}
+
+impl Place {
+    pub(super) fn new(singly: Singly) -> Place {
+        let node = Mutex::new(Node::new(&singly));
+        Place { singly, node }
+    }
+
+    /// The node that is there, on a connection that leads to the network that is meant.
+    pub(super) async fn check(&self, pin: &Pin) -> Result<Node, Unchecked> {
+        let node = self.node();
+        let found = node.network().await?;
         let meant = pin.meet(found);
         if found == meant {
-            return Ok(());
+            return Ok(node);
         }
-        let node = self.road.node().to_owned();
+        // Nothing will be sent on it that would show when it has closed, and who is meant may come back to the address.
+        node.life.end();
+        let node = node.road.node().to_owned();
         Err(Unchecked::Wrong(GatewayError::OtherNetwork { node, meant, found }))
     }
 
-    /// The network that answered on this connection.
-    fn known(&self, dial: u64) -> Option<NetworkId> {
-        let answered = *self.answered.lock().unwrap_or_else(PoisonError::into_inner);
-        answered.filter(|answered| answered.dial == dial).map(|answered| answered.network)
+    /// The node on the connection that there is, or on a new one where that has ended. Nothing is known of a new one.
+    fn node(&self) -> Node {
+        let mut node = self.node.lock().unwrap_or_else(PoisonError::into_inner);
+        if node.life.is_over() {
+            *node = Node::new(&self.singly);
+        }
+        node.clone()
     }
 }

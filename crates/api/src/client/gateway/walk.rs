@@ -16,8 +16,9 @@ use tonic::{Code as Grpc, Response, Status};
 
 use super::GatewayOptions;
 use super::error::{GatewayError, NotSignedIn};
-use super::pin::{Node, Pin, Unchecked};
-use crate::client::connect;
+use super::pin::{Node, Pin, Place, Unchecked};
+use crate::client::connect::Singly;
+use crate::client::once::was_spent;
 use crate::client::retry::{is_of_attempt, jittered};
 use crate::client::secured::not_believed;
 use crate::client::words::{self, was_not_connected};
@@ -30,7 +31,7 @@ const PAUSE_MAX: Duration = Duration::from_millis(500);
 /// All nodes, and the one that is asked now.
 #[derive(Debug)]
 pub(super) struct Nodes {
-    nodes: RwLock<Vec<Node>>,
+    nodes: RwLock<Vec<Arc<Place>>>,
     current: AtomicUsize,
     tls: Option<Arc<certs::Client>>,
 }
@@ -51,11 +52,11 @@ impl Nodes {
         Ok(())
     }
 
-    fn current(&self) -> (usize, Node) {
+    fn current(&self) -> (usize, Arc<Place>) {
         let nodes = self.nodes.read().unwrap_or_else(PoisonError::into_inner);
         // There may be fewer than when it was chosen.
         let number = self.current.load(Ordering::Relaxed) % nodes.len();
-        (number, nodes[number].clone())
+        (number, Arc::clone(&nodes[number]))
     }
 
     fn len(&self) -> usize {
@@ -73,13 +74,13 @@ impl Nodes {
 fn connected<A: AsRef<str>>(
     addresses: impl IntoIterator<Item = A>,
     tls: Option<&Arc<certs::Client>>,
-) -> Result<Vec<Node>, GatewayError> {
-    let node = |address: A| {
+) -> Result<Vec<Arc<Place>>, GatewayError> {
+    let place = |address: A| {
         let address = address.as_ref();
         let bad = |reason: String| GatewayError::BadAddress { address: address.to_owned(), reason };
-        connect::channel(address, tls).map(Node::new).map_err(bad)
+        Singly::new(address, tls).map(|singly| Arc::new(Place::new(singly))).map_err(bad)
     };
-    let nodes = addresses.into_iter().map(node).collect::<Result<Vec<Node>, GatewayError>>()?;
+    let nodes = addresses.into_iter().map(place).collect::<Result<Vec<Arc<Place>>, GatewayError>>()?;
     if nodes.is_empty() {
         return Err(GatewayError::BadAddress { address: String::new(), reason: "none was given".to_owned() });
     }
@@ -128,23 +129,22 @@ where
     let mut wrong = Vec::new();
     let mut pause = PAUSE_MIN;
     loop {
-        let (number, node) = nodes.current();
+        let (number, place) = nodes.current();
         let attempt_ends = deadline.min(Instant::now() + options.attempt_timeout);
-        let (verdict, status) = match tokio::time::timeout_at(attempt_ends, node.check(pin)).await {
-            Ok(Ok(())) => match tokio::time::timeout_at(attempt_ends, call(node)).await {
-                Ok(Ok(response)) => return Ok(response.into_inner()),
-                Ok(Err(status)) => (verdict(&status), status),
-                Err(_) => (Verdict::Open, silent()),
-            },
+        let mut attempted = attempt(&place, pin, attempt_ends, &call).await;
+        if matches!(&attempted, Attempt::Failed(_, status) if was_spent(status)) {
+            // The connection of before had closed while nothing was sent on it: that is no failure of whoever is there now.
+            attempted = attempt(&place, pin, attempt_ends, &call).await;
+        }
+        let (verdict, status) = match attempted {
+            Attempt::Answered(answer) => return Ok(answer),
+            Attempt::Failed(verdict, status) => (verdict, status),
             // Its address belongs to somebody else by now: that is no reason not to ask the others.
-            Ok(Err(Unchecked::Wrong(error))) => {
+            Attempt::Wrong(error) => {
                 let status = Status::unavailable(error.to_string());
                 wrong.push(error);
                 (Verdict::NotConnected, status)
             }
-            // Nothing of the request has left.
-            Ok(Err(Unchecked::NoAnswer(status))) => (unsent(verdict(&status)), status),
-            Err(_) => (Verdict::NotConnected, silent()),
         };
         let mut wait = Duration::ZERO;
         match verdict {
@@ -178,6 +178,32 @@ where
             return Err(given_up(&steps, stake, &status));
         }
         tokio::time::sleep(wait).await;
+    }
+}
+
+/// What came of asking one node.
+enum Attempt<T> {
+    Answered(T),
+    Failed(Verdict, Status),
+    /// Nothing was sent: whoever is there is not meant.
+    Wrong(GatewayError),
+}
+
+/// Asks one node, on a connection that was checked.
+async fn attempt<T, F>(place: &Place, pin: &Pin, ends: Instant, call: &impl Fn(Node) -> F) -> Attempt<T>
+where
+    F: Future<Output = Result<Response<T>, Status>>,
+{
+    match tokio::time::timeout_at(ends, place.check(pin)).await {
+        Ok(Ok(node)) => match tokio::time::timeout_at(ends, call(node)).await {
+            Ok(Ok(response)) => Attempt::Answered(response.into_inner()),
+            Ok(Err(status)) => Attempt::Failed(verdict(&status), status),
+            Err(_) => Attempt::Failed(Verdict::Open, silent()),
+        },
+        Ok(Err(Unchecked::Wrong(error))) => Attempt::Wrong(error),
+        // Nothing of the request has left.
+        Ok(Err(Unchecked::NoAnswer(status))) => Attempt::Failed(unsent(verdict(&status)), status),
+        Err(_) => Attempt::Failed(Verdict::NotConnected, silent()),
     }
 }
 
