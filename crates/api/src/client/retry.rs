@@ -146,15 +146,18 @@ pub(super) fn verdict(status: &Status) -> Verdict {
     }
 }
 
-/// Whether a refusal is of this attempt only (its token, its cluster, how many there were): it says nothing of one before it,
-/// which may have arrived.
-pub(super) fn is_of_attempt(code: Code) -> bool {
-    matches!(code, Code::OtherCluster | Code::BeyondRepair) || matches!(code.row().http, 401 | 429 | 503)
+/// Whether a refusal is the word on the id itself, an outcome that stays with it, and so holds for every attempt. Any other is
+/// of this attempt (its token, its time, the node or the balancer that it met, how many there were): it says nothing of one
+/// before it, which may have been done.
+pub(super) fn is_of_id(code: Code) -> bool {
+    // Both are of what is in force at the moment, which an attempt before may itself have changed.
+    let is_of_moment = matches!(code, Code::MoreThanOwed | Code::VersionMismatch);
+    code.row().http == 422 && !is_of_moment
 }
 
 fn last_word(error: ClientError, pursuit: Pursuit, may_be_done: bool) -> ClientError {
     match (error, pursuit.work) {
-        (ClientError::Refused { code, detail, .. }, Some(work)) if may_be_done && is_of_attempt(code) => {
+        (ClientError::Refused { code, detail, .. }, Some(work)) if may_be_done && !is_of_id(code) => {
             ClientError::OutcomeUnknown { work, last: detail }
         }
         (error, Some(_) | None) => error,
@@ -195,12 +198,28 @@ mod tests {
         let moving = || Pursuit::moving([TransferId::new(7).expect("not nil")]);
         let refused = |code| ClientError::refused(code, "no".to_owned());
         let is_unknown = |error: ClientError| matches!(error, ClientError::OutcomeUnknown { .. });
-        for code in [Code::OtherCluster, Code::Unauthorized, Code::TooManyPayments, Code::BeyondRepair] {
+        let of_attempt = [
+            Code::OtherCluster,
+            Code::Unauthorized,
+            Code::TooManyPayments,
+            Code::BeyondRepair,
+            Code::NotPermitted,
+            Code::NoSuchPath,
+            Code::RequestTimeout,
+            Code::BrokenRequest,
+            Code::DeadlinePassed,
+            Code::MoreThanOwed,
+            // What a balancer answers, without a code of ours.
+            Code::Internal,
+        ];
+        for code in of_attempt {
             assert!(is_unknown(last_word(refused(code), moving(), true)), "{code:?}");
             assert!(!is_unknown(last_word(refused(code), moving(), false)), "{code:?}: nothing was sent before");
             assert!(!is_unknown(last_word(refused(code), Pursuit::reading(), true)), "{code:?}: nothing can be done");
         }
-        // About the request itself: whoever was asked before would have said the same.
-        assert!(!is_unknown(last_word(refused(Code::IdReused), moving(), true)));
+        // What stays with the id: whoever was asked before would have said the same.
+        for code in [Code::IdReused, Code::InsufficientFunds, Code::Voided] {
+            assert!(!is_unknown(last_word(refused(code), moving(), true)), "{code:?}");
+        }
     }
 }

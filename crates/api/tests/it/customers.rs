@@ -130,6 +130,43 @@ async fn what_may_have_arrived_stays_so_whatever_the_next_node_refuses() {
 }
 
 #[tokio::test]
+async fn who_refuses_the_second_attempt_says_nothing_of_the_first() {
+    let (gateway, serving) = serving().await;
+    let alice = alice(&client(&[serving.address])).await;
+    let of_attempt = [
+        Code::NotPermitted,
+        Code::NoSuchPath,
+        Code::RequestTimeout,
+        Code::BrokenRequest,
+        Code::DeadlinePassed,
+        Code::InvalidName,
+    ];
+    for refusal in of_attempt.map(Fault::Refused).into_iter().chain([Fault::NoSuchMethod]) {
+        let terms = payment(1);
+        gateway.fail_next([Fault::AnswerLost, refusal]);
+        let unknown = alice.pay(&terms).await.expect_err("the second attempt is refused");
+        assert!(
+            matches!(unknown, GatewayError::OutcomeUnknown { ref payments, .. } if *payments == [terms.id]),
+            "{refusal:?}: {unknown:?}"
+        );
+        assert_eq!(gateway.decided(terms.id), Some(Decided::Paid), "{refusal:?}");
+        gateway.fail_next([refusal]);
+        let refused = alice.pay(&payment(1)).await.expect_err("the only attempt is refused");
+        assert!(matches!(refused, GatewayError::Refused { .. }), "{refusal:?}: {refused:?}");
+    }
+    // That one payment was not taken is said in an answer.
+    gateway.fail_next([Fault::AnswerLost, Fault::NotTaken, Fault::NotTaken]);
+    let open = alice.pay(&payment(1)).await.expect("it is answered");
+    assert!(matches!(open.standing, Standing::Undecided { .. }), "{open:?}");
+    let not_taken = alice.pay(&payment(1)).await.expect("it is answered");
+    assert!(matches!(not_taken.standing, Standing::NotTaken { .. }), "{not_taken:?}");
+    // What the id stands for is the same for all attempts.
+    gateway.fail_next([Fault::AnswerLost, Fault::Refused(Code::IdReused)]);
+    let reused = alice.pay(&payment(1)).await;
+    assert!(matches!(reused, Err(GatewayError::Refused { code: Code::IdReused, .. })), "{reused:?}");
+}
+
+#[tokio::test]
 async fn an_address_that_is_another_networks_by_now_keeps_nobody_from_the_others() {
     let (gateway, serving) = serving().await;
     let other = TestGateway::of_network(2);

@@ -33,6 +33,12 @@ pub(crate) enum Fault {
     Undecided,
     /// Not taken, and no answer comes.
     RequestLost,
+    /// Not taken, and the whole call is refused.
+    Refused(Code),
+    /// Not taken, and somebody before the gateway answers, who knows nothing of payments.
+    NoSuchMethod,
+    /// Not taken, as the payment's own answer says.
+    NotTaken,
 }
 
 /// What was decided of an id, for good.
@@ -259,6 +265,9 @@ impl TestGateway {
                 Ok(status(terms.id, proto::PaymentState::Undecided, "outcome_unknown"))
             }
             Some(Fault::RequestLost) => Err(Status::unavailable("the connection broke")),
+            Some(Fault::Refused(code)) => Err(Problem::new(code, "this attempt is refused").to_status()),
+            Some(Fault::NoSuchMethod) => Err(Status::unimplemented("404 Not Found")),
+            Some(Fault::NotTaken) => Ok(status(terms.id, proto::PaymentState::NotTaken, "payer_busy")),
         };
         let mut books = self.books();
         *books.open.get_mut(&terms.id).expect("it was counted") -= 1;

@@ -42,6 +42,22 @@ pub struct PaymentAnswer {
     pub terms: Option<Terms>,
 }
 
+impl PaymentAnswer {
+    /// What the answer means where an attempt before it may have been done: that this one was not taken says nothing of that.
+    pub(super) fn after(self, may_be_done_before: bool) -> PaymentAnswer {
+        let standing = match self.standing {
+            Standing::NotTaken { detail, .. } if may_be_done_before => Standing::Undecided {
+                detail: format!(
+                    "an attempt before may have been taken, and the last one was not ({detail}): send it again with the same \
+                     id, or ask for it to be void"
+                ),
+            },
+            standing => standing,
+        };
+        PaymentAnswer { standing, ..self }
+    }
+}
+
 /// How far a payment has come. Codes are those of `docs/errors.md`, as text: a client must understand that a payment was
 /// refused also when the reason is newer than itself.
 #[derive(Debug, Clone, PartialEq, Eq)]

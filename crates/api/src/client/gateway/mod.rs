@@ -62,7 +62,7 @@ use crate::network::NetworkId;
 use crate::payment;
 use crate::proto;
 use pin::{Node, Pin};
-use walk::{Nodes, Route};
+use walk::{Nodes, Route, Walked};
 
 /// A new id for a payment: UUIDv7.
 pub fn new_payment_id() -> PaymentId {
@@ -163,7 +163,7 @@ impl GatewayClient {
     /// Among others when it is another one than the client is pinned to.
     pub async fn ask_network(&self) -> Result<NetworkId, GatewayError> {
         let ask = |node: Node| async move { node.calls.clone().network(proto::NetworkRequest {}).await };
-        let answer = self.walk(&[], ask).await?;
+        let answer = self.walk(&[], ask).await?.answer;
         let id = answer.id.as_ref().and_then(|id| NetworkId::new(id_bits(id)));
         id.ok_or(GatewayError::Nonsense { what: "no network of its own" })
     }
@@ -199,7 +199,7 @@ impl GatewayClient {
             password: password.expose().to_owned(),
         };
         let ask = |mut node: Node, request| async move { node.calls.login(request).await };
-        answer::signed_in(self.call(earlier.as_ref(), &[], request, ask).await?)
+        answer::signed_in(self.call(earlier.as_ref(), request, ask).await?)
     }
 
     /// Acts in the name of whoever the token was given to.
@@ -210,14 +210,28 @@ impl GatewayClient {
         Ok(Customer { gateway: self.clone(), bearer: bearer(token)? })
     }
 
-    /// Calls in somebody's name, by their token, or in nobody's.
+    /// Calls in somebody's name, by their token, or in nobody's, where no payment is at stake.
     async fn call<M, T, F>(
         &self,
         bearer: Option<&MetadataValue<Ascii>>,
-        stake: &[PaymentId],
         message: M,
         call: impl Fn(Node, Request<M>) -> F,
     ) -> Result<T, GatewayError>
+    where
+        M: Clone,
+        F: Future<Output = Result<tonic::Response<T>, tonic::Status>>,
+    {
+        Ok(self.call_about(&[], bearer, message, call).await?.answer)
+    }
+
+    /// Calls about these payments.
+    async fn call_about<M, T, F>(
+        &self,
+        stake: &[PaymentId],
+        bearer: Option<&MetadataValue<Ascii>>,
+        message: M,
+        call: impl Fn(Node, Request<M>) -> F,
+    ) -> Result<Walked<T>, GatewayError>
     where
         M: Clone,
         F: Future<Output = Result<tonic::Response<T>, tonic::Status>>,
@@ -236,7 +250,7 @@ impl GatewayClient {
         self.walk(stake, with_token).await
     }
 
-    async fn walk<T, F>(&self, stake: &[PaymentId], call: impl Fn(Node) -> F) -> Result<T, GatewayError>
+    async fn walk<T, F>(&self, stake: &[PaymentId], call: impl Fn(Node) -> F) -> Result<Walked<T>, GatewayError>
     where
         F: Future<Output = Result<tonic::Response<T>, tonic::Status>>,
     {
@@ -274,20 +288,20 @@ impl Customer {
 
     async fn end_sessions(&self, others: bool) -> Result<u32, GatewayError> {
         let end = |mut node: Node, request| async move { node.calls.logout(request).await };
-        Ok(self.gateway.call(Some(&self.bearer), &[], proto::LogoutRequest { others }, end).await?.ended)
+        Ok(self.gateway.call(Some(&self.bearer), proto::LogoutRequest { others }, end).await?.ended)
     }
 
     /// The customer's own sign-ins that are good now, the newest first.
     pub async fn sessions(&self) -> Result<Vec<proto::Session>, GatewayError> {
         let look = |mut node: Node, request| async move { node.calls.sessions(request).await };
-        Ok(self.gateway.call(Some(&self.bearer), &[], proto::SessionsRequest {}, look).await?.sessions)
+        Ok(self.gateway.call(Some(&self.bearer), proto::SessionsRequest {}, look).await?.sessions)
     }
 
     /// The customer's own money, linearizable.
     pub async fn balance(&self) -> Result<Balance, GatewayError> {
         let request = proto::ViewBalanceRequest::default();
         let view = |mut node: Node, request| async move { node.calls.view_balance(request).await };
-        answer::balance(&self.gateway.call(Some(&self.bearer), &[], request, view).await?)
+        answer::balance(&self.gateway.call(Some(&self.bearer), request, view).await?)
     }
 
     /// Pays, and says how the payment stands.
@@ -304,21 +318,23 @@ impl Customer {
             timeout_ms: self.gateway.options.wait_ms(),
         };
         let pay = |mut node: Node, request| async move { node.calls.transfer_money(request).await };
-        answer::payments(self.gateway.call(Some(&self.bearer), &ids, request, pay).await?.payments, &ids)
+        let walked = self.gateway.call_about(&ids, Some(&self.bearer), request, pay).await?;
+        let answers = answer::payments(walked.answer.payments, &ids)?;
+        Ok(answers.into_iter().map(|answer| answer.after(walked.may_be_done_before)).collect())
     }
 
     /// What moved on the customer's account, newest first. `cursor` is that of the page before, empty for the newest.
     pub async fn history(&self, cursor: &str, limit: u32) -> Result<HistoryPage, GatewayError> {
         let request = proto::TransactionHistoryRequest { customer: String::new(), cursor: cursor.to_owned(), limit };
         let look = |mut node: Node, request| async move { node.calls.transaction_history(request).await };
-        answer::history(self.gateway.call(Some(&self.bearer), &[], request, look).await?)
+        answer::history(self.gateway.call(Some(&self.bearer), request, look).await?)
     }
 
     /// How one of the customer's payments stands; `None` is no outcome, it may still be on its way.
     pub async fn payment(&self, id: PaymentId) -> Result<Option<PaymentAnswer>, GatewayError> {
         let request = proto::GetPaymentRequest { id: Some(uuid(id.get())) };
         let look = |mut node: Node, request| async move { node.calls.get_payment(request).await };
-        match self.gateway.call(Some(&self.bearer), &[], request, look).await {
+        match self.gateway.call(Some(&self.bearer), request, look).await {
             Ok(status) => answer::payment(status, id).map(Some),
             Err(GatewayError::Refused { code: Code::UnknownPayment, .. }) => Ok(None),
             Err(error) => Err(error),
@@ -333,6 +349,7 @@ impl Customer {
             timeout_ms: self.gateway.options.wait_ms(),
         };
         let cancel = |mut node: Node, request| async move { node.calls.cancel_payment(request).await };
-        answer::payment(self.gateway.call(Some(&self.bearer), &[terms.id], request, cancel).await?, terms.id)
+        let walked = self.gateway.call_about(&[terms.id], Some(&self.bearer), request, cancel).await?;
+        Ok(answer::payment(walked.answer, terms.id)?.after(walked.may_be_done_before))
     }
 }

@@ -93,14 +93,14 @@ impl Operator {
     /// Every bank that has registered.
     pub async fn banks(&self) -> Result<Vec<proto::RegisteredBank>, GatewayError> {
         let look = |mut node: Node, request| async move { node.calls.banks(request).await };
-        Ok(self.gateway.call(self.bearer.as_ref(), &[], proto::BanksRequest {}, look).await?.banks)
+        Ok(self.gateway.call(self.bearer.as_ref(), proto::BanksRequest {}, look).await?.banks)
     }
 
     /// Payments of that kind, the oldest first, at most `limit`; and how many there are in all.
     pub async fn payments(&self, wanted: PaymentsWanted, limit: u32) -> Result<(Vec<OpenPayment>, u64), GatewayError> {
         let look = |mut node: Node, request| async move { node.calls.payments(request).await };
         let request = proto::PaymentsRequest { limit, wanted: wanted.into() };
-        let answer = self.gateway.call(self.bearer.as_ref(), &[], request, look).await?;
+        let answer = self.gateway.call(self.bearer.as_ref(), request, look).await?;
         let open = answer.payments.iter().map(open).collect::<Result<_, _>>()?;
         Ok((open, answer.count))
     }
@@ -109,7 +109,7 @@ impl Operator {
     pub async fn show(&self, id: PaymentId) -> Result<Option<proto::PaymentWay>, GatewayError> {
         let request = proto::GetPaymentRequest { id: Some(uuid(id.get())) };
         let look = |mut node: Node, request| async move { node.calls.show_payment(request).await };
-        match self.gateway.call(self.bearer.as_ref(), &[], request, look).await {
+        match self.gateway.call(self.bearer.as_ref(), request, look).await {
             Ok(way) => Ok(Some(way)),
             Err(GatewayError::Refused { code: Code::UnknownPayment, .. }) => Ok(None),
             Err(error) => Err(error),
@@ -130,7 +130,7 @@ impl Operator {
 
     async fn audited(&self, request: proto::AuditPaymentsRequest) -> Result<AuditPage, GatewayError> {
         let look = |mut node: Node, request| async move { node.calls.audit_payments(request).await };
-        let answer = self.gateway.call(self.bearer.as_ref(), &[], request, look).await?;
+        let answer = self.gateway.call(self.bearer.as_ref(), request, look).await?;
         let (next_cursor, gateway_epoch) = (answer.next_cursor, answer.gateway_epoch);
         let payments = answer.payments.iter().map(audited).collect::<Result<_, _>>()?;
         Ok(AuditPage { payments, next_cursor, gateway_epoch })
@@ -140,20 +140,20 @@ impl Operator {
     pub async fn acknowledge(&self, id: PaymentId) -> Result<(), GatewayError> {
         let request = proto::AcknowledgePaymentRequest { id: Some(uuid(id.get())) };
         let note = |mut node: Node, request| async move { node.calls.acknowledge_payment(request).await };
-        self.gateway.call(self.bearer.as_ref(), &[], request, note).await.map(drop)
+        self.gateway.call(self.bearer.as_ref(), request, note).await.map(drop)
     }
 
     /// What tokens are signed with.
     pub async fn keys(&self) -> Result<Vec<proto::TokenKey>, GatewayError> {
         let look = |mut node: Node, request| async move { node.calls.keys(request).await };
-        Ok(self.gateway.call(self.bearer.as_ref(), &[], proto::KeysRequest {}, look).await?.keys)
+        Ok(self.gateway.call(self.bearer.as_ref(), proto::KeysRequest {}, look).await?.keys)
     }
 
     /// No token of that key is good any more, on any node.
     pub async fn retire_key(&self, kid: &str) -> Result<(), GatewayError> {
         let request = proto::RetireKeyRequest { kid: kid.to_owned() };
         let retire = |mut node: Node, request| async move { node.calls.retire_key(request).await };
-        self.gateway.call(self.bearer.as_ref(), &[], request, retire).await.map(drop)
+        self.gateway.call(self.bearer.as_ref(), request, retire).await.map(drop)
     }
 
     /// Voids a payment that is undecided, through the decision itself. `by` goes on record; at most 32 bytes. What may be paid is
@@ -165,13 +165,14 @@ impl Operator {
             although_it_may_be_paid: risk == Risk::Taken,
         };
         let void = |mut node: Node, request| async move { node.calls.void_payment(request).await };
-        answer::payment(self.gateway.call(self.bearer.as_ref(), &[id], request, void).await?, id)
+        let walked = self.gateway.call_about(&[id], self.bearer.as_ref(), request, void).await?;
+        Ok(answer::payment(walked.answer, id)?.after(walked.may_be_done_before))
     }
 
     /// What banks owe each other: of each pair that ever paid, both directions.
     pub async fn positions(&self) -> Result<Vec<BankPosition>, GatewayError> {
         let look = |mut node: Node, request| async move { node.calls.positions(request).await };
-        let answer = self.gateway.call(self.bearer.as_ref(), &[], proto::PositionsRequest {}, look).await?;
+        let answer = self.gateway.call(self.bearer.as_ref(), proto::PositionsRequest {}, look).await?;
         answer.positions.into_iter().map(position).collect()
     }
 
@@ -193,13 +194,14 @@ impl Operator {
             timeout_ms: self.gateway.options.wait_ms(),
         };
         let settle = |mut node: Node, request| async move { node.calls.settle(request).await };
-        answer::payment(self.gateway.call(self.bearer.as_ref(), &[id], request, settle).await?, id)
+        let walked = self.gateway.call_about(&[id], self.bearer.as_ref(), request, settle).await?;
+        Ok(answer::payment(walked.answer, id)?.after(walked.may_be_done_before))
     }
 
     /// What is in force.
     pub async fn settings(&self) -> Result<proto::GatewaySettings, GatewayError> {
         let look = |mut node: Node, request| async move { node.calls.settings(request).await };
-        self.gateway.call(self.bearer.as_ref(), &[], proto::SettingsRequest {}, look).await
+        self.gateway.call(self.bearer.as_ref(), proto::SettingsRequest {}, look).await
     }
 
     /// Changes one setting of that version; what is in force then.
@@ -210,7 +212,7 @@ impl Operator {
     ) -> Result<proto::GatewaySettings, GatewayError> {
         let request = proto::ChangeSettingRequest { expected_version, change: Some(change) };
         let change = |mut node: Node, request| async move { node.calls.change_setting(request).await };
-        self.gateway.call(self.bearer.as_ref(), &[], request, change).await
+        self.gateway.call(self.bearer.as_ref(), request, change).await
     }
 }
 

@@ -19,7 +19,7 @@ use super::error::{GatewayError, NotSignedIn};
 use super::pin::{Node, Pin, Place, Unchecked};
 use crate::client::connect::Singly;
 use crate::client::once::was_spent;
-use crate::client::retry::{is_of_attempt, jittered};
+use crate::client::retry::{is_of_id, jittered};
 use crate::client::secured::not_believed;
 use crate::client::words::{self, was_not_connected};
 use crate::code::Code;
@@ -107,6 +107,13 @@ struct Steps {
     may_be_done: bool,
 }
 
+/// What a walk brought back.
+pub(super) struct Walked<T> {
+    pub(super) answer: T,
+    /// An attempt before the one that was answered may have been done as well.
+    pub(super) may_be_done_before: bool,
+}
+
 /// Where a walk goes, and for how long.
 pub(super) struct Route<'a> {
     pub(super) nodes: &'a Nodes,
@@ -119,7 +126,7 @@ pub(super) struct Route<'a> {
 pub(super) async fn walk<T, F>(
     Route { nodes, options, pin, stake }: Route<'_>,
     call: impl Fn(Node) -> F,
-) -> Result<T, GatewayError>
+) -> Result<Walked<T>, GatewayError>
 where
     F: Future<Output = Result<Response<T>, Status>>,
 {
@@ -137,7 +144,7 @@ where
             attempted = attempt(&place, pin, attempt_ends, &call).await;
         }
         let (verdict, status) = match attempted {
-            Attempt::Answered(answer) => return Ok(answer),
+            Attempt::Answered(answer) => return Ok(Walked { answer, may_be_done_before: steps.may_be_done }),
             Attempt::Failed(verdict, status) => (verdict, status),
             // Its address belongs to somebody else by now: that is no reason not to ask the others.
             Attempt::Wrong(error) => {
@@ -207,12 +214,12 @@ where
     }
 }
 
-/// What a walk ends with that no other node would answer otherwise. Whoever refuses only this attempt (its token, its cluster,
-/// how many there were) says nothing of one before it, which may have arrived.
+/// What a walk ends with that no other node would answer otherwise. Whoever refuses only this attempt says nothing of one before
+/// it, which may have been done: see [`is_of_id`].
 fn last_word(error: GatewayError, steps: &Steps, stake: &[PaymentId]) -> GatewayError {
     let is_of_attempt = match &error {
         GatewayError::NotSignedIn(_) => true,
-        GatewayError::Refused { code, .. } => is_of_attempt(*code),
+        GatewayError::Refused { code, .. } => !is_of_id(*code),
         GatewayError::Unreachable { .. }
         | GatewayError::Overloaded { .. }
         | GatewayError::OutcomeUnknown { .. }
