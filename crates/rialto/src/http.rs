@@ -138,6 +138,13 @@ impl Address {
     }
 }
 
+impl Address {
+    /// Whether it is spoken to over TLS.
+    pub(crate) fn is_secured(&self) -> bool {
+        self.secured.is_some()
+    }
+}
+
 impl From<SocketAddr> for Address {
     fn from(socket: SocketAddr) -> Address {
         Address { host: socket.to_string(), sockets: vec![socket], secured: None }
@@ -173,11 +180,15 @@ impl Pin {
     }
 
     fn learn_from(&self, headers: &HeaderMap) {
-        let named = headers.get(CLUSTER_HEADER).and_then(|value| value.to_str().ok());
-        if let Some(Ok(cluster)) = named.map(str::parse::<Cluster>) {
+        if let Some(cluster) = named_in(headers) {
             self.learn(cluster);
         }
     }
+}
+
+/// The cluster that an answer says it comes from.
+fn named_in(headers: &HeaderMap) -> Option<Cluster> {
+    headers.get(CLUSTER_HEADER)?.to_str().ok()?.parse().ok()
 }
 
 /// One node's HTTP, asked again and again.
@@ -187,11 +198,13 @@ pub(crate) struct Client {
     token: Option<HeaderValue>,
     pin: Option<Pin>,
     connection: Option<SendRequest<Full<Bytes>>>,
+    /// The cluster that the last answer named as its own.
+    named: Option<Cluster>,
 }
 
 impl Client {
     pub(crate) fn new(address: Address) -> Client {
-        Client { address, token: None, pin: None, connection: None }
+        Client { address, token: None, pin: None, connection: None, named: None }
     }
 
     /// Sends the operator's token along.
@@ -204,6 +217,13 @@ impl Client {
     pub(crate) fn with_pin(mut self, pin: &Pin) -> Client {
         self.pin = Some(pin.clone());
         self
+    }
+
+    /// Whether the last answer said that it comes from the cluster that the calls are meant for. That is known of answers
+    /// without success too.
+    pub(crate) fn met_its_cluster(&self) -> bool {
+        let meant = self.pin.as_ref().and_then(Pin::cluster);
+        meant.is_some() && self.named == meant
     }
 
     pub(crate) async fn get(&mut self, path: &str, patience: Duration) -> Result<Answer, HttpError> {
@@ -254,6 +274,7 @@ impl Client {
         connection.ready().await.map_err(HttpError::Broken)?;
         let response = connection.send_request(request).await.map_err(HttpError::Broken)?;
         let status = response.status();
+        self.named = named_in(response.headers());
         if let Some(pin) = self.pin.as_ref().filter(|_| status.is_success()) {
             pin.learn_from(response.headers());
         }

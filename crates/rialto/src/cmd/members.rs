@@ -257,7 +257,9 @@ impl NewcomerArgs {
         }
         let cluster = bank.cluster().await?.to_string();
         let (peer, http) = (peer.clone(), http.clone());
-        let commands = commands(&group, node, &cluster, &Places { peer: &peer, http: &http, grpc: &grpc });
+        let traffic = if bank.is_secured() { Traffic::Tls } else { Traffic::Plain };
+        let places = Places { peer: &peer, http: &http, grpc: &grpc, traffic };
+        let commands = commands(&group, node, &cluster, &places);
         let patience = targets.patience(members::SILENCE_ELSEWHERE_MAX);
         Ok(Newcomer { node, peer, http, disk: None, runs: Runs::Elsewhere { commands, patience } })
     }
@@ -277,11 +279,19 @@ struct Places<'a> {
     peer: &'a str,
     http: &'a str,
     grpc: &'a str,
+    traffic: Traffic,
+}
+
+/// How the bank's nodes serve HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Traffic {
+    Tls,
+    Plain,
 }
 
 /// What to run on the newcomer's machine, as it has to be.
 fn commands(group: &GroupState, node: u16, cluster: &str, places: &Places<'_>) -> Vec<String> {
-    let Places { peer, http, grpc } = places;
+    let Places { peer, http, grpc, traffic } = places;
     let mut peers: Vec<String> = group
         .members
         .iter()
@@ -290,13 +300,18 @@ fn commands(group: &GroupState, node: u16, cluster: &str, places: &Places<'_>) -
         .collect();
     peers.push(format!("{node}={peer}"));
     let bank = &group.bank;
+    let protection = match traffic {
+        Traffic::Tls => "--tls-dir /etc/rialto/tls --http-tls",
+        // With certificates or without: what is said over HTTP does not tell.
+        Traffic::Plain => "--no-tls  # and --tls-dir DIR where the other nodes have certificates",
+    };
     let data = format!("/var/lib/rialto/{bank}-{node}");
     vec![
         format!("rialto bank init --name {bank} --node {node} --join --cluster {cluster} --data {data}"),
         format!("rialto bank --name {bank} --node {node} --data {data} \\"),
         format!("    --peers {} \\", peers.join(",")),
         format!("    --peer-listen {peer} --http {http} --grpc {grpc} \\"),
-        "    --operator-token-file /etc/rialto/token --no-tls".to_owned(),
+        format!("    --operator-token-file /etc/rialto/token {protection}"),
     ]
 }
 
@@ -406,14 +421,20 @@ mod tests {
     #[test]
     fn what_is_to_be_run_elsewhere_is_printed_as_it_has_to_be() {
         let grpc = grpc_beside("10.0.0.5:7100").expect("it is an address");
-        let places = Places { peer: "10.0.0.5:7120", http: "10.0.0.5:7100", grpc: &grpc };
-        let commands = commands(&group(), 5, "018f2f6c", &places);
+        let places = |traffic| Places { peer: "10.0.0.5:7120", http: "10.0.0.5:7100", grpc: &grpc, traffic };
+        let told = |traffic| commands(&group(), 5, "018f2f6c", &places(traffic));
+        let secured = told(Traffic::Tls);
+        assert_eq!(
+            secured.last().map(String::as_str),
+            Some("    --operator-token-file /etc/rialto/token --tls-dir /etc/rialto/tls --http-tls")
+        );
+        let commands = told(Traffic::Plain);
         expect![[r#"
             rialto bank init --name alpha --node 5 --join --cluster 018f2f6c --data /var/lib/rialto/alpha-5
             rialto bank --name alpha --node 5 --data /var/lib/rialto/alpha-5 \
                 --peers 1=10.0.0.1:7120,3=10.0.0.3:7120,4=10.0.0.4:7120,5=10.0.0.5:7120 \
                 --peer-listen 10.0.0.5:7120 --http 10.0.0.5:7100 --grpc 10.0.0.5:7110 \
-                --operator-token-file /etc/rialto/token --no-tls
+                --operator-token-file /etc/rialto/token --no-tls  # and --tls-dir DIR where the other nodes have certificates
         "#]]
         .assert_eq(&(commands.join("\n") + "\n"));
     }

@@ -133,7 +133,7 @@ impl TargetArgs {
             }
         };
         let patience = self.patience(members::bank::PATIENCE);
-        Ok(bank.of_cluster(self.cluster).with_token(token).with_patience(patience))
+        Ok(bank.of_cluster(self.cluster).with_token(token).with_authority(authority).with_patience(patience))
     }
 
     /// The operator's token, for calls over gRPC.

@@ -13,6 +13,7 @@ use api::json::{ChangeMembers, ChangeMode, GroupState, MemberChange, ModeState};
 use api::status::{Mode, NodeStatus};
 use hyper::header::HeaderValue;
 use hyper::{Method, StatusCode};
+use rustls::ClientConfig;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep};
@@ -51,6 +52,8 @@ pub(crate) struct Bank {
     pin: Pin,
     /// What its nodes must call themselves, where somebody has said so.
     name: Option<BankName>,
+    /// Whom to believe where nodes speak https.
+    authority: Option<Arc<ClientConfig>>,
     /// How long one call is repeated until some node has an answer.
     patience: Duration,
     /// The place of the node that answered last: it is asked first, so that one that hangs costs its time once.
@@ -101,11 +104,15 @@ impl Bank {
     /// A bank whose nodes are on machines of their own: the cluster of the first that answers.
     pub(crate) fn at(nodes: Nodes) -> Bank {
         let (pin, answered) = (Pin::default(), Arc::default());
-        Bank { nodes, token: None, pin, name: None, patience: PATIENCE, answered }
+        Bank { nodes, token: None, pin, name: None, authority: None, patience: PATIENCE, answered }
     }
 
     pub(crate) fn with_token(self, token: Option<HeaderValue>) -> Bank {
         Bank { token, ..self }
+    }
+
+    pub(crate) fn with_authority(self, authority: Option<Arc<ClientConfig>>) -> Bank {
+        Bank { authority, ..self }
     }
 
     pub(crate) fn with_patience(self, patience: Duration) -> Bank {
@@ -244,10 +251,30 @@ impl Bank {
         Ok(statuses)
     }
 
-    /// What the node at `host:port` says of itself.
+    /// Whether its nodes speak https: where one that was named does, none is spoken to in plain text.
+    pub(crate) fn is_secured(&self) -> bool {
+        match &self.nodes {
+            Nodes::At(addresses) => addresses.iter().any(Address::is_secured),
+            // Those of a directory serve HTTP on this machine.
+            Nodes::Of { .. } => false,
+        }
+    }
+
+    /// What the node at `host:port` says of itself. Nobody has named that address as one of the bank's, so the operator's token
+    /// is shown there only to a node that says it is of this cluster.
     pub(crate) async fn status_at(&self, http: &str) -> Result<NodeStatus, NoStatus> {
-        let address = Address::parse(&format!("http://{http}")).map_err(NoStatus::Address)?;
-        status_of(&mut self.client(address), ANSWER_PATIENCE).await
+        let scheme = if self.is_secured() { "https" } else { "http" };
+        let address = Address::parse_with(&format!("{scheme}://{http}"), self.authority.as_ref());
+        let mut client = Client::new(address.map_err(NoStatus::Address)?).with_pin(&self.pin);
+        match status_of(&mut client, ANSWER_PATIENCE).await {
+            Err(NoStatus::WantsToken) if self.token.is_some() => {
+                if !client.met_its_cluster() {
+                    return Err(NoStatus::OtherCluster);
+                }
+                status_of(&mut client.with_token(self.token.clone()), ANSWER_PATIENCE).await
+            }
+            said => said,
+        }
     }
 
     /// Asks one node after the other until one has an answer. Every question here may be asked twice: what changes something
@@ -388,6 +415,10 @@ pub(crate) fn said(status: u16, body: &[u8]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::test_dir::TestDir;
+    use std::io::{Read, Write};
+    use std::net::{SocketAddr, TcpListener};
+    use std::thread::JoinHandle;
 
     fn answer(status: u16, body: &str) -> Answer {
         let status = StatusCode::from_u16(status).expect("a status");
@@ -427,5 +458,80 @@ mod tests {
         let refused = bank.post("/v1/transfers", &serde_json::json!({})).await.expect_err("nobody listens");
         assert_eq!(refused.code(), ExitCode::Unreachable, "{refused}");
         assert!(refused.to_string().contains("nothing was changed"), "{refused}");
+    }
+
+    const CLUSTER: &str = "018f2f6c-0000-7000-8000-000000000001";
+
+    /// A listener that gives these answers, one a connection; and what it was asked.
+    fn answering(answers: Vec<String>) -> (SocketAddr, JoinHandle<Vec<String>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let at = listener.local_addr().expect("it is bound");
+        let asked = std::thread::spawn(move || {
+            let mut asked = Vec::new();
+            for answer in answers {
+                let (mut caller, _) = listener.accept().expect("somebody calls");
+                let (mut head, mut part) = (Vec::new(), [0; 1024]);
+                // A handshake of TLS, which begins with 22, is not answered.
+                while !head.ends_with(b"\r\n\r\n") && head.first() != Some(&22) {
+                    match caller.read(&mut part).expect("it is readable") {
+                        0 => break,
+                        read => head.extend_from_slice(&part[..read]),
+                    }
+                }
+                asked.push(String::from_utf8_lossy(&head).to_lowercase());
+                caller.write_all(answer.as_bytes()).expect("it is still there");
+            }
+            asked
+        });
+        (at, asked)
+    }
+
+    fn with_a_token(nodes: Vec<Address>) -> Bank {
+        let cluster = CLUSTER.parse().expect("a cluster's number");
+        Bank::at(Nodes::At(nodes)).of_cluster(Some(cluster)).with_token(Some(HeaderValue::from_static("Bearer secret")))
+    }
+
+    fn wants_a_token(signed: &str) -> String {
+        format!("HTTP/1.1 401 Unauthorized\r\n{signed}content-length: 0\r\nconnection: close\r\n\r\n")
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_newcomer_sees_the_token_when_it_has_said_that_it_is_of_the_cluster() {
+        let ours = wants_a_token(&format!("{}: {CLUSTER}\r\n", api::cluster::CLUSTER_HEADER));
+        let (at, asked) = answering(vec![ours, wants_a_token("")]);
+        let bank = with_a_token(vec![Address::from(at)]);
+        let wanted = bank.status_at(&at.to_string()).await.expect_err("it wants another one");
+        assert!(matches!(wanted, NoStatus::WantsToken), "{wanted}");
+        let asked = asked.join().expect("it was asked twice");
+        assert!(!asked[0].contains("secret") && asked[1].contains("authorization: bearer secret"), "{asked:?}");
+
+        // One of another cluster, or whoever does not say.
+        let other = format!("{}: 018f2f6c-0000-7000-8000-000000000002\r\n", api::cluster::CLUSTER_HEADER);
+        for signed in [other.as_str(), ""] {
+            let (at, asked) = answering(vec![wants_a_token(signed)]);
+            let refused = bank.status_at(&at.to_string()).await.expect_err("it is not of the cluster");
+            assert!(matches!(refused, NoStatus::OtherCluster), "{refused}");
+            let asked = asked.join().expect("it was asked once");
+            assert!(!asked[0].contains("secret"), "{asked:?}");
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn where_one_node_speaks_https_a_newcomer_is_not_asked_in_plain_text() {
+        let dir = TestDir::new();
+        let certificates = dir.path().join("certs");
+        certs::Authority::init(&certificates, std::time::SystemTime::now()).expect("there is room");
+        let authority = certs::web_client(&certificates.join("ca.crt")).expect("it was made");
+        let (at, asked) = answering(vec![String::new()]);
+        let plain = Address::parse("http://127.0.0.1:1").expect("an address");
+        let secured = Address::parse_with("https://127.0.0.1:2", Some(&authority)).expect("an address");
+        let bank = with_a_token(vec![plain, secured]).with_authority(Some(authority));
+        assert!(bank.is_secured());
+        let newcomer = at.to_string();
+        let (status, hung_up) = tokio::join!(bank.status_at(&newcomer), async {
+            tokio::task::spawn_blocking(move || asked.join().expect("it was called")).await.expect("it ends")
+        });
+        assert!(status.is_err());
+        assert!(hung_up[0].starts_with('\u{16}') && !hung_up[0].contains("http/1"), "a TLS handshake: {hung_up:?}");
     }
 }
