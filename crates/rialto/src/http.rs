@@ -59,6 +59,9 @@ pub(crate) enum HttpError {
     TooSlow(Duration),
     #[error("{}", broken(.0))]
     Broken(hyper::Error),
+    /// Nothing was sent. What others said may be part of a path.
+    #[error("no request can be made of that: {0}")]
+    Unsendable(hyper::http::Error),
     #[error("its answer could not be read: {}", unread(.0.as_ref()))]
     Body(Box<dyn std::error::Error + Send + Sync>),
 }
@@ -270,7 +273,7 @@ impl Client {
             request = request.header(CONTENT_TYPE, "application/json");
         }
         let body = Full::new(Bytes::from(json.unwrap_or_default()));
-        let request = request.body(body).expect("method, path and headers were built from valid parts");
+        let request = request.body(body).map_err(HttpError::Unsendable)?;
         connection.ready().await.map_err(HttpError::Broken)?;
         let response = connection.send_request(request).await.map_err(HttpError::Broken)?;
         let status = response.status();
@@ -340,6 +343,16 @@ mod tests {
         let address = Address { host: "localhost".to_owned(), sockets: vec![refusing, there], secured: None };
         let answer = Client::new(address).get("/", Duration::from_secs(10)).await.expect("one listens");
         assert_eq!(answer.status, StatusCode::NO_CONTENT);
+    }
+
+    #[tokio::test]
+    async fn a_path_that_is_none_is_refused_and_nothing_is_sent() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+        let mut client = Client::new(listener.local_addr().expect("it is bound").into());
+        for path in ["/v1/transfers/x y", "/v1/\r\nhost: b", "/\u{1b}"] {
+            let refused = client.get(path, Duration::from_secs(5)).await.expect_err("it is no path");
+            assert!(matches!(refused, HttpError::Unsendable(_)), "{path:?}: {refused}");
+        }
     }
 
     #[tokio::test]

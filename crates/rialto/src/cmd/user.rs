@@ -212,8 +212,8 @@ fn tell(bank: &str, username: &str, is_new: bool) {
     }
 }
 
-/// A name as part of a path: whatever is not plain is percent-encoded.
-fn path_of(name: &str) -> String {
+/// A text as part of a path or of a query: whatever is not plain is percent-encoded.
+pub(crate) fn path_of(name: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     name.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }

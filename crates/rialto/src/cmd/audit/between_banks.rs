@@ -354,12 +354,13 @@ async fn balance(client: &mut Client, account: AccountId, currency: Currency, ba
     signed(&found.balance, currency).ok_or_else(|| format!("bank {bank} told a balance of {:?}", found.balance))
 }
 
-fn signed(text: &str, currency: Currency) -> Option<i128> {
+/// A decimal text with its sign, in minor units.
+pub(super) fn signed(text: &str, currency: Currency) -> Option<i128> {
     let (sign, digits) = match text.strip_prefix('-') {
         Some(digits) => (-1, digits),
         None => (1, text),
     };
-    if digits.bytes().all(|byte| matches!(byte, b'0' | b'.')) {
+    if digits.contains('0') && digits.bytes().all(|byte| matches!(byte, b'0' | b'.')) {
         return Some(0);
     }
     Some(sign * i128::try_from(money::parse_decimal(digits, currency).ok()?.minor()).ok()?)

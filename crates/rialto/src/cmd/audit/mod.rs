@@ -7,6 +7,7 @@
 //! within each of them, [`within_banks`].
 
 pub(crate) mod between_banks;
+mod pages;
 mod sides;
 mod within_banks;
 

@@ -6,10 +6,12 @@
 
 use std::collections::BTreeMap;
 
-use ledger::{AccountId, Currency};
+use ledger::{AccountId, Currency, TransferId, money};
 use serde::Deserialize;
 
-use super::between_banks::{Parties, ask};
+use super::between_banks::{Parties, ask, signed};
+use super::pages::Pages;
+use crate::http::Client;
 use crate::plain::{counted, grouped};
 use crate::waiting::waiting_for;
 
@@ -40,7 +42,7 @@ struct Sum {
 
 impl Sum {
     /// The same on both sides: the amount as the first bank of the pair has it.
-    fn add(&mut self, id: &str, change: &str) {
+    fn add(&mut self, id: TransferId, change: i128) {
         let hash = blake3::hash(format!("{id} {change}").as_bytes());
         let part = u128::from_le_bytes(hash.as_bytes()[..16].try_into().expect("sixteen bytes of thirty-two"));
         self.count += 1;
@@ -53,8 +55,8 @@ pub(super) async fn compare(
     parties: &Parties,
     (low, high, currency): (&str, &str, Currency),
 ) -> Result<Result<u64, Vec<String>>, String> {
-    let of_low = walk(parties, (low, high), currency, Sign::AsIs).await?;
-    let of_high = walk(parties, (high, low), currency, Sign::Turned).await?;
+    let of_low = walk(&mut parties.client(low)?, (low, high), currency, Sign::AsIs).await?;
+    let of_high = walk(&mut parties.client(high)?, (high, low), currency, Sign::Turned).await?;
     if of_low.sum == of_high.sum {
         return Ok(Ok(of_low.sum.count));
     }
@@ -72,10 +74,11 @@ pub(super) async fn compare(
                 break;
             }
             // It may have come to the other a moment after that was read.
-            if !is_posted(parties, other, id).await? || there.contains_key(id) {
+            if !is_posted(parties, other, *id).await? || there.contains_key(id) {
                 findings.push(format!(
-                    "between banks: payment {id} moved {change} {} in the books of bank {bank}, and not the same in those of bank {other}; \
+                    "between banks: payment {id} moved {} {} in the books of bank {bank}, and not the same in those of bank {other}; \
                      keep all directories",
+                    money::format_signed(*change, currency),
                     currency.code()
                 ));
             }
@@ -93,40 +96,43 @@ enum Sign {
 struct Walked {
     sum: Sum,
     /// None when there are too many.
-    ids: Option<BTreeMap<String, String>>,
+    ids: Option<BTreeMap<TransferId, i128>>,
 }
 
 async fn walk(
-    parties: &Parties,
+    client: &mut Client,
     (bank, other): (&str, &str),
     currency: Currency,
     sign: Sign,
 ) -> Result<Walked, String> {
-    let mut client = parties.client(bank)?;
     let _waiting = waiting_for(format!("bank {bank} to tell every payment with bank {other}"));
     let account = AccountId::interbank(other, currency);
-    let (mut walked, mut cursor) = (Walked { sum: Sum::default(), ids: Some(BTreeMap::new()) }, None);
+    let mut walked = Walked { sum: Sum::default(), ids: Some(BTreeMap::new()) };
+    let (mut pages, mut at) = (Pages::default(), String::new());
     loop {
-        let at = cursor.map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
         let path = format!("/v1/accounts/{account}/statement?limit=1000{at}");
-        let Some(page) = ask::<Page>(&mut client, &path, bank).await? else { return Ok(walked) };
+        let Some(page) = ask::<Page>(client, &path, bank).await? else { return Ok(walked) };
         for entry in page.entries.into_iter().filter(|entry| matches!(entry.kind.as_str(), "hold_posted" | "transfer"))
         {
-            let change = match (sign, entry.change.strip_prefix('-')) {
-                (Sign::AsIs, _) => entry.change,
-                (Sign::Turned, Some(positive)) => positive.to_owned(),
-                (Sign::Turned, None) => format!("-{}", entry.change),
+            let Entry { transfer, change, .. } = &entry;
+            let id = transfer.parse::<TransferId>();
+            let id = id.map_err(|_| format!("bank {bank} told of a payment {transfer:?}, which is no id"))?;
+            let change = signed(change, currency)
+                .ok_or_else(|| format!("bank {bank} told that payment {id} moved {change:?}, which is no amount"))?;
+            let change = match sign {
+                Sign::AsIs => change,
+                Sign::Turned => -change,
             };
-            walked.sum.add(&entry.transfer, &change);
+            walked.sum.add(id, change);
             if walked.sum.count > KEPT_MAX as u64 {
                 walked.ids = None;
             }
             if let Some(ids) = &mut walked.ids {
-                ids.insert(entry.transfer, change);
+                ids.insert(id, change);
             }
         }
         match page.next_cursor {
-            Some(next) => cursor = Some(next),
+            Some(next) => at = format!("&cursor={}", pages.turn_to(&next, bank)?),
             None => return Ok(walked),
         }
     }
@@ -137,7 +143,7 @@ struct Found {
     outcome: String,
 }
 
-async fn is_posted(parties: &Parties, bank: &str, id: &str) -> Result<bool, String> {
+async fn is_posted(parties: &Parties, bank: &str, id: TransferId) -> Result<bool, String> {
     let found: Option<Found> = ask(&mut parties.client(bank)?, &format!("/v1/transfers/{id}"), bank).await?;
     Ok(found.is_some_and(|found| found.outcome == "posted"))
 }
@@ -145,17 +151,72 @@ async fn is_posted(parties: &Parties, bank: &str, id: &str) -> Result<bool, Stri
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
 
     #[test]
     fn what_both_have_in_whatever_order_sums_up_alike_and_a_cent_does_not() {
-        let sum = |rows: &[(&str, &str)]| {
+        let sum = |rows: &[(u128, i128)]| {
             let mut sum = Sum::default();
-            rows.iter().for_each(|(id, change)| sum.add(id, change));
+            rows.iter().for_each(|(id, change)| sum.add(TransferId::new(*id).expect("not nil"), *change));
             sum
         };
-        assert_eq!(sum(&[("a", "1.00"), ("b", "-2.00")]), sum(&[("b", "-2.00"), ("a", "1.00")]));
-        assert_ne!(sum(&[("a", "1.00"), ("b", "-2.00")]), sum(&[("a", "1.01"), ("b", "-2.00")]));
-        assert_ne!(sum(&[("a", "1.00"), ("b", "1.00")]), sum(&[("a", "1.00"), ("c", "1.00")]));
-        assert_ne!(sum(&[("a", "1.00"), ("a", "1.00")]), sum(&[("a", "1.00")]), "twice is not once");
+        assert_eq!(sum(&[(1, 1_00), (2, -2_00)]), sum(&[(2, -2_00), (1, 1_00)]));
+        assert_ne!(sum(&[(1, 1_00), (2, -2_00)]), sum(&[(1, 1_01), (2, -2_00)]));
+        assert_ne!(sum(&[(1, 1_00), (2, 1_00)]), sum(&[(1, 1_00), (3, 1_00)]));
+        assert_ne!(sum(&[(1, 1_00), (1, 1_00)]), sum(&[(1, 1_00)]), "twice is not once");
+    }
+
+    /// A bank that gives the last of these pages whose question it finds in the request.
+    async fn telling(pages: &'static [(&'static str, &'static str)]) -> Client {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+        let address = listener.local_addr().expect("it is bound");
+        tokio::spawn(async move {
+            while let Ok((mut caller, _)) = listener.accept().await {
+                let mut head = [0; 4096];
+                let read = caller.read(&mut head).await.unwrap_or(0);
+                let asked = String::from_utf8_lossy(&head[..read]).into_owned();
+                let page = pages.iter().rev().find(|(question, _)| asked.contains(question)).map_or("", |page| page.1);
+                let length = page.len();
+                let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{page}");
+                let _ = caller.write_all(answer.as_bytes()).await;
+            }
+        });
+        Client::new(address.into())
+    }
+
+    const FIRST: &str = "limit=1000 ";
+
+    async fn walked(pages: &'static [(&'static str, &'static str)]) -> Result<Walked, String> {
+        let mut client = telling(pages).await;
+        let walking = walk(&mut client, ("evil", "alpha"), Currency::EUR, Sign::Turned);
+        tokio::time::timeout(Duration::from_secs(20), walking).await.expect("it comes to an end")
+    }
+
+    #[tokio::test]
+    async fn pages_without_end_end_the_audit_of_that_bank() {
+        let pages = [
+            (FIRST, r#"{"entries":[],"next_cursor":"a b"}"#),
+            ("cursor=a%20b ", r#"{"entries":[],"next_cursor":"b"}"#),
+            ("cursor=b ", r#"{"entries":[],"next_cursor":"a b"}"#),
+        ];
+        let why = walked(Box::leak(Box::new(pages))).await.err().expect("they alternate");
+        assert!(why.contains("bank evil names a page again"), "{why}");
+    }
+
+    #[tokio::test]
+    async fn an_entry_without_an_id_or_an_amount_is_a_finding() {
+        let why = walked(&[(FIRST, r#"{"entries":[{"transfer":"x y","kind":"transfer","change":"1.00"}]}"#)]).await;
+        assert!(why.err().is_some_and(|why| why.contains("which is no id")));
+        let id =
+            r#"{"entries":[{"transfer":"018f2f6c-0000-7000-8000-000000000001","kind":"transfer","change":"lots"}]}"#;
+        let why = walked(Box::leak(Box::new([(FIRST, id)]))).await;
+        assert!(why.err().is_some_and(|why| why.contains("which is no amount")));
+        let id =
+            r#"{"entries":[{"transfer":"018f2f6c-0000-7000-8000-000000000001","kind":"transfer","change":"-1.00"}]}"#;
+        let read = walked(Box::leak(Box::new([(FIRST, id)]))).await.expect("it is one");
+        let changes: Vec<i128> = read.ids.into_iter().flatten().map(|(_, change)| change).collect();
+        assert_eq!((read.sum.count, changes), (1, vec![1_00]));
     }
 }

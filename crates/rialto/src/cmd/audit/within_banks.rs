@@ -21,6 +21,7 @@ use server::audit::{AuditedTransfer, AuditedTransfers};
 
 use super::Verdict;
 use super::between_banks::{Parties, ask_with};
+use super::pages::Pages;
 use crate::http::Client;
 use crate::plain::{counted, counted_of, grouped};
 use crate::waiting::waiting_for;
@@ -171,13 +172,9 @@ async fn decided_is_booked(
 
 /// Everything that the bank booked in the gateway's name was ordered by it, and is not refused.
 async fn booked_is_known(parties: &Parties, bank: &str, client: &mut Client, found: &mut Found) -> Result<(), String> {
-    let mut cursor: Option<String> = None;
+    let (mut pages, mut at) = (Pages::default(), String::new());
     loop {
-        let at = cursor.as_ref().map(|cursor| format!("?cursor={cursor}")).unwrap_or_default();
         let page = read(client, (Method::GET, None), &format!("{PATH}{at}"), bank).await?;
-        if page.next_cursor.is_some() && page.next_cursor == cursor {
-            return Err(format!("bank {bank} names the same page as the next one again, so what it booked has no end"));
-        }
         let booked = by_id(page.transfers, bank)?;
         if !booked.is_empty() {
             let ids: Vec<PaymentId> = booked.keys().copied().collect();
@@ -197,7 +194,7 @@ async fn booked_is_known(parties: &Parties, bank: &str, client: &mut Client, fou
             }
         }
         match page.next_cursor {
-            Some(next) => cursor = Some(next),
+            Some(next) => at = format!("?cursor={}", pages.turn_to(&next, bank)?),
             None => return Ok(()),
         }
     }
