@@ -12,6 +12,7 @@ use super::targets::{Network, TargetArgs, WhichBank};
 use crate::failure::{Code, Failure};
 use crate::members::bank::Bank;
 use crate::members::{self, Newcomer, News, Runs};
+use crate::network::name::{BadBankName, BankName};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -215,7 +216,7 @@ fn confirm(group: &GroupState, leaves: u16) -> Result<(), Failure> {
         2 => "it stops whenever one of them is down",
         _ => "all its money is on one disk, and it stops when that node does",
     };
-    let sentence = format!("bank {} has {} votes; with {left} {what}", group.bank, voters.len());
+    let sentence = format!("bank {} has {} votes; with {left} {what}", name_of(group)?, voters.len());
     if !stdin().is_terminal() {
         return Err(Failure::usage(sentence)
             .line(format!("if node {leaves} is to go all the same, say so: --yes"))
@@ -248,9 +249,7 @@ impl NewcomerArgs {
             None => grpc_beside(http)?,
         };
         for (flag, text) in [("peer", peer), ("http", http), ("grpc", &grpc)] {
-            let is_address =
-                text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
-            if !is_address {
+            if !is_address(text) {
                 return Err(Failure::usage(format!("`{text}` is no address: it is HOST:PORT"))
                     .line(format!("given by --{flag}")));
             }
@@ -259,7 +258,7 @@ impl NewcomerArgs {
         let (peer, http) = (peer.clone(), http.clone());
         let traffic = if bank.is_secured() { Traffic::Tls } else { Traffic::Plain };
         let places = Places { peer: &peer, http: &http, grpc: &grpc, traffic };
-        let commands = commands(&group, node, &cluster, &places);
+        let commands = commands(&group, node, &cluster, &places)?;
         let patience = targets.patience(members::SILENCE_ELSEWHERE_MAX);
         Ok(Newcomer { node, peer, http, disk: None, runs: Runs::Elsewhere { commands, patience } })
     }
@@ -289,30 +288,51 @@ enum Traffic {
     Plain,
 }
 
+/// Whether a text is HOST:PORT, and nothing that a shell or a terminal would take for more.
+fn is_address(text: &str) -> bool {
+    let is_of_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
+    text.rsplit_once(':').is_some_and(|(host, port)| {
+        !host.is_empty() && host.bytes().all(is_of_host) && port.parse::<u16>().is_ok_and(|_| !port.starts_with('+'))
+    })
+}
+
+/// What the nodes call their bank.
+fn name_of(group: &GroupState) -> Result<BankName, Failure> {
+    group.bank.parse().map_err(|error: BadBankName| Failure::new(format!("what answered is no bank's node: {error}")))
+}
+
 /// What to run on the newcomer's machine, as it has to be.
-fn commands(group: &GroupState, node: u16, cluster: &str, places: &Places<'_>) -> Vec<String> {
+///
+/// # Errors
+/// When what the nodes say of themselves has no place in a command.
+fn commands(group: &GroupState, node: u16, cluster: &str, places: &Places<'_>) -> Result<Vec<String>, Failure> {
     let Places { peer, http, grpc, traffic } = places;
-    let mut peers: Vec<String> = group
-        .members
-        .iter()
-        .filter(|member| member.node != node)
-        .map(|member| format!("{}={}", member.node, member.peer))
-        .collect();
+    let mut peers = Vec::new();
+    for member in group.members.iter().filter(|member| member.node != node) {
+        if !is_address(&member.peer) {
+            return Err(Failure::new(format!(
+                "node {} is said to be at {:?}, which is no address",
+                member.node, member.peer
+            ))
+            .line("nothing was changed; ask another node of the bank: --url"));
+        }
+        peers.push(format!("{}={}", member.node, member.peer));
+    }
     peers.push(format!("{node}={peer}"));
-    let bank = &group.bank;
+    let bank = name_of(group)?;
     let protection = match traffic {
         Traffic::Tls => "--tls-dir /etc/rialto/tls --http-tls",
         // With certificates or without: what is said over HTTP does not tell.
         Traffic::Plain => "--no-tls  # and --tls-dir DIR where the other nodes have certificates",
     };
     let data = format!("/var/lib/rialto/{bank}-{node}");
-    vec![
+    Ok(vec![
         format!("rialto bank init --name {bank} --node {node} --join --cluster {cluster} --data {data}"),
         format!("rialto bank --name {bank} --node {node} --data {data} \\"),
         format!("    --peers {} \\", peers.join(",")),
         format!("    --peer-listen {peer} --http {http} --grpc {grpc} \\"),
         format!("    --operator-token-file /etc/rialto/token {protection}"),
-    ]
+    ])
 }
 
 fn show(group: &GroupState, json: bool) {
@@ -419,10 +439,32 @@ mod tests {
     }
 
     #[test]
+    fn nothing_that_a_node_says_is_more_than_a_name_or_an_address() {
+        let places = Places { peer: "h:1", http: "h:2", grpc: "h:3", traffic: Traffic::Plain };
+        for peer in
+            ["a:1;reboot", "$(reboot):1", "a b:1", "a:1\n", "\u{1b}[2J:1", "a:99999", "a:+1", ":1", "", "`id`:1"]
+        {
+            let mut group = group();
+            group.members[0].peer = peer.to_owned();
+            assert!(commands(&group, 5, "018f2f6c", &places).is_err(), "{peer:?}");
+        }
+        for peer in ["[2001:db8::1]:7120", "node-1.example_net.org:7120"] {
+            let mut group = group();
+            group.members[0].peer = peer.to_owned();
+            assert!(commands(&group, 5, "018f2f6c", &places).is_ok(), "{peer:?}");
+        }
+        let named = GroupState { bank: "\u{1b}[2Jalpha; reboot".to_owned(), ..group() };
+        assert!(commands(&named, 5, "018f2f6c", &places).is_err());
+        let leaves = GroupState { members: group().members[..2].to_vec(), ..named };
+        let said = confirm(&leaves, 1).expect_err("no bank is called that").to_string();
+        assert!(said.contains("no bank's node") && !said.contains("--yes"), "{said}");
+    }
+
+    #[test]
     fn what_is_to_be_run_elsewhere_is_printed_as_it_has_to_be() {
         let grpc = grpc_beside("10.0.0.5:7100").expect("it is an address");
         let places = |traffic| Places { peer: "10.0.0.5:7120", http: "10.0.0.5:7100", grpc: &grpc, traffic };
-        let told = |traffic| commands(&group(), 5, "018f2f6c", &places(traffic));
+        let told = |traffic| commands(&group(), 5, "018f2f6c", &places(traffic)).expect("all are addresses");
         let secured = told(Traffic::Tls);
         assert_eq!(
             secured.last().map(String::as_str),

@@ -383,7 +383,8 @@ fn in_one_line(bank: &BankPart) -> String {
 }
 
 fn render_troubles(picture: &Picture, colours: Colours, width: usize) -> Vec<String> {
-    let trouble = |what: &String| broken(&format!("  problem   {}", paint(what, "31", colours)), width, (TEXT, ""));
+    let trouble =
+        |what: &String| broken(&format!("  problem   {}", paint(&plain::cell(what), "31", colours)), width, (TEXT, ""));
     picture.troubles.iter().flat_map(trouble).collect()
 }
 
@@ -564,6 +565,16 @@ mod tests {
                 assert!(pasted.contains(whole), "{whole:?} is not whole in\n{text}");
             }
         }
+    }
+
+    #[test]
+    fn what_consul_says_in_a_problem_neither_moves_the_cursor_nor_hides() {
+        let mut picture = network();
+        picture.troubles = vec!["Consul answered \u{1b}[2J\u{1b}[1;1Hall is well\r\u{202e}".to_owned()];
+        let text = render(&picture, Colours::Off, 200).join("\n");
+        assert!(text.contains(r"problem   Consul answered \u001b[2J\u001b[1;1Hall is well\u000d\u202e"), "{text}");
+        let shown = render(&picture, Colours::On, 200).join("\n");
+        assert!(!shown.contains("\u{1b}[2J") && shown.contains("\u{1b}[31mConsul"), "{shown:?}");
     }
 
     /// What `portrait` says of a node, and where the note of it stands.
