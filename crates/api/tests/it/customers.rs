@@ -325,6 +325,11 @@ async fn of_a_process(gateway: &TestGateway, address: Option<SocketAddr>) -> (Ru
     (process, address)
 }
 
+/// Waits until it has ended and its connections are closed.
+async fn ended(process: Runtime) {
+    tokio::task::spawn_blocking(move || drop(process)).await.expect("it ends");
+}
+
 #[tokio::test]
 async fn a_client_that_lives_on_sends_nothing_to_the_network_that_came_to_the_address() {
     let (one, other) = (TestGateway::new(), TestGateway::of_network(2));
@@ -335,7 +340,7 @@ async fn a_client_that_lives_on_sends_nothing_to_the_network_that_came_to_the_ad
     for client in &clients {
         customers.push(alice(client).await);
     }
-    process.shutdown_background();
+    ended(process).await;
     let (process, _) = of_a_process(&other, Some(address)).await;
     let party = "alice@alpha".parse().expect("well formed");
     let answers = [
@@ -348,12 +353,12 @@ async fn a_client_that_lives_on_sends_nothing_to_the_network_that_came_to_the_ad
     }
     assert_eq!((other.with_token(), other.called(), other.live_tokens()), (0, 0, 0));
     // The network of before comes back there, and the same clients go on, also one that asks each node only once.
-    process.shutdown_background();
+    ended(process).await;
     let (process, _) = of_a_process(&one, Some(address)).await;
     assert!(customers[2].pay(&payment(1_00)).await.is_ok());
-    process.shutdown_background();
+    ended(process).await;
     let (process, _) = of_a_process(&one, Some(address)).await;
     let hasty = clients[2].with_options(GatewayOptions { connect_patience: Duration::ZERO, ..SHORT });
     assert!(alice(&hasty).await.balance().await.is_ok());
-    process.shutdown_background();
+    ended(process).await;
 }
