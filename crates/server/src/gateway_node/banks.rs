@@ -3,6 +3,7 @@
 //! A call that has no answer is no answer: its driver makes it again. So nothing here waits, repeats or keeps; what finds a
 //! queue full, or a bank away, is dropped.
 
+use super::authentication::Authentication;
 use super::trials::{self, ADDRESSES_MAX, Trials};
 use crate::skipped::Skipped;
 use api::client::{Client, Options};
@@ -78,6 +79,7 @@ pub(super) struct Link {
     pub(super) name: BankName,
     addresses: Vec<String>,
     client: Client,
+    authentication: Authentication,
     calls: mpsc::Sender<Waiting>,
     reachable: AtomicBool,
     /// Whether it has been reached once, and since when it is tried.
@@ -91,8 +93,13 @@ pub(super) struct Link {
 }
 
 impl Link {
+    /// For all that is asked of the bank but whether a password is right.
     pub(super) fn client(&self) -> &Client {
         &self.client
+    }
+
+    pub(super) fn authentication(&self) -> &Authentication {
+        &self.authentication
     }
 
     #[cfg(test)]
@@ -126,6 +133,7 @@ impl Link {
         self.since = before.since;
         self.replaying = Arc::clone(&before.replaying);
         self.group = before.group.clone();
+        self.authentication = self.authentication.instead_of(&before.authentication);
         self
     }
 
@@ -298,13 +306,15 @@ impl Banks {
     fn connect(&self, name: BankName, addresses: Vec<String>) -> Result<Link, String> {
         let tls = self.tls.clone().map(|files| of_bank(files, &name)).transpose()?;
         let options = Options { deadline: PATIENCE, attempt_timeout: PATIENCE, tls, ..Options::default() };
-        let client = Client::connect_with(&addresses, options).map_err(|error| error.to_string())?;
+        // Two, for each has connections of its own.
+        let connect = || Client::connect_with(&addresses, options.clone()).map_err(|error| error.to_string());
+        let (client, authentication) = (connect()?, Authentication::new(connect()?));
         let (calls, queue) = mpsc::channel(QUEUE_MAX);
         let signs = Arc::<Signs>::default();
         tokio::spawn(send(client.clone(), queue, self.replies.clone(), Arc::clone(&signs)));
         let (reachable, replaying) = (AtomicBool::new(false), Arc::new(AtomicBool::new(false)));
         let ((reached, _), since, group) = (watch::channel(false), Instant::now(), OnceLock::new());
-        Ok(Link { name, addresses, client, calls, reachable, reached, since, signs, replaying, group })
+        Ok(Link { name, addresses, client, authentication, calls, reachable, reached, since, signs, replaying, group })
     }
 }
 

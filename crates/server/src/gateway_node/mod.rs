@@ -14,6 +14,7 @@
 mod allowance;
 mod audit;
 mod audited;
+mod authentication;
 mod banks;
 mod contradicted;
 mod customer_http;
@@ -28,6 +29,7 @@ mod kept_banks;
 mod operators;
 mod payments;
 mod permits;
+mod places;
 mod recall;
 mod registry;
 mod replaying;

@@ -1,6 +1,7 @@
 //! Sign-in and sign-out. The bank says whether it is the password, and counts how often it was asked; the group's state
 //! holds the session. What is known of where a caller comes from travels with the question: see `attempts`.
 
+use super::authentication::Asker;
 use super::banks::Link;
 use super::desk::{Desk, with_cause};
 use super::tokens::Caller;
@@ -50,8 +51,13 @@ pub(super) async fn login(
         // What the bank is told is not what the token names: it need not know that.
         earlier: earlier.map(|caller| digest(&caller.session.get().to_le_bytes())),
     };
-    link.client().authenticate(&question).await.map_err(|error| not_authenticated(&link, error))?;
     let party = NamedParty { bank, holder: Holder::Customer(customer) };
+    let asker = match earlier {
+        Some(_) => Asker::Known(digest(party.to_string().as_bytes())),
+        None => Asker::Stranger(question.source),
+    };
+    let answered = link.authentication().ask(&bank, asker, question).await?;
+    answered.map_err(|error| not_authenticated(&link, error))?;
     let session = SessionId::new(uuid::Uuid::new_v4().as_u128()).expect("a UUID with a version is not nil");
     let expires_ms = desk.tokens.expires_ms(desk.now().ms());
     // Signed before it is opened: a node that cannot sign opens nothing.

@@ -1,0 +1,109 @@
+//! A bounded number of places, shared by sources: whoever has a place may have something done that others wait for.
+//!
+//! A source may have as many as are free then. One alone takes half of all, two take a third each, and however many come
+//! there is one left for the next, until there are as many sources as places.
+
+use api::trace::{self, TraceContext};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::task::JoinError;
+
+/// Does what has a place to its end, also for a caller who hangs up: nobody has more done at once by hanging up.
+///
+/// # Errors
+/// When it panics, or the node ends.
+pub(super) async fn to_the_end<T: Send + 'static>(
+    place: impl Send + 'static,
+    work: impl Future<Output = T> + Send + 'static,
+) -> Result<T, JoinError> {
+    let context = TraceContext::current().unwrap_or_else(TraceContext::begin);
+    let done = tokio::spawn(async move {
+        let done = trace::within(context, work).await;
+        drop(place);
+        done
+    });
+    done.await
+}
+
+/// Those places.
+#[derive(Debug)]
+pub(super) struct Places {
+    max: usize,
+    taken: Mutex<Taken>,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    in_all: usize,
+    /// Of those who have one.
+    of_source: HashMap<u64, usize>,
+}
+
+/// Given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    places: Arc<Places>,
+    source: u64,
+}
+
+impl Places {
+    pub(super) fn new(max: usize) -> Arc<Places> {
+        Arc::new(Places { max, taken: Mutex::default() })
+    }
+
+    pub(super) fn take(self: &Arc<Places>, source: u64) -> Option<Place> {
+        let mut taken = self.lock();
+        let (free, own) = (self.max - taken.in_all, taken.of_source.get(&source).copied().unwrap_or(0));
+        if own >= free {
+            return None;
+        }
+        taken.in_all += 1;
+        *taken.of_source.entry(source).or_default() += 1;
+        Some(Place { places: Arc::clone(self), source })
+    }
+
+    /// How many are taken.
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        self.lock().in_all
+    }
+
+    /// Whole after each step.
+    fn lock(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.places.lock();
+        taken.in_all -= 1;
+        if let Some(own) = taken.of_source.get_mut(&self.source) {
+            *own -= 1;
+            if *own == 0 {
+                taken.of_source.remove(&self.source);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_has_no_more_places_than_are_free_and_the_next_source_has_one() {
+        let places = Places::new(12);
+        let all_of = |source: u64| std::iter::from_fn(|| places.take(source)).collect::<Vec<_>>();
+        let first = all_of(1);
+        assert_eq!(first.len(), 6);
+        let second = all_of(2);
+        assert_eq!(second.len(), 3, "half of what the first has left");
+        let others: Vec<Place> = (3..6).filter_map(|source| places.take(source)).collect();
+        assert_eq!(others.len(), 3, "each source has its one while there is one");
+        assert!(places.take(6).is_none());
+        drop((first, second, others));
+        assert_eq!(places.lock().in_all, 0);
+        assert!(places.lock().of_source.is_empty(), "nothing is kept of those who are gone");
+    }
+}
