@@ -28,7 +28,8 @@ pub const FILES_RESERVED: usize = 256;
 /// How long a connection on a reserved seat may last.
 pub const RESERVED_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Largest head of a request, over either wire. Over HTTP/1.1 it is also the read buffer of a connection.
+/// Largest head of a request, over either wire. Over HTTP/1.1 it is also what is read and written at once on a connection: so
+/// many bytes of an answer that are not written count no more.
 pub const HEAD_BYTES_MAX: usize = 16 << 10;
 /// Up to this a head over HTTP/2 is read, to be refused in words; beyond it HTTP/2 itself refuses it.
 pub const HEAD_BYTES_READ_MAX: u32 = 64 << 10;
@@ -64,8 +65,7 @@ pub const SOURCES_MAX: usize = 16_384;
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a body may take to arrive, from the end of its head on.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(10);
-/// A caller that takes nothing for so long is gone, and so is one over HTTP/2 that has not taken a whole answer after twice
-/// that.
+/// A caller that takes nothing for so long is gone, and so is one that has not taken a whole answer after twice that.
 pub const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a connection stays to be read from after an answer that came before the whole request, so that closing does not
 /// overtake the answer.

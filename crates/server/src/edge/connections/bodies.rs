@@ -142,16 +142,20 @@ impl Drop for Arriving {
     }
 }
 
-/// An answer while it leaves.
+/// An answer while it leaves. What it holds is given back when this is dropped. HTTP/1.1 drops a body as soon as that says that
+/// it is at its end, when no byte of it may have been written; so one that was not empty never says so. It is then asked for
+/// more, and that only when all but 16 KiB has been written.
 pub(super) struct Leaving {
     body: Body,
+    is_empty: bool,
     _charge: Option<Arc<Charge>>,
     _unanswered: Option<(Unanswered, Departure)>,
 }
 
 impl Leaving {
     pub(super) fn new(body: Body, charge: Option<Arc<Charge>>, unanswered: Option<(Unanswered, Departure)>) -> Leaving {
-        Leaving { body, _charge: charge, _unanswered: unanswered }
+        let is_empty = body.is_end_stream();
+        Leaving { body, is_empty, _charge: charge, _unanswered: unanswered }
     }
 }
 
@@ -164,7 +168,7 @@ impl HttpBody for Leaving {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.is_empty
     }
 
     fn size_hint(&self) -> SizeHint {

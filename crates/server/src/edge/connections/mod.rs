@@ -280,6 +280,7 @@ async fn speak(
             let _counted = drain.http_connection();
             tokio::select! {
                 _ = connection.as_mut() => return,
+                () = seat.stalls(limits.stall_timeout) => return,
                 () = drain.reached(Phase::Closing) => {}
             }
             tokio::select! {

@@ -20,5 +20,6 @@ mod safety;
 mod sdk;
 mod served;
 mod sign_in;
+mod slow_readers;
 mod tls;
 mod v1;
