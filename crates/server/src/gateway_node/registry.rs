@@ -11,21 +11,53 @@ use super::recall;
 use super::replaying;
 use clearing::bank::{Bank, Standing};
 use clearing::{BankName, Command, Epoch, GroupId};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
 const LOOK_PERIOD: Duration = Duration::from_millis(300);
 const PATIENCE: Duration = Duration::from_millis(1_000);
 
-/// What has been told already, and need not be told every time.
+/// Of one bank, one line in so long.
+const TELL_PERIOD: Duration = Duration::from_secs(60);
+
+/// What has been told, and need not be told every time: of each bank only the newest, for a bank may say something else at each
+/// look.
 #[derive(Default)]
 struct Told {
-    refused: BTreeSet<(BankName, u128)>,
-    superseded: BTreeSet<(BankName, u32)>,
-    too_far: BTreeSet<(BankName, u32)>,
+    /// The group that came under the name of another.
+    refused: BTreeMap<BankName, GroupId>,
+    last: BTreeMap<BankName, (Trouble, Instant)>,
+}
+
+/// What is wrong with a bank.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Trouble {
+    Refused(GroupId),
+    Superseded(Epoch),
+    TooFar(Epoch),
+}
+
+impl Told {
+    /// Whether that is to be told: not if it was told last, and not so soon after something else. Then it is, later, if it is
+    /// still so.
+    fn is_news(&mut self, bank: BankName, trouble: Trouble, now: Instant) -> bool {
+        let last = self.last.get(&bank);
+        if last.is_some_and(|(last, at)| *last == trouble || now.saturating_duration_since(*at) < TELL_PERIOD) {
+            return false;
+        }
+        self.last.insert(bank, (trouble, now));
+        true
+    }
+
+    /// Keeps nothing of banks that are called no more.
+    fn retain(&mut self, links: &[Arc<Link>]) {
+        let names: BTreeSet<BankName> = links.iter().map(|link| link.name).collect();
+        self.refused.retain(|name, _| names.contains(name));
+        self.last.retain(|name, _| names.contains(name));
+    }
 }
 
 fn noted(told: &Mutex<Told>) -> MutexGuard<'_, Told> {
@@ -45,7 +77,9 @@ pub(super) async fn run(desk: Desk) {
             // All at once: a bank that does not answer delays the look at no other.
             let registered = Arc::new(registered);
             let mut looks = JoinSet::new();
-            for link in desk.banks.links() {
+            let links = desk.banks.links();
+            noted(&told).retain(&links);
+            for link in links {
                 let (desk, registered, told) = (desk.clone(), Arc::clone(&registered), Arc::clone(&told));
                 looks.spawn(async move { look(&desk, &link, (own, &registered), &told).await });
             }
@@ -75,7 +109,7 @@ async fn look(desk: &Desk, link: &Arc<Link>, (own, registered): (Epoch, &[Bank])
     match known {
         Some(bank) if bank.group == group && epoch < bank.epoch => {
             link.set_reachable(false);
-            if noted(told).superseded.insert((link.name, epoch.get())) {
+            if noted(told).is_news(link.name, Trouble::Superseded(epoch), Instant::now()) {
                 let newest = bank.epoch.get();
                 error!(event = "bank_superseded", bank = %link.name, incarnation = epoch.get(), newest, todo = "if this bank was restored from a backup and nodes of before still run: stop them; if this is what was restored last: restore it with --incarnation above the newest");
             }
@@ -94,7 +128,7 @@ async fn look(desk: &Desk, link: &Arc<Link>, (own, registered): (Epoch, &[Bank])
                 }
             }
         },
-        _ if !status.quorum || noted(told).refused.contains(&(link.name, group.get())) => link.set_reachable(false),
+        _ if !status.quorum || noted(told).refused.get(&link.name) == Some(&group) => link.set_reachable(false),
         Some(_) | None => {
             // A newcomer is called from when the log knows it, one that was restored when it has its payments again.
             if known.is_some() {
@@ -118,13 +152,15 @@ async fn register(desk: &Desk, link: &Arc<Link>, command: Command, told: &Mutex<
         }
         Err(problem) if problem.code == api::code::Code::NameTaken => {
             link.set_reachable(false);
-            noted(told).refused.insert((link.name, group.get()));
-            warn!(event = "bank_refused", bank = %link.name, why = "another bank has this name", todo = "give it another name");
+            noted(told).refused.insert(link.name, group);
+            if noted(told).is_news(link.name, Trouble::Refused(group), Instant::now()) {
+                warn!(event = "bank_refused", bank = %link.name, why = "another bank has this name", todo = "give it another name");
+            }
         }
         // Tried again like what follows: an operator may have brought the gateway's state up to date meanwhile.
         Err(problem) if problem.code == api::code::Code::EpochTooFar => {
             link.set_reachable(false);
-            if noted(told).too_far.insert((link.name, epoch.get())) {
+            if noted(told).is_news(link.name, Trouble::TooFar(epoch), Instant::now()) {
                 error!(event = "bank_too_far_ahead", bank = %link.name, incarnation = epoch.get(), why = %problem.detail, effect = "its payments wait", todo = "a restore begins the incarnation after the newest one: see who speaks for this bank");
             }
         }
@@ -137,4 +173,31 @@ async fn register(desk: &Desk, link: &Arc<Link>, command: Command, told: &Mutex<
 /// One node is enough to bring a bank its payments; the next proposer takes over.
 pub(super) fn is_proposer(desk: &Desk) -> bool {
     desk.gateway.node_status().proposer == Some(desk.node.get())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bank_that_says_something_else_at_each_look_is_a_line_a_minute_and_keeps_no_more() {
+        let (mut told, began) = (Told::default(), Instant::now());
+        let bank = |name: &str| BankName::new(name).expect("a name");
+        let (liar, other) = (bank("alpha"), bank("beta"));
+        let mut lines = 0;
+        for look in 0..1_000_u32 {
+            let now = began + LOOK_PERIOD * look;
+            let group = GroupId::new(u128::from(look) + 1).expect("not nil");
+            let epoch = Epoch::new(look + 1).expect("not zero");
+            let troubles = [Trouble::Refused(group), Trouble::Superseded(epoch), Trouble::TooFar(epoch)];
+            lines += troubles.into_iter().filter(|trouble| told.is_news(liar, *trouble, now)).count();
+        }
+        assert_eq!(lines, 5, "five minutes have passed");
+        assert_eq!(told.last.len(), 1);
+        let trouble = Trouble::TooFar(Epoch::new(99).expect("not zero"));
+        assert!(told.is_news(other, trouble, began), "each bank for itself");
+        assert!(!told.is_news(other, trouble, began + 2 * TELL_PERIOD), "what was told last is not told again");
+        told.retain(&[]);
+        assert_eq!(told.last.len(), 0);
+    }
 }
