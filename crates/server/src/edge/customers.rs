@@ -118,8 +118,9 @@ pub(super) async fn balance<B: BankPort>(
     Ok(proto::ViewBalanceResponse { balances: Some(balances), currency, undelivered: 0 })
 }
 
-/// Pages of a statement that are looked at for one page of what moved.
-const PAGES_MAX: usize = 16;
+/// Lines of a statement that are looked at for one page of what moved: a look keeps everything else waiting that this node
+/// applies and reads.
+const LOOKED_AT_MAX: usize = 2_000;
 
 /// What moved on a customer's account, newest first.
 pub(super) async fn history<B: BankPort>(
@@ -135,10 +136,12 @@ pub(super) async fn history<B: BankPort>(
     };
     let bank = desk.bank.status().group;
     let found = desk.read(move |view| {
-        let (mut entries, mut from) = (Vec::new(), from);
+        let (mut entries, mut from, mut left) = (Vec::new(), from, LOOKED_AT_MAX);
         // Money set aside and let go moved nothing: what is left of a page may be little, or nothing.
-        for _ in 0..PAGES_MAX {
-            let Some(page) = statement::lines(view, account, from, limit - entries.len())? else { return Ok(None) };
+        while left > 0 {
+            let wanted = left.min(limit - entries.len());
+            let Some(page) = statement::lines(view, account, from, wanted)? else { return Ok(None) };
+            left -= wanted;
             let moved = page.lines.iter().filter(|line| line.kind.moved_money());
             entries.extend(moved.map(|line| entry(view, line, &bank)));
             if entries.len() == limit || page.next.is_none() {

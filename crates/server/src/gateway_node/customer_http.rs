@@ -53,13 +53,13 @@ pub(super) async fn balance(State(desk): State<Desk>, headers: HeaderMap) -> Res
 }
 
 /// `GET /v1/history`.
-pub(super) async fn history(State(desk): State<Desk>, call: Call) -> Result<Response, Refusal> {
+pub(super) async fn history(State(desk): State<Desk>, origin: Origin, call: Call) -> Result<Response, Refusal> {
     let caller = permits::customer(&desk, &call.headers).await?;
     let query: HistoryQuery = call.query()?;
     let limit = u32::try_from(field::limit(query.limit.as_deref())?).unwrap_or(u32::MAX);
     let cursor = query.cursor.unwrap_or_default();
     let request = proto::TransactionHistoryRequest { customer: String::new(), cursor, limit };
-    let page = payments::history(&desk, &caller, &request).await?;
+    let page = payments::history(&desk, &caller, &origin, request).await?;
     Ok(answer::ok(&HistoryPage::new(page)?, Freshness::First))
 }
 

@@ -131,8 +131,9 @@ impl Gateway for Service {
         request: Request<proto::TransactionHistoryRequest>,
     ) -> Result<Response<proto::TransactionHistoryResponse>, Status> {
         request_log::request("TransactionHistory", request.get_ref());
-        let caller = caller(&request)?;
-        self.counted("TransactionHistory", payments::history(&self.desk, &caller, request.get_ref())).await
+        let (caller, origin) = (caller(&request)?, Origin::of(request.extensions()));
+        let read = payments::history(&self.desk, &caller, &origin, request.into_inner());
+        self.counted("TransactionHistory", read).await
     }
 
     async fn get_payment(

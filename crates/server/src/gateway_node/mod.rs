@@ -26,6 +26,7 @@ pub(crate) mod fuzzing;
 mod grpc;
 mod http;
 mod kept_banks;
+mod list_reads;
 mod operators;
 mod payments;
 mod permits;
@@ -52,6 +53,7 @@ use clearing::NodeNumber;
 use contradicted::Contradicted;
 use desk::Desk;
 use kept_banks::KeptBanks;
+use list_reads::ListReads;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use tokens::Tokens;
@@ -83,6 +85,7 @@ pub(crate) fn edges(config: &GatewayNodeConfig, gateway: &Gateway, metrics: &Met
         vote_timeout_ms: Arc::new(AtomicU64::new(clearing::Settings::default().vote_timeout_ms)),
         allowance: Arc::new(Allowance::new(Rate::of_customers(&clearing::Settings::default()))),
         bank_allowance: Arc::new(Allowance::new(Rate::of_banks(&clearing::Settings::default()))),
+        list_reads: Arc::new(ListReads::default()),
         nudges,
         guard: serve::guard(&config.node)?,
         metrics: metrics.clone(),

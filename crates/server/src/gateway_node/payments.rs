@@ -4,9 +4,11 @@
 //! told what was decided, or that it is not known yet, and never "failed" where it may yet be paid.
 
 use super::desk::Desk;
-use super::sign_in::check_session;
+use super::places::to_the_end;
+use super::sign_in::{check_session, digest};
 use super::tokens::Caller;
 use crate::edge::identity::{new_id, not_claimed};
+use crate::edge::origin::Origin;
 use crate::edge::port::SubmitError;
 use crate::edge::request_log;
 use api::client::ClientError;
@@ -417,9 +419,21 @@ async fn pending(desk: &Desk, caller: &Caller) -> Result<u32, Problem> {
 pub(super) async fn history(
     desk: &Desk,
     caller: &Caller,
+    origin: &Origin,
+    request: proto::TransactionHistoryRequest,
+) -> Result<proto::TransactionHistoryResponse, Problem> {
+    let places = desk.list_reads.take(digest(caller.party().to_string().as_bytes()), origin.digest())?;
+    check_session(desk, caller).await?;
+    let (desk, caller) = (desk.clone(), *caller);
+    let read = to_the_end(places, async move { read_history(&desk, &caller, &request).await });
+    read.await.unwrap_or_else(|ended| Err(Problem::new(Code::Internal, format!("the list was not read: {ended}"))))
+}
+
+async fn read_history(
+    desk: &Desk,
+    caller: &Caller,
     request: &proto::TransactionHistoryRequest,
 ) -> Result<proto::TransactionHistoryResponse, Problem> {
-    check_session(desk, caller).await?;
     let client = link(desk, caller)?;
     let asked = client.customer_history(caller.customer.as_str(), &request.cursor, request.limit).await;
     let mut page = asked.map_err(|error| of_bank(caller, error))?;

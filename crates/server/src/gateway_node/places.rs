@@ -29,6 +29,7 @@ pub(super) async fn to_the_end<T: Send + 'static>(
 #[derive(Debug)]
 pub(super) struct Places {
     max: usize,
+    of_one_max: usize,
     taken: Mutex<Taken>,
 }
 
@@ -48,13 +49,18 @@ pub(super) struct Place {
 
 impl Places {
     pub(super) fn new(max: usize) -> Arc<Places> {
-        Arc::new(Places { max, taken: Mutex::default() })
+        Places::with_most(max, max)
+    }
+
+    /// Of one source at most so many.
+    pub(super) fn with_most(max: usize, of_one_max: usize) -> Arc<Places> {
+        Arc::new(Places { max, of_one_max, taken: Mutex::default() })
     }
 
     pub(super) fn take(self: &Arc<Places>, source: u64) -> Option<Place> {
         let mut taken = self.lock();
         let (free, own) = (self.max - taken.in_all, taken.of_source.get(&source).copied().unwrap_or(0));
-        if own >= free {
+        if own >= free.min(self.of_one_max) {
             return None;
         }
         taken.in_all += 1;

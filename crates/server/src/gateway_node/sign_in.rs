@@ -168,6 +168,6 @@ pub(super) fn unknown_bank(bank: &BankName) -> Problem {
 }
 
 #[expect(clippy::expect_used, reason = "a slice of eight bytes is eight bytes")]
-fn digest(bytes: &[u8]) -> u64 {
+pub(super) fn digest(bytes: &[u8]) -> u64 {
     u64::from_le_bytes(blake3::hash(bytes).as_bytes()[..8].try_into().expect("eight bytes of thirty-two"))
 }

@@ -190,3 +190,29 @@ async fn an_old_hold_is_one_that_is_old_by_the_banks_own_log() {
         assert_eq!(held.holds.len(), told, "open for {open_for_ms} ms");
     }
 }
+
+#[tokio::test]
+async fn a_look_at_what_moved_passes_over_two_thousand_lines_that_moved_nothing_and_the_next_one_goes_on() {
+    let mut teller = Teller::start().await;
+    for first in [1_000, 2_000] {
+        for kind in [proto::CallKind::PrepareDebit, proto::CallKind::AbortDebit] {
+            let of_kind = |id: u128| proto::PaymentCall { kind: kind.into(), ..call(id, true, 1) };
+            let batch = proto::PaymentCallBatch { calls: (first..first + 900).map(of_kind).collect() };
+            let found = teller.bank.payment_calls(batch).await.expect("answered").into_inner();
+            assert_eq!(found.findings.len(), 900);
+        }
+    }
+    let mut seen = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let request = proto::TransactionHistoryRequest { customer: "alice".into(), cursor, limit: 1_000 };
+        let page = teller.bank.transaction_history(request).await.expect("answered").into_inner();
+        seen.push(page.entries.len());
+        cursor = page.next_cursor;
+        if cursor.is_empty() {
+            break;
+        }
+    }
+    // 3,600 lines, and the opening balance is the oldest.
+    assert_eq!(seen, [0, 1]);
+}
