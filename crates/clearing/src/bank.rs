@@ -51,7 +51,7 @@ impl Recall {
     pub(crate) const WHOLE: Recall = Recall { epoch: Epoch::FIRST, complete_through: 0 };
 }
 
-/// What a bank has a bucket of tokens for: see [`crate::charge::Bucket`].
+/// What a bank has a bucket of tokens for (`charge.rs`).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum BankBucket {
     /// Incarnations that it goes on by. A restore begins the one after the newest that was begun, and some may fail before one
