@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
+use hyper::body::Buf;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -142,29 +143,58 @@ impl Drop for Arriving {
     }
 }
 
-/// An answer while it leaves. What it holds is given back when this is dropped. HTTP/1.1 drops a body as soon as that says that
-/// it is at its end, when no byte of it may have been written; so one that was not empty never says so. It is then asked for
-/// more, and that only when all but 16 KiB has been written.
+/// An answer while it leaves. What it holds is given back when it and all of its pieces have gone.
+///
+/// HTTP/1.1 copies pieces, and drops a body as soon as that says that it is at its end, when no byte of it may have been
+/// written; so one that was not empty never says so. It is then asked for more, and that only when all but 16 KiB has been
+/// written. HTTP/2 takes pieces whole, whatever its caller takes of them, and keeps each until its bytes are written.
 pub(super) struct Leaving {
     body: Body,
     is_empty: bool,
+    held: Arc<Held>,
+}
+
+/// What an answer counts for, and that it is on its way.
+struct Held {
     _charge: Option<Arc<Charge>>,
     _unanswered: Option<(Unanswered, Departure)>,
+}
+
+/// A piece of an answer.
+pub(super) struct Piece {
+    bytes: Bytes,
+    _held: Arc<Held>,
+}
+
+impl Buf for Piece {
+    fn remaining(&self) -> usize {
+        self.bytes.remaining()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.bytes.chunk()
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.bytes.advance(count);
+    }
 }
 
 impl Leaving {
     pub(super) fn new(body: Body, charge: Option<Arc<Charge>>, unanswered: Option<(Unanswered, Departure)>) -> Leaving {
         let is_empty = body.is_end_stream();
-        Leaving { body, is_empty, _charge: charge, _unanswered: unanswered }
+        Leaving { body, is_empty, held: Arc::new(Held { _charge: charge, _unanswered: unanswered }) }
     }
 }
 
 impl HttpBody for Leaving {
-    type Data = Bytes;
+    type Data = Piece;
     type Error = axum::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Piece>, axum::Error>>> {
+        let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(cx));
+        let piece = |bytes| Piece { bytes, _held: Arc::clone(&self.held) };
+        Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -43,8 +43,21 @@ impl Frames {
         Frames::begin_with(address, &[0, 4, 0, 0, 0, 0]).await
     }
 
+    /// A caller that has room for all of every answer, and for whom the system keeps little.
+    pub(super) async fn connect_with_room(address: SocketAddr) -> Frames {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(4 << 10).expect("a size");
+        let stream = socket.connect(address).await.expect("listening");
+        let mut frames = Frames::begin_on(stream, &[0, 4, 0x3f, 0xff, 0xff, 0xff]).await;
+        frames.send(WINDOW_UPDATE, 0, 0, &(1_u32 << 30).to_be_bytes()).await;
+        frames
+    }
+
     async fn begin_with(address: SocketAddr, settings: &[u8]) -> Frames {
-        let mut stream = TcpStream::connect(address).await.expect("listening");
+        Frames::begin_on(TcpStream::connect(address).await.expect("listening"), settings).await
+    }
+
+    async fn begin_on(mut stream: TcpStream, settings: &[u8]) -> Frames {
         stream.set_nodelay(true).expect("connected");
         stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.expect("written");
         let mut frames = Frames { stream };
