@@ -33,7 +33,7 @@ use super::append::Draft;
 use super::index::Index;
 use super::record::{HEADER, Kind, Position};
 use super::recover::{LastGroup, Scan, Source, scan};
-use super::segment::{Found, segment_path};
+use super::segment::{Found, VOTELESS, segment_path};
 use super::{Log, LogOptions, LogRecovered, LogRot, LogVote, PAGE, SPARES};
 use crate::directory::make_durable;
 use crate::{Disk, DiskFile, LogError, OpenError, Owner, StorageError};
@@ -92,7 +92,15 @@ impl<D: Disk> LogFound<D> {
         let (mut torn_bytes, mut damage) = (0, Damage { rotten: Vec::new(), any: false, marked: 0 });
         if let Some(scan) = scan {
             torn_bytes = scan.torn_bytes;
+            let is_restated = scan.voteless;
             damage = log.take_over(scan, checkpoint)?;
+            damage.any |= found.voteless && !is_restated;
+        }
+        if found.voteless {
+            log.votes = false;
+        }
+        if !log.votes {
+            log.mark_voteless()?;
         }
         let marked = damage.marked;
         log.begin_epoch()?;
@@ -160,6 +168,16 @@ impl<D: Disk> Log<D> {
             control: None,
         };
         Ok(LogFound { log, found, scan })
+    }
+
+    /// Before anything of this opening is written: whatever becomes of the log, it votes no more.
+    fn mark_voteless(&self) -> Result<(), LogError> {
+        let path = self.dir.join(VOTELESS);
+        if !self.disk.exists(&path).map_err(StorageError::io("looking for", &path, None))? {
+            self.disk.create(&path).map_err(StorageError::io("making", &path, None))?;
+            self.sync_names()?;
+        }
+        Ok(())
     }
 
     fn sort_out_spares(&mut self, found: &Found) -> Result<(), LogError> {

@@ -69,6 +69,7 @@ pub(super) struct Found {
     pub(super) half_prepared: Vec<PathBuf>,
     /// One more than any number that a spare has had.
     pub(super) next_spare: u64,
+    pub(super) voteless: bool,
 }
 
 impl Found {
@@ -80,6 +81,8 @@ impl Found {
             } else if let Some(number) = number_behind("spare-", &name) {
                 found.next_spare = found.next_spare.max(number + 1);
                 found.spares.push(dir.join(name));
+            } else if name == VOTELESS {
+                found.voteless = true;
             } else if number_behind("preparing-", &name).is_some() {
                 found.half_prepared.push(dir.join(name));
             }
@@ -88,6 +91,9 @@ impl Found {
         Ok(found)
     }
 }
+
+/// An empty file beside the segments of a log that has lost votes: for the record that says so lies in what is damaged.
+pub(super) const VOTELESS: &str = "voteless";
 
 fn number_behind(prefix: &str, name: &str) -> Option<u64> {
     name.strip_prefix(prefix)?.parse().ok()

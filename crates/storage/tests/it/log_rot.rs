@@ -386,3 +386,22 @@ fn in_the_last_group_rot_is_mended_and_a_vote_whose_batch_is_torn_never_left() {
         }
     }
 }
+
+/// The record that says so lies in what is damaged: nothing that becomes of it brings the vote back.
+#[test]
+fn a_log_that_has_lost_a_vote_votes_no_more_even_if_all_of_it_is_gone() {
+    let disk = written();
+    let targets = disk.targets(Path::new(DIR), OWNER);
+    let of_third = targets.iter().filter(|target| target.path == targets[0].path).skip(4).take(12);
+    of_third.for_each(|target| disk.flip(&target.path, target.bytes.start));
+    let (log, recovered) = open(&disk, CHOSEN);
+    assert!(!recovered.votes, "{recovered:?}");
+    drop(log);
+    for (path, _) in segments(&disk) {
+        disk.remove(&path).expect("it is there");
+    }
+    let (log, recovered) = open(&disk, CHOSEN);
+    assert!(!recovered.votes, "{recovered:?}");
+    drop(log);
+    assert!(!open(&disk, CHOSEN).1.votes);
+}
