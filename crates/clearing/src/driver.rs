@@ -47,20 +47,31 @@ pub struct Reply {
     pub said: Reported,
 }
 
-/// When to try something again: at once, then after 100 ms, doubling up to 3.2 s.
+/// When to try something again: at once, then after 100 ms, doubling up to a longest pause.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 struct Attempts {
     made: u32,
     next_ms: u64,
 }
 
+/// The longest pause, as so many doublings of 100 ms.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct LongestPause(u32);
+
+impl LongestPause {
+    /// 3.2 s.
+    const USUAL: LongestPause = LongestPause(5);
+    /// 410 s: what a bank has refused it may refuse for ever, and each refusal is a record of its journal.
+    const AFTER_CONTRADICTION: LongestPause = LongestPause(12);
+}
+
 impl Attempts {
     /// Whether it is time, and if so it counts as tried.
-    fn take(&mut self, now_ms: u64) -> bool {
+    fn take(&mut self, now_ms: u64, longest: LongestPause) -> bool {
         if now_ms < self.next_ms {
             return false;
         }
-        self.next_ms = now_ms + (100 << self.made.min(5));
+        self.next_ms = now_ms + (100 << self.made.min(longest.0));
         self.made = self.made.saturating_add(1);
         true
     }
@@ -74,11 +85,16 @@ struct Asked {
 }
 
 impl Asked {
-    fn take(&mut self, kind: CallKind, now_ms: u64) -> bool {
+    fn take(&mut self, kind: CallKind, now_ms: u64, longest: LongestPause) -> bool {
         if self.kind != Some(kind) {
             *self = Asked { kind: Some(kind), attempts: Attempts::default() };
         }
-        self.attempts.take(now_ms)
+        self.attempts.take(now_ms, longest)
+    }
+
+    /// The pauses begin anew with the shortest.
+    fn begin_anew(&mut self) {
+        self.attempts.made = 0;
     }
 }
 
@@ -186,20 +202,21 @@ impl Gathering {
         let heard = self.heard_now(clearing, payment);
         for side in Side::BOTH {
             let Some(call) = wanted.of(side) else { continue };
-            if is_no_answer(&payment.phase, heard.of(side)) && self.asked.of_mut(side).take(call.kind, now_ms) {
+            let asked = self.asked.of_mut(side);
+            if is_no_answer(&payment.phase, heard.of(side)) && asked.take(call.kind, now_ms, LongestPause::USUAL) {
                 actions.push(Action::Call(*call));
             }
         }
         let is_late = now_ms >= payment.vote_by_ms;
         if suffices(payment, &wanted, &heard, now_ms) {
-            if self.proposed.take(now_ms) {
+            if self.proposed.take(now_ms, LongestPause::USUAL) {
                 let (id, gateway) = (payment.order.id, clearing.epoch());
                 actions.push(Action::Propose(Command::Report { id, gateway, found: heard }));
             }
             if clearing.state.is_off(Control::DecideBeforeRecording) {
                 actions.extend(commits(clearing, payment, &heard));
             }
-        } else if is_late && can_time_out(&payment.phase) && self.timed_out.take(now_ms) {
+        } else if is_late && can_time_out(&payment.phase) && self.timed_out.take(now_ms, LongestPause::USUAL) {
             actions.push(Action::Propose(Command::TimeOut { id: payment.order.id }));
         }
         actions
@@ -273,6 +290,9 @@ impl Delivery {
         };
         if !is_acknowledged {
             let told = self.contradicted.of_mut(side).replace((reply.gateway, reply.said));
+            if told.is_none() {
+                self.asked.of_mut(side).begin_anew();
+            }
             // That risk was taken, so it is no wonder: whoever puts it on record says so.
             let is_expected = self.is_void_at_risk() && finding == Finding::Posted;
             return (told.is_none() && !is_expected).then_some(Action::Alarm { id, side, finding });
@@ -305,15 +325,20 @@ impl Delivery {
             let Some(call) = wanted.of(side) else { continue };
             let known = clearing.state.bank(call.to).epoch;
             if let Some(report) = self.against_void_at_risk(payment.order.id, side, (clearing.epoch(), known)) {
-                actions.extend(self.proposed.of_mut(side).take(now_ms).then_some(Action::Propose(report)));
+                let is_time = self.proposed.of_mut(side).take(now_ms, LongestPause::USUAL);
+                actions.extend(is_time.then_some(Action::Propose(report)));
                 continue;
             }
+            let longest = match self.contradicted.of(side) {
+                Some(_) => LongestPause::AFTER_CONTRADICTION,
+                None => LongestPause::USUAL,
+            };
             match self.acknowledged.of(side).filter(|epoch| *epoch == known) {
-                Some(epoch) if self.proposed.of_mut(side).take(now_ms) => {
+                Some(epoch) if self.proposed.of_mut(side).take(now_ms, LongestPause::USUAL) => {
                     let id = payment.order.id;
                     actions.push(Action::Propose(Command::Delivered { id, side, epoch }));
                 }
-                None if self.asked.of_mut(side).take(call.kind, now_ms) => actions.push(Action::Call(*call)),
+                None if self.asked.of_mut(side).take(call.kind, now_ms, longest) => actions.push(Action::Call(*call)),
                 Some(_) | None => {}
             }
         }

@@ -209,6 +209,32 @@ fn a_bank_that_contradicts_a_decision_raises_one_alarm_and_is_not_believed() {
 }
 
 #[test]
+fn a_bank_that_refuses_a_decision_is_asked_more_and_more_seldom() {
+    let mut talk = Talk::about(bob());
+    talk.poll(1_000);
+    talk.says(CallKind::PrepareDebit, Finding::Held);
+    talk.says(CallKind::PrepareCredit, Finding::Held);
+    talk.proposes(1_001);
+    let mut asked = 0;
+    let mut asked_in_a_day = |talk: &mut Talk, refuses: bool, from_ms: u64| {
+        asked = 0;
+        for now_ms in (from_ms..from_ms + 86_400_000).step_by(1_000) {
+            for kind in talk.calls(now_ms) {
+                asked += 1;
+                if refuses {
+                    talk.says(kind, Finding::Refused(Reason::AccountClosed));
+                }
+            }
+        }
+        asked
+    };
+    let while_away = asked_in_a_day(&mut talk, false, 2_000);
+    assert!(while_away > 2 * 20_000, "a bank that is away is asked as soon as it is back: {while_away}");
+    let while_refused = asked_in_a_day(&mut talk, true, 90_000_000);
+    assert!((2 * 200..2 * 250).contains(&while_refused), "{while_refused} records of refusals in a day");
+}
+
+#[test]
 fn a_bank_that_comes_back_with_what_was_voided_at_that_risk_is_put_on_record_and_not_asked_again() {
     let mut talk = Talk::about(bob());
     talk.desk.one(Command::BeginEpoch { epoch: epoch(2) });
