@@ -10,10 +10,10 @@
 //! slot on the copy's node is the only member, in the group's next incarnation. No majority ever spoke about these slots in
 //! that life, so one node may decide them. The others are made anew, with new numbers, by the ordinary way of members.
 
-use crate::applier::{Applier, ApplierSettings};
+use crate::applier::{Applier, ApplierSettings, ApplyError};
 use crate::group::{Change, Group, INCARNATION_MAX, Op};
 use crate::recover::{REPLAY_BYTES, RecoverError};
-use crate::request::{self, Tag, Tagged};
+use crate::request::{self, Content, Requests, Tag, Tagged};
 use crate::state_machine::StateMachine;
 use bytes::Bytes;
 use paxos::{Batch, NodeId, Slot};
@@ -44,10 +44,11 @@ pub struct Copy {
 const UNDECIDED_MAX: usize = 1 << 16;
 
 /// What becomes of what a copy had only voted for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Votes {
-    /// It counts, up to the first hole: it may have been acknowledged.
-    Count,
+    /// It counts, up to the first hole: it may have been acknowledged. A slot before it may have been decided against this
+    /// copy's vote, so each request is changed by this function first: what it says of such slots may not hold here.
+    Count(fn(Bytes) -> Bytes),
     /// It is left out: it may also be what the others decided against, and somebody else knows.
     Leave,
 }
@@ -143,7 +144,7 @@ pub fn refound<S: StateMachine, D: Disk>(
     let undecided = usize::try_from(highest - chosen).ok().filter(|slots| *slots <= UNDECIDED_MAX);
     let undecided = undecided.ok_or(RefoundError::FarVote { chosen, slot: highest })?;
     let mut tail: Vec<Batch> = match copy.votes {
-        Votes::Count => counted(chosen, recovered.accepted),
+        Votes::Count(unassuming) => counted(chosen, recovered.accepted, unassuming)?,
         Votes::Leave => Vec::new(),
     };
     let taken_over = tail.len() as u64;
@@ -177,11 +178,23 @@ pub fn refound<S: StateMachine, D: Disk>(
 }
 
 /// What was voted for behind the last slot that is known as chosen, up to the first hole. What stands behind a hole was decided
-/// upon what was in it: outcomes of other books than these, and words of what is complete here.
-fn counted(chosen: u64, accepted: Vec<LogVote>) -> Vec<Batch> {
+/// upon what was in it: outcomes of other books than these.
+fn counted(chosen: u64, accepted: Vec<LogVote>, unassuming: fn(Bytes) -> Bytes) -> Result<Vec<Batch>, RecoverError> {
     let mut votes: BTreeMap<u64, Option<Bytes>> =
         accepted.into_iter().map(|(slot, _, _, batch)| (slot, batch)).collect();
-    (chosen + 1..).map_while(|slot| votes.remove(&slot).flatten()).map(Batch::new).collect()
+    let counted = (chosen + 1..).map_while(|slot| Some((slot, Batch::new(votes.remove(&slot).flatten()?))));
+    counted.map(|(slot, batch)| changed(slot, batch, unassuming)).collect()
+}
+
+/// The batch with each of its requests changed by that.
+fn changed(slot: u64, batch: Batch, change: fn(Bytes) -> Bytes) -> Result<Batch, RecoverError> {
+    match request::decode(&batch).map_err(|source| ApplyError::Unknown { slot, source })? {
+        Content::Requests(Requests { clock_ms, requests }) if !requests.is_empty() => {
+            let changed = |tagged: Tagged| Tagged { request: change(tagged.request), ..tagged };
+            Ok(request::encode(clock_ms, &requests.into_iter().map(changed).collect::<Vec<_>>()))
+        }
+        Content::Requests(_) | Content::Control(_) => Ok(batch),
+    }
 }
 
 fn apply<S: StateMachine, D: Disk>(

@@ -15,7 +15,7 @@ fn copy_of(node: u16) -> Copy {
         applier: ApplierSettings { fold_records: u64::MAX, hash_seed: 1 },
         clock_ms: 7,
         incarnation: 2,
-        votes: Votes::Count,
+        votes: Votes::Count(|request| request),
     }
 }
 
@@ -178,6 +178,20 @@ fn what_was_voted_for_counts_up_to_the_first_hole() {
     let before = refounded.applier.machine().sums[&6];
     drop(refounded);
     assert_eq!(goes_on_by(&mut cluster), before + 1, "what stands behind the hole is no outcome, now or later");
+}
+
+#[test]
+fn what_was_voted_for_counts_as_it_is_changed() {
+    let (cluster, chosen) = voted_for(31);
+    let (_, votes) = log_of_3(&cluster, chosen);
+    let others = Copy { votes: Votes::Count(|_| crate::machine::add(70, 5, 1).into()), ..copy_of(3) };
+    let refounded =
+        refound(&cluster.disks[&3], Path::new(DIR), Sums::default(), &others, |_| None).expect("a good copy");
+    assert_eq!(refounded.taken_over, votes.len() as u64);
+    let (other, _) = voted_for(31);
+    let all = begin(&other, 3).expect("a good copy");
+    let sums = |refounded: &Refounded<Sums, FaultyDisk>| refounded.applier.machine().sums[&6];
+    assert!(sums(&refounded) + 10 * votes.len() as u64 <= sums(&all), "{} and {}", sums(&refounded), sums(&all));
 }
 
 #[test]
