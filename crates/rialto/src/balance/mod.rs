@@ -6,20 +6,18 @@
 //!                             │ refused: ask the lookout to look, try the next; for up to two seconds
 //! ```
 //!
-//! It knows nothing of HTTP: streams that live for hours pass, and each direction may end on its own. Any node takes any
+//! It knows nothing of HTTP, save how to say that nobody is there: streams that live for hours pass, and each direction may end on its own. Any node takes any
 //! request, so a connection to a node that leads no more may stay. When all places are taken, the connection that has
 //! been silent longest gives up its own.
 
 mod activity;
+mod nobody;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::code::Code;
-use api::problem::Problem;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -119,7 +117,7 @@ impl Balancer {
                     // How it ended does not matter to the balancer: both sides see their own end of it.
                     let _ = tokio::io::copy_bidirectional_with_sizes(&mut caller, &mut node, size, size).await;
                 }
-                None => self.say_nobody_is_there(caller).await,
+                None => nobody::answer(caller, self.traffic, &self.bank).await,
             }
         };
         tokio::select! {
@@ -148,21 +146,6 @@ impl Balancer {
             sleep(SEARCH_PAUSE).await;
         }
     }
-
-    /// Nothing was passed on, so nothing can have been proposed: that is a 503.
-    async fn say_nobody_is_there(&self, mut caller: TcpStream) {
-        match self.traffic {
-            Traffic::Http => {
-                let _ = caller.write_all(nobody_is_there(&self.bank).as_bytes()).await;
-                let _ = caller.shutdown().await;
-                // A request that is still on its way would reset the connection before the answer was read.
-                let mut rest = [0; 4096];
-                let drain = async { while matches!(caller.read(&mut rest).await, Ok(n) if n > 0) {} };
-                let _ = timeout(CONNECT_PATIENCE, drain).await;
-            }
-            Traffic::Grpc => drop(caller),
-        }
-    }
 }
 
 /// Frees the place of the connection on which nothing has moved for the longest time.
@@ -171,15 +154,6 @@ fn evict_most_idle(open: &mut BTreeMap<u64, Arc<Activity>>) {
     if let Some(activity) = most_idle.and_then(|connection| open.remove(&connection)) {
         activity.evict();
     }
-}
-
-fn nobody_is_there(bank: &str) -> String {
-    let detail = format!("no node of bank {bank} takes connections; nothing was done, try again");
-    let body = Problem::new(Code::Unavailable, detail).retry_after_ms(1_000).to_json();
-    format!(
-        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 1\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
-        body.len()
-    )
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use api::status::{NodeStatus, Role};
 
 use super::*;
 use crate::lookout::{Lookout, Sight};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// A node that answers each connection with its own number and then echoes.
 async fn node(number: u8) -> (SocketAddr, tokio::task::JoinHandle<()>) {
@@ -148,6 +149,23 @@ async fn with_every_node_gone_http_hears_that_nothing_was_done() {
         .expect("the balancer answers itself");
     assert_eq!(answer.status.as_u16(), 503);
     assert!(answer.body.starts_with(b"{\"type\""), "{:?}", answer.body);
+}
+
+#[tokio::test]
+async fn with_every_node_gone_grpc_hears_that_nothing_was_done() {
+    let gone = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+    let one = gone.local_addr().expect("it is bound");
+    drop(gone);
+    let setup = balancer(BTreeMap::from([(1, one)]), View::of([(1, Sight::Unseen)]), Traffic::Grpc, 16).await;
+    let channel = tonic::transport::Endpoint::from_shared(format!("http://{}", setup.address)).expect("an address");
+    let mut bank = api::proto::bank_client::BankClient::new(channel.connect_lazy());
+    // The connection is told to end after the first answer, and the next call has one of its own.
+    for _ in 0..2 {
+        let refused = bank.status(api::proto::StatusRequest::default()).await.expect_err("nobody is there");
+        assert_eq!(refused.code(), tonic::Code::Unavailable, "{refused:?}");
+        assert!(refused.message().contains("no node of bank alpha takes connections"), "{refused:?}");
+        tokio::time::sleep(CONNECT_PATIENCE * 2).await;
+    }
 }
 
 #[tokio::test]
