@@ -85,49 +85,11 @@ fn too_many(bank: &BankName) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::super::banks::Banks;
+    use super::super::slow_bank::slow_bank;
     use super::*;
-    use crate::edge::connections::{Intake, Limits, serve_grpc};
-    use crate::edge::drain::Drain;
-    use axum::Router;
-    use axum::body::Body;
-    use axum::http::{HeaderMap, HeaderValue, Response};
-    use axum::routing::post;
-    use http_body_util::StreamBody;
-    use hyper::body::{Bytes, Frame};
-    use std::convert::Infallible;
-    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::{Duration, Instant};
     use tokio::sync::mpsc;
-
-    /// Says yes, in gRPC, with a message that has no fields.
-    fn yes() -> Response<Body> {
-        let mut ends = HeaderMap::new();
-        ends.insert("grpc-status", HeaderValue::from_static("0"));
-        let frames = [Frame::data(Bytes::from_static(&[0; 5])), Frame::trailers(ends)];
-        let body = StreamBody::new(futures_util::stream::iter(frames.map(Ok::<_, Infallible>)));
-        let response = Response::builder().header("content-type", "application/grpc").body(Body::new(body));
-        response.expect("a head")
-    }
-
-    /// A bank's node that takes two seconds to say that a password is wrong, and how many it is asked about at once, at most.
-    async fn slow_bank() -> (String, Arc<AtomicUsize>) {
-        let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let seen = Arc::clone(&most);
-        let wrong = async move || {
-            most.fetch_max(now.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
-            tokio::time::sleep(Duration::from_secs(2)).await;
-            now.fetch_sub(1, Ordering::Relaxed);
-            Problem::new(Code::WrongCredentials, "name or password is wrong").to_status().into_http::<Body>()
-        };
-        let routes = Router::new()
-            .route("/rialto.v1.Bank/Authenticate", post(wrong))
-            .route("/rialto.v1.Bank/Status", post(async || yes()));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("bound").to_string();
-        let intake = Intake::new(Limits::default());
-        tokio::spawn(serve_grpc(vec![listener], routes, None, intake, Drain::default()));
-        (address, seen)
-    }
 
     fn question(number: usize) -> proto::AuthenticateRequest {
         let (username, password) = (format!("invented-{number}"), "a guess".to_owned());
@@ -136,7 +98,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn fifteen_hundred_sign_ins_under_way_keep_nothing_else_waiting_that_a_bank_is_asked() {
-        let (address, most) = slow_bank().await;
+        let (address, most) = slow_bank("Authenticate").await;
         let bank = BankName::new("alpha").expect("a name");
         let banks = Arc::new(Banks::new(mpsc::channel(1).0, None));
         banks.know(&[(bank, vec![address])]);
@@ -185,7 +147,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_caller_who_hangs_up_has_the_place_until_the_bank_has_answered() {
-        let (address, _) = slow_bank().await;
+        let (address, _) = slow_bank("Authenticate").await;
         let authentication = Authentication::new(Client::connect([address]).expect("an address"));
         let bank = BankName::new("alpha").expect("a name");
         let asked = authentication.ask(&bank, Asker::Stranger(1), question(0));

@@ -4,6 +4,7 @@
 //! queue full, or a bank away, is dropped.
 
 use super::authentication::Authentication;
+use super::reads::CustomerReads;
 use super::trials::{self, ADDRESSES_MAX, Trials};
 use crate::skipped::Skipped;
 use api::client::{Client, Options};
@@ -79,6 +80,7 @@ pub(super) struct Link {
     pub(super) name: BankName,
     addresses: Vec<String>,
     client: Client,
+    customer_reads: CustomerReads,
     authentication: Authentication,
     calls: mpsc::Sender<Waiting>,
     reachable: AtomicBool,
@@ -93,9 +95,14 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// For all that is asked of the bank but whether a password is right.
+    /// For payments, and for what this node itself asks of the bank.
     pub(super) fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// For what customers read: however many do, payments do not wait behind them.
+    pub(super) fn customer_reads(&self) -> &CustomerReads {
+        &self.customer_reads
     }
 
     pub(super) fn authentication(&self) -> &Authentication {
@@ -134,6 +141,7 @@ impl Link {
         self.replaying = Arc::clone(&before.replaying);
         self.group = before.group.clone();
         self.authentication = self.authentication.instead_of(&before.authentication);
+        self.customer_reads = self.customer_reads.instead_of(&before.customer_reads);
         self
     }
 
@@ -306,15 +314,29 @@ impl Banks {
     fn connect(&self, name: BankName, addresses: Vec<String>) -> Result<Link, String> {
         let tls = self.tls.clone().map(|files| of_bank(files, &name)).transpose()?;
         let options = Options { deadline: PATIENCE, attempt_timeout: PATIENCE, tls, ..Options::default() };
-        // Two, for each has connections of its own.
+        // Three, for each has connections of its own.
         let connect = || Client::connect_with(&addresses, options.clone()).map_err(|error| error.to_string());
-        let (client, authentication) = (connect()?, Authentication::new(connect()?));
+        let (client, customer_reads) = (connect()?, CustomerReads::new(connect()?));
+        let authentication = Authentication::new(connect()?);
         let (calls, queue) = mpsc::channel(QUEUE_MAX);
         let signs = Arc::<Signs>::default();
         tokio::spawn(send(client.clone(), queue, self.replies.clone(), Arc::clone(&signs)));
         let (reachable, replaying) = (AtomicBool::new(false), Arc::new(AtomicBool::new(false)));
         let ((reached, _), since, group) = (watch::channel(false), Instant::now(), OnceLock::new());
-        Ok(Link { name, addresses, client, authentication, calls, reachable, reached, since, signs, replaying, group })
+        Ok(Link {
+            name,
+            addresses,
+            client,
+            customer_reads,
+            authentication,
+            calls,
+            reachable,
+            reached,
+            since,
+            signs,
+            replaying,
+            group,
+        })
     }
 }
 

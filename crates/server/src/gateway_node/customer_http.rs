@@ -46,9 +46,9 @@ pub(super) async fn logout(State(desk): State<Desk>, call: Call) -> Result<Respo
 }
 
 /// `GET /v1/balance`.
-pub(super) async fn balance(State(desk): State<Desk>, headers: HeaderMap) -> Result<Response, Refusal> {
+pub(super) async fn balance(State(desk): State<Desk>, origin: Origin, headers: HeaderMap) -> Result<Response, Refusal> {
     let caller = permits::customer(&desk, &headers).await?;
-    let found = payments::balance(&desk, &caller).await?;
+    let found = payments::balance(&desk, &caller, &origin).await?;
     Ok(answer::ok(&OwnBalance::new(caller.party().to_string(), &found)?, Freshness::First))
 }
 

@@ -4,7 +4,6 @@ use super::Gateway;
 use super::allowance::Allowance;
 use super::banks::Banks;
 use super::contradicted::Contradicted;
-use super::list_reads::ListReads;
 use super::tokens::Tokens;
 use super::waiting::Waiting;
 use crate::edge::guard::Guard;
@@ -39,7 +38,6 @@ pub(super) struct Desk {
     pub(super) allowance: Arc<Allowance<NamedParty>>,
     /// What each bank may have this node look into.
     pub(super) bank_allowance: Arc<Allowance<BankName>>,
-    pub(super) list_reads: Arc<ListReads>,
     pub(super) nudges: mpsc::Sender<Vec<PaymentId>>,
     pub(super) guard: Guard,
     pub(super) metrics: Metrics,

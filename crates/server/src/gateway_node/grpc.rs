@@ -113,8 +113,8 @@ impl Gateway for Service {
         request: Request<proto::ViewBalanceRequest>,
     ) -> Result<Response<proto::ViewBalanceResponse>, Status> {
         request_log::request("ViewBalance", request.get_ref());
-        let caller = caller(&request)?;
-        self.counted("ViewBalance", payments::balance(&self.desk, &caller)).await
+        let (caller, origin) = (caller(&request)?, Origin::of(request.extensions()));
+        self.counted("ViewBalance", payments::balance(&self.desk, &caller, &origin)).await
     }
 
     async fn transfer_money(

@@ -26,16 +26,18 @@ pub(crate) mod fuzzing;
 mod grpc;
 mod http;
 mod kept_banks;
-mod list_reads;
 mod operators;
 mod payments;
 mod permits;
 mod places;
+mod reads;
 mod recall;
 mod registry;
 mod replaying;
 mod settings;
 mod sign_in;
+#[cfg(test)]
+mod slow_bank;
 mod tokens;
 mod trials;
 mod waiting;
@@ -53,7 +55,6 @@ use clearing::NodeNumber;
 use contradicted::Contradicted;
 use desk::Desk;
 use kept_banks::KeptBanks;
-use list_reads::ListReads;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use tokens::Tokens;
@@ -85,7 +86,6 @@ pub(crate) fn edges(config: &GatewayNodeConfig, gateway: &Gateway, metrics: &Met
         vote_timeout_ms: Arc::new(AtomicU64::new(clearing::Settings::default().vote_timeout_ms)),
         allowance: Arc::new(Allowance::new(Rate::of_customers(&clearing::Settings::default()))),
         bank_allowance: Arc::new(Allowance::new(Rate::of_banks(&clearing::Settings::default()))),
-        list_reads: Arc::new(ListReads::default()),
         nudges,
         guard: serve::guard(&config.node)?,
         metrics: metrics.clone(),

@@ -3,15 +3,17 @@
 //! A payment enters the log whole, with its session checked there; from then on it goes to its end by itself. The caller is
 //! told what was decided, or that it is not known yet, and never "failed" where it may yet be paid.
 
+use super::banks::Link;
 use super::desk::Desk;
-use super::places::to_the_end;
+use super::places::{Place, to_the_end};
+use super::reads::Kind;
 use super::sign_in::{check_session, digest};
 use super::tokens::Caller;
 use crate::edge::identity::{new_id, not_claimed};
 use crate::edge::origin::Origin;
 use crate::edge::port::SubmitError;
 use crate::edge::request_log;
-use api::client::ClientError;
+use api::client::{Client, ClientError};
 use api::code::Code;
 use api::grpc::{id_bits, uuid};
 use api::idempotency::{IdempotencyKey, request_digest};
@@ -21,6 +23,7 @@ use api::proto;
 use clearing::told::{Patience, Told};
 use clearing::{Answer, Command, Holder, Outcome, PaymentId, PaymentRequest, Refusal, Side, Status};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -34,6 +37,8 @@ const PATIENCE_MS_MAX: u32 = 60_000;
 const TAKEN_WITHIN_MS: u64 = 30_000;
 /// How long a look at one's balance waits for what is pending.
 const DELIVERY_PATIENCE: Duration = Duration::from_millis(1_500);
+/// And before the first look whether it still is. Each pause is twice the one before, for a look goes through all open payments.
+const DELIVERY_PAUSE: Duration = Duration::from_millis(10);
 
 pub(super) async fn pay(
     desk: &Desk,
@@ -389,15 +394,27 @@ pub(super) async fn status(
 }
 
 /// What the caller has: after what is pending for them at their bank has been delivered.
-pub(super) async fn balance(desk: &Desk, caller: &Caller) -> Result<proto::ViewBalanceResponse, Problem> {
+pub(super) async fn balance(
+    desk: &Desk,
+    caller: &Caller,
+    origin: &Origin,
+) -> Result<proto::ViewBalanceResponse, Problem> {
+    let (link, places) = to_read(desk, caller, origin, Kind::Balance)?;
     check_session(desk, caller).await?;
+    let (desk, caller, link) = (desk.clone(), *caller, known(caller, link)?);
+    let read = to_the_end(places, async move { read_balance(&desk, &caller, link.customer_reads().client()).await });
+    read.await.unwrap_or_else(|ended| Err(Problem::new(Code::Internal, format!("the balance was not read: {ended}"))))
+}
+
+async fn read_balance(desk: &Desk, caller: &Caller, client: &Client) -> Result<proto::ViewBalanceResponse, Problem> {
     let until = Instant::now() + DELIVERY_PATIENCE;
     let mut left = pending(desk, caller).await?;
+    let mut pause = DELIVERY_PAUSE;
     while left > 0 && Instant::now() < until {
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        tokio::time::sleep(pause).await;
         left = pending(desk, caller).await?;
+        pause *= 2;
     }
-    let client = link(desk, caller)?;
     let found = client.customer_balance(caller.customer.as_str()).await.map_err(|error| of_bank(caller, error))?;
     Ok(proto::ViewBalanceResponse { undelivered: left, ..found })
 }
@@ -422,19 +439,20 @@ pub(super) async fn history(
     origin: &Origin,
     request: proto::TransactionHistoryRequest,
 ) -> Result<proto::TransactionHistoryResponse, Problem> {
-    let places = desk.list_reads.take(digest(caller.party().to_string().as_bytes()), origin.digest())?;
+    let (link, places) = to_read(desk, caller, origin, Kind::List)?;
     check_session(desk, caller).await?;
-    let (desk, caller) = (desk.clone(), *caller);
-    let read = to_the_end(places, async move { read_history(&desk, &caller, &request).await });
+    let (desk, caller, link) = (desk.clone(), *caller, known(caller, link)?);
+    let client = link.customer_reads().client().clone();
+    let read = to_the_end(places, async move { read_history(&desk, &caller, &client, &request).await });
     read.await.unwrap_or_else(|ended| Err(Problem::new(Code::Internal, format!("the list was not read: {ended}"))))
 }
 
 async fn read_history(
     desk: &Desk,
     caller: &Caller,
+    client: &Client,
     request: &proto::TransactionHistoryRequest,
 ) -> Result<proto::TransactionHistoryResponse, Problem> {
-    let client = link(desk, caller)?;
     let asked = client.customer_history(caller.customer.as_str(), &request.cursor, request.limit).await;
     let mut page = asked.map_err(|error| of_bank(caller, error))?;
     let ids: Vec<u128> = page.entries.iter().filter_map(|entry| entry.id.as_ref().map(id_bits)).collect();
@@ -458,9 +476,21 @@ async fn read_history(
     Ok(page)
 }
 
-fn link(desk: &Desk, caller: &Caller) -> Result<api::client::Client, Problem> {
-    let link = desk.banks.link(&caller.bank).ok_or_else(|| super::sign_in::unknown_bank(&caller.bank))?;
-    Ok(link.client().clone())
+/// The way to the caller's bank, if it is known, and places for one more read there.
+fn to_read(
+    desk: &Desk,
+    caller: &Caller,
+    origin: &Origin,
+    kind: Kind,
+) -> Result<(Option<Arc<Link>>, Option<[Place; 2]>), Problem> {
+    let link = desk.banks.link(&caller.bank);
+    let customer = digest(caller.party().to_string().as_bytes());
+    let places = link.as_ref().map(|link| link.customer_reads().take(kind, customer, origin.digest())).transpose()?;
+    Ok((link, places))
+}
+
+fn known(caller: &Caller, link: Option<Arc<Link>>) -> Result<Arc<Link>, Problem> {
+    link.ok_or_else(|| super::sign_in::unknown_bank(&caller.bank))
 }
 
 fn of_bank(caller: &Caller, error: ClientError) -> Problem {
