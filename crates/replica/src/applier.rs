@@ -103,8 +103,10 @@ pub struct Applier<S, D: Disk> {
     store: Store<D>,
     settings: ApplierSettings,
     applied: u64,
-    /// Ids since the last fold began. After a batch that failed, some of its own too: nothing is asked then any more.
+    /// Ids since the last fold began.
     recent: KeyMap<u64>,
+    /// Ids of the batch that is being applied; empty between two.
+    of_batch: KeyMap<u64>,
     /// Ids that the fold under way covers.
     folding: Option<KeyMap<u64>>,
     /// An empty map that has the room of a full one: growing one in the middle of a batch would stop payments.
@@ -208,6 +210,7 @@ impl<S: StateMachine, D: Disk> Applier<S, D> {
             store,
             settings,
             recent: roomy_id_map(settings),
+            of_batch: id_map(settings),
             folding: None,
             spare: roomy_id_map(settings),
             group,
@@ -308,13 +311,15 @@ impl<S: StateMachine, D: Disk> Applier<S, D> {
         }
         let known = self.look_up(&keys)?;
         self.journal.begin(slot);
-        let begins_at = self.journal.next_place();
-        let mut port = Port { journal: &mut self.journal, known, recent: &mut self.recent, begins_at };
+        let mut port = Port { journal: &mut self.journal, known, of_batch: &mut self.of_batch };
         let at = At { slot, clock_ms: requests.clock_ms };
         let mut answers = Vec::with_capacity(requests.requests.len());
         for tagged in requests.requests {
             let reply = Reply::Answer(self.machine.apply(at, &tagged.request, &mut port));
             answers.push(Applied { tag: tagged.tag, reply });
+        }
+        for (key, place) in self.of_batch.drain() {
+            self.recent.entry(key).or_insert(place);
         }
         self.journal.finish()?;
         Ok(answers)

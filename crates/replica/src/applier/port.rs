@@ -9,21 +9,18 @@ pub(super) struct Port<'a, D: Disk> {
     pub(super) journal: &'a mut Journal<D>,
     /// Records of earlier batches.
     pub(super) known: KeyMap<JournalRecord>,
-    /// Places by key since the last fold began, those of this batch among them.
-    pub(super) recent: &'a mut KeyMap<u64>,
-    /// Where this batch begins in the journal.
-    pub(super) begins_at: u64,
+    /// Places of this batch, by key. Small, so it stays in the processor's cache; among all recent keys each look would be one
+    /// at the main memory.
+    pub(super) of_batch: &'a mut KeyMap<u64>,
 }
 
 impl<D: Disk> JournalPort for Port<'_, D> {
     #[expect(clippy::expect_used, reason = "records of the batch that is being written are in memory")]
     fn find(&self, key: IndexKey) -> Option<JournalRecord> {
-        match self.recent.get(&key) {
-            Some(place) if *place >= self.begins_at => {
-                Some(self.journal.read(*place).expect("records of the open batch are in memory"))
-            }
-            _ if self.known.is_empty() => None,
-            _ => self.known.get(&key).copied(),
+        match self.of_batch.get(&key) {
+            Some(place) => Some(self.journal.read(*place).expect("records of the open batch are in memory")),
+            None if self.known.is_empty() => None,
+            None => self.known.get(&key).copied(),
         }
     }
 
@@ -32,7 +29,7 @@ impl<D: Disk> JournalPort for Port<'_, D> {
         if let Some(key) = key {
             // The first record of a key is the one that counts.
             if self.known.is_empty() || !self.known.contains_key(&key) {
-                self.recent.entry(key).or_insert(place);
+                self.of_batch.entry(key).or_insert(place);
             }
         }
         place

@@ -94,7 +94,11 @@ impl<D: Disk> FoldJob<D> {
         let (mut ids, mut unreadable) = (Vec::new(), None);
         self.journal.check(self.from.manifest.mark, self.to, |place, record| {
             let read = (self.effects)(record, &mut |key, value| changes.note(key, value));
-            unreadable = unreadable.take().or(read.err().map(|what| (place, what)));
+            if let Err(what) = read
+                && unreadable.is_none()
+            {
+                unreadable = Some((place, what));
+            }
             ids.extend((self.key)(record).map(|key| (key, place)));
         })?;
         if let Some((place, what)) = unreadable {

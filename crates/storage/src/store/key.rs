@@ -1,12 +1,13 @@
 //! What the index finds a record by.
 
+use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};
 
 /// An id and the kind of thing that it names. Ids of different kinds never meet, whatever their numbers are: so what a
 /// node derives from an id that a caller chose cannot be taken by a caller.
 ///
 /// Kept as two halves, so that a key and the place of its record take 32 bytes in a hash map.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct IndexKey {
     high: u64,
     low: u64,
@@ -25,6 +26,19 @@ impl IndexKey {
 
     pub const fn kind(self) -> u8 {
         self.kind
+    }
+}
+
+/// By id, and then by kind. As one number of 128 bits, which a fold sorts quicker than two halves one after the other.
+impl Ord for IndexKey {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.id().cmp(&other.id()).then(self.kind.cmp(&other.kind))
+    }
+}
+
+impl PartialOrd for IndexKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
