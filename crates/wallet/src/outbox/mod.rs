@@ -111,27 +111,34 @@ impl Outbox {
     }
 
     /// # Errors
-    /// Among others when there is no such payment.
+    /// Among others when there is no such payment, or its row is damaged.
     pub fn entry(&self, id: PaymentId) -> Result<Entry, OutboxError> {
-        let found = self.select("WHERE id = :key", &id.get().to_be_bytes())?;
-        found.into_iter().next().ok_or(OutboxError::Unknown { id })
+        let found = self.select("WHERE id = :key", &id.get().to_be_bytes())?.into_iter().next();
+        found.ok_or(OutboxError::Unknown { id })?.map_err(|bad| self.damaged_row(&bad))
+    }
+
+    /// What is the matter with rows of payments without an end that cannot be read. They are left alone, and keep no other
+    /// payment waiting: nothing below tells of them.
+    pub fn damaged(&self) -> Result<Vec<OutboxError>, OutboxError> {
+        let rows = self.select("WHERE (state <= 7 OR state > 10) AND :key ORDER BY sequence", &true)?;
+        Ok(rows.into_iter().filter_map(Result::err).map(|bad| self.damaged_row(&bad)).collect())
     }
 
     /// The newest `limit` payments, oldest of them first.
     pub fn newest(&self, limit: u32) -> Result<Vec<Entry>, OutboxError> {
-        let mut newest = self.select("ORDER BY sequence DESC LIMIT :key", &limit)?;
+        let mut newest = self.good("ORDER BY sequence DESC LIMIT :key", &limit)?;
         newest.reverse();
         Ok(newest)
     }
 
     /// Payments without an end, oldest first.
     pub fn open_entries(&self) -> Result<Vec<Entry>, OutboxError> {
-        self.select("WHERE state <= 7 AND :key ORDER BY sequence", &true)
+        self.good("WHERE state <= 7 AND :key ORDER BY sequence", &true)
     }
 
     /// What the customer was not shown yet: ends, and payments that wait for a sign-in.
     pub fn news(&self) -> Result<Vec<Entry>, OutboxError> {
-        self.select("WHERE state >= 5 AND seen = :key ORDER BY sequence", &false)
+        self.good("WHERE state >= 5 AND seen = :key ORDER BY sequence", &false)
     }
 
     /// The customer was shown this. What has happened since then stays news.
@@ -237,23 +244,23 @@ impl Outbox {
         Ok(resumed)
     }
 
-    /// Rows by the rest of a query with one parameter, `:key`.
-    fn select(&self, rest: &str, key: &dyn rusqlite::ToSql) -> Result<Vec<Entry>, OutboxError> {
+    /// Rows by the rest of a query with one parameter, `:key`, save those that are damaged.
+    fn good(&self, rest: &str, key: &dyn rusqlite::ToSql) -> Result<Vec<Entry>, OutboxError> {
+        Ok(self.select(rest, key)?.into_iter().filter_map(Result::ok).collect())
+    }
+
+    fn damaged_row(&self, bad: &row::Bad) -> OutboxError {
+        OutboxError::Damaged { path: self.path.clone(), sequence: bad.sequence, field: bad.field }
+    }
+
+    fn select(&self, rest: &str, key: &dyn rusqlite::ToSql) -> Result<Vec<Result<Entry, row::Bad>>, OutboxError> {
         let sql = format!("SELECT {} FROM payment {rest}", row::COLUMNS);
         let read = || {
             let mut statement = self.connection.prepare(&sql)?;
             let rows = statement.query_map(named_params! { ":key": key }, |row: &Row<'_>| row::read(row))?;
             rows.collect::<Result<Vec<_>, rusqlite::Error>>()
         };
-        let rows = read().map_err(|source| self.failed(source))?;
-        let entry = |row: Result<Entry, row::Bad>| {
-            row.map_err(|bad| OutboxError::Damaged {
-                path: self.path.clone(),
-                sequence: bad.sequence,
-                field: bad.field,
-            })
-        };
-        rows.into_iter().map(entry).collect()
+        read().map_err(|source| self.failed(source))
     }
 
     fn failed(&self, source: rusqlite::Error) -> OutboxError {

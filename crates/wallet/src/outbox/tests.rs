@@ -141,6 +141,26 @@ fn an_outbox_of_a_newer_version_or_a_damaged_row_is_not_touched() {
 }
 
 #[test]
+fn a_damaged_row_is_named_and_keeps_no_other_payment_waiting() {
+    let file = TestFile::new("damaged");
+    let mut outbox = file.open();
+    let all = [terms("alice@alpha"), terms("bob@beta"), terms("carol@alpha")];
+    for terms in &all {
+        outbox.add(terms, 0, 1_000_000).expect("there is room");
+    }
+    assert!(outbox.damaged().expect("it is read").is_empty());
+    let by_hand = Connection::open(&file.0).expect("it opens");
+    by_hand.execute("UPDATE payment SET amount_minor = 'many' WHERE sequence = 2", ()).expect("there is room");
+    by_hand.execute("UPDATE payment SET state = 77 WHERE sequence = 3", ()).expect("there is room");
+    let open: Vec<PaymentId> = outbox.open_entries().expect("it is read").iter().map(|entry| entry.terms.id).collect();
+    assert_eq!(open, [all[0].id]);
+    assert_eq!(outbox.newest(9).expect("it is read").len(), 1);
+    let damaged: Vec<String> = outbox.damaged().expect("it is read").iter().map(ToString::to_string).collect();
+    assert!(damaged.len() == 2 && damaged[0].contains("row 2") && damaged[1].contains("row 3"), "{damaged:?}");
+    assert!(outbox.entry(all[1].id).is_err(), "whoever asks for it is told");
+}
+
+#[test]
 fn many_may_make_one_new_outbox_at_the_same_time() {
     let file = TestFile::new("together");
     std::thread::scope(|scope| {

@@ -24,6 +24,8 @@ pub(crate) mod way;
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use api::client::Secret;
@@ -81,6 +83,8 @@ pub(crate) struct Desk {
     profile: Profile,
     way: Way,
     look_every: Duration,
+    /// The customer knows of rows of the outbox that cannot be read.
+    told_damaged: Arc<AtomicBool>,
 }
 
 /// What becomes of a profile that is missing.
@@ -167,7 +171,7 @@ impl ClientArgs {
         };
         let profile = profile.map_err(of_profile)?;
         log_requests(&profile)?;
-        Ok(Desk { profile, way, look_every: look_every()? })
+        Ok(Desk { profile, way, look_every: look_every()?, told_damaged: Arc::default() })
     }
 
     /// What a command that is typed next needs as well.
@@ -216,7 +220,18 @@ impl ClientArgs {
 
 impl Desk {
     fn outbox(&self) -> Result<Outbox, Failure> {
-        self.profile.outbox().map_err(of_outbox)
+        let outbox = self.profile.outbox().map_err(of_outbox)?;
+        self.tell_damaged(&outbox)?;
+        Ok(outbox)
+    }
+
+    /// Once: what cannot be read is left alone, and the rest goes on.
+    fn tell_damaged(&self, outbox: &Outbox) -> Result<(), Failure> {
+        let damaged = outbox.damaged().map_err(of_outbox)?;
+        if !damaged.is_empty() && !self.told_damaged.swap(true, Ordering::Relaxed) {
+            damaged.iter().for_each(|row| eprintln!("warning: {row}; it is left alone, and the others go on"));
+        }
+        Ok(())
     }
 
     /// The gateway of the profile's network.
