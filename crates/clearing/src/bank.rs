@@ -60,15 +60,17 @@ pub enum BankBucket {
     Lifts,
     /// Payments of which it said "posted" before anybody had decided. Each stays listed until an operator has seen it.
     Contradictions,
+    /// Payments that nobody here knew and that were posted by its word and another bank's. They stay listed as well.
+    Listed,
 }
 
 impl BankBucket {
-    pub(crate) const ALL: [BankBucket; 2] = [BankBucket::Lifts, BankBucket::Contradictions];
+    pub(crate) const ALL: [BankBucket; 3] = [BankBucket::Lifts, BankBucket::Contradictions, BankBucket::Listed];
 
     pub(crate) fn bucket(self) -> Bucket {
         match self {
             BankBucket::Lifts => Bucket { token_us: 3_600_000_000, tokens: 16 },
-            BankBucket::Contradictions => Bucket { token_us: 10_000_000, tokens: 10_000 },
+            BankBucket::Contradictions | BankBucket::Listed => Bucket { token_us: 10_000_000, tokens: 10_000 },
         }
     }
 }
@@ -78,6 +80,7 @@ impl BankBucket {
 pub(crate) struct BankBuckets {
     lifts: u64,
     contradictions: u64,
+    listed: u64,
 }
 
 impl BankBuckets {
@@ -85,6 +88,7 @@ impl BankBuckets {
         match bucket {
             BankBucket::Lifts => self.lifts,
             BankBucket::Contradictions => self.contradictions,
+            BankBucket::Listed => self.listed,
         }
     }
 
@@ -92,6 +96,7 @@ impl BankBuckets {
         match bucket {
             BankBucket::Lifts => &mut self.lifts,
             BankBucket::Contradictions => &mut self.contradictions,
+            BankBucket::Listed => &mut self.listed,
         }
     }
 }
@@ -101,6 +106,7 @@ impl Stored for BankBucket {
         out.u8(match self {
             BankBucket::Lifts => 1,
             BankBucket::Contradictions => 2,
+            BankBucket::Listed => 3,
         });
     }
 
@@ -108,6 +114,7 @@ impl Stored for BankBucket {
         match from.u8("bucket")? {
             1 => Ok(BankBucket::Lifts),
             2 => Ok(BankBucket::Contradictions),
+            3 => Ok(BankBucket::Listed),
             _ => Err(Bad { field: "bucket" }),
         }
     }

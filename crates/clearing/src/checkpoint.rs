@@ -11,6 +11,7 @@
 //! H                         seed of the ids behind idempotency keys
 //! I  number u16 big endian, when that bucket of the bank's is full again
 //!    bucket
+//! J  number, other number   as G, of what it set aside with that other bank
 //! K  key u64 big endian     node · public key · expiry
 //! L  payment u128           (listed for the operator)
 //! N  bank u16 big endian    number of its newest payment · place
@@ -68,6 +69,8 @@ pub fn fold_effects(bytes: &RecordBytes, put: &mut Put<'_>) -> Result<(), Record
         // registration takes it away again.
         Body::BankCaughtUp { number } => put_value(&bank_key(b'C', number), put, |_| {}),
         Body::BankRecalled { number, epoch } => put_recalled(number, epoch, put),
+        Body::BankToRecallWith { number, other, recall } => put_recall_with((number, other), &recall, put),
+        Body::BankRecalledWith { number, other } => put(&pair_key(b'J', (number, other)), None),
         Body::SessionOpened { session, customer, expires_ms } => {
             put_session(session, &customer, record.time_ms, expires_ms, put);
         }
@@ -192,6 +195,9 @@ fn entries_of_network(clearing: &Clearing, put: &mut Put<'_>) {
             put_newest(bank.number, bank.last_number, place, put);
         }
     }
+    for (pair, recall) in &state.recall_with {
+        put_recall_with(*pair, recall, put);
+    }
     state.seed.iter().for_each(|seed| put_seed(seed, put));
     for key in state.keys.values() {
         put_key(key.id, key.node, &key.public, key.expires_ms, put);
@@ -256,6 +262,10 @@ fn put_recalled(bank: BankNumber, epoch: Epoch, put: &mut Put<'_>) {
 
 fn put_recall(bank: BankNumber, recall: &Recall, put: &mut Put<'_>) {
     put_value(&bank_key(b'G', bank), put, |out| out.value(recall));
+}
+
+fn put_recall_with(pair: (BankNumber, BankNumber), recall: &Recall, put: &mut Put<'_>) {
+    put_value(&pair_key(b'J', pair), put, |out| out.value(recall));
 }
 
 fn put_bank_charge(bank: BankNumber, bucket: BankBucket, full_at_us: u64, put: &mut Put<'_>) {
@@ -370,6 +380,11 @@ fn put_value(key: &[u8], put: &mut Put<'_>, fields: impl FnOnce(&mut Out)) {
 fn bank_key(kind: u8, bank: BankNumber) -> [u8; 3] {
     let [high, low] = bank.get().to_be_bytes();
     [kind, high, low]
+}
+
+fn pair_key(kind: u8, (number, other): (BankNumber, BankNumber)) -> [u8; 5] {
+    let [[a, b], [c, d]] = [number, other].map(|bank| bank.get().to_be_bytes());
+    [kind, a, b, c, d]
 }
 
 fn narrow_key(kind: u8, number: u64) -> [u8; 9] {

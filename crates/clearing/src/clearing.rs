@@ -121,6 +121,12 @@ impl Clearing {
         self.state.banks.iter().filter_map(|bank| Some((bank, self.state.unrecalled(bank.number)?)))
     }
 
+    /// The banks that it has yet to ask for what they set aside with one other bank, that other one, and what for.
+    pub fn to_recall_with(&self) -> impl Iterator<Item = (&Bank, &Bank, Recall)> {
+        let bank = |number| self.state.bank(number);
+        self.state.recall_with.iter().map(move |((number, other), recall)| (bank(*number), bank(*other), *recall))
+    }
+
     /// A session, ended or not; expired ones may be forgotten.
     pub fn session(&self, id: SessionId) -> Option<&Session> {
         self.state.sessions.of(id)
@@ -168,6 +174,11 @@ impl Clearing {
     /// Payments that were decided without knowing what had been decided before, and that no operator has seen yet.
     pub fn listed(&self) -> impl Iterator<Item = PaymentId> {
         self.state.listed.iter().copied()
+    }
+
+    /// How many those are.
+    pub fn listed_count(&self) -> usize {
+        self.state.listed.len()
     }
 
     /// Payments that an operator voided at the risk that they are paid, with the side whose bank says that it has posted, until an

@@ -39,6 +39,19 @@ pub enum Command {
         name: BankName,
         epoch: Epoch,
     },
+    /// What a bank tells of payments with one other bank finds no room there: it is told anew later, by itself, so that the rest
+    /// does not wait for that.
+    RecallWith {
+        name: BankName,
+        other: BankName,
+        epoch: Epoch,
+    },
+    /// As [`Command::BankRecalled`], of the payments with one other bank.
+    BankRecalledWith {
+        name: BankName,
+        other: BankName,
+        epoch: Epoch,
+    },
     /// A customer has shown a password. Not opened any more from `open_by_ms` on: a repetition that comes later than
     /// that opens nothing, also where the session that it speaks of is forgotten.
     OpenSession {
@@ -164,6 +177,8 @@ impl Command {
             | Command::RegisterBank { .. }
             | Command::BankCaughtUp { .. }
             | Command::BankRecalled { .. }
+            | Command::RecallWith { .. }
+            | Command::BankRecalledWith { .. }
             | Command::OpenSession { .. }
             | Command::EndSession { .. }
             | Command::AddKey { .. }
@@ -200,6 +215,8 @@ mod kind {
     pub(super) const KEEP_SEED: u8 = 31;
     pub(super) const OPEN_SESSION: u8 = 19;
     pub(super) const VOID_AT_RISK: u8 = 33;
+    pub(super) const RECALL_WITH: u8 = 34;
+    pub(super) const BANK_RECALLED_WITH: u8 = 35;
 }
 
 impl Stored for PaymentRequest {
@@ -251,6 +268,15 @@ impl Stored for Command {
             Command::BankRecalled { name, epoch } => {
                 out.u8(kind::BANK_RECALLED);
                 out.value(name);
+                out.value(epoch);
+            }
+            Command::RecallWith { name, other, epoch } | Command::BankRecalledWith { name, other, epoch } => {
+                out.u8(match self {
+                    Command::RecallWith { .. } => kind::RECALL_WITH,
+                    _ => kind::BANK_RECALLED_WITH,
+                });
+                out.value(name);
+                out.value(other);
                 out.value(epoch);
             }
             Command::OpenSession { session, customer, expires_ms, open_by_ms } => {
@@ -365,6 +391,12 @@ impl Stored for Command {
             },
             kind::BANK_CAUGHT_UP => Command::BankCaughtUp { name: from.value()?, epoch: from.value()? },
             kind::BANK_RECALLED => Command::BankRecalled { name: from.value()?, epoch: from.value()? },
+            kind::RECALL_WITH => {
+                Command::RecallWith { name: from.value()?, other: from.value()?, epoch: from.value()? }
+            }
+            kind::BANK_RECALLED_WITH => {
+                Command::BankRecalledWith { name: from.value()?, other: from.value()?, epoch: from.value()? }
+            }
             kind::OPEN_SESSION_ANY_TIME => Command::OpenSession {
                 session: from.value()?,
                 customer: from.value()?,

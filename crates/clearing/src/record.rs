@@ -66,6 +66,16 @@ pub enum Body {
         number: BankNumber,
         epoch: Epoch,
     },
+    /// A bank is to be asked by itself for what it set aside with one other bank.
+    BankToRecallWith {
+        number: BankNumber,
+        other: BankNumber,
+        recall: Recall,
+    },
+    BankRecalledWith {
+        number: BankNumber,
+        other: BankNumber,
+    },
     SessionOpened {
         session: SessionId,
         customer: Party,
@@ -203,6 +213,8 @@ pub mod kind {
     pub const SEED_KEPT: u16 = 32;
     pub const BANK_CHARGED: u16 = 33;
     pub const CONTRADICTED: u16 = 34;
+    pub const BANK_TO_RECALL_WITH: u16 = 35;
+    pub const BANK_RECALLED_WITH: u16 = 36;
 }
 
 /// Why bytes are not a record of the gateway.
@@ -295,6 +307,8 @@ impl Body {
             Body::BankCaughtUp { .. } => kind::BANK_CAUGHT_UP,
             Body::BankRecalled { .. } => kind::BANK_RECALLED,
             Body::BankToRecall { .. } => kind::BANK_TO_RECALL,
+            Body::BankToRecallWith { .. } => kind::BANK_TO_RECALL_WITH,
+            Body::BankRecalledWith { .. } => kind::BANK_RECALLED_WITH,
             Body::SessionOpened { .. } => kind::SESSION_OPENED,
             Body::SessionEnded { .. } => kind::SESSION_ENDED,
             Body::SessionForgotten { .. } => kind::SESSION_FORGOTTEN,
@@ -325,6 +339,15 @@ impl Body {
             Body::BankToRecall { number, recall } => {
                 out.value(number);
                 out.value(recall);
+            }
+            Body::BankToRecallWith { number, other, recall } => {
+                out.value(number);
+                out.value(other);
+                out.value(recall);
+            }
+            Body::BankRecalledWith { number, other } => {
+                out.value(number);
+                out.value(other);
             }
             Body::BankRegistered { number, name, group, epoch, standing, registered_in } => {
                 out.value(number);
@@ -406,6 +429,10 @@ impl Body {
         Ok(Some(match kind {
             kind::EPOCH_BEGAN => Body::EpochBegan { epoch: from.value()?, since_ms: from.u48("time")? },
             kind::BANK_TO_RECALL => Body::BankToRecall { number: from.value()?, recall: from.value()? },
+            kind::BANK_TO_RECALL_WITH => {
+                Body::BankToRecallWith { number: from.value()?, other: from.value()?, recall: from.value()? }
+            }
+            kind::BANK_RECALLED_WITH => Body::BankRecalledWith { number: from.value()?, other: from.value()? },
             kind::BANK_REGISTERED => Body::BankRegistered {
                 number: from.value()?,
                 name: from.value()?,

@@ -76,6 +76,14 @@ impl Clearing {
                 let full_at_us = fields.value.u64("time").map_err(field)?;
                 *self.known_bank(number, &fields)?.full_at_us.of_mut(bucket) = full_at_us;
             }
+            b'J' => {
+                let (number, other) = (fields.bank()?, fields.bank()?);
+                fields.id.end().map_err(field)?;
+                self.known_bank(number, &fields)?;
+                self.known_bank(other, &fields)?;
+                let recall = fields.take()?;
+                self.state.recall_with.insert((number, other), recall);
+            }
             b'K' => self.restore_key(&mut fields)?,
             b'L' => drop(self.state.listed.insert(fields.payment()?)),
             b'N' => {

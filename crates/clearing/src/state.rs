@@ -40,6 +40,9 @@ pub(crate) struct State {
     pub(crate) positions: BTreeMap<PositionKey, Position>,
     /// What payers have had refused lately.
     pub(crate) charges: Charges,
+    /// What banks are to be asked for that they set aside with one other bank: where that one was not known, or took no more,
+    /// when they told of everything. Until then the two take part in nothing new with each other.
+    pub(crate) recall_with: BTreeMap<(BankNumber, BankNumber), Recall>,
     /// Payments for an operator to look at.
     pub(crate) listed: BTreeSet<PaymentId>,
     /// Of those, which were voided at a risk, and the side whose bank says that it has posted.
@@ -64,6 +67,7 @@ impl State {
             open_numbers: BTreeSet::new(),
             positions: BTreeMap::new(),
             charges: Charges::default(),
+            recall_with: BTreeMap::new(),
             listed: BTreeSet::new(),
             contradicted: BTreeSet::new(),
             settings: Settings::default(),
@@ -158,7 +162,16 @@ impl State {
     pub(crate) fn check_banks_are_recalled(&self, order: &Order) -> Result<(), Refusal> {
         let unrecalled =
             Side::BOTH.into_iter().map(|side| order.bank(side)).find(|bank| self.unrecalled(*bank).is_some());
-        unrecalled.map_or(Ok(()), |bank| Err(Refusal::BankRestoring { bank }))
+        let [payer, payee] = [order.payer.bank, order.payee.bank];
+        let with_the_other =
+            || [(payer, payee), (payee, payer)].into_iter().find(|pair| self.is_unrecalled_with(*pair));
+        let waited_for = unrecalled.or_else(|| with_the_other().map(|(teller, _)| teller));
+        waited_for.map_or(Ok(()), |bank| Err(Refusal::BankRestoring { bank }))
+    }
+
+    /// Whether the first of them has yet to tell what it set aside with the other.
+    pub(crate) fn is_unrecalled_with(&self, pair: (BankNumber, BankNumber)) -> bool {
+        self.recall_with.contains_key(&pair)
     }
 
     pub(crate) fn check_banks_have_room(&self, order: &Order, now_us: u64) -> Result<(), Refusal> {
@@ -177,6 +190,13 @@ impl State {
             return Err(Refusal::BankBusy { bank });
         }
         Ok(())
+    }
+
+    /// Whether one more payment that they alone tell of may be posted and listed.
+    pub(crate) fn check_banks_may_be_listed(&self, order: &Order, now_us: u64) -> Result<(), Refusal> {
+        let banks = Side::BOTH.map(|side| order.bank(side));
+        let without = banks.into_iter().find(|bank| !self.bank(*bank).has_tokens(BankBucket::Listed, now_us, 1));
+        without.map_or(Ok(()), |bank| Err(Refusal::BankBusy { bank }))
     }
 
     /// All payments of a bank up to this number have come to their end there.
@@ -224,6 +244,8 @@ impl State {
             }
             Body::BankCaughtUp { number } => self.bank_mut(number).standing = Standing::Live,
             Body::BankRecalled { number, epoch } => self.bank_mut(number).recalled = epoch,
+            Body::BankToRecallWith { number, other, recall } => drop(self.recall_with.insert((number, other), recall)),
+            Body::BankRecalledWith { number, other } => drop(self.recall_with.remove(&(number, other))),
             Body::SessionOpened { session, customer, expires_ms } => {
                 let opened_ms = record.time_ms;
                 self.sessions.put(session, Session { customer, opened_ms, expires_ms, ended: false });

@@ -150,7 +150,7 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
         }
         let is_backed = |finding: Finding| matches!(finding, Finding::Held | Finding::Posted);
         match (debit, credit) {
-            (Finding::Held, Finding::Held) => self.decide(payment, Verdict::Post, Some(Owed::Both), Mark::Listed),
+            (Finding::Held, Finding::Held) => self.post_listed(payment),
             (debit, credit) if is_backed(debit) && is_backed(credit) => {
                 self.decide(payment, Verdict::Post, Some(Owed::Both), Mark::None)
             }
@@ -184,9 +184,17 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
         let may_be_lost =
             other == Finding::NotFound && self.state.both_may_have_lost(payment, payment.order.bank(side.other()));
         if may_be_lost && self.is_within_bounds(payment) {
-            return self.decide(payment, Verdict::Post, Some(Owed::Both), Mark::Listed);
+            return self.post_listed(payment);
         }
         self.contradict(payment, side)
+    }
+
+    /// Posts what nobody here knew, and lists it.
+    fn post_listed(&mut self, payment: &Payment) -> Answer {
+        for side in payment.sides() {
+            self.charge_bank(payment.order.bank(*side), BankBucket::Listed, 1);
+        }
+        self.decide(payment, Verdict::Post, Some(Owed::Both), Mark::Listed)
     }
 
     /// Whether a payment that one bank alone tells of could have been taken: within the limits, and of a bank's own money only

@@ -42,6 +42,8 @@ impl Command {
             | Command::BankCaughtUp { .. } => true,
             Command::BeginEpoch { .. }
             | Command::BankRecalled { .. }
+            | Command::RecallWith { .. }
+            | Command::BankRecalledWith { .. }
             | Command::OpenSession { .. }
             | Command::AddKey { .. }
             | Command::KeepSeed { .. }

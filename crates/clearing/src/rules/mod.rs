@@ -65,6 +65,8 @@ impl<'a, J: JournalPort + ?Sized> Rules<'a, J> {
             }
             Command::BankCaughtUp { name, epoch } => self.bank_caught_up(name, *epoch),
             Command::BankRecalled { name, epoch } => self.bank_recalled(name, *epoch),
+            Command::RecallWith { name, other, epoch } => self.recall_with((name, other), *epoch),
+            Command::BankRecalledWith { name, other, epoch } => self.bank_recalled_with((name, other), *epoch),
             Command::OpenSession { session, customer, expires_ms, open_by_ms } => {
                 let until = Until { open_by_ms: *open_by_ms, expires_ms: *expires_ms };
                 self.open_session(*session, customer, until)

@@ -51,24 +51,51 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
         self.write(Body::BankRegistered { number, name, group, epoch, standing, registered_in });
         match lifted {
             Some(tokens) => self.charge_bank(number, BankBucket::Lifts, tokens),
-            None => self.recall_again_for(number),
+            None => self.ask_others_about(number),
         }
         Ok(done(Outcome::BankRegistered { number, epoch }))
     }
 
-    /// A bank that was restored, and that this gateway does not know, may have lost what the others told of it: they are asked
-    /// once more, now that it has a number. One that was never restored tells of everything itself.
-    fn recall_again_for(&mut self, newcomer: BankNumber) {
-        let epoch = self.state.epoch;
-        if epoch == Epoch::FIRST || self.state.bank(newcomer).epoch == Epoch::FIRST {
+    /// A bank that was restored, and that this gateway does not know, may have lost what the others told of it, and no state of
+    /// the gateway's ever had anything of that: they are asked for all of it, now that it has a number. One that was never
+    /// restored tells of everything itself.
+    fn ask_others_about(&mut self, newcomer: BankNumber) {
+        if self.state.epoch == Epoch::FIRST || self.state.bank(newcomer).epoch == Epoch::FIRST {
             return;
         }
-        let asked: Vec<_> =
-            self.state.banks.iter().filter(|bank| bank.number != newcomer && bank.recalled == epoch).collect();
-        let numbers: Vec<BankNumber> = asked.into_iter().map(|bank| bank.number).collect();
-        for number in numbers {
-            self.write(Body::BankRecalled { number, epoch: Epoch::FIRST });
+        let others: Vec<BankNumber> =
+            self.state.banks.iter().map(|bank| bank.number).filter(|number| *number != newcomer).collect();
+        for number in others {
+            self.write(Body::BankToRecallWith { number, other: newcomer, recall: Recall::WHOLE });
         }
+    }
+
+    /// The banks of a pair, in the gateway's present incarnation.
+    fn pair(&self, (name, other): (&BankName, &BankName), epoch: Epoch) -> Result<(BankNumber, BankNumber), Refusal> {
+        let number = |name: &BankName| Ok(self.state.bank_named(name).ok_or(Refusal::UnknownBank)?.number);
+        let pair = (number(name)?, number(other)?);
+        if epoch == self.state.epoch { Ok(pair) } else { Err(Refusal::StaleEpoch { known: self.state.epoch }) }
+    }
+
+    pub(super) fn recall_with(&mut self, names: (&BankName, &BankName), epoch: Epoch) -> Ruling {
+        let (number, other) = self.pair(names, epoch)?;
+        // Of whoever was asked for everything nothing is left to be told later.
+        let is_over = self.state.unrecalled(number).is_none() || number == other;
+        if is_over || self.state.is_unrecalled_with((number, other)) {
+            return Ok(replay(Outcome::BankRecalled));
+        }
+        let recall = self.state.bank(number).recall;
+        self.write(Body::BankToRecallWith { number, other, recall });
+        Ok(done(Outcome::BankRecalled))
+    }
+
+    pub(super) fn bank_recalled_with(&mut self, names: (&BankName, &BankName), epoch: Epoch) -> Ruling {
+        let (number, other) = self.pair(names, epoch)?;
+        if !self.state.is_unrecalled_with((number, other)) {
+            return Ok(replay(Outcome::BankRecalled));
+        }
+        self.write(Body::BankRecalledWith { number, other });
+        Ok(done(Outcome::BankRecalled))
     }
 
     /// The number of the next bank; none is left when there are as many as numbers.

@@ -23,8 +23,10 @@ const REPEATED_WITHIN_MS: u64 = 10 * 60_000;
 const KEPT_MAX: u64 = 1_000_000;
 /// How many of each sort are forgotten when one is opened: more than one, so that they do not pile up.
 const FORGOTTEN_AT_ONCE: usize = 4;
-/// Of the customers of one bank: a bank that lets every invented name in takes no places from the others.
-const KEPT_PER_BANK_MAX: u64 = 250_000;
+/// Half of them are for the banks with few: each of a thousand has so many that no other can take, also where others let every
+/// invented name in.
+const SHARED_MAX: u64 = KEPT_MAX / 2;
+const KEPT_PER_BANK_MIN: u64 = 500;
 /// Tokens live for an hour; a week is a mistake or worse.
 const LONGEST_MS: u64 = 7 * 24 * 3_600_000;
 
@@ -56,8 +58,12 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
         self.forget_sessions();
         self.forget_ended(&customer);
         let of_customer = self.state.sessions.of_customer(&customer).count();
-        let of_bank = self.state.sessions.count_of(customer.bank);
-        let is_full = self.state.sessions.len() >= KEPT_MAX || of_bank >= KEPT_PER_BANK_MAX;
+        let (of_bank, of_all) = (self.state.sessions.count_of(customer.bank), self.state.sessions.len());
+        let is_full = match of_bank {
+            0..KEPT_PER_BANK_MIN => of_all >= KEPT_MAX,
+            // Of the other half as many as are free then.
+            more => more >= SHARED_MAX.saturating_sub(of_all),
+        };
         if is_full || of_customer >= KEPT_PER_CUSTOMER_MAX {
             return Err(Refusal::Full);
         }

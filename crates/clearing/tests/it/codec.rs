@@ -128,11 +128,18 @@ fn bodies() -> Vec<Body> {
             recall: clearing::Recall { epoch: epoch(u32::MAX), complete_through: u64::MAX },
         },
         Body::BankRecalled { number: bank(3), epoch: epoch(2) },
+        Body::BankToRecallWith {
+            number,
+            other: bank(4),
+            recall: clearing::Recall { epoch: epoch(u32::MAX), complete_through: u64::MAX },
+        },
+        Body::BankRecalledWith { number: bank(3), other: number },
         Body::BankRegistered { number, name, group, epoch: epoch(7), standing, registered_in: epoch(1) },
         Body::BankRegistered { number, name, group, epoch: epoch(7), standing, registered_in: epoch(9) },
         Body::KeyClaimed { key: u128::MAX, digest: 2, base: u128::MAX },
         Body::BankCharged { number, bucket: BankBucket::Lifts, full_at_us: u64::MAX },
         Body::BankCharged { number, bucket: BankBucket::Contradictions, full_at_us: u64::MAX },
+        Body::BankCharged { number, bucket: BankBucket::Listed, full_at_us: u64::MAX },
         Body::BankCaughtUp { number },
         Body::PayerCharged { payer: longest_party(), full_at_us: u64::MAX, forgotten: Some(longest_party()) },
         Body::SessionOpened { session, customer: longest_party(), expires_ms: u64::MAX },
@@ -178,7 +185,7 @@ fn every_record_fits_and_reads_back() {
 
 #[test]
 fn kinds_of_records_are_stable() {
-    let kinds: Vec<u16> = (1..=19).chain([30, 31, 32, 33, 34]).collect();
+    let kinds: Vec<u16> = (1..=19).chain([30, 31, 32, 33, 34, 35, 36]).collect();
     assert_eq!((kind::PAYER_CHARGED, kind::SEED_KEPT, kind::CONTRADICTED), (31, 32, 34));
     let mut seen: Vec<u16> = bodies().iter().map(Body::kind).collect();
     seen.sort_unstable();
@@ -216,6 +223,8 @@ fn commands() -> Vec<Command> {
     let mut commands = vec![
         Command::BeginEpoch { epoch: epoch(3) },
         Command::BankRecalled { name: bank_name("alpha"), epoch: epoch(3) },
+        Command::RecallWith { name: bank_name("alpha"), other: name, epoch: epoch(3) },
+        Command::BankRecalledWith { name, other: bank_name("alpha"), epoch: epoch(3) },
         register("alpha", u128::MAX, 4, u64::MAX),
         Command::BankCaughtUp { name, epoch: epoch(4) },
         Command::OpenSession { session, customer: longest_customer(), expires_ms: u64::MAX, open_by_ms: 7 },

@@ -2,12 +2,12 @@
 
 use clearing::outcome::Delivery;
 use clearing::{
-    Cause, Command, Finding, NamedParty, Outcome, Pair, PaymentRequest, Reason, Refusal, Risk, SettingChange, Side,
-    Status, Terms, Word,
+    BankName, Cause, Command, Finding, NamedParty, Outcome, Pair, PaymentRequest, Reason, Refusal, Risk, SettingChange,
+    Side, Status, Terms, Word,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::desk::{bank, epoch};
+use crate::desk::{bank, bank_name, epoch};
 
 /// A bank may lift its incarnation by 16, and by one more each hour.
 const HOUR_US: u64 = 3_600_000_000;
@@ -59,6 +59,8 @@ pub(crate) struct Model {
     /// Customer, and whether it was ended; no session's time is over in these tests.
     sessions: BTreeMap<u128, (NamedParty, bool)>,
     payments: BTreeMap<u128, Paying>,
+    /// Who has yet to tell what it set aside with whom.
+    recall_with: BTreeSet<[BankName; 2]>,
     changes: Vec<SettingChange>,
 }
 
@@ -75,6 +77,7 @@ impl Model {
             banks: BTreeMap::new(),
             sessions: BTreeMap::new(),
             payments: BTreeMap::new(),
+            recall_with: BTreeSet::new(),
             changes: Vec::new(),
         }
     }
@@ -122,10 +125,20 @@ impl Model {
                 self.banks.get_mut(name.as_str()).expect("tests name known banks").restoring = false;
                 Ok(Outcome::BankCaughtUp)
             }
-            Command::BankRecalled { name, epoch } => {
-                if epoch.get() != self.epoch {
-                    return Err(Refusal::StaleEpoch { known: clearing::Epoch::new(self.epoch).expect("not zero") });
+            Command::RecallWith { name, other, epoch } => {
+                self.check_epoch(*epoch)?;
+                if name != other && self.banks[name.as_str()].recalled < self.epoch {
+                    self.recall_with.insert([*name, *other]);
                 }
+                Ok(Outcome::BankRecalled)
+            }
+            Command::BankRecalledWith { name, other, epoch } => {
+                self.check_epoch(*epoch)?;
+                self.recall_with.remove(&[*name, *other]);
+                Ok(Outcome::BankRecalled)
+            }
+            Command::BankRecalled { name, epoch } => {
+                self.check_epoch(*epoch)?;
                 self.banks.get_mut(name.as_str()).expect("tests name known banks").recalled = self.epoch;
                 Ok(Outcome::BankRecalled)
             }
@@ -180,12 +193,16 @@ impl Model {
         }
     }
 
+    fn check_epoch(&self, said: clearing::Epoch) -> Result<(), Refusal> {
+        let known = clearing::Epoch::new(self.epoch).expect("not zero");
+        if said == known { Ok(()) } else { Err(Refusal::StaleEpoch { known }) }
+    }
+
     fn register(&mut self, name: &str, group: u128, incarnation: u32, last_number: u64) -> Ruling {
         let name = NAMES.into_iter().find(|known| *known == name).expect("tests name few banks");
         // What the others told of a restored bank that was not known yet found nowhere to go.
         if !self.banks.contains_key(name) && self.epoch > 1 && incarnation > 1 {
-            let asked = self.banks.values_mut().filter(|bank| bank.recalled == self.epoch);
-            asked.for_each(|bank| bank.recalled = 1);
+            self.recall_with.extend(self.banks.keys().map(|known| [bank_name(known), bank_name(name)]));
         }
         let joined = self.banks.entry(name).or_insert(Joined {
             group,
@@ -275,7 +292,9 @@ impl Model {
             let both_are_known = self.banks.contains_key(terms.payee.bank.as_str());
             both_are_known && self.banks[name].recalled < self.epoch
         };
-        let party = [&terms.payer, &terms.payee].into_iter().find(unrecalled);
+        let pairs = [[&terms.payer, &terms.payee], [&terms.payee, &terms.payer]];
+        let with_the_other = pairs.iter().find(|pair| self.recall_with.contains(&pair.map(|party| party.bank)));
+        let party = [&terms.payer, &terms.payee].into_iter().find(unrecalled).or(with_the_other.map(|pair| pair[0]));
         party.map_or(Ok(()), |party| Err(Refusal::BankRestoring { bank: number_of(party.bank.as_str()) }))
     }
 
@@ -399,7 +418,9 @@ impl Model {
             }
             None => {
                 self.check_room(terms)?;
-                let is_recalled = self.banks[asking].recalled == self.epoch;
+                let is_told_later = |other: &NamedParty| self.recall_with.contains(&[bank_name(asking), other.bank]);
+                let is_recalled =
+                    self.banks[asking].recalled == self.epoch && ![terms.payer, terms.payee].iter().any(is_told_later);
                 Ok(self.admit(*terms, Some(if is_recalled { Cause::Bank } else { Cause::Recall })))
             }
             Some(_) if self.clock_ms < self.payments[&terms.id.get()].vote_by_ms => {

@@ -292,30 +292,140 @@ fn a_bank_that_contradicts_without_end_has_none_of_its_payments_taken_and_nobody
 }
 
 #[test]
-fn a_bank_that_lets_everybody_in_takes_no_place_from_another_banks_customers() {
+fn two_banks_that_make_payments_up_between_them_have_ten_thousand_listed_and_more_only_in_time() {
     let mut desk = Desk::town();
-    let invented = |number: u128| open(number, customer(&format!("c{number}"), "gamma"), 10_000_000);
-    let (mut opened, mut full) = (0, 0);
-    for from in (100..300_000).step_by(4_000) {
-        let answers = desk.all(&Request { commands: (from..from + 4_000).map(invented).collect() });
-        let refused = answers.iter().filter(|answer| **answer == Answer::Refused(Refusal::Full)).count();
-        (opened, full) = (opened + answers.len() - refused, full + refused);
-    }
-    assert_eq!(opened, 250_000);
-    assert!(full > 0);
-    assert!(matches!(desk.one(open(1_000_000, bob(), 10_000_000)), Answer::Done { .. }));
+    desk.begin_epoch(2);
+    let told = |number| Command::Resolve { bank: bank_name("alpha"), terms: terms(number), taker: node(1) };
+    let listed = |desk: &mut Desk, number: u128| {
+        if desk.one(told(number)).status() != Some(Status::Undecided) {
+            return false;
+        }
+        let held = report(number, 2, Finding::Held, Finding::Held);
+        assert!(matches!(desk.status(held), Status::Paid { .. }));
+        for side in Side::BOTH {
+            desk.one(Command::Delivered { id: id(number), side, epoch: epoch(1) });
+        }
+        true
+    };
+    let most = (1..20_000).take_while(|number| listed(&mut desk, *number)).count();
+    assert_eq!((most, desk.clearing.listed_count()), (10_000, 10_000));
+    assert!(matches!(desk.refusal(told(20_000)), Refusal::BankBusy { .. }));
+    desk.clearing = desk.restored();
+    assert_eq!(desk.status(take(request(20_001, bob(), 1))), Status::Undecided, "their customers pay");
+    desk.clock_ms += 10_000;
+    assert!(listed(&mut desk, 20_002));
+    assert_eq!(desk.restored().digest(), desk.clearing.digest());
 }
 
 #[test]
-fn a_restored_bank_that_the_gateway_does_not_know_has_the_others_asked_once_more() {
+fn banks_that_let_everybody_in_take_no_place_from_another_banks_customers() {
+    let mut desk = Desk::town();
+    let mut session_number = 100_u128;
+    let mut fill = |desk: &mut Desk, bank: &str, at_most: usize| {
+        let mut opened = 0;
+        while opened < at_most {
+            let invented = |number: u128| open(number, customer(&format!("c{number}"), bank), 10_000_000);
+            let some = (at_most - opened).min(4_000) as u128;
+            let commands = (session_number..session_number + some).map(invented).collect();
+            session_number += some;
+            let answers = desk.all(&Request { commands });
+            let done = answers.iter().filter(|answer| matches!(answer, Answer::Done { .. })).count();
+            opened += done;
+            if done < answers.len() {
+                assert!(answers.contains(&Answer::Refused(Refusal::Full)));
+                break;
+            }
+        }
+        opened
+    };
+    // Five sessions are there already.
+    assert_eq!(fill(&mut desk, "gamma", usize::MAX), 249_999);
+    for name in ["delta", "epsilon", "zeta", "eta"] {
+        desk.one(register(name, name.len() as u128 * 31 + u128::from(name.as_bytes()[0]), 1, 0));
+        assert_eq!(fill(&mut desk, name, 500), 500, "{name}");
+    }
+    for number in 0..400 {
+        let opened = open(10_000_000 + number, customer(&format!("b{number}"), "beta"), 10_000_000);
+        assert!(matches!(desk.one(opened), Answer::Done { .. }), "{number}");
+    }
+}
+
+/// Who is to be asked by itself about whom.
+fn unasked_with(desk: &Desk) -> Vec<(clearing::BankName, clearing::BankName)> {
+    desk.clearing.to_recall_with().map(|(bank, other, _)| (bank.name, other.name)).collect()
+}
+
+#[test]
+fn a_restored_bank_that_the_gateway_does_not_know_has_the_others_asked_about_it_and_stops_nobody_else() {
     let mut desk = Desk::town();
     desk.begin_epoch(2);
     let unasked = |desk: &Desk| desk.clearing.to_recall().map(|(bank, _)| bank.name).collect::<Vec<_>>();
-    assert!(unasked(&desk).is_empty());
     desk.one(register("delta", 4, 1, 0));
     assert_eq!(unasked(&desk), [bank_name("delta")], "it was never restored, and tells of everything itself");
+    assert!(unasked_with(&desk).is_empty());
+    desk.one(Command::BankRecalled { name: bank_name("delta"), epoch: epoch(2) });
     desk.one(register("epsilon", 5, 2, 0));
-    assert_eq!(unasked(&desk), ["alpha", "beta", "gamma", "delta", "epsilon"].map(bank_name));
+    assert_eq!(unasked(&desk), [bank_name("epsilon")]);
+    let pairs = ["alpha", "beta", "gamma", "delta"].map(|name| (bank_name(name), bank_name("epsilon")));
+    assert_eq!(unasked_with(&desk), pairs);
+    assert!(desk.clearing.to_recall_with().all(|(_, _, recall)| recall.complete_through == 0), "of all that ever was");
+    desk.one(Command::BankRecalled { name: bank_name("epsilon"), epoch: epoch(2) });
+    desk.clearing = desk.restored();
+    // Alpha's customer pays whom she likes, but nobody there: what alpha and it owe each other is not known.
+    assert_eq!(desk.status(take(request(1, bob(), 1))), Status::Undecided);
+    let eve = customer("eve", "epsilon");
+    assert_eq!(desk.refusal(take(request(2, eve, 1))), Refusal::BankRestoring { bank: bank(1) });
+    // What alpha tells meanwhile of payments with it may be what both had lost; of payments with others it may not.
+    let resolve = |number, payee| {
+        let terms = Terms { payee, ..terms(number) };
+        Command::Resolve { bank: bank_name("alpha"), terms, taker: node(1) }
+    };
+    let posted_and_lost = |number, incarnation| {
+        let said = |incarnation, finding| Some(Reported { epoch: epoch(incarnation), finding });
+        let found = Pair { debit: said(1, Finding::Posted), credit: said(incarnation, Finding::NotFound) };
+        Command::Report { id: id(number), gateway: epoch(2), found }
+    };
+    desk.one(register("beta", 2, 2, u64::MAX));
+    for number in [3, 4] {
+        desk.one(resolve(number, if number == 3 { eve } else { bob() }));
+    }
+    assert!(matches!(desk.status(posted_and_lost(3, 2)), Status::Paid { .. }));
+    assert!(matches!(desk.status(posted_and_lost(4, 2)), Status::Refused { .. }), "alpha has told of beta");
+    desk.one(Command::BankRecalledWith { name: bank_name("alpha"), other: bank_name("epsilon"), epoch: epoch(2) });
+    assert_eq!(unasked_with(&desk), pairs[1..]);
+    assert_eq!(desk.status(take(request(2, eve, 1))), Status::Undecided);
+    desk.one(resolve(5, eve));
+    assert!(matches!(desk.status(posted_and_lost(5, 2)), Status::Refused { .. }), "that is over");
+    assert_eq!(desk.restored().digest(), desk.clearing.digest());
+}
+
+#[test]
+fn what_finds_no_room_at_another_bank_is_told_later_and_keeps_nothing_else_waiting() {
+    let mut desk = Desk::town();
+    desk.one(Command::BeginEpoch { epoch: epoch(2) });
+    let with = |name: &str, other: &str| Command::RecallWith {
+        name: bank_name(name),
+        other: bank_name(other),
+        epoch: epoch(2),
+    };
+    let stale = Command::RecallWith { name: bank_name("alpha"), other: bank_name("beta"), epoch: epoch(1) };
+    assert_eq!(desk.refusal(stale), Refusal::StaleEpoch { known: epoch(2) });
+    desk.one(with("alpha", "beta"));
+    for name in ["alpha", "beta", "gamma"] {
+        desk.one(Command::BankRecalled { name: bank_name(name), epoch: epoch(2) });
+    }
+    desk.one(with("alpha", "gamma"));
+    assert_eq!(unasked_with(&desk), [(bank_name("alpha"), bank_name("beta"))], "alpha has told of gamma");
+    assert_eq!(desk.status(take(request(1, customer("eve", "gamma"), 1))), Status::Undecided);
+    assert_eq!(desk.status(take(request(2, customer("carol", "alpha"), 1))), Status::Undecided);
+    assert_eq!(desk.refusal(take(request(3, bob(), 1))), Refusal::BankRestoring { bank: bank(1) });
+    // Another restore forgets nothing of that, and asks for as much.
+    let recall = |desk: &Desk| desk.clearing.to_recall_with().map(|(.., recall)| recall).collect::<Vec<_>>();
+    let before = recall(&desk);
+    desk.begin_epoch(3);
+    assert_eq!(recall(&desk), before);
+    desk.one(Command::BankRecalledWith { name: bank_name("alpha"), other: bank_name("beta"), epoch: epoch(3) });
+    assert_eq!(desk.status(take(request(3, bob(), 1))), Status::Undecided);
     assert_eq!(desk.restored().digest(), desk.clearing.digest());
 }
 

@@ -87,6 +87,13 @@ fn any_command() -> impl Strategy<Value = Command> {
         3 => (0usize..3, 1u32..3).prop_map(|(at, number)| {
             Command::BankRecalled { name: bank_name(NAMES[at]), epoch: epoch(number) }
         }),
+        2 => (0usize..3, 0usize..3, 1u32..3, any::<bool>()).prop_map(|(at, with, number, is_told)| {
+            let (name, other, epoch) = (bank_name(NAMES[at]), bank_name(NAMES[with]), epoch(number));
+            match is_told {
+                true => Command::BankRecalledWith { name, other, epoch },
+                false => Command::RecallWith { name, other, epoch },
+            }
+        }),
         1 => (0u64..4, any_setting()).prop_map(|(expected_version, change)| {
             Command::ChangeSetting { expected_version, change }
         }),

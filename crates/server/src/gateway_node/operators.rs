@@ -95,13 +95,17 @@ async fn listed(desk: &Desk, limit: usize) -> Result<proto::PaymentsResponse, Pr
     let found = desk.read(move |view| {
         let clearing = view.clearing();
         let is_open = |id: &PaymentId| clearing.payment(*id).is_some();
-        let ids: BTreeSet<PaymentId> = clearing.listed().chain(contradicted.keys().copied().filter(is_open)).collect();
-        let count = ids.len() as u64;
+        // What a bank contradicts goes first: there may be more of the others than fit, with ids that somebody chose.
+        let on_record = clearing.contradicted().map(|(id, _)| id);
+        let first: BTreeSet<PaymentId> = on_record.chain(contradicted.keys().copied().filter(is_open)).collect();
+        let unlisted = first.iter().filter(|id| !clearing.is_listed(**id)).count();
+        let count = clearing.listed_count().saturating_add(unlisted) as u64;
+        let others = clearing.listed().filter(|id| !first.contains(id));
         let shown = |id| {
             let Some(known) = view.payment(id)? else { return Ok(None) };
             Ok(known.order.map(|order| listed_payment(&clearing.terms(&order), known.status, &contradicted)))
         };
-        let payments = ids.into_iter().take(limit).filter_map(|id| shown(id).transpose());
+        let payments = first.iter().copied().chain(others).take(limit).filter_map(|id| shown(id).transpose());
         Ok(proto::PaymentsResponse { payments: payments.collect::<Result<_, PastError>>()?, count })
     });
     found.await?.map_err(|error: PastError| desk.unreadable(&error))
@@ -133,7 +137,7 @@ pub(super) async fn acknowledge(
         .read(move |view| {
             let clearing = view.clearing();
             let some = clearing.listed().take(LISTED_NAMED).map(|id| id.to_string()).collect::<Vec<String>>();
-            (clearing.is_listed(id), (some, clearing.listed().count()))
+            (clearing.is_listed(id), (some, clearing.listed_count()))
         })
         .await?;
     if !is_listed && desk.contradicted.all().contains_key(&id) {

@@ -6,8 +6,9 @@
 //! posted is posted,
 //! voided anywhere forces void. A restored gateway asks so for all that was placed since its copy, ended or not, and
 //! takes nothing new for a bank before that; so its positions are what the banks' books say. Payments within one bank are told
-//! of as well: otherwise whoever knows the id of one could use it for something else. Which banks it has asked is in its
-//! replicated state, so that the next proposer goes on.
+//! of as well: otherwise whoever knows the id of one could use it for something else. What finds no room at another bank, which
+//! may be away or full for long, is put off: the two banks take part in nothing new with each other until it has been told, and
+//! nobody else waits. Which banks it has asked, and about whom, is in its replicated state, so that the next proposer goes on.
 
 use super::banks::Link;
 use super::desk::Desk;
@@ -18,7 +19,9 @@ use api::code::Code;
 use api::problem::Problem;
 use api::proto;
 use clearing::agenda::Booking;
-use clearing::{Answer, BankName, Call, CallKind, Clearing, Command, Epoch, Recall, Refusal, Side, Status, Terms};
+use clearing::{
+    Answer, BankName, BankNumber, Call, CallKind, Clearing, Command, Epoch, Recall, Refusal, Side, Status, Terms,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -31,6 +34,8 @@ const PAUSE: Duration = Duration::from_millis(300);
 /// A hold is old when its payment has had its time several times over.
 const OLD_MS: u64 = 10_000;
 const BETWEEN_LOOKS: Duration = Duration::from_secs(5);
+/// Before a bank is asked again about one other bank: it walks its journal back for that.
+const BETWEEN_ASKING_WITH: Duration = Duration::from_secs(30);
 
 /// A restored gateway's next incarnation begins. What it then has to ask every bank stands in its state: see
 /// [`Clearing::to_recall`](clearing::Clearing::to_recall).
@@ -49,10 +54,24 @@ pub(super) async fn begin_epoch(desk: &Desk, epoch: Epoch) {
 pub(super) async fn run(desk: Desk) {
     let mut old_holds_at = Instant::now() + BETWEEN_LOOKS;
     let asked = Asked::default();
+    let mut asked_with: BTreeMap<[BankName; 2], Instant> = BTreeMap::new();
     loop {
         tokio::time::sleep(PAUSE).await;
         let serves = !desk.gateway.life().restoring && registry::is_proposer(&desk);
-        let Ok((epoch, to_recall)) = desk.peek(to_recall).await else { continue };
+        let Ok(Wanted { epoch, whole: to_recall, with }) = desk.peek(wanted).await else { continue };
+        asked_with.retain(|pair, _| with.contains_key(pair));
+        for ([bank, other], recall) in with.into_iter().filter(|_| serves) {
+            let is_time = asked_with.get(&[bank, other]).is_none_or(|at| at.elapsed() >= BETWEEN_ASKING_WITH);
+            let link = desk.banks.link(&bank).filter(|link| is_time && link.is_reachable());
+            let Some(link) = link else { continue };
+            let Some(asking) = Asking::begin(&asked, (bank, Some(other))) else { continue };
+            asked_with.insert([bank, other], Instant::now());
+            let desk = desk.clone();
+            tokio::spawn(async move {
+                ask_with(&desk, &link, epoch, (recall, other)).await;
+                drop(asking);
+            });
+        }
         let looks_for_old = Instant::now() >= old_holds_at;
         if looks_for_old {
             old_holds_at = Instant::now() + BETWEEN_LOOKS;
@@ -63,7 +82,7 @@ pub(super) async fn run(desk: Desk) {
                 continue;
             }
             // Each bank in a task of its own: one that answers slowly, or goes on for ever, delays no other.
-            let Some(asking) = Asking::begin(&asked, link.name) else { continue };
+            let Some(asking) = Asking::begin(&asked, (link.name, None)) else { continue };
             let desk = desk.clone();
             tokio::spawn(async move {
                 ask(&desk, &link, epoch, of).await;
@@ -73,26 +92,29 @@ pub(super) async fn run(desk: Desk) {
     }
 }
 
-/// Banks that are being asked now.
-type Asked = Arc<Mutex<BTreeSet<BankName>>>;
+/// A bank, and the one that it is asked about if it is one alone.
+type Question = (BankName, Option<BankName>);
+
+/// What is being asked now.
+type Asked = Arc<Mutex<BTreeSet<Question>>>;
 
 /// A bank is being asked, until this is dropped.
 struct Asking {
     asked: Asked,
-    bank: BankName,
+    question: Question,
 }
 
 impl Asking {
     /// None if it is going on.
-    fn begin(asked: &Asked, bank: BankName) -> Option<Asking> {
-        let is_new = asked.lock().unwrap_or_else(PoisonError::into_inner).insert(bank);
-        is_new.then(|| Asking { asked: Arc::clone(asked), bank })
+    fn begin(asked: &Asked, question: Question) -> Option<Asking> {
+        let is_new = asked.lock().unwrap_or_else(PoisonError::into_inner).insert(question);
+        is_new.then(|| Asking { asked: Arc::clone(asked), question })
     }
 }
 
 impl Drop for Asking {
     fn drop(&mut self) {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.bank);
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.question);
     }
 }
 
@@ -107,37 +129,108 @@ async fn ask(desk: &Desk, link: &Link, epoch: Epoch, of: Option<Recall>) {
     }
 }
 
-fn to_recall(clearing: &Clearing) -> (Epoch, BTreeMap<BankName, Recall>) {
-    (clearing.epoch(), clearing.to_recall().map(|(bank, recall)| (bank.name, recall)).collect())
+/// Asks a bank about its payments with one other bank.
+async fn ask_with(desk: &Desk, link: &Link, epoch: Epoch, (of, other): (Recall, BankName)) {
+    match recall_with(desk, link, epoch, (of, other)).await {
+        Ok(asked_about) => info!(event = "bank_recalled_with", bank = %link.name, other = %other, asked_about),
+        Err(problem) => {
+            warn!(event = "bank_recall_stopped", bank = %link.name, other = %other, why = %problem.detail, effect = "it is begun again; no new payment between the two is taken before")
+        }
+    }
 }
 
-/// Enters everything that a bank set aside and that may not be known here, and that it has been asked. A page at a time,
-/// each waited for, so that
-/// neither memory nor the log has to hold it all at once.
+/// Whom the gateway has yet to ask.
+struct Wanted {
+    epoch: Epoch,
+    whole: BTreeMap<BankName, Recall>,
+    /// About one other bank alone: the bank, and the other.
+    with: BTreeMap<[BankName; 2], Recall>,
+}
+
+fn wanted(clearing: &Clearing) -> Wanted {
+    let with = clearing.to_recall_with().map(|(bank, other, recall)| ([bank.name, other.name], recall));
+    let whole = clearing.to_recall().map(|(bank, recall)| (bank.name, recall));
+    Wanted { epoch: clearing.epoch(), whole: whole.collect(), with: with.collect() }
+}
+
+/// Enters everything that a bank set aside and that may not be known here, and that it has been asked.
 async fn recall(desk: &Desk, link: &Link, epoch: Epoch, of: Recall) -> Result<usize, Problem> {
-    let recall = proto::Recall { epoch: of.epoch.get(), complete_through: of.complete_through };
-    let (mut asked_about, mut cursor) = (0, 0);
-    loop {
-        let request =
-            proto::GatewayHoldsRequest { cursor, gateway_epoch: epoch.get(), recall: Some(recall), open_for_ms: 0 };
-        let held = link.client().gateway_holds(request).await.map_err(|error| {
-            Problem::new(Code::Unavailable, format!("bank {} did not tell what it holds: {error}", link.name))
-        })?;
-        if held.unreadable > 0 {
-            error!(event = "recall_unreadable", bank = %link.name, count = held.unreadable, todo = "this bank holds money for payments that cannot be understood: look at its open holds");
+    let name = link.name;
+    let mut put_off: BTreeSet<BankName> = desk
+        .peek(move |clearing| {
+            let own = clearing.to_recall_with().filter(|(bank, ..)| bank.name == name);
+            own.map(|(_, other, _)| other.name).collect()
+        })
+        .await?;
+    let (mut told, mut asked_about) = (Telling::begin(link, epoch, of), 0);
+    while let Some(mut placed) = told.next_page().await? {
+        await_allowance(desk, link.name, placed.len().max(1)).await;
+        placed.retain(|terms| !put_off.contains(&other_bank(terms, link.name)));
+        asked_about += placed.len();
+        for other in enter(desk, link.name, placed).await? {
+            warn!(event = "bank_recall_put_off", bank = %link.name, other = %other, effect = "the rest goes on; no new payment between the two is taken before it has been told");
+            desk.order(Command::RecallWith { name: link.name, other, epoch }).await?;
+            put_off.insert(other);
         }
-        check_page(cursor, &held)
-            .map_err(|why| Problem::new(Code::Unavailable, format!("bank {} {why}", link.name)))?;
-        asked_about += held.payments.len();
-        await_allowance(desk, link.name, held.payments.len().max(1)).await;
-        enter(desk, link.name, held.payments).await?;
-        if held.next_cursor == 0 {
-            break;
-        }
-        cursor = held.next_cursor;
     }
     desk.order(Command::BankRecalled { name: link.name, epoch }).await?;
     Ok(asked_about)
+}
+
+/// As [`recall`], of the payments with one other bank.
+async fn recall_with(
+    desk: &Desk,
+    link: &Link,
+    epoch: Epoch,
+    (of, other): (Recall, BankName),
+) -> Result<usize, Problem> {
+    let (mut told, mut asked_about) = (Telling::begin(link, epoch, of), 0);
+    while let Some(mut placed) = told.next_page().await? {
+        placed.retain(|terms| other_bank(terms, link.name) == other);
+        await_allowance(desk, link.name, placed.len().max(1)).await;
+        asked_about += placed.len();
+        if !enter(desk, link.name, placed).await?.is_empty() {
+            return Err(Problem::new(Code::Overloaded, format!("bank {other} takes no more payments now")));
+        }
+    }
+    desk.order(Command::BankRecalledWith { name: link.name, other, epoch }).await?;
+    Ok(asked_about)
+}
+
+/// The bank that a bank's payment is with: the same one where it is within that bank.
+fn other_bank(terms: &Terms, bank: BankName) -> BankName {
+    if terms.payer.bank == bank { terms.payee.bank } else { terms.payer.bank }
+}
+
+/// A bank tells what it set aside, a page at a time, so that neither memory nor the log has to hold it all at once.
+struct Telling<'a> {
+    link: &'a Link,
+    epoch: Epoch,
+    recall: proto::Recall,
+    /// Where the next page begins; none behind the last one.
+    cursor: Option<u64>,
+}
+
+impl Telling<'_> {
+    fn begin(link: &Link, epoch: Epoch, of: Recall) -> Telling<'_> {
+        let recall = proto::Recall { epoch: of.epoch.get(), complete_through: of.complete_through };
+        Telling { link, epoch, recall, cursor: Some(0) }
+    }
+
+    async fn next_page(&mut self) -> Result<Option<Vec<Terms>>, Problem> {
+        let Some(cursor) = self.cursor else { return Ok(None) };
+        let (gateway_epoch, recall, bank) = (self.epoch.get(), Some(self.recall), self.link.name);
+        let request = proto::GatewayHoldsRequest { cursor, gateway_epoch, recall, open_for_ms: 0 };
+        let held = self.link.client().gateway_holds(request).await.map_err(|error| {
+            Problem::new(Code::Unavailable, format!("bank {bank} did not tell what it holds: {error}"))
+        })?;
+        if held.unreadable > 0 {
+            error!(event = "recall_unreadable", bank = %bank, count = held.unreadable, todo = "this bank holds money for payments that cannot be understood: look at its open holds");
+        }
+        check_page(cursor, &held).map_err(|why| Problem::new(Code::Unavailable, format!("bank {bank} {why}")))?;
+        self.cursor = Some(held.next_cursor).filter(|next| *next > 0);
+        Ok(Some(held.payments))
+    }
 }
 
 /// An honest bank tells of so many at once, and goes back through its journal, so its cursor falls from page to page.
@@ -156,19 +249,26 @@ async fn await_allowance(desk: &Desk, bank: BankName, payments: usize) {
     }
 }
 
-/// Until each is there. What finds no room waits for those before it to come to their end.
-async fn enter(desk: &Desk, bank: BankName, mut placed: Vec<Terms>) -> Result<(), Problem> {
+/// Until each is there. What finds no room waits for those before it to come to their end. Gives the other banks that took no
+/// more all the time.
+async fn enter(desk: &Desk, bank: BankName, mut placed: Vec<Terms>) -> Result<BTreeSet<BankName>, Problem> {
     let until = Instant::now() + PATIENCE;
     while !placed.is_empty() {
         let commands = placed.iter().map(|terms| Command::Resolve { bank, terms: *terms, taker: desk.node }).collect();
+        let mut is_full = false;
         let answers = desk.submit(commands).await.map_err(|error| super::desk::unanswered(&error))?;
-        let mut waiting = Vec::new();
+        let (mut waiting, mut without_room) = (Vec::new(), BTreeSet::new());
         for (terms, answer) in placed.into_iter().zip(answers) {
             match answer {
-                Answer::Refused(Refusal::BankBusy { .. } | Refusal::BankRestoring { .. } | Refusal::Full) => {
+                Answer::Refused(Refusal::BankBusy { bank } | Refusal::BankRestoring { bank }) => {
                     waiting.push(terms);
+                    without_room.insert(bank);
                 }
-                // Its other bank tells of it as well, when it registers; if it may have lost it, this one is asked again then.
+                Answer::Refused(Refusal::Full) => {
+                    waiting.push(terms);
+                    is_full = true;
+                }
+                // Its other bank tells of it as well, when it registers; if it may have lost it, this one is asked about it then.
                 Answer::Refused(Refusal::UnknownBank) | Answer::Done { .. } => {}
                 Answer::Refused(why) => {
                     error!(event = "recall_refused", bank = %bank, payment = %terms.id, why = ?why, todo = "its books contradict the gateway's: set it right by hand");
@@ -176,6 +276,10 @@ async fn enter(desk: &Desk, bank: BankName, mut placed: Vec<Terms>) -> Result<()
             }
         }
         if !waiting.is_empty() && Instant::now() >= until {
+            let without_room = desk.peek(move |clearing| names_of(clearing, &without_room)).await?;
+            if !is_full && !without_room.contains(&bank) {
+                return Ok(without_room);
+            }
             let detail = format!("{} of the payments that {bank} tells of find no room yet", waiting.len());
             return Err(Problem::new(Code::Overloaded, detail));
         }
@@ -184,7 +288,11 @@ async fn enter(desk: &Desk, bank: BankName, mut placed: Vec<Terms>) -> Result<()
             tokio::time::sleep(PAUSE).await;
         }
     }
-    Ok(())
+    Ok(BTreeSet::new())
+}
+
+fn names_of(clearing: &Clearing, numbers: &BTreeSet<BankNumber>) -> BTreeSet<BankName> {
+    numbers.iter().filter_map(|number| Some(clearing.bank(*number)?.name)).collect()
 }
 
 /// Looks for holds of a bank that have grown old, and sees to it that each comes to its end.
@@ -256,11 +364,13 @@ mod tests {
     #[test]
     fn a_bank_that_is_being_asked_is_not_asked_beside_that_and_others_are() {
         let asked = Asked::default();
-        let name = |name| BankName::new(name).expect("a name");
-        let alpha = Asking::begin(&asked, name("alpha")).expect("nobody asks it");
-        assert!(Asking::begin(&asked, name("alpha")).is_none());
-        assert!(Asking::begin(&asked, name("beta")).is_some());
+        let name = |name: &str| BankName::new(name).expect("a name");
+        let begin = |bank, other: Option<&str>| Asking::begin(&asked, (name(bank), other.map(name)));
+        let alpha = begin("alpha", None).expect("nobody asks it");
+        assert!(begin("alpha", None).is_none());
+        assert!(begin("beta", None).is_some());
+        assert!(begin("alpha", Some("beta")).is_some(), "about one other bank it is asked beside that");
         drop(alpha);
-        assert!(Asking::begin(&asked, name("alpha")).is_some());
+        assert!(begin("alpha", None).is_some());
     }
 }

@@ -17,8 +17,8 @@ use clearing::control::Control;
 use clearing::outcome::Delivery;
 use clearing::payment::OperatorName;
 use clearing::{
-    Action, Answer, Body, Call, Clearing, Command, Driver, NodeNumber, PaymentId, Record, Reply, Risk, Seed, Status,
-    agenda, replay,
+    Action, Answer, BankName, BankNumber, Body, Call, Clearing, Command, Driver, NodeNumber, PaymentId, Record,
+    Refusal, Reply, Risk, Seed, Status, Terms, agenda, replay,
 };
 
 use crate::bankside::{Lot, Recalled, SimBank};
@@ -158,7 +158,8 @@ impl World {
     fn is_at_rest(&self) -> bool {
         let holds: u64 = self.banks.iter().map(|bank| bank.ledger.hold_count()).sum();
         let all_told = self.orders.iter().all(Order::is_over);
-        let none_is_asked = self.desk.clearing.to_recall().next().is_none();
+        let clearing = &self.desk.clearing;
+        let none_is_asked = clearing.to_recall().next().is_none() && clearing.to_recall_with().next().is_none();
         self.desk.clearing.payment_count() == 0
             && holds == 0
             && all_told
@@ -334,13 +335,55 @@ impl World {
             if self.control == Some(Control::ReplayedHeldCounts) || self.only_old_holds_tell {
                 placed.clear();
             }
-            let is_entered = placed.into_iter().all(|terms| {
-                let resolve = Command::Resolve { bank: name, terms, taker: taker(0) };
-                let stops = !self.quiet && self.dice.one_in(30);
-                !stops && matches!(self.desk.one(resolve), Answer::Done { .. })
-            });
+            let is_entered = placed.into_iter().all(|terms| self.enter(name, number, &terms));
             if is_entered {
                 self.desk.one(Command::BankRecalled { name, epoch: gateway });
+            }
+        }
+        self.recall_with_others();
+    }
+
+    /// Takes up what a bank tells of. What finds no room at another bank may be put off.
+    fn enter(&mut self, name: BankName, number: BankNumber, terms: &Terms) -> bool {
+        let other = if terms.payer.bank == name { terms.payee.bank } else { terms.payer.bank };
+        let mut pairs = self.desk.clearing.to_recall_with();
+        if pairs.any(|(bank, with, _)| (bank.name, with.name) == (name, other)) {
+            return true;
+        }
+        drop(pairs);
+        if !self.quiet && self.dice.one_in(30) {
+            return false;
+        }
+        match self.desk.one(Command::Resolve { bank: name, terms: *terms, taker: taker(0) }) {
+            Answer::Done { .. } => true,
+            Answer::Refused(Refusal::BankBusy { bank } | Refusal::BankRestoring { bank })
+                if bank != number && self.dice.one_in(2) =>
+            {
+                let epoch = self.desk.clearing.epoch();
+                matches!(self.desk.one(Command::RecallWith { name, other, epoch }), Answer::Done { .. })
+            }
+            Answer::Refused(_) => false,
+        }
+    }
+
+    /// A bank is asked again for what was put off.
+    fn recall_with_others(&mut self) {
+        let pairs: Vec<_> = self.desk.clearing.to_recall_with().map(|(a, b, recall)| (*a, b.name, recall)).collect();
+        for (bank, other, recall) in pairs {
+            let at = usize::from(bank.number.get()) - 1;
+            if !self.dice.one_in(4) || self.banks[at].is_restoring() || self.is_gone(at) {
+                continue;
+            }
+            let gateway = self.desk.clearing.epoch();
+            let asked = Recalled { recall, since_ms: self.recall_since_ms, gateway };
+            let Some(mut placed) = self.banks[at].recall(asked, self.now_ms) else { continue };
+            placed.retain(|terms| [terms.payer.bank, terms.payee.bank].contains(&other));
+            let is_entered = placed.into_iter().all(|terms| {
+                let resolve = Command::Resolve { bank: bank.name, terms, taker: taker(0) };
+                matches!(self.desk.one(resolve), Answer::Done { .. })
+            });
+            if is_entered {
+                self.desk.one(Command::BankRecalledWith { name: bank.name, other, epoch: gateway });
             }
         }
     }
