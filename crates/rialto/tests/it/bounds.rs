@@ -112,7 +112,9 @@ fn neither_a_flood_of_invented_names_nor_guesses_keep_a_customer_out() {
     let looked_at = answers.iter().filter(|answer| answer.code == "wrong_credentials").count();
     assert!(looked_at <= 3, "{looked_at} of 300 guesses were looked at");
     for answer in answers.iter().filter(|answer| answer.code != "wrong_credentials") {
-        assert_eq!((answer.status, answer.code.as_str()), (429, "too_many_attempts"), "{answer:?}");
+        // One source has no more than some fifty under way at a node: what comes beyond is not asked about.
+        assert!(["too_many_attempts", "too_many_sign_ins"].contains(&answer.code.as_str()), "{answer:?}");
+        assert_eq!(answer.status, 429, "{answer:?}");
         assert!(answer.retry_after_s.is_some_and(|wait_s| wait_s >= 1), "{answer:?}");
     }
     // Where she was before she signs in as ever, and from elsewhere with the token of an earlier sign-in.

@@ -109,7 +109,7 @@ mod tests {
             tokio::spawn(async move {
                 let mut refused = 0;
                 while !stop.load(Ordering::Relaxed) {
-                    let asker = Asker::Stranger(number as u64 % 15);
+                    let asker = Asker::Stranger(number as u64 % 120);
                     match link.authentication().ask(&bank, asker, question(number)).await {
                         Ok(answered) => assert!(answered.is_err(), "nobody has that password"),
                         Err(problem) => {

@@ -1,7 +1,8 @@
 //! A bounded number of places, shared by sources: whoever has a place may have something done that others wait for.
 //!
-//! A source may have as many as are free then. One alone takes half of all, two take a third each, and however many come
-//! there is one left for the next, until there are as many sources as places.
+//! Half of them is for sources that have none: so a source finds one though a few others take all that they can, until there are
+//! about half as many sources as places. Of the other half a source may have as many as are free there then: a quarter of all
+//! if it is alone.
 
 use api::trace::{self, TraceContext};
 use std::collections::HashMap;
@@ -59,8 +60,12 @@ impl Places {
 
     pub(super) fn take(self: &Arc<Places>, source: u64) -> Option<Place> {
         let mut taken = self.lock();
-        let (free, own) = (self.max - taken.in_all, taken.of_source.get(&source).copied().unwrap_or(0));
-        if own >= free.min(self.of_one_max) {
+        let own = taken.of_source.get(&source).copied().unwrap_or(0);
+        let may_have = match own {
+            0 => self.max - taken.in_all,
+            _ => (self.max / 2).saturating_sub(taken.in_all),
+        };
+        if own >= may_have.min(self.of_one_max) {
             return None;
         }
         taken.in_all += 1;
@@ -98,18 +103,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_source_has_no_more_places_than_are_free_and_the_next_source_has_one() {
+    fn a_source_has_no_more_places_than_are_free_and_half_of_all_is_for_those_who_have_none() {
         let places = Places::new(12);
         let all_of = |source: u64| std::iter::from_fn(|| places.take(source)).collect::<Vec<_>>();
         let first = all_of(1);
-        assert_eq!(first.len(), 6);
+        assert_eq!(first.len(), 3);
         let second = all_of(2);
-        assert_eq!(second.len(), 3, "half of what the first has left");
-        let others: Vec<Place> = (3..6).filter_map(|source| places.take(source)).collect();
-        assert_eq!(others.len(), 3, "each source has its one while there is one");
-        assert!(places.take(6).is_none());
+        assert_eq!(second.len(), 2);
+        let others: Vec<_> = (3..100).map(all_of).take_while(|own| !own.is_empty()).collect();
+        assert_eq!(others.len(), 7, "each source has its one while there is one");
+        assert!(others.iter().all(|own| own.len() == 1));
         drop((first, second, others));
         assert_eq!(places.lock().in_all, 0);
         assert!(places.lock().of_source.is_empty(), "nothing is kept of those who are gone");
+    }
+
+    #[test]
+    fn sources_that_take_all_that_they_can_leave_one_for_the_next() {
+        for max in [32, 64, 128, 208] {
+            let places = Places::new(max);
+            let all_of = |source: u64| std::iter::from_fn(|| places.take(source)).collect::<Vec<_>>();
+            let greedy: Vec<_> = (0..1_000).map(all_of).take_while(|own| !own.is_empty()).collect();
+            assert!(greedy.len() > max / 2, "{} sources take all of {max}", greedy.len());
+        }
     }
 }

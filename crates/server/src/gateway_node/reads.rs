@@ -106,7 +106,7 @@ mod tests {
             let refused = reads.take(kind, 1, 2).map(drop).expect_err("from another place neither");
             assert!(refused.code == Code::Overloaded && refused.retry_after_s().is_some());
             let crowd: Vec<_> = (2..1_000).filter_map(|customer| reads.take(kind, customer, 1).ok()).collect();
-            assert_eq!(own.len() + crowd.len(), max / 2, "of one source half of all");
+            assert_eq!(own.len() + crowd.len(), max / 4, "of one source a quarter of all");
             assert!(reads.take(kind, 1_000, 2).is_ok(), "another source");
             drop((own, crowd));
         }
@@ -124,7 +124,7 @@ mod tests {
         let link = banks.link(&bank).expect("it was named");
         let crowd: Vec<_> = (0..1_000_u64)
             .filter_map(|customer| {
-                let places = link.customer_reads().take(Kind::Balance, customer, customer % 20).ok()?;
+                let places = link.customer_reads().take(Kind::Balance, customer, customer).ok()?;
                 let client = link.customer_reads().client().clone();
                 Some(tokio::spawn(async move { (client.customer_balance("bob").await.map(drop), places) }))
             })
