@@ -61,7 +61,7 @@ pub(super) async fn login(
     let session = SessionId::new(uuid::Uuid::new_v4().as_u128()).expect("a UUID with a version is not nil");
     let expires_ms = desk.tokens.expires_ms(desk.now().ms());
     // Signed before it is opened: a node that cannot sign opens nothing.
-    let token = desk.tokens.sign(session, &party, expires_ms)?;
+    let (token, key) = desk.tokens.sign(session, &party, expires_ms)?;
     let open_by_ms = desk.now().ms() + OPENED_WITHIN_MS;
     desk.order(Command::OpenSession { session, customer: party, expires_ms, open_by_ms }).await.map_err(|problem| {
         // The bank has just said who this is, so it is there: only the gateway's log does not know it yet.
@@ -73,11 +73,18 @@ pub(super) async fn login(
     })?;
     let now = desk.now();
     let live = desk.peek(move |clearing| {
-        let number = clearing.bank_named(&bank)?.number;
-        let party = clearing::Party { bank: number, holder: Holder::Customer(customer) };
-        Some(clearing.live_sessions(&party, now.ms_in(clearing)).count())
+        let now_ms = now.ms_in(clearing);
+        let of = |number| clearing::Party { bank: number, holder: Holder::Customer(customer) };
+        let party = clearing.bank_named(&bank).map(|bank| of(bank.number));
+        let live = party.map(|party| clearing.live_sessions(&party, now_ms).count());
+        (live, clearing.keys(now_ms).any(|known| known.id == key))
     });
-    let live_sessions = u32::try_from(live.await?.unwrap_or(1)).unwrap_or(u32::MAX);
+    // As of the session's entry in the log: who was told before that a key is retired sees no new token of it.
+    let (live, is_good) = live.await?;
+    if !is_good {
+        return Err(desk.tokens.was_retired(key));
+    }
+    let live_sessions = u32::try_from(live.unwrap_or(1)).unwrap_or(u32::MAX);
     Ok(proto::LoginResponse { token, expires_ms, live_sessions })
 }
 

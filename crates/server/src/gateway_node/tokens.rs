@@ -133,15 +133,19 @@ impl Tokens {
         now_ms.saturating_add(self.token_ms) / 1_000 * 1_000
     }
 
-    /// The token of a session.
-    pub(super) fn sign(&self, session: SessionId, party: &NamedParty, expires_ms: u64) -> Result<String, Problem> {
+    /// The token of a session, and the key that it is signed with.
+    pub(super) fn sign(
+        &self,
+        session: SessionId,
+        party: &NamedParty,
+        expires_ms: u64,
+    ) -> Result<(String, KeyId), Problem> {
         let Holder::Customer(customer) = party.holder else {
             return Err(Problem::new(Code::Internal, "the bank itself signs in nowhere"));
         };
         let own = lock(&self.own);
         if !own.is_published {
-            let detail = "this node's key is not known to the others yet; try again in a moment";
-            return Err(Problem::new(Code::Unavailable, detail).retry_after_ms(300));
+            return Err(no_key("is not known to the others yet"));
         }
         let claims = Claims {
             iss: self.issuer.clone(),
@@ -153,8 +157,17 @@ impl Tokens {
             jti: uuid::Uuid::from_u128(session.get()).hyphenated().to_string(),
         };
         let header = Header { kid: Some(kid(own.id)), ..Header::new(Algorithm::EdDSA) };
-        encode(&header, &claims, &own.private)
-            .map_err(|error| Problem::new(Code::Internal, format!("the token could not be signed: {error}")))
+        let token = encode(&header, &claims, &own.private)
+            .map_err(|error| Problem::new(Code::Internal, format!("the token could not be signed: {error}")))?;
+        Ok((token, own.id))
+    }
+
+    /// A token of this node's was signed with a key that was retired meanwhile: nobody gets it, and the next has another key.
+    pub(super) fn was_retired(&self, key: KeyId) -> Problem {
+        if lock(&self.own).id == key {
+            self.replace_own_key();
+        }
+        no_key("was retired, and there is another one soon")
     }
 
     /// Who a token says that is calling. Whether their session still is, is another question.
@@ -228,6 +241,10 @@ impl Tokens {
         lock(&self.checked).retain(|_, caller| live.contains(&caller.key));
         live.contains(&lock(&self.own).id)
     }
+}
+
+fn no_key(why: &str) -> Problem {
+    Problem::new(Code::Unavailable, format!("this node's key {why}; try again in a moment")).retry_after_ms(300)
 }
 
 /// Keeps the secret that the ids behind idempotency keys are made of, where there is none yet. Whether there is one now.
