@@ -70,7 +70,15 @@ fn a_replacement_that_waits_leaves_another_cluster_at_the_same_addresses_alone()
     // Whoever names the cluster is refused by any other, whatever the command.
     let url = places[0].url();
     let named = |arguments: &[&str]| run(&[arguments, &["--url", &url, "--cluster", &before, "--json"]].concat());
-    for command in [&["mode", "leaderless"][..], &["limits", "transfer", "5.00"], &["members"]] {
+    for command in [
+        &["mode", "leaderless"][..],
+        &["limits", "transfer", "5.00"],
+        &["members"],
+        &["members", "remove", "3", "--yes"],
+        &["user", "add", "eve"],
+        &["user", "passwd", "eve"],
+        &["user", "lock", "eve"],
+    ] {
         let refused = named(command);
         assert_eq!(refused.status.code(), Some(1), "{command:?}: {}{}", stdout(&refused), stderr(&refused));
         assert!(stderr(&refused).contains("another cluster"), "{command:?}: {}", stderr(&refused));
@@ -164,14 +172,7 @@ fn a_bank_with_a_hung_node_keeps_its_majority_and_is_not_left_with_two_votes_una
     assert!(stderr(&unasked).contains("with 2 it stops whenever one of them is down"), "{}", stderr(&unasked));
 
     let hung = Hung::stop(&network, 3);
-    network.event(&["node 3 says nothing any more, though its process"]);
-    // The others have to notice by themselves that it hangs; a change that they took meanwhile would leave 1 and 3.
-    until("node 1 does not hear node 3", || {
-        let status = network.status(1)?;
-        let peers = status["peers"].as_array()?;
-        let third = peers.iter().find(|peer| peer["node"] == 3)?;
-        (third["connected"] == false && third["heard_ms_ago"].as_u64()? > 2_000).then_some(())
-    });
+    // Nobody has noticed yet that it hangs: a change that was taken now would leave 1 and 3.
     let refused = command(&["members", "remove", "2", "--yes"]);
     assert_eq!(refused.status.code(), Some(1), "{}{}", stdout(&refused), stderr(&refused));
     assert!(stderr(&refused).contains("code: would_lose_quorum"), "{}", stderr(&refused));

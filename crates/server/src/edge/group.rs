@@ -3,7 +3,7 @@
 //! A change names the version that it replaces. Asked for twice it is made once, and both are told that it is so.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use api::code::Code;
 use api::json::{ChangeMembers, ChangeMode, GroupState, MemberChange, ModeState};
@@ -26,12 +26,10 @@ const IN_FLIGHT_MS: u64 = 100;
 const MODE_ATTEMPTS: usize = 4;
 /// Node numbers are at most this.
 const NODE_MAX: u16 = 99;
-/// A voter that was heard within this time counts as live: a busy machine delays single answers, and a node that hangs
-/// says nothing for longer. In milliseconds.
-const LIVE_WITHIN_MS: u64 = 1_000;
-/// A voter that seems silent is looked at again before a change is refused for it: it may be heard in a moment.
-const LOOKS: u32 = 3;
-const LOOK_PAUSE: Duration = Duration::from_millis(400);
+/// A voter counts as live when it was heard after the change was asked for: members say something many times a second, and
+/// whoever hangs says nothing. A busy machine may delay that, so it is waited for.
+const HEARD_WITHIN: Duration = Duration::from_secs(2);
+const LOOK_PAUSE: Duration = Duration::from_millis(50);
 
 /// `GET /v1/members`.
 pub async fn list<B: NodePort>(State(desk): State<Desk<B>>) -> Result<Response, Refusal> {
@@ -70,10 +68,12 @@ pub(super) async fn change_members<B: NodePort>(
 ) -> Result<(Group, bool), Problem> {
     let op = op(change)?;
     let group = read(desk).await?;
-    for look in 1..=LOOKS {
-        match keeps_majority(&group, &op, &desk.bank.status()) {
+    let asked = Instant::now();
+    loop {
+        let since = asked.elapsed();
+        match keeps_majority(&group, &op, (&desk.bank.status(), since)) {
             Ok(()) => break,
-            Err(problem) if look == LOOKS => return Err(problem),
+            Err(problem) if since >= HEARD_WITHIN => return Err(problem),
             Err(_) => tokio::time::sleep(LOOK_PAUSE).await,
         }
     }
@@ -83,7 +83,7 @@ pub(super) async fn change_members<B: NodePort>(
 /// Refuses a change of votes after which the voters that answer would be no majority: the group could then not even take
 /// the change back. As etcd's strict reconfiguration check, it is a look of this node before it proposes, not a rule of the
 /// log: who lives is nothing that all nodes could agree on.
-fn keeps_majority(group: &Group, op: &Op, status: &NodeStatus) -> Result<(), Problem> {
+fn keeps_majority(group: &Group, op: &Op, (status, since): (&NodeStatus, Duration)) -> Result<(), Problem> {
     let mut voters: BTreeSet<u16> =
         group.members.iter().filter(|(_, member)| member.role == Role::Voter).map(|(node, _)| node.get()).collect();
     let changed = match op {
@@ -102,7 +102,7 @@ fn keeps_majority(group: &Group, op: &Op, status: &NodeStatus) -> Result<(), Pro
         return Ok(());
     }
     let lives = |node: u16| {
-        let heard = |peer: &PeerStatus| peer.connected || peer.heard_ms_ago.is_some_and(|ms| ms <= LIVE_WITHIN_MS);
+        let heard = |peer: &PeerStatus| peer.heard_ms_ago.is_some_and(|ms| u128::from(ms) <= since.as_millis());
         node == status.node || status.peers.iter().any(|peer| peer.node == node && heard(peer))
     };
     let (live, silent): (Vec<u16>, Vec<u16>) = voters.iter().partition(|node| lives(**node));

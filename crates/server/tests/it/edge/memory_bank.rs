@@ -260,7 +260,10 @@ impl NodePort for MemoryBank {
         state.looks += 1;
         let well = matches!(state.mood, Mood::Well | Mood::Slow | Mood::Hanging);
         let others = state.group.members.keys().map(|node| node.get()).filter(|node| *node != 1);
-        let peer = |node| PeerStatus { node, connected: !state.silent.contains(&node), ..PeerStatus::default() };
+        let peer = |node| {
+            let answers = !state.silent.contains(&node);
+            PeerStatus { node, connected: answers, heard_ms_ago: answers.then_some(0), ..PeerStatus::default() }
+        };
         NodeStatus {
             peers: others.map(peer).collect(),
             group: "alpha".into(),
