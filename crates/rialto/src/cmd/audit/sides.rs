@@ -108,7 +108,7 @@ async fn walk(
     let _waiting = waiting_for(format!("bank {bank} to tell every payment with bank {other}"));
     let account = AccountId::interbank(other, currency);
     let mut walked = Walked { sum: Sum::default(), ids: Some(BTreeMap::new()) };
-    let (mut pages, mut at) = (Pages::default(), String::new());
+    let (mut pages, mut at) = (Pages::begin(), String::new());
     loop {
         let path = format!("/v1/accounts/{account}/statement?limit=1000{at}");
         let Some(page) = ask::<Page>(client, &path, bank).await? else { return Ok(walked) };

@@ -172,7 +172,7 @@ async fn decided_is_booked(
 
 /// Everything that the bank booked in the gateway's name was ordered by it, and is not refused.
 async fn booked_is_known(parties: &Parties, bank: &str, client: &mut Client, found: &mut Found) -> Result<(), String> {
-    let (mut pages, mut at) = (Pages::default(), String::new());
+    let (mut pages, mut at) = (Pages::begin(), String::new());
     loop {
         let page = read(client, (Method::GET, None), &format!("{PATH}{at}"), bank).await?;
         let booked = by_id(page.transfers, bank)?;
