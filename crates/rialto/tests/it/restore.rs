@@ -63,24 +63,51 @@ impl Town {
         assert!(code == Some(0) && said.contains("paid"), "{profile} pays {payee} {amount}: {code:?} {said}");
     }
 
-    /// Alice pays over HTTP under a key; the payment's id.
-    fn pay_by_key(&self, network: &Network, (payee, amount, key): (&str, &str, &str)) -> String {
+    /// Alice's call over HTTP, with a token if she has one; none if nobody answers.
+    fn call(
+        network: &Network,
+        path: &str,
+        (token, key): (Option<&str>, Option<&str>),
+        body: &Value,
+    ) -> Option<(u16, Value)> {
         let file = network_json(network.dir().as_ref());
-        let url = file["gateway"]["http"].as_str().expect("an address");
-        let ask = |path: &str, token: Option<&str>, key: Option<&str>, body: Value| {
-            let url = format!("{url}{path}");
-            let patience = std::time::Duration::from_secs(60);
-            let request = http::Request { method: "POST", url: &url, body: Some(&body), token, key, patience };
-            let (status, text) = request.send().ok()?;
-            (status < 300).then(|| serde_json::from_str::<Value>(&text).expect("JSON"))
-        };
+        let url = format!("{}{path}", file["gateway"]["http"].as_str().expect("an address"));
+        let patience = std::time::Duration::from_secs(60);
+        let request = http::Request { method: "POST", url: &url, body: Some(body), token, key, patience };
+        let (status, text) = request.send().ok()?;
+        Some((status, serde_json::from_str(&text).expect("JSON")))
+    }
+
+    /// Alice signs in over HTTP; her token.
+    fn token(network: &Network) -> String {
         let who = json!({ "bank": "alpha", "username": "alice", "password": "alice-demo" });
-        let signed_in = until("alice is signed in", || ask("/v1/login", None, None, who.clone()));
-        let token = signed_in["access_token"].as_str().expect("a token");
+        let signed_in = until("alice is signed in", || {
+            Town::call(network, "/v1/login", (None, None), &who).filter(|(status, _)| *status < 300)
+        });
+        signed_in.1["access_token"].as_str().expect("a token").to_owned()
+    }
+
+    /// Alice pays over HTTP under a key; the payment's id.
+    fn pay_by_key(network: &Network, (payee, amount, key): (&str, &str, &str)) -> String {
+        let token = Town::token(network);
         let order = json!({ "payee": payee, "amount": amount });
-        let paid = until("it is paid", || ask("/v1/payments", Some(token), Some(key), order.clone()));
+        let (_, paid) = until("it is paid", || {
+            let told = Town::call(network, "/v1/payments", (Some(&token), Some(key)), &order);
+            told.filter(|(status, _)| *status < 300)
+        });
         assert_eq!(paid["state"], json!("paid"), "{paid}");
         paid["id"].to_string()
+    }
+
+    /// Alice's order of that id: asks for void, or sends it.
+    fn order(network: &Network, id: &str, end: &str) -> (u16, Value) {
+        let token = Town::token(network);
+        let order = json!({ "id": id, "payee": "bob@beta", "amount": "50.00" });
+        let path = format!("/v1/payments{end}");
+        until("an answer", || {
+            let told = Town::call(network, &path, (Some(&token), None), &order);
+            told.filter(|(_, told)| told["code"] != json!("bank_restoring"))
+        })
     }
 
     fn balance(&self, profile: &str) -> String {
@@ -258,16 +285,22 @@ fn a_restored_gateway_knows_what_was_paid_and_the_one_before_it_is_refused() {
     town.pay("bob", "alice@alpha", "3");
     town.pay("alice", "carol@alpha", "20");
     let keyed = [("bob@beta", "5.00", "rent"), ("carol@alpha", "2.00", "lunch")];
-    let first = keyed.map(|payment| town.pay_by_key(&network, payment));
+    let first = keyed.map(|payment| Town::pay_by_key(&network, payment));
+    // An id that no gateway has seen is void for good, and the restored one has not heard of that.
+    let never = api::client::gateway::new_payment_id().to_string();
+    let (status, told) = Town::order(&network, &never, &format!("/{never}/cancel"));
+    assert_eq!((status, &told["code"]), (200, &json!("voided_by_payer")), "{told}");
     assert!(network.stop().success());
 
     let said = town.restore("gateway", &backup);
     assert!(said.contains("incarnation 2") && said.contains("sign in again"), "{said}");
     let network = town.up();
     town.sign_in("alice", "alpha");
+    let (status, told) = Town::order(&network, &never, "");
+    assert_eq!((status, &told["code"]), (422, &json!("voided_at_bank")), "what was said to be final stays: {told}");
     town.sign_in("bob", "beta");
     // It has forgotten the keys, and whoever repeats a request is still told of the first payment.
-    let again = keyed.map(|payment| town.pay_by_key(&network, payment));
+    let again = keyed.map(|payment| Town::pay_by_key(&network, payment));
     assert_eq!(again, first);
     assert_eq!((town.balance("alice"), town.balance("bob")), ("865.50".to_owned(), "1112.50".to_owned()));
     // What it had forgotten it has heard from the banks: what they owe each other is what their books say.
@@ -448,7 +481,8 @@ fn what_waits_for_a_bank_that_is_gone_is_void_only_at_a_risk_and_that_bank_is_he
     });
     assert!(listed.contains(&id), "{listed}");
     let (_, open) = town.operator(&["payments"]);
-    assert_eq!(open, "no payment is on its way\n1 payment is listed for you to look at: rialto payments --listed\n");
+    let command = format!("rialto payments --listed --dir {}", town.path().display());
+    assert_eq!(open, format!("no payment is on its way\n1 payment is listed for you to look at: {command}\n"));
     let (_, way) = town.operator(&["payments", "show", &id]);
     for part in ["decided: void, by hand, by anna", "bank beta says that it had posted it", "waits for an operator"] {
         assert!(way.contains(part), "{part}: {way}");

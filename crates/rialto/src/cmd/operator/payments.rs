@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::{OperatorArgs, print_json, shown, tell, way};
 use crate::failure::{Code, Failure};
+use crate::follow_up;
 use crate::out;
 use crate::supervise::columns::broken;
 
@@ -156,8 +157,11 @@ pub(crate) async fn run(args: PaymentsArgs) -> Result<Code, Failure> {
 fn to_look_at(listed: u64) -> Option<String> {
     match listed {
         0 => None,
-        1 => Some("1 payment is listed for you to look at: rialto payments --listed".to_owned()),
-        more => Some(format!("{more} payments are listed for you to look at: rialto payments --listed")),
+        1 => Some(format!("1 payment is listed for you to look at: {}", follow_up::command("payments --listed"))),
+        more => {
+            let command = follow_up::command("payments --listed");
+            Some(format!("{more} payments are listed for you to look at: {command}"))
+        }
     }
 }
 

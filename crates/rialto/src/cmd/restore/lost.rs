@@ -117,6 +117,8 @@ pub(super) struct Sums {
     pub(super) others: u64,
     /// The largest amounts that are lost, of each currency the largest first.
     pub(super) largest: Vec<(u64, Movement)>,
+    /// At so many the smaller ones are left out again.
+    sorted_out_at: usize,
 }
 
 /// What a restored group lacks.
@@ -449,20 +451,20 @@ pub(super) fn time(ms: u64) -> String {
 impl Sums {
     fn note_large(&mut self, time_ms: u64, movement: Movement) {
         self.largest.push((time_ms, movement));
-        let by_size =
-            |(time, movement): &(u64, Movement)| (movement.currency, std::cmp::Reverse(movement.amount), *time);
-        if self.largest.len() > 2 * SHOWN {
-            self.largest.sort_by_key(by_size);
-            self.largest.truncate(SHOWN);
+        if self.largest.len() >= self.sorted_out_at {
+            self.largest = self.shown();
+            self.sorted_out_at = self.largest.len() + SHOWN;
         }
     }
 
-    /// The largest lost amounts, of each currency the largest first.
+    /// The largest lost amounts of each currency, the largest first.
     pub(super) fn shown(&self) -> Vec<(u64, Movement)> {
-        let mut shown = self.largest.clone();
-        shown.sort_by_key(|(time, movement)| (movement.currency, std::cmp::Reverse(movement.amount), *time));
-        shown.truncate(SHOWN);
-        shown
+        let mut all = self.largest.clone();
+        all.sort_by_key(|(time, movement)| (movement.currency, std::cmp::Reverse(movement.amount), *time));
+        all.chunk_by(|one, other| one.1.currency == other.1.currency)
+            .flat_map(|own| own.iter().take(SHOWN))
+            .copied()
+            .collect()
     }
 
     /// Of one fate: how much of each currency and kind.
@@ -495,7 +497,9 @@ pub(super) fn amount(sum: Sum, currency: Currency) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ledger::{AccountId, Amount, Placer, Reference};
+    use crate::test_dir::TestDir;
+    use ledger::record::{Flags, Side};
+    use ledger::{AccountId, Amount, Balances, Placer, Reference};
 
     fn record(body: Body) -> storage::JournalRecord {
         Record { time_ms: 5, slot: 1, place: 1, body }.encode()
@@ -540,5 +544,42 @@ mod tests {
         let opening =
             Body::OpenRejected { account: own, owner: ledger::Owner::EMPTY, currency: Currency::EUR, rejection };
         assert!(promised_by(&record(opening)).is_none());
+    }
+
+    /// More than are shown, in several currencies: the file and the sums have all, and of each currency the largest is shown.
+    #[test]
+    fn all_that_is_lost_is_in_the_file_and_of_each_currency_the_largest_is_shown() {
+        let dir = TestDir::new();
+        let owner = storage::Owner { cluster: 5, node: 1 };
+        let mut written =
+            storage::Journal::open(RealDisk, dir.path(), owner, storage::JournalMark::START).expect("new");
+        written.begin(1);
+        let side = Side { after: Balances::default(), previous: None };
+        let currencies =
+            [Currency::EUR, Currency::from_code("USD").expect("a code"), Currency::from_code("CHF").expect("a code")];
+        for number in 1..=60_u128 {
+            for (at, currency) in currencies.into_iter().enumerate() {
+                let id = number * 10 + at as u128;
+                let amount = Amount::new(if number == 7 { 500_000_00 } else { number }).expect("not zero");
+                let moved = Movement { currency, amount, ..movement(id, AccountId::vault(currency)) };
+                let (debit, credit, flags) = (side, side, Flags::default());
+                let body = Body::TransferPosted { placer: None, movement: moved, debit, credit, flags };
+                let place = written.next_place();
+                written.push(&Record { time_ms: 5, slot: 1, place, body }.encode());
+            }
+        }
+        written.finish().expect("there is room");
+        let journal = Journal { dir: dir.path().to_path_buf(), owner, from: 0 };
+        let (mut file, mut sums) = (Vec::new(), Sums::default());
+        assert!(write_money(&journal, &Known::NoGateway, Fate::Lost, (&mut file, &mut sums)).is_ok());
+        assert_eq!(String::from_utf8(file).expect("text").lines().count(), 180);
+        assert_eq!(sums.count(Fate::Lost), 180);
+        let shown = sums.shown();
+        assert_eq!(shown.len(), currencies.len() * SHOWN);
+        for currency in currencies {
+            let of_it: Vec<u128> =
+                shown.iter().filter(|(_, it)| it.currency == currency).map(|(_, it)| it.amount.minor()).collect();
+            assert_eq!((of_it[0], of_it[1], of_it.len()), (500_000_00, 60, SHOWN), "{}", currency.code());
+        }
     }
 }
