@@ -4,8 +4,8 @@ use expect_test::expect;
 use ledger::account::Place;
 use ledger::record::{Flags, Side, kind};
 use ledger::{
-    Amount, Balances, Body, Command, Counterparty, Currency, Fence, LineKind, Movement, Owner, RECORD_BYTES, Record,
-    RecordError, RecordKey, Reference, Rejected, SettingChange,
+    Amount, Balances, Body, Command, Counterparty, Currency, Fence, LineKind, Lost, Movement, Owner, RECORD_BYTES,
+    Record, RecordError, RecordKey, Reference, Rejected, SettingChange,
 };
 use proptest::prelude::*;
 
@@ -45,7 +45,12 @@ fn bodies() -> Vec<(u16, Body)> {
             13,
             Body::FenceRaised {
                 placer,
-                fence: Fence { epoch: 2, complete_through: u64::MAX, caught_up: 3, ..Fence::default() },
+                fence: Fence {
+                    epoch: 2,
+                    complete_through: u64::MAX,
+                    caught_up: 3,
+                    lost: Lost { after: 4, through: u64::MAX },
+                },
             },
         ),
         (33, Body::OpenRejected { account: account(1), owner, currency, rejection }),

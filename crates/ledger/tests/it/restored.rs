@@ -1,6 +1,10 @@
 //! Books that were restored from a backup: who may still speak, what is brought back, what a hold was for.
 
-use ledger::{AccountId, Counterparty, Currency, Fence, Ledger, Outcome, Placer, RecordKey, Rejected, SettingChange};
+use ledger::{
+    AccountId, Command, Counterparty, Currency, Fence, Ledger, Lost, Outcome, Placer, RecordKey, Rejected,
+    SettingChange,
+};
+use std::num::NonZeroU64;
 
 use crate::desk::*;
 
@@ -166,12 +170,8 @@ fn a_note_stays_with_its_hold() {
     assert!(matches!(desk.one(post(1)).outcome, Outcome::HoldPosted { .. }));
 }
 
-#[test]
-fn a_checkpoint_keeps_the_fences() {
-    let mut desk = Desk::with(&[(1, 1_000)]);
-    desk.one(fence(4, 9_000));
-    let caught_up = Fence { epoch: 4, complete_through: 0, caught_up: 3, ..Fence::default() };
-    desk.one(ledger::Command::Fence { placer: placer(GATEWAY), fence: caught_up });
+/// The ledger that a checkpoint of everything in the journal gives.
+fn from_checkpoint(desk: &Desk) -> Ledger {
     let mut table = std::collections::BTreeMap::new();
     for record in &desk.journal.records {
         ledger::fold_effects(record, &mut |key, value| match value {
@@ -180,13 +180,65 @@ fn a_checkpoint_keeps_the_fences() {
         })
         .expect("the ledger wrote it");
     }
-    let restored = Ledger::restore(5, table.into_iter()).expect("a good checkpoint");
+    Ledger::restore(5, table.into_iter()).expect("a good checkpoint")
+}
+
+#[test]
+fn only_a_number_that_was_lost_is_booked_without_a_hold() {
+    let mut desk = Desk::with(&[(1, 1_000), (2, 0)]);
+    let lost = Fence { epoch: 1, caught_up: 1, lost: Lost { after: 5, through: 9 }, ..Fence::default() };
+    desk.one(Command::Fence { placer: placer(GATEWAY), fence: lost });
+    let numbered = |id: u128, of: u64, number: u64| match replay(id, true, account(1), interbank(), 1) {
+        Command::Replay { id, debit, credit, amount, currency, reference, .. } => Command::Replay {
+            id,
+            placer: Some(placer(of)),
+            number: NonZeroU64::new(number),
+            debit,
+            credit,
+            amount,
+            currency,
+            reference,
+        },
+        other => other,
+    };
+    for round in 0..2 {
+        for (of, number, is_lost) in [
+            (GATEWAY, 5, false),
+            (GATEWAY, 6, true),
+            (GATEWAY, 9, true),
+            (GATEWAY, 10, false),
+            (GATEWAY, u64::MAX, false),
+            (GATEWAY + 1, 7, false),
+        ] {
+            let id = 1_000 * round + u128::from(of) * 100 + u128::from(number % 50);
+            let before = (desk.balance(1), desk.ledger.hold_count());
+            let outcome = desk.one(numbered(id, of, number)).outcome;
+            match is_lost {
+                true => assert!(matches!(outcome, Outcome::HoldPosted { .. }), "{number}: {outcome:?}"),
+                false => assert_eq!(rejected(outcome), Some(Rejected::NotLost { number }), "{number} of {of}"),
+            }
+            let moved = i128::from(is_lost);
+            assert_eq!((desk.balance(1), desk.ledger.hold_count()), (before.0 - moved, before.1), "{number} of {of}");
+        }
+        // A checkpoint keeps what was lost.
+        desk.ledger = from_checkpoint(&desk);
+    }
+    // A payment that is held is posted by its hold, whatever its number is.
+    desk.one(hold(5_000, account(1), interbank(), 1));
+    assert!(matches!(desk.one(numbered(5_000, GATEWAY, 77)).outcome, Outcome::HoldPosted { .. }));
+}
+
+#[test]
+fn a_checkpoint_keeps_the_fences() {
+    let mut desk = Desk::with(&[(1, 1_000)]);
+    desk.one(fence(4, 9_000));
+    let lost = Lost { after: 17, through: u64::MAX };
+    let caught_up = Fence { epoch: 4, complete_through: 0, caught_up: 3, lost };
+    desk.one(ledger::Command::Fence { placer: placer(GATEWAY), fence: caught_up });
+    let restored = from_checkpoint(&desk);
     assert_eq!(restored.digest(), desk.ledger.digest());
     let kept: Vec<(Placer, Fence)> = restored.fences().collect();
-    assert_eq!(
-        kept,
-        [(placer(GATEWAY), Fence { epoch: 4, complete_through: 9_000, caught_up: 3, ..Fence::default() })]
-    );
+    assert_eq!(kept, [(placer(GATEWAY), Fence { epoch: 4, complete_through: 9_000, caught_up: 3, lost })]);
     assert_eq!(restored.slice_digest(1, 8), desk.ledger.slice_digest(1, 8));
     desk.one(fence(5, 0));
     assert_ne!(restored.slice_digest(1, 8), desk.ledger.slice_digest(1, 8), "every slice tells a fence");
