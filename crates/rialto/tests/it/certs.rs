@@ -62,6 +62,11 @@ fn certificates_are_made_shown_and_replaced() {
     let without = certs(&ca, &["issue", "bank/alpha/1"]);
     assert_eq!(without.status.code(), Some(1));
     assert!(stderr(&without).contains("rialto certs init"), "{}", stderr(&without));
+    let nowhere = certs(&ca, &["show"]);
+    let said = stderr(&nowhere);
+    assert_eq!(nowhere.status.code(), Some(1));
+    assert!(said.contains("there is no directory") && said.contains("rialto certs init"), "{said}");
+    assert!(!said.contains("os error"), "{said}");
     made(&ca, &["init"]);
     let said = made(&ca, &["issue", "bank/alpha/1", "client", "--host", "bank1.example"]);
     assert!(said.starts_with("bank/alpha/1: bank-alpha-1.crt and bank-alpha-1.key in "), "{said}");

@@ -8,6 +8,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use crate::network::{Network, TestDir, free_bases, rialto, signal, stderr, stdout};
 
@@ -174,7 +175,6 @@ fn complaint(output: &Output, codes: &[i32]) -> Option<String> {
         "payments ",
         "same command",
         "its members",
-        "No such file",
     ];
     let is_error = said.starts_with("error: ");
     if is_error && !advice.iter().any(|word| said.contains(word)) {
@@ -400,6 +400,40 @@ fn run_all(place: &Place, (when, way): (&str, Way), complaints: &Complaints, cod
     customers.iter().for_each(check);
 }
 
+/// A person is told for whom a command waits, and does not wait for ever.
+fn where_every_node_hangs(network: &Network, place: &Place, complaints: &Complaints) {
+    let file = crate::network::network_json(network.dir().as_ref());
+    let nodes = file["nodes"].as_array().expect("a list").iter().filter_map(|node| node["pid"].as_u64());
+    let pids: Vec<u32> = nodes.map(|pid| u32::try_from(pid).expect("a process number")).collect();
+    pids.iter().for_each(|pid| signal("STOP", *pid));
+    let check = |row: &Row| {
+        let begun = Instant::now();
+        let output = place.run(row.command, row.arguments);
+        let (took, said) = (begun.elapsed(), stderr(&output));
+        let complaint = match output.status.code() {
+            None => Some(format!("a signal ended it: {said}")),
+            Some(_) if took > Duration::from_secs(150) => Some(format!("it took {took:?}")),
+            // What it does by itself is quick; on a busy machine that takes some seconds, too.
+            Some(_) if took > Duration::from_secs(20) && !said.contains("waiting for ") => {
+                Some(format!("it took {took:?} and did not say for whom: {said}"))
+            }
+            Some(_) => None,
+        };
+        if let Some(complaint) = complaint {
+            let mut complaints = complaints.lock().expect("no check panics");
+            complaints.insert(format!("hung: {} {}", row.command, row.arguments), complaint);
+        }
+    };
+    let rows = Mutex::new(ROWS.iter());
+    let next = || rows.lock().expect("no check panics").next();
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| std::iter::from_fn(next).for_each(check));
+        }
+    });
+    pids.iter().for_each(|pid| signal("CONT", *pid));
+}
+
 /// The arguments of a row and the exit codes that it may end with, in one state.
 type Codes = fn(&Row) -> (&'static str, &'static [i32]);
 
@@ -442,6 +476,10 @@ fn every_command_ends_as_it_should_whether_the_network_is_up_or_not() {
     });
     run(&place, ("partly up", Way::InOrder), |row| (row.arguments, row.partly));
     assert!(place.run("login", "alpha alice --password-file password").status.success());
+    where_every_node_hangs(&network, &place, &complaints);
+    crate::network::until("somebody can sign in again", || {
+        place.run("login", "alpha alice --password-file password").status.success().then_some(())
+    });
     assert!(network.stop().success());
     for (command, arguments) in [("pay", "bob@beta 1.00 --wait"), ("outbox run", "")] {
         let told = place.waits_for(command, arguments);

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::{Value, json};
 
 use crate::network::{network_json, stderr, stdout, until};
@@ -23,7 +24,8 @@ fn logs_below(dir: &Path, found: &mut Vec<PathBuf>) {
 #[test]
 fn a_day_in_the_life_leaves_a_line_for_each_request_on_both_sides_and_no_secret_anywhere() {
     // As much as can be logged of requests, on both sides of every call, customers' own included.
-    let town = Town::logging("day", "info,requests=debug");
+    let variables = [("RIALTO_LOG_LEVEL", "info,requests=debug"), ("RIALTO_TOKEN_MINUTES", "7")];
+    let town = Town::whose("day", |_| variables.map(|(name, value)| (name, value.to_owned())).to_vec());
     assert!(operate(&town, &["settings", "timeout-2pc-ms", "60000"]).0);
     let dir = PathBuf::from(town.network.dir());
     let file = network_json(&dir);
@@ -40,6 +42,11 @@ fn a_day_in_the_life_leaves_a_line_for_each_request_on_both_sides_and_no_secret_
         |password: &str| ask("/v1/login", None, json!({ "bank": "alpha", "username": "alice", "password": password }));
     assert_eq!(login("wr0ng-passw0rd")["code"], json!("wrong_credentials"));
     let token = login("alice-demo")["access_token"].as_str().expect("a token").to_owned();
+    let claims =
+        Base64UrlUnpadded::decode_vec(token.split('.').nth(1).expect("a JWT has three parts")).expect("base64");
+    let claims: Value = serde_json::from_slice(&claims).expect("JSON");
+    let seconds = claims["exp"].as_u64().zip(claims["iat"].as_u64()).map(|(until, from)| until - from);
+    assert_eq!(seconds, Some(7 * 60), "what `up` was told of tokens counts: {claims}");
     assert_eq!(ask("/v1/logout", Some(&(token.clone() + "x")), json!({}))["code"], json!("token_invalid"));
     let paid = ask("/v1/payments", Some(&token), json!({ "payee": "bob@beta", "amount": "1.00" }));
     let id = paid["id"].as_str().expect("an id").to_owned();
@@ -120,18 +127,17 @@ fn a_day_in_the_life_leaves_a_line_for_each_request_on_both_sides_and_no_secret_
     line("gateway-", &["request", "TransferMoney", "fields=", "amount: 200"]);
     // The call succeeded, and the payment did not.
     line("gateway-", &["served", "TransferMoney", "alice@alpha", "outcome=insufficient_funds", "not enough money"]);
-    let metrics = format!(
-        "{}/metrics",
-        file["nodes"]
-            .as_array()
-            .expect("a list")
-            .iter()
-            .find(|node| node["kind"] == "gateway")
-            .and_then(|node| node["http"].as_str())
-            .expect("an address")
-    );
-    let (_, figures) = crate::http::call("GET", &metrics, None).expect("figures");
-    assert!(figures.contains("rialto_outcomes"), "{figures}");
+    let nodes = file["nodes"].as_array().expect("a list").iter().filter(|node| node["kind"] == "gateway");
+    let refused: u64 = nodes
+        .map(|node| {
+            let metrics = format!("{}/metrics", node["http"].as_str().expect("an address"));
+            let (_, figures) = crate::http::call("GET", &metrics, None).expect("figures");
+            let counted =
+                |line: &str| line.strip_prefix("rialto_outcomes_total{code=\"insufficient_funds\"} ")?.parse().ok();
+            figures.lines().find_map(counted).unwrap_or(0)
+        })
+        .sum();
+    assert!(refused > 0, "a refused payment is counted as what it is");
     line("gateway-", &["response", "TransferMoney", "fields=", "Paid"]);
     line("gateway-", &["request", "Login", "LoginRequest", "alice"]);
     line("gateway-", &["request", "/v1/login", "hidden"]);

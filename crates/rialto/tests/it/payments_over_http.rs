@@ -54,8 +54,9 @@ fn over_http_a_customer_signs_in_pays_and_looks_with_nothing_but_curl() {
         assert_eq!((status, &refused["code"]), (400, &json!(code)), "{body}: {refused}");
     }
     let many = json!({ "payments": [order, { "payee": "nobody@beta", "amount": "1" }] });
-    let (status, both) = ask("POST", "/v1/payments/batch", Some(token), Some("many"), Some(many));
+    let (status, both) = ask("POST", "/v1/payments/batch", Some(token), Some("many"), Some(many.clone()));
     assert_eq!(status, 200, "{both}");
+    a_key_names_the_whole_batch(&many, &both, &|path, body| ask("POST", path, Some(token), Some("many"), Some(body)));
     assert_eq!(
         (&both["payments"][0]["state"], &both["payments"][1]["code"]),
         (&json!("paid"), &json!("unknown_payee"))
@@ -72,6 +73,14 @@ fn over_http_a_customer_signs_in_pays_and_looks_with_nothing_but_curl() {
         (&json!("bob@beta"), &json!("-12.50"))
     );
     assert!(page["next_cursor"].is_string(), "{page}");
+    for (path, code) in [
+        ("/v1/payments/%ff", "malformed_path"),
+        ("/v1/history?limit=x", "invalid_limit"),
+        ("/v1/history?cursor=p17", "invalid_cursor"),
+    ] {
+        let (status, refused) = ask("GET", path, Some(token), None, None);
+        assert_eq!((status, &refused["code"]), (400, &json!(code)), "{path}: {refused}");
+    }
     let never = new_payment_id().to_string();
     let cancelled = ask("POST", &format!("/v1/payments/{never}/cancel"), Some(token), None, Some(order_of(&never)));
     assert_eq!((cancelled.0, &cancelled.1["code"]), (200, &json!("voided_by_payer")), "{cancelled:?}");
@@ -81,6 +90,31 @@ fn over_http_a_customer_signs_in_pays_and_looks_with_nothing_but_curl() {
     let (status, over) = ask("GET", "/v1/balance", Some(token), None, None);
     assert_eq!((status, &over["code"]), (401, &json!("token_revoked")));
     assert_eq!(ask("GET", "/v1/nothing", None, None, None).1["code"], json!("no_such_path"));
+}
+
+/// A batch is sent again under its key, as it was and in every way that it was not.
+fn a_key_names_the_whole_batch(sent: &Value, told: &Value, ask: &dyn Fn(&str, Value) -> (u16, Value)) {
+    let (status, again) = ask("/v1/payments/batch", sent.clone());
+    assert_eq!(status, 200, "{again}");
+    for item in 0..2 {
+        let (first, again) = (&told["payments"][item], &again["payments"][item]);
+        assert_eq!((&first["id"], &again["duplicate"]), (&again["id"], &json!(true)), "{again}");
+    }
+    let items = sent["payments"].as_array().expect("a list");
+    let another = json!({ "payee": "bob@beta", "amount": "100.00" });
+    let others = [
+        json!([another, items[1]]),
+        json!([items[0], items[1], another]),
+        json!([items[0]]),
+        json!([items[1], items[0]]),
+    ];
+    for payments in others {
+        let (status, refused) = ask("/v1/payments/batch", json!({ "payments": payments }));
+        assert_eq!((status, &refused["code"]), (422, &json!("idempotency_key_reused")), "{payments}: {refused}");
+        assert!(refused["payments"].is_null(), "no item is told as done: {refused}");
+    }
+    let (status, elsewhere) = ask("/v1/payments", items[0].clone());
+    assert_eq!((status, &elsewhere["code"]), (422, &json!("idempotency_key_reused")), "{elsewhere}");
 }
 
 fn order_of(id: &str) -> Value {
