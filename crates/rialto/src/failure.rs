@@ -5,6 +5,8 @@
 //! is in `exit_codes`.
 
 use std::fmt;
+use std::io;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
@@ -43,6 +45,19 @@ impl Failure {
     /// The caller asked for something that makes no sense; exit code 2.
     pub(crate) fn usage(what: impl Into<String>) -> Failure {
         Failure::new(what).with_code(Code::Usage)
+    }
+
+    /// A file or directory that somebody named cannot be read: the system's own words help nobody who mistyped its name.
+    pub(crate) fn unread(what: &str, path: &Path, error: &io::Error) -> Failure {
+        let path = path.display();
+        match error.kind() {
+            io::ErrorKind::NotFound => {
+                Failure::new(format!("there is no {what} {path}")).line("see whether its name is right")
+            }
+            io::ErrorKind::PermissionDenied => Failure::new(format!("the {what} {path} may not be read by this user"))
+                .line("see whose it is, and run this as that user"),
+            _ => Failure::new(format!("reading the {what} {path}: {error}")),
+        }
     }
 
     /// A node cannot start as it is set up; exit code 4.
@@ -125,5 +140,13 @@ mod tests {
         assert_eq!(failure.to_json().to_string(), shape);
         let given = failure.with_problem(api::code::Code::BankUnavailable).to_json();
         assert_eq!((&given["error"]["code"], &given["error"]["exit"]), (&"bank_unavailable".into(), &8.into()));
+    }
+
+    #[test]
+    fn a_file_that_is_missing_or_another_users_is_told_without_the_systems_words() {
+        for kind in [io::ErrorKind::NotFound, io::ErrorKind::PermissionDenied] {
+            let said = Failure::unread("password file", Path::new("secret.txt"), &io::Error::from(kind)).to_string();
+            assert!(said.contains("password file secret.txt") && !said.contains("os error"), "{said}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::failure::Failure;
+use crate::failure::{Code, Failure};
 
 /// Names of all settings of a node, except `config` itself.
 pub(crate) const NAMES: [&str; 26] = [
@@ -203,7 +203,7 @@ impl Settings {
 
 fn read_file(path: &Path) -> Result<BTreeMap<&'static str, Given>, Failure> {
     let text = std::fs::read_to_string(path)
-        .map_err(|error| Failure::usage(format!("reading the configuration {}: {error}", path.display())))?;
+        .map_err(|error| Failure::unread("configuration file", path, &error).with_code(Code::Usage))?;
     understand(&text, path)
 }
 

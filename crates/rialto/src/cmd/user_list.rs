@@ -59,7 +59,8 @@ impl Wrong {
 
 /// Reads a file of customers.
 pub(crate) fn read_users(file: &Path) -> Result<UserList, Failure> {
-    let text = std::fs::read(file).map_err(|error| Failure::usage(format!("reading {}: {error}", file.display())))?;
+    let unread = |error| Failure::unread("list of customers", file, &error).with_code(Code::Usage);
+    let text = std::fs::read(file).map_err(unread)?;
     parse_users(&text).map_err(|why| {
         Failure::usage(format!("{} is no list of customers: {why}", file.display())).line(
             "it is [{\"username\": \"…\", \"password\" or \"password_hash\": \"…\", \"opening_balance\": \"100.00\"}, …]",

@@ -45,7 +45,7 @@ pub(in crate::cmd) async fn password(
 
 fn from_file(path: &Path) -> Result<Secret, Failure> {
     let text = std::fs::read_to_string(path)
-        .map_err(|error| Failure::usage(format!("reading the password file {}: {error}", path.display())))?;
+        .map_err(|error| Failure::unread("password file", path, &error).with_code(Code::Usage))?;
     match text.lines().next() {
         Some(line) if !line.is_empty() => Ok(Secret::new(line)),
         Some(_) | None => Err(Failure::usage(format!("the password file {} is empty", path.display()))),

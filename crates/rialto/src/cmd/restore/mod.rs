@@ -263,7 +263,7 @@ fn candidate(dir: &Path, name: &BankName, bank: Option<&BankLayout>) -> Result<(
 }
 
 fn directories(from: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let entries = fs::read_dir(from).map_err(|error| Failure::new(format!("reading {}: {error}", from.display())))?;
+    let entries = fs::read_dir(from).map_err(|error| Failure::unread("directory", from, &error))?;
     let mut found: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     found.retain(|path| identity_path(path).exists());
     found.sort_unstable();
