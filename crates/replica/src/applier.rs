@@ -391,14 +391,22 @@ impl<S: StateMachine, D: Disk> Applier<S, D> {
     /// The records of those keys that were used before.
     fn look_up(&self, keys: &[IndexKey]) -> Result<KeyMap<JournalRecord>, StorageError> {
         let mut known = id_map(self.settings);
+        let find = if self.any_is_in_memory(keys) { Self::find_place } else { Self::find_in_runs };
         for key in keys {
-            if let Some(place) = self.find_place(*key)? {
+            if let Some(place) = find(self, *key)? {
                 let record = self.journal.read(place)?;
                 S::check_record(&record).map_err(|what| self.journal.reader().unreadable(place, what))?;
                 known.insert(*key, record);
             }
         }
         Ok(known)
+    }
+
+    /// Whether any of the keys is in memory. Nearly every batch has new keys only, so each look is made whatever the one before
+    /// said: then they do not wait for each other at the main memory.
+    fn any_is_in_memory(&self, keys: &[IndexKey]) -> bool {
+        let is_in = |map: &KeyMap<u64>| keys.iter().fold(false, |any, key| map.contains_key(key) | any);
+        is_in(&self.recent) || self.folding.as_ref().is_some_and(is_in)
     }
 
     fn find_place(&self, key: IndexKey) -> Result<Option<u64>, StorageError> {
@@ -408,6 +416,10 @@ impl<S: StateMachine, D: Disk> Applier<S, D> {
         if let Some(place) = self.folding.as_ref().and_then(|folding| folding.get(&key)) {
             return Ok(Some(*place));
         }
+        self.find_in_runs(key)
+    }
+
+    fn find_in_runs(&self, key: IndexKey) -> Result<Option<u64>, StorageError> {
         #[cfg(feature = "controls")]
         if self.control == Some(Control::SkipIdIndex) {
             return Ok(None);
