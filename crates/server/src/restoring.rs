@@ -167,9 +167,9 @@ mod tests {
         let void = Command::VoidTransfer { id: TransferId::new(7).expect("not nil") };
         let request = |commands| Request { linked: false, commands };
         let bytes = |commands| Bytes::from(request(commands).encode());
-        let changed = without_what_is_complete(bytes(vec![fence(said), void.clone()]));
+        let changed = without_what_is_complete(bytes(vec![fence(said), void]));
         let unsaid = Fence { complete_through: 0, ..said };
-        assert_eq!(Request::decode(&changed), Ok(request(vec![fence(unsaid), void.clone()])));
+        assert_eq!(Request::decode(&changed), Ok(request(vec![fence(unsaid), void])));
         for same in
             [bytes(vec![void]), bytes(vec![fence(unsaid)]), bytes(Vec::new()), Bytes::from_static(b"no request")]
         {

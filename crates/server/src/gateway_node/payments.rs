@@ -401,7 +401,7 @@ pub(super) async fn balance(
     caller: &Caller,
     origin: &Origin,
 ) -> Result<proto::ViewBalanceResponse, Problem> {
-    let (link, places) = to_read(desk, caller, origin, Kind::Balance)?;
+    let ToRead { link, places } = to_read(desk, caller, origin, Kind::Balance)?;
     check_session(desk, caller).await?;
     let (desk, caller, link) = (desk.clone(), *caller, known(caller, link)?);
     let read = to_the_end(places, async move { read_balance(&desk, &caller, link.customer_reads().client()).await });
@@ -441,7 +441,7 @@ pub(super) async fn history(
     origin: &Origin,
     request: proto::TransactionHistoryRequest,
 ) -> Result<proto::TransactionHistoryResponse, Problem> {
-    let (link, places) = to_read(desk, caller, origin, Kind::List)?;
+    let ToRead { link, places } = to_read(desk, caller, origin, Kind::List)?;
     check_session(desk, caller).await?;
     let (desk, caller, link) = (desk.clone(), *caller, known(caller, link)?);
     let client = link.customer_reads().client().clone();
@@ -478,17 +478,17 @@ async fn read_history(
     Ok(page)
 }
 
-/// The way to the caller's bank, if it is known, and places for one more read there.
-fn to_read(
-    desk: &Desk,
-    caller: &Caller,
-    origin: &Origin,
-    kind: Kind,
-) -> Result<(Option<Arc<Link>>, Option<[Place; 2]>), Problem> {
+/// The way to the caller's bank, and places for one more read there, if that bank is known.
+struct ToRead {
+    link: Option<Arc<Link>>,
+    places: Option<[Place; 2]>,
+}
+
+fn to_read(desk: &Desk, caller: &Caller, origin: &Origin, kind: Kind) -> Result<ToRead, Problem> {
     let link = desk.banks.link(&caller.bank);
     let customer = digest(caller.party().to_string().as_bytes());
     let places = link.as_ref().map(|link| link.customer_reads().take(kind, customer, origin.digest())).transpose()?;
-    Ok((link, places))
+    Ok(ToRead { link, places })
 }
 
 fn known(caller: &Caller, link: Option<Arc<Link>>) -> Result<Arc<Link>, Problem> {
