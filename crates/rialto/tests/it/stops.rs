@@ -21,7 +21,7 @@ use tonic::transport::{Channel, Endpoint};
 use crate::by_hand::{Node, Place, cluster_of, shut_down};
 use crate::checkpoint;
 use crate::http;
-use crate::network::{Network, TestDir, free_base, network_json, run, signal, stderr, until};
+use crate::network::{Network, TestDir, free_base, network_json, rialto, run, signal, stderr, until};
 use crate::rot::flip;
 use crate::town::{Town, gateway_at, order};
 
@@ -299,18 +299,55 @@ struct Stopped<'a> {
 impl Stopped<'_> {
     /// Starts it, stops it after that time, and sees it end in order and in time.
     fn after(&self, delay: Duration, what: &str) {
-        let node = Node::start(&self.place, self.data, self.log);
-        node.handles_signals();
-        thread::sleep(delay);
-        signal("TERM", node.pid());
-        let asked = Instant::now();
-        let (code, said) = node.end();
-        let took = asked.elapsed();
-        println!("{what}: stopped after {delay:?}, in {took:?}");
-        assert_eq!(code, Some(0), "{what}, after {delay:?}: {said}");
-        // Its own grace is six seconds; the rest is a busy machine's.
-        assert!(took < Duration::from_secs(12), "{what}, after {delay:?}: it took {took:?}: {said}");
+        stop_after(Node::start(&self.place, self.data, self.log), delay, what);
     }
+}
+
+fn stop_after(node: Node, delay: Duration, what: &str) {
+    node.handles_signals();
+    thread::sleep(delay);
+    signal("TERM", node.pid());
+    let asked = Instant::now();
+    let (code, said) = node.end();
+    let took = asked.elapsed();
+    println!("{what}: stopped after {delay:?}, in {took:?}");
+    assert_eq!(code, Some(0), "{what}, after {delay:?}: {said}");
+    // Its own grace is six seconds; the rest is a busy machine's.
+    assert!(took < Duration::from_secs(12), "{what}, after {delay:?}: it took {took:?}: {said}");
+}
+
+#[test]
+fn a_node_of_a_gateway_stops_at_any_moment_of_its_start_of_serving_and_of_mending() {
+    let dir = TestDir::new("stops-gateway");
+    let (base, data, log) = (free_base(), dir.path().join("data"), dir.path().join("gateway.log"));
+    let text = data.to_str().expect("UTF-8");
+    let made = run(&["gateway", "init", "--name", "main", "--node", "1", "--nodes", "1", "--data", text]);
+    assert!(made.status.success(), "{}", stderr(&made));
+    let start = || {
+        let at = |offset: u16| format!("127.0.0.1:{}", base + offset);
+        let process = rialto()
+            .args(["gateway", "--name", "main", "--node", "1", "--data", text])
+            .args(["--http", &at(1), "--grpc", &at(11), "--peer-listen", &at(21)])
+            .stdout(std::process::Stdio::null())
+            .stderr(fs::File::create(&log).expect("there is room"))
+            .spawn()
+            .expect("the binary was built");
+        Node::adopt(process, format!("http://{}", at(1)), &log)
+    };
+    let began = Instant::now();
+    let mut node = start();
+    node.ready();
+    let start_takes = began.elapsed();
+    node.stop();
+    for step in 0..8_u32 {
+        if step % 2 == 1 {
+            flip(&data.join("journal/000000"), 256 + 40);
+        }
+        stop_after(start(), start_takes * step / 6, if step % 2 == 1 { "one with rot" } else { "a sound one" });
+    }
+    let mut node = start();
+    node.ready();
+    node.stop();
 }
 
 #[test]
