@@ -318,7 +318,7 @@ fn stop_after(node: Node, delay: Duration, what: &str) {
 
 #[test]
 fn a_node_of_a_gateway_stops_at_any_moment_of_its_start_of_serving_and_of_mending() {
-    let dir = TestDir::new("stops-gateway");
+    let dir = TestDir::new("stops-gateway-node");
     let (base, data, log) = (free_base(), dir.path().join("data"), dir.path().join("gateway.log"));
     let text = data.to_str().expect("UTF-8");
     let made = run(&["gateway", "init", "--name", "main", "--node", "1", "--nodes", "1", "--data", text]);
