@@ -25,7 +25,7 @@ use crate::finding::{Finding, Reported, Vote, Word};
 use crate::names::Epoch;
 use crate::order::{Holder, Pair, PaymentId, Side};
 use crate::outcome::{Answer, Delivery, Outcome, Reason, Refusal, Status, Verdict};
-use crate::payment::{Cause, OperatorName, Owed, Payment, Phase, Risk, Wish};
+use crate::payment::{Cause, OperatorName, Origin, Owed, Payment, Phase, Risk, Wish};
 use crate::position::PositionKey;
 use crate::record::{Body, Decided};
 use ledger::JournalPort;
@@ -189,10 +189,12 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
         self.contradict(payment, side)
     }
 
-    /// Posts what nobody here knew, and lists it.
+    /// Posts what nobody here knew, and lists it. What a bank told when it was asked for everything costs nothing.
     fn post_listed(&mut self, payment: &Payment) -> Answer {
-        for side in payment.sides() {
-            self.charge_bank(payment.order.bank(*side), BankBucket::Listed, 1);
+        if payment.origin == Origin::Asked(Cause::Bank) {
+            for side in payment.sides() {
+                self.charge_bank(payment.order.bank(*side), BankBucket::Listed, 1);
+            }
         }
         self.decide(payment, Verdict::Post, Some(Owed::Both), Mark::Listed)
     }

@@ -160,10 +160,6 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
     /// kept here without bound, so it needs room like any other; whoever asked will ask again.
     fn ask(&mut self, order: Order, cause: Cause, taker: NodeNumber) -> Ruling {
         self.state.check_banks_have_room(&order, self.now_us())?;
-        // What a bank tells when it is asked for everything has an end.
-        if cause == Cause::Bank {
-            self.state.check_banks_may_be_listed(&order, self.now_us())?;
-        }
         if !self.has_room_between(&order) {
             return Err(Refusal::Full);
         }
@@ -268,7 +264,12 @@ impl<J: JournalPort + ?Sized> Rules<'_, J> {
         let teller = self.state.bank_named(bank).ok_or(Refusal::UnknownBank)?.number;
         let other = if order.payer.bank == teller { order.payee.bank } else { order.payer.bank };
         let is_recalled = self.state.unrecalled(teller).is_none() && !self.state.is_unrecalled_with((teller, other));
-        self.ask(order, if is_recalled { Cause::Bank } else { Cause::Recall }, taker)
+        if !is_recalled {
+            // What a bank tells when it is asked for everything has an end.
+            return self.ask(order, Cause::Recall, taker);
+        }
+        self.state.check_banks_may_be_listed(&order, self.now_us())?;
+        self.ask(order, Cause::Bank, taker)
     }
 }
 

@@ -312,9 +312,33 @@ fn two_banks_that_make_payments_up_between_them_have_ten_thousand_listed_and_mor
     assert!(matches!(desk.refusal(told(20_000)), Refusal::BankBusy { .. }));
     desk.clearing = desk.restored();
     assert_eq!(desk.status(take(request(20_001, bob(), 1))), Status::Undecided, "their customers pay");
+    // And are told of a limit, which a restored gateway says only when both banks were asked.
+    let limit = SettingChange::PaymentLimit { currency: Currency::EUR, limit: Some(cents(5)) };
+    desk.one(Command::ChangeSetting { expected_version: 0, change: limit });
+    assert_eq!(desk.status(take(request(20_003, bob(), 6))), Status::Undecided);
     desk.clock_ms += 10_000;
     assert!(listed(&mut desk, 20_002));
     assert_eq!(desk.restored().digest(), desk.clearing.digest());
+}
+
+#[test]
+fn however_much_a_recall_posts_and_lists_nothing_else_is_refused_for_it() {
+    let mut desk = Desk::town();
+    desk.one(Command::BeginEpoch { epoch: epoch(2) });
+    for number in 1..=10_100 {
+        desk.one(Command::Resolve { bank: bank_name("alpha"), terms: terms(number), taker: node(1) });
+        let held = report(number, 2, Finding::Held, Finding::Held);
+        assert!(matches!(desk.status(held), Status::Paid { .. }));
+        for side in Side::BOTH {
+            desk.one(Command::Delivered { id: id(number), side, epoch: epoch(1) });
+        }
+    }
+    for name in ["alpha", "beta", "gamma"] {
+        desk.one(Command::BankRecalled { name: bank_name(name), epoch: epoch(2) });
+    }
+    assert_eq!(desk.clearing.listed_count(), 10_100);
+    let stray = Command::Resolve { bank: bank_name("alpha"), terms: terms(20_000), taker: node(1) };
+    assert_eq!(desk.status(stray), Status::Undecided, "an old hold comes to its end");
 }
 
 #[test]
