@@ -491,8 +491,11 @@ impl Model {
             let first = usize::from(said[0].is_none());
             return Err(Refusal::StaleEpoch { known: epoch(known[first]) });
         }
+        // A restored gateway keeps that a bank has posted as well, and the other one's hold is enough then.
         let is_held = |heard: &Option<(u32, u32, Finding)>, side: usize| {
-            heard.is_some_and(|(to, of, finding)| (to, of, finding) == (gateway, known[side], Finding::Held))
+            heard.is_some_and(|(to, of, finding)| {
+                (to, of) == (gateway, known[side]) && matches!(finding, Finding::Held | Finding::Posted)
+            })
         };
         let is_posted = fresh.contains(&Some(Finding::Posted));
         let is_weighed = match paying.stage {
