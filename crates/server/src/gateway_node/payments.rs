@@ -413,7 +413,7 @@ async fn read_balance(desk: &Desk, caller: &Caller, client: &Client) -> Result<p
     let mut left = pending(desk, caller).await?;
     let mut pause = DELIVERY_PAUSE;
     while left > 0 && Instant::now() < until {
-        tokio::time::sleep(pause).await;
+        tokio::time::sleep(pause.min(until.saturating_duration_since(Instant::now()))).await;
         left = pending(desk, caller).await?;
         pause *= 2;
     }

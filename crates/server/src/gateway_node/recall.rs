@@ -58,13 +58,17 @@ pub(super) async fn run(desk: Desk) {
     loop {
         tokio::time::sleep(PAUSE).await;
         let serves = !desk.gateway.life().restoring && registry::is_proposer(&desk);
+        if !serves {
+            continue;
+        }
         let Ok(Wanted { epoch, whole: to_recall, with }) = desk.peek(wanted).await else { continue };
         asked_with.retain(|pair, _| with.contains_key(pair));
-        for ([bank, other], recall) in with.into_iter().filter(|_| serves) {
+        for ([bank, other], recall) in with {
             let is_time = asked_with.get(&[bank, other]).is_none_or(|at| at.elapsed() >= BETWEEN_ASKING_WITH);
             let link = desk.banks.link(&bank).filter(|link| is_time && link.is_reachable());
             let Some(link) = link else { continue };
-            let Some(asking) = Asking::begin(&asked, (bank, Some(other))) else { continue };
+            // About one other at a time: it walks its journal back for each.
+            let Some(asking) = Asking::begin(&asked, (bank, About::OneBank)) else { continue };
             asked_with.insert([bank, other], Instant::now());
             let desk = desk.clone();
             tokio::spawn(async move {
@@ -76,13 +80,13 @@ pub(super) async fn run(desk: Desk) {
         if looks_for_old {
             old_holds_at = Instant::now() + BETWEEN_LOOKS;
         }
-        for link in desk.banks.links().into_iter().filter(|link| serves && link.is_reachable()) {
+        for link in desk.banks.links().into_iter().filter(|link| link.is_reachable()) {
             let of = to_recall.get(&link.name).copied();
             if of.is_none() && !looks_for_old {
                 continue;
             }
             // Each bank in a task of its own: one that answers slowly, or goes on for ever, delays no other.
-            let Some(asking) = Asking::begin(&asked, (link.name, None)) else { continue };
+            let Some(asking) = Asking::begin(&asked, (link.name, About::Everything)) else { continue };
             let desk = desk.clone();
             tokio::spawn(async move {
                 ask(&desk, &link, epoch, of).await;
@@ -92,8 +96,14 @@ pub(super) async fn run(desk: Desk) {
     }
 }
 
-/// A bank, and the one that it is asked about if it is one alone.
-type Question = (BankName, Option<BankName>);
+/// What a bank is asked about: all that it set aside and its old holds, or what it set aside with one other bank.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum About {
+    Everything,
+    OneBank,
+}
+
+type Question = (BankName, About);
 
 /// What is being asked now.
 type Asked = Arc<Mutex<BTreeSet<Question>>>;
@@ -184,14 +194,16 @@ async fn recall_with(
     epoch: Epoch,
     (of, other): (Recall, BankName),
 ) -> Result<usize, Problem> {
-    let (mut told, mut asked_about) = (Telling::begin(link, epoch, of), 0);
+    let (mut told, mut asked_about, mut has_room) = (Telling::begin(link, epoch, of), 0, true);
     while let Some(mut placed) = told.next_page().await? {
         placed.retain(|terms| other_bank(terms, link.name) == other);
         await_allowance(desk, link.name, placed.len().max(1)).await;
         asked_about += placed.len();
-        if !enter(desk, link.name, placed).await?.is_empty() {
-            return Err(Problem::new(Code::Overloaded, format!("bank {other} takes no more payments now")));
-        }
+        has_room &= enter(desk, link.name, placed).await?.is_empty();
+    }
+    // Older pages may make the room that newer ones lacked, so all of them are told before it is said.
+    if !has_room {
+        return Err(Problem::new(Code::Overloaded, format!("bank {other} takes no more payments now")));
     }
     desk.order(Command::BankRecalledWith { name: link.name, other, epoch }).await?;
     Ok(asked_about)
@@ -255,18 +267,18 @@ async fn enter(desk: &Desk, bank: BankName, mut placed: Vec<Terms>) -> Result<BT
     let until = Instant::now() + PATIENCE;
     while !placed.is_empty() {
         let commands = placed.iter().map(|terms| Command::Resolve { bank, terms: *terms, taker: desk.node }).collect();
-        let mut is_full = false;
         let answers = desk.submit(commands).await.map_err(|error| super::desk::unanswered(&error))?;
-        let (mut waiting, mut without_room) = (Vec::new(), BTreeSet::new());
+        let (mut waiting, mut without_room, mut full) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
         for (terms, answer) in placed.into_iter().zip(answers) {
             match answer {
                 Answer::Refused(Refusal::BankBusy { bank } | Refusal::BankRestoring { bank }) => {
                     waiting.push(terms);
                     without_room.insert(bank);
                 }
+                // What the two owe each other cannot grow: that is between them.
                 Answer::Refused(Refusal::Full) => {
                     waiting.push(terms);
-                    is_full = true;
+                    full.insert(other_bank(&terms, bank));
                 }
                 // Its other bank tells of it as well, when it registers; if it may have lost it, this one is asked about it then.
                 Answer::Refused(Refusal::UnknownBank) | Answer::Done { .. } => {}
@@ -277,8 +289,9 @@ async fn enter(desk: &Desk, bank: BankName, mut placed: Vec<Terms>) -> Result<BT
         }
         if !waiting.is_empty() && Instant::now() >= until {
             let without_room = desk.peek(move |clearing| names_of(clearing, &without_room)).await?;
-            if !is_full && !without_room.contains(&bank) {
-                return Ok(without_room);
+            let put_off: BTreeSet<BankName> = without_room.union(&full).copied().collect();
+            if !put_off.contains(&bank) {
+                return Ok(put_off);
             }
             let detail = format!("{} of the payments that {bank} tells of find no room yet", waiting.len());
             return Err(Problem::new(Code::Overloaded, detail));
@@ -365,12 +378,12 @@ mod tests {
     fn a_bank_that_is_being_asked_is_not_asked_beside_that_and_others_are() {
         let asked = Asked::default();
         let name = |name: &str| BankName::new(name).expect("a name");
-        let begin = |bank, other: Option<&str>| Asking::begin(&asked, (name(bank), other.map(name)));
-        let alpha = begin("alpha", None).expect("nobody asks it");
-        assert!(begin("alpha", None).is_none());
-        assert!(begin("beta", None).is_some());
-        assert!(begin("alpha", Some("beta")).is_some(), "about one other bank it is asked beside that");
+        let begin = |bank, about| Asking::begin(&asked, (name(bank), about));
+        let alpha = begin("alpha", About::Everything).expect("nobody asks it");
+        assert!(begin("alpha", About::Everything).is_none());
+        assert!(begin("beta", About::Everything).is_some());
+        assert!(begin("alpha", About::OneBank).is_some(), "about one other bank it is asked beside that");
         drop(alpha);
-        assert!(begin("alpha", None).is_some());
+        assert!(begin("alpha", About::Everything).is_some());
     }
 }
