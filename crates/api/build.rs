@@ -11,6 +11,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     std::fs::write(out.join("rialto.v1.descriptors"), files.encode_to_vec())?;
     // What holds a secret prints itself without it: see src/hidden.rs.
     let secret = [".rialto.v1.LoginRequest", ".rialto.v1.LoginResponse", ".rialto.v1.AuthenticateRequest"];
-    tonic_prost_build::configure().build_transport(false).skip_debug(secret).compile_fds(files)?;
+    let services = tonic_prost_build::configure().build_transport(false).codec_path("crate::codec::Codec");
+    services.skip_debug(secret).compile_fds(files)?;
     Ok(())
 }

@@ -3,7 +3,7 @@
 //! - [`code`]: the one table of stable codes; [`problem`]: one occurrence, for both wires
 //! - [`json`]: the shapes of HTTP; [`field`]: their texts become values of the ledger
 //! - [`idempotency`]: `Idempotency-Key` to id
-//! - [`proto`]: generated from `proto/rialto/v1`; [`grpc`]: between those messages and the ledger
+//! - [`proto`]: generated from `proto/rialto/v1`; [`codec`]: its bytes; [`grpc`]: between those messages and the ledger
 //! - [`status`]: one node as everyone outside sees it
 //! - [`network`]: which network a gateway belongs to
 //! - [`openapi`]: the description of HTTP for programs
@@ -17,6 +17,7 @@
 pub mod client;
 pub mod cluster;
 pub mod code;
+pub mod codec;
 pub mod field;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
