@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
 
+use crate::http::BUSY;
 use crate::network::{network_json, until};
 use crate::town::{Town, operate};
 
@@ -44,8 +45,23 @@ async fn ask(from: [u8; 4], to: SocketAddr, (path, token): (&str, Option<&str>),
     Some(Answer { status: head.split(' ').nth(1)?.parse().ok()?, retry_after_s: retry_after, code, body })
 }
 
+/// Asked again while the answer is that somebody is too busy: then nothing was changed.
+fn settled(town: &Town, from: [u8; 4], to: SocketAddr, request: (&str, Option<&str>), body: &Value) -> Answer {
+    until("somebody has time to answer", || {
+        let answer = town.runtime.block_on(ask(from, to, request, body)).expect("an answer");
+        (!BUSY.contains(&answer.code.as_str())).then_some(answer)
+    })
+}
+
 fn login(name: &str, password: &str) -> Value {
     json!({ "bank": "alpha", "username": name, "password": password })
+}
+
+/// Alice's token at that node, from the address that is this machine's own.
+fn token(town: &Town, node: SocketAddr) -> String {
+    let opened = settled(town, HOME, node, ("/v1/login", None), &login("alice", "alice-demo"));
+    assert_eq!(opened.status, 200, "{opened:?}");
+    opened.body["access_token"].as_str().expect("a token").to_owned()
 }
 
 /// Where the gateway's nodes serve HTTP.
@@ -84,9 +100,7 @@ fn neither_a_flood_of_invented_names_nor_guesses_keep_a_customer_out() {
         .collect();
     until("the flood is under way", || (sent.load(Ordering::Relaxed) > 300).then_some(()));
     let sign_in = |from: [u8; 4], number: usize| {
-        let body = login("alice", "alice-demo");
-        let asked = ask(from, nodes[number % 3], ("/v1/login", None), &body);
-        town.runtime.block_on(asked).expect("an answer")
+        settled(&town, from, nodes[number % 3], ("/v1/login", None), &login("alice", "alice-demo"))
     };
     let mut token = String::new();
     for number in 0..6 {
@@ -130,11 +144,8 @@ fn whoever_signs_out_signs_in_again_after_seventy_times() {
     let town = Town::new("seventy");
     let node = nodes(&town)[0];
     for number in 0..70 {
-        let opened = town.runtime.block_on(ask(HOME, node, ("/v1/login", None), &login("alice", "alice-demo")));
-        let opened = opened.expect("an answer");
-        assert_eq!(opened.status, 200, "sign-in {number}: {opened:?}");
-        let token = opened.body["access_token"].as_str().expect("a token");
-        let ended = town.runtime.block_on(ask(HOME, node, ("/v1/logout", Some(token)), &Value::Null));
+        let token = token(&town, node);
+        let ended = town.runtime.block_on(ask(HOME, node, ("/v1/logout", Some(&token)), &Value::Null));
         assert_eq!(ended.map(|answer| answer.status), Some(200), "sign-out {number}");
     }
 }
@@ -155,8 +166,7 @@ fn a_customer_without_money_fills_no_journal_and_is_told_to_wait() {
     let (done, told) = operate(&town, &["settings", "refused-per-customer", "60", "20"]);
     assert!(done, "{told}");
     let node = nodes(&town)[0];
-    let opened = town.runtime.block_on(ask(HOME, node, ("/v1/login", None), &login("alice", "alice-demo")));
-    let token = opened.expect("an answer").body["access_token"].as_str().expect("a token").to_owned();
+    let token = token(&town, node);
     let batch = |payee: &str| {
         let payment = json!({ "payee": payee, "amount": "5000000.00" });
         json!({ "payments": vec![payment; 100] })
@@ -195,13 +205,9 @@ fn a_customer_without_money_fills_no_journal_and_is_told_to_wait() {
 fn what_changes_nothing_is_answered_without_an_entry_in_the_log() {
     let town = Town::patient("replays");
     let node = nodes(&town)[0];
-    let sign_in = || {
-        let opened = town.runtime.block_on(ask(HOME, node, ("/v1/login", None), &login("alice", "alice-demo")));
-        opened.expect("an answer").body["access_token"].as_str().expect("a token").to_owned()
-    };
-    let (token, ended) = (sign_in(), sign_in());
+    let (token, ended) = (token(&town, node), token(&town, node));
     let call = |path: &str, token: &str, body: &Value| {
-        let answer = town.runtime.block_on(ask(HOME, node, (path, Some(token)), body)).expect("an answer");
+        let answer = settled(&town, HOME, node, (path, Some(token)), body);
         (answer.status, answer.code)
     };
     let (id, cancelled) = ("00000000-0000-4000-8000-0000000000a1", "00000000-0000-4000-8000-0000000000a2");

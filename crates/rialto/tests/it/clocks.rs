@@ -72,7 +72,7 @@ fn a_machines_clock_that_is_days_off_for_a_while_stops_no_payment_and_no_sign_in
 fn a_gateway_node_whose_clock_is_off_is_not_ready_and_refuses_no_good_token() {
     let town = town("node-clock");
     let (party, password) = ("alice@alpha".parse().expect("well formed"), Secret::new("alice-demo".to_owned()));
-    let first = town.runtime.block_on(town.gateway.login(&party, &password)).expect("the demo's password");
+    let first = town.login(&town.gateway, "alice@alpha", "alice-demo").expect("the demo's password");
     let is_ready = |ready: bool| move |told: &(u16, String)| (told.0 == 200) == ready;
     let words = |by_ms: i64| if by_ms < 0 { "its clock is 40 s behind" } else { "its clock is 2 h 0 min ahead" };
     for (by_ms, begins_wrong) in [(-40_500, false), (7_230_000, false), (-40_500, true), (7_230_000, true)] {

@@ -34,7 +34,7 @@ fn a_day_in_the_life_leaves_a_line_for_each_request_on_both_sides_and_no_secret_
         let url = format!("{url}{path}");
         let patience = Duration::from_secs(20);
         let request = crate::http::Request { method: "POST", url: &url, body: Some(&body), token, key: None, patience };
-        let (_, text) = request.send().expect("an answer");
+        let (_, text) = request.settled();
         serde_json::from_str::<Value>(&text).expect("JSON")
     };
     let mut secrets: Vec<String> = ["alice-demo", "wr0ng-passw0rd", "n3w-passw0rd"].map(str::to_owned).to_vec();

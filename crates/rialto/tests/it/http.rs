@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::network::until;
+
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// One request.
@@ -22,6 +24,19 @@ pub(crate) struct Request<'a> {
     pub(crate) patience: Duration,
 }
 
+/// What a machine that is too busy answers: nothing was changed, and it may be sent again.
+pub(crate) const BUSY: [&str; 3] = ["unavailable", "bank_unavailable", "bank_busy"];
+
+/// The first answer that is none of a busy machine.
+pub(crate) fn until_not_busy(send: impl Fn() -> std::io::Result<(u16, String)>) -> (u16, String) {
+    until("somebody has time to answer", || {
+        let (status, text) = send().expect("an answer");
+        let code = serde_json::from_str::<Value>(&text).map(|body| body["code"].clone()).unwrap_or_default();
+        let is_busy = status >= 400 && code.as_str().is_some_and(|code| BUSY.contains(&code));
+        (!is_busy).then_some((status, text))
+    })
+}
+
 /// Status and body; `Err` when no whole answer came.
 pub(crate) fn call(method: &str, url: &str, body: Option<&Value>) -> std::io::Result<(u16, String)> {
     Request { method, url, body, token: None, key: None, patience: PATIENCE }.send()
@@ -30,6 +45,11 @@ pub(crate) fn call(method: &str, url: &str, body: Option<&Value>) -> std::io::Re
 impl Request<'_> {
     pub(crate) fn send(&self) -> std::io::Result<(u16, String)> {
         self.exchange(|_| Ok(()))
+    }
+
+    /// Sent again while the answer is that somebody is too busy: then nothing was changed.
+    pub(crate) fn settled(&self) -> (u16, String) {
+        until_not_busy(|| self.send())
     }
 
     /// The same of a caller that closes its sending side behind the request.

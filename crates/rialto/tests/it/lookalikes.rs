@@ -91,8 +91,7 @@ fn no_two_customers_look_the_same_and_every_road_says_which_character() {
     // Sign-in and payments: over gRPC, over HTTP and by the command line the same customer is meant.
     let jose = |name: &str| format!("{name}@alpha").parse::<clearing::NamedParty>();
     for (name, password) in [("jose\u{301}", "jos\u{e9}"), ("JOS\u{c9}", "jose\u{301}")] {
-        let password = api::client::Secret::new(password.to_owned());
-        let signed_in = town.runtime.block_on(town.gateway.login(&jose(name).expect("a name"), &password));
+        let signed_in = town.login(&town.gateway, &format!("{name}@alpha"), password);
         assert!(signed_in.is_ok(), "{name:?}: {signed_in:?}");
     }
     assert!(jose("jose\u{200b}").is_err() && jose("\u{202e}jose").is_err());

@@ -241,15 +241,15 @@ impl Network {
     }
 
     pub(crate) fn post(&self, path: &str, body: Value) -> Value {
-        let (status, text) =
-            http::call("POST", &format!("{}{path}", self.url()), Some(&body)).expect("the bank answers");
+        let url = format!("{}{path}", self.url());
+        let (status, text) = http::until_not_busy(|| http::call("POST", &url, Some(&body)));
         assert_eq!(status, 200, "{path}: {text}");
         serde_json::from_str(&text).expect("answers are JSON")
     }
 
     pub(crate) fn open_account(&self) -> String {
-        let (status, text) =
-            http::call("POST", &format!("{}/open_account", self.url()), None).expect("the bank answers");
+        let url = format!("{}/open_account", self.url());
+        let (status, text) = http::until_not_busy(|| http::call("POST", &url, None));
         assert!((200..300).contains(&status), "{status}: {text}");
         let answer: Value = serde_json::from_str(&text).expect("answers are JSON");
         answer["account_id"].as_str().expect("an id").to_owned()

@@ -11,8 +11,7 @@ use crate::network::{Owned, TestDir, free_base, network_json, rialto, run, stder
 use crate::town::{OPENING, Town, operate, order, paid, refused_for};
 
 fn login(town: &Town, who: &str, password: &str) -> Result<api::client::gateway::SignedIn, GatewayError> {
-    let party = who.parse().expect("well formed");
-    town.runtime.block_on(town.gateway.login(&party, &Secret::new(password.to_owned())))
+    town.login(&town.gateway, who, password)
 }
 
 #[test]

@@ -136,7 +136,8 @@ fn a_bank_that_is_away_burns_no_id_and_the_payment_goes_through_when_it_is_back(
     }
     // Others go on.
     town.pays(&alice, "alice@alpha", "carol@alpha", 4);
-    assert_eq!(refused_for(&town.pay(&alice, &terms)), "bank_unavailable");
+    let told = town.runtime.block_on(alice.pay(&terms)).expect("the gateway answers");
+    assert_eq!(refused_for(&told.standing), "bank_unavailable");
     pids.iter().for_each(|pid| signal("CONT", *pid));
     until("the same payment goes through", || {
         let answer = town.runtime.block_on(alice.pay(&terms)).ok()?;
@@ -212,8 +213,7 @@ fn every_certificate_of_a_running_network_is_replaced_and_no_payment_is_dropped(
     signal("KILL", victim);
     until("it runs again", || town.pid("alpha", 2).filter(|pid| *pid != victim));
     let anew = town.runtime.block_on(async { connect(&town.network) });
-    let party: NamedParty = "alice@alpha".parse().expect("well formed");
-    let signed_in = town.runtime.block_on(anew.login(&party, &Secret::new("alice-demo".to_owned())));
+    let signed_in = town.login(&anew, "alice@alpha", "alice-demo");
     let alice_again = anew.customer(&signed_in.expect("her password").token).expect("a token");
     assert!(paid(&town.pay(&alice_again, &order(new_payment_id(), "alice@alpha", "bob@beta", 1))));
     assert_eq!(town.balance(&alice), OPENING - moved - 1);

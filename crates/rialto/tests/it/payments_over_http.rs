@@ -5,6 +5,7 @@ use std::time::Duration;
 use api::client::gateway::new_payment_id;
 use serde_json::{Value, json};
 
+use crate::http::until_not_busy;
 use crate::network::network_json;
 use crate::town::Town;
 
@@ -17,7 +18,7 @@ fn over_http_a_customer_signs_in_pays_and_looks_with_nothing_but_curl() {
         let url = format!("{url}{path}");
         let patience = Duration::from_secs(20);
         let request = crate::http::Request { method, url: &url, body: body.as_ref(), token, key, patience };
-        let (status, text) = request.send().expect("an answer");
+        let (status, text) = request.settled();
         (status, serde_json::from_str::<Value>(&text).expect("JSON"))
     };
     let sign_in = |user: &str, password: &str| {
@@ -133,7 +134,7 @@ fn a_customer_who_closes_the_sending_side_gets_every_answer() {
         let patience = Duration::from_secs(20);
         let request =
             crate::http::Request { method: "POST", url: &url, body: body.as_ref(), token, key: None, patience };
-        let (status, text) = request.send_and_close_sending_side().expect("an answer");
+        let (status, text) = until_not_busy(|| request.send_and_close_sending_side());
         (status, serde_json::from_str::<Value>(&text).expect("JSON"))
     };
     let sign_in = json!({ "bank": "alpha", "username": "alice", "password": "alice-demo" });

@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use api::client::Secret;
 use api::client::gateway::{Customer, new_payment_id};
 use api::problem::Problem;
 use api::proto;
@@ -272,9 +271,7 @@ fn a_gateways_customers_see_no_broken_connection_when_its_nodes_stop_in_turn() {
     let runtime = Arc::new(tokio::runtime::Runtime::new().expect("threads are to be had"));
     for pause in [0, 300] {
         let gateway = runtime.block_on(async { gateway_at(&town.network, [grpc.as_str()].into_iter()) });
-        let carol = "carol@alpha".parse().expect("well formed");
-        let signed_in =
-            runtime.block_on(gateway.login(&carol, &Secret::new("carol-demo"))).expect("the demo's password");
+        let signed_in = town.login(&gateway, "carol@alpha", "carol-demo").expect("the demo's password");
         let customer = gateway.customer(&signed_in.token).expect("a token");
         let runtime = Arc::clone(&runtime);
         callers.join(Duration::from_millis(pause), move || runtime.block_on(pay_by_grpc(&customer)));

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::client::Secret;
-use api::client::gateway::{Customer, GatewayClient, GatewayOptions, Standing, new_payment_id};
+use api::client::gateway::{Customer, GatewayClient, GatewayError, GatewayOptions, SignedIn, Standing, new_payment_id};
+use api::code::Code;
 use certs::{Expected, Files, Protocol};
-use clearing::{NamedParty, PaymentId, Terms};
+use clearing::{PaymentId, Terms};
 use ledger::{Amount, Currency, Reference};
 use tokio::runtime::Runtime;
 
+use crate::http::BUSY;
 use crate::network::{Network, TestDir, free_bases, network_json, run, signal, stderr, stdout, until};
 
 pub(crate) const OPENING: i128 = 1000_00;
@@ -56,11 +58,18 @@ impl Town {
     }
 
     pub(crate) fn sign_in(&self, who: &str) -> Customer {
-        let party: NamedParty = who.parse().expect("well formed");
         let name = who.split('@').next().expect("a name");
-        let password = Secret::new(format!("{name}-demo"));
-        let signed_in = self.runtime.block_on(self.gateway.login(&party, &password)).expect("the demo's password");
+        let signed_in = self.login(&self.gateway, who, &format!("{name}-demo")).expect("the demo's password");
         self.gateway.customer(&signed_in.token).expect("a token")
+    }
+
+    /// What somebody is told who signs in there: again while the bank is too busy to answer.
+    pub(crate) fn login(&self, gateway: &GatewayClient, who: &str, password: &str) -> Result<SignedIn, GatewayError> {
+        let (party, password) = (who.parse().expect("well formed"), Secret::new(password.to_owned()));
+        until("its bank answers", || match self.runtime.block_on(gateway.login(&party, &password)) {
+            Err(GatewayError::Refused { code: Code::BankUnavailable, .. }) => None,
+            told => Some(told),
+        })
     }
 
     /// With votes that may take as long as a busy machine needs.
@@ -79,11 +88,15 @@ impl Town {
         })
     }
 
-    /// What is decided about a payment.
+    /// What is decided about a payment: asked again while its banks are too busy to be given one.
     pub(crate) fn pay(&self, customer: &Customer, terms: &Terms) -> Standing {
         until("it is decided", || {
             let answer = self.runtime.block_on(customer.pay(terms)).expect("the gateway answers");
-            (!matches!(answer.standing, Standing::Undecided { .. })).then_some(answer.standing)
+            match &answer.standing {
+                Standing::Undecided { .. } => None,
+                Standing::NotTaken { code, .. } if BUSY.contains(&code.as_str()) => None,
+                _ => Some(answer.standing),
+            }
         })
     }
 
@@ -96,7 +109,6 @@ impl Town {
                 terms = order(new_payment_id(), payer, payee, minor);
                 None
             }
-            Standing::NotTaken { code, .. } if code == "bank_unavailable" => None,
             refused => panic!("{payer} pays {payee}: {refused:?}"),
         });
     }
@@ -165,5 +177,8 @@ pub(crate) fn refused_for(standing: &Standing) -> &str {
 /// A command of the operator's, on the network's own directory.
 pub(crate) fn operate(town: &Town, arguments: &[&str]) -> (bool, String) {
     let done = run(&[arguments, &["--dir", town.network.dir()]].concat());
-    (done.status.success(), stdout(&done) + &stderr(&done))
+    // That it waits is told from the second second on.
+    let told = stderr(&done);
+    let told: String = told.split_inclusive('\n').filter(|line| !line.starts_with("waiting for ")).collect();
+    (done.status.success(), stdout(&done) + &told)
 }
