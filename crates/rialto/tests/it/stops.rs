@@ -17,7 +17,7 @@ use api::proto::bank_client::BankClient;
 use serde_json::{Value, json};
 use tonic::transport::{Channel, Endpoint};
 
-use crate::by_hand::{Node, Place, cluster_of, shut_down};
+use crate::by_hand::{Node, Place, cluster_of, init, shut_down};
 use crate::checkpoint;
 use crate::http;
 use crate::network::{Network, TestDir, free_base, network_json, rialto, run, signal, stderr, until};
@@ -163,6 +163,109 @@ fn stop_in_turn(network: &Network, group: &str) {
             signal("TERM", u32::try_from(pid).expect("a process number"));
         }
         until("its process has ended", || (network.node_of(group, node)["pid"].as_u64() != Some(pid)).then_some(()));
+    }
+}
+
+/// A thread of that name in a process: what it does beside the rest.
+fn does(pid: u32, thread: &str) -> Option<()> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+    let names = tasks.flatten().filter_map(|task| fs::read_to_string(task.path().join("comm")).ok());
+    names.into_iter().any(|name| name.trim() == thread).then_some(())
+}
+
+/// Transfers for so many seconds, so many in a slot.
+fn load(dir: &TestDir, seconds: u32, batch: u32) -> std::process::Child {
+    let mut bench = rialto();
+    bench.args(["bench", "--json", "--warm-up-seconds", "1", "--seconds", &seconds.to_string()]);
+    bench.args(["--callers", "2", "--batch", &batch.to_string()]);
+    bench.arg("--dir").arg(dir.path()).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    bench.spawn().expect("the binary was built")
+}
+
+#[test]
+fn a_node_stops_while_it_writes_checkpoints_and_while_it_receives_its_books() {
+    let dir = TestDir::new("stops-books");
+    let base = free_base();
+    let network = Network::start(&dir, base);
+    network.all_ready();
+    shut_down(&network, 2);
+    let (data, log) = (dir.path().join("alpha/2"), dir.path().join("by-hand.log"));
+    let stopped = Stopped { place: Place::of_alpha(base, 2, 3), data: &data, log: &log };
+    for pause_ms in [0, 40] {
+        let mut node = Node::start(&stopped.place, &data, &log);
+        node.ready();
+        let mut load = load(&dir, 300, 8_000);
+        until("it writes a checkpoint under load", || {
+            assert_eq!(load.try_wait().expect("it is ours"), None, "the load goes on");
+            does(node.pid(), "checkpoint")
+        });
+        stop_after(node, Duration::from_millis(pause_ms), "a node that writes a checkpoint under load");
+        load.kill().expect("it is ours");
+        load.wait().expect("it is ours");
+    }
+    let receives = || {
+        let node = Node::start(&stopped.place, &data, &log);
+        let is_ready =
+            || http::call("GET", &format!("{}/readyz", node.url()), None).is_ok_and(|(status, _)| status == 200);
+        let receives = until("it receives its books, or has them", || match node.said().contains("receiving") {
+            true => Some(true),
+            false => is_ready().then_some(false),
+        });
+        if receives {
+            return Some(node);
+        }
+        node.stop();
+        // The others keep some thousand slots for it, and what fits into some segments of their logs.
+        assert!(load(&dir, 3, 64).wait().expect("it is ours").success());
+        None
+    };
+    stop_after(until("it is behind", receives), Duration::ZERO, "a node that receives its books");
+    until("it was seen while it made its books of what it received", || {
+        let node = until("it is behind again", receives);
+        let makes = until("it makes its books", || match node.said().contains("received") {
+            true => Some(false),
+            false => does(node.pid(), "install").map(|()| true),
+        });
+        stop_after(node, Duration::ZERO, "a node that makes its books of what it received");
+        makes.then_some(())
+    });
+    let mut node = Node::start(&stopped.place, &data, &log);
+    node.ready();
+    let books = |url: &str| {
+        let (_, body) = http::call("GET", &format!("{url}/v1/status"), None).ok()?;
+        let status: Value = serde_json::from_str(&body).ok()?;
+        Some((status["digest"].clone(), status["journal_records"].clone()))
+    };
+    let other = network.node(1)["http"].as_str().expect("it runs").to_owned();
+    until("its books are those of another node", || (books(node.url())? == books(&other)?).then_some(()));
+    node.stop();
+    assert!(network.stop().success());
+}
+
+#[test]
+fn a_restored_node_stops_at_any_moment_while_it_waits_for_the_gateway() {
+    let dir = TestDir::new("stops-restored");
+    let place = Place::of_alpha(free_base(), 1, 1);
+    let (copy, data, log) = (dir.path().join("copy"), dir.path().join("restored"), dir.path().join("by-hand.log"));
+    init(&place, &copy, 1, None);
+    let mut node = Node::start(&place, &copy, &log);
+    node.ready();
+    node.stop();
+    let text = |path: &Path| path.to_str().expect("UTF-8").to_owned();
+    let restored = run(&["restore", "alpha", "--from", &text(&copy), "--data", &text(&data), "--incarnation", "2"]);
+    assert!(restored.status.success(), "{}", stderr(&restored));
+    let stopped = Stopped { place, data: &data, log: &log };
+    let began = Instant::now();
+    let node = Node::start(&stopped.place, &data, &log);
+    let url = format!("{}/open_account", node.url());
+    until("it waits for its gateway", || {
+        let (status, body) = http::call("POST", &url, None).ok()?;
+        (status == 503 && body.contains("waits for its payments from the gateway")).then_some(())
+    });
+    let start_takes = began.elapsed();
+    stop_after(node, Duration::ZERO, "a restored node that waits for the gateway");
+    for step in 0..8 {
+        stopped.after(start_takes * step / 4, "a restored node");
     }
 }
 

@@ -251,7 +251,11 @@ fn the_commands_that_are_printed_work_as_they_stand() {
             let output = output.expect("there is a shell");
             (output.status.success(), stdout(&output) + &stderr(&output))
         };
-        let (mut ended, mut told) = typed(command);
+        let is_busy =
+            |told: &str| ["did not answer in time", "does not answer now"].iter().any(|part| told.contains(part));
+        let (mut ended, mut told) = crate::network::until("it is answered", || {
+            Some(typed(command)).filter(|(ended, told)| *ended || !is_busy(told))
+        });
         // On a machine that has no time for it now the payment is kept, as it is told, and sent again.
         let is_open = |told: &str| told.contains(" is kept, ") || told.contains(" is kept; ");
         if is_open(&told) {
