@@ -27,6 +27,7 @@ mod hidden;
 pub mod idempotency;
 pub mod json;
 pub mod network;
+mod new_id;
 pub mod openapi;
 pub mod payment;
 pub mod problem;
@@ -34,6 +35,8 @@ pub mod rejection;
 pub mod span;
 pub mod status;
 pub mod trace;
+
+pub use new_id::new_id;
 
 /// Generated from `proto/rialto/v1`.
 #[allow(missing_debug_implementations, unreachable_pub, reason = "generated code")]

@@ -348,6 +348,6 @@ async fn attempt(gateway: GatewayClient, terms: Terms, ask: Ask, token: Secret) 
 
 /// A number that no other client has: the random bits of a new UUID. SQLite's integers have a sign, so 63 of them.
 fn client_number() -> u64 {
-    let bits = uuid::Uuid::now_v7().as_u128() & u128::from(u64::MAX >> 1);
+    let bits = api::new_id() & u128::from(u64::MAX >> 1);
     u64::try_from(bits).expect("masked to 63 bits")
 }

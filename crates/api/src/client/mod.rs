@@ -71,12 +71,12 @@ const AUTHENTICATE_WITHIN: Duration = Duration::from_secs(4);
 
 /// A new id for an account: UUIDv7.
 pub fn new_account_id() -> AccountId {
-    AccountId::new(uuid::Uuid::now_v7().as_u128()).expect("a UUID with a version is not nil")
+    AccountId::new(crate::new_id()).expect("a UUID with a version is not nil")
 }
 
 /// A new id for a transfer: UUIDv7.
 pub fn new_transfer_id() -> TransferId {
-    TransferId::new(uuid::Uuid::now_v7().as_u128()).expect("a UUID with a version is not nil")
+    TransferId::new(crate::new_id()).expect("a UUID with a version is not nil")
 }
 
 /// An order to move money: keep it as it is for as long as its outcome is not known, and repeat it with the same id.

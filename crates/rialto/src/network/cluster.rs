@@ -19,7 +19,7 @@ pub(crate) struct BadCluster {
 impl Cluster {
     /// A new one, that nobody else has.
     pub(crate) fn make() -> Cluster {
-        Cluster(uuid::Uuid::now_v7().as_u128())
+        Cluster(api::new_id())
     }
 
     pub(crate) fn number(self) -> u128 {

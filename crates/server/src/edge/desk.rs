@@ -44,7 +44,7 @@ impl<B: BankPort> Desk<B> {
 
     /// What a key stands for: the base of its request's ids. The first request that comes with it settles that.
     pub async fn claim(&self, key: u128, digest: u128) -> Result<u128, Problem> {
-        let command = Command::ClaimKey { key, digest, base: identity::new_id() };
+        let command = Command::ClaimKey { key, digest, base: api::new_id() };
         let answers = self.submit(Request::single(command)).await.map_err(|error| identity::not_claimed(&error))?;
         match answers.first().map(|answer| answer.outcome) {
             Some(Outcome::KeyClaimed { base, .. }) => Ok(base),

@@ -11,7 +11,7 @@ use api::problem::Problem;
 
 use super::port::{SubmitError, shutting_down};
 
-const KEY_HEADER: &str = "idempotency-key";
+pub(super) const KEY_HEADER: &str = "idempotency-key";
 
 /// The field of a call that carries its id, and what kind of thing the id names.
 #[derive(Debug, Clone, Copy)]
@@ -49,11 +49,6 @@ pub fn key_of(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {
     IdempotencyKey::parse(value.as_bytes()).map(Some)
 }
 
-/// A new id: UUIDv7, so that ids made about the same time lie together.
-pub fn new_id() -> u128 {
-    uuid::Uuid::now_v7().as_u128()
-}
-
 /// A key and an id together are refused: they might say two different things.
 pub fn key_and_id(field: &str) -> Problem {
     Problem::new(
@@ -70,7 +65,7 @@ impl Identity {
     pub fn unkeyed(field: IdField, given: Option<u128>) -> Identity {
         match given {
             Some(id) => Identity { id, origin: Origin::Caller, field },
-            None => Identity { id: new_id(), origin: Origin::Node, field },
+            None => Identity { id: api::new_id(), origin: Origin::Node, field },
         }
     }
 

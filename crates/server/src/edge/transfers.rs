@@ -61,7 +61,7 @@ pub async fn create_batch<B: BankPort>(State(desk): State<Desk<B>>, call: BatchC
     }
     let ids = match &key {
         Some(key) => keyed_ids(&desk, key, body.linked, &movements).await?,
-        None => ids.into_iter().map(|id| id.unwrap_or_else(identity::new_id)).collect(),
+        None => ids.into_iter().map(|id| id.unwrap_or_else(api::new_id)).collect(),
     };
     for (movement, id) in movements.iter_mut().zip(&ids) {
         movement.id = transfer_id(*id);

@@ -9,7 +9,7 @@ use super::places::{Place, to_the_end};
 use super::reads::Kind;
 use super::sign_in::{check_session, digest};
 use super::tokens::Caller;
-use crate::edge::identity::{new_id, not_claimed};
+use crate::edge::identity::not_claimed;
 use crate::edge::origin::Origin;
 use crate::edge::port::SubmitError;
 use crate::edge::request_log;
@@ -149,7 +149,7 @@ pub(super) async fn claim(
         }
     }
     let (number, digest) = (key.number(&caller.party().to_string()), request_digest(route, &meaning));
-    let command = Command::ClaimKey { session: caller.session, key: number, digest, base: new_id() };
+    let command = Command::ClaimKey { session: caller.session, key: number, digest, base: api::new_id() };
     match desk.order(command).await {
         Ok(Outcome::KeyClaimed { base }) => Ok(base),
         Ok(_) => Err(Problem::new(Code::Internal, "the node gave no answer to a key")),
