@@ -9,6 +9,7 @@ use super::trials::{self, ADDRESSES_MAX, Trials};
 use crate::skipped::Skipped;
 use api::client::{Client, Options};
 use api::code::Code;
+use api::problem::Problem;
 use api::trace::TraceContext;
 use certs::{Expected, Protocol};
 use clearing::{BankName, Call, GroupId, PaymentId, Reply};
@@ -192,11 +193,35 @@ pub(super) struct Banks {
     /// This node's certificate. Whom it calls by a bank's name must then have that bank's.
     tls: Option<certs::Files>,
     trials: Trials,
+    /// Who tells where banks are has not answered since this node started.
+    unanswered: AtomicBool,
 }
 
 impl Banks {
     pub(super) fn new(replies: mpsc::Sender<Heard>, tls: Option<certs::Files>) -> Banks {
-        Banks { links: RwLock::default(), replies, traces: Mutex::default(), tls, trials: Trials::default() }
+        Banks {
+            links: RwLock::default(),
+            replies,
+            traces: Mutex::default(),
+            tls,
+            trials: Trials::default(),
+            unanswered: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether Consul, which tells where banks are, is still waited for: then nobody can say that there is no such bank.
+    pub(super) fn wait_for_consul(&self, waits: bool) {
+        self.unanswered.store(waits, Ordering::Relaxed);
+    }
+
+    /// What is told of a bank that this node does not know.
+    pub(super) fn unknown(&self, bank: &BankName) -> Problem {
+        if !self.unanswered.load(Ordering::Relaxed) {
+            return Problem::new(Code::UnknownBank, format!("there is no bank {bank} in this network"));
+        }
+        let detail =
+            format!("where bank {bank} is cannot be found out: Consul has not answered this node since it started");
+        Problem::new(Code::BankUnavailable, detail).retry_after_ms(1_000)
     }
 
     /// Where banks are, as somebody says. None is forgotten, and a known one is called elsewhere only when it has answered
@@ -416,6 +441,17 @@ mod tests {
         assert!(pace.lately().is_none_or(|took| took < Duration::from_secs(3)), "the newest answer counts");
         *pace.0.lock().expect("nobody panicked") = Some((long_ago, Duration::from_secs(3)));
         assert_eq!(pace.lately(), None, "what was long ago says nothing of today");
+    }
+
+    #[test]
+    fn that_there_is_no_such_bank_is_said_only_by_who_could_know_it() {
+        let banks = Banks::new(mpsc::channel(1).0, None);
+        let name = BankName::new("beta").expect("a name");
+        assert_eq!(banks.unknown(&name).code, Code::UnknownBank);
+        banks.wait_for_consul(true);
+        assert_eq!(banks.unknown(&name).code, Code::BankUnavailable);
+        banks.wait_for_consul(false);
+        assert_eq!(banks.unknown(&name).code, Code::UnknownBank);
     }
 
     #[tokio::test]

@@ -113,7 +113,11 @@ pub(crate) fn edges(config: &GatewayNodeConfig, gateway: &Gateway, metrics: &Met
         let banks = Arc::clone(&desk.banks);
         let kept = KeptBanks::new(config.node.data.join("banks.json"));
         banks.know(&kept.read());
-        let know = move |found: &[(clearing::BankName, Vec<String>)]| banks.know(found);
+        banks.wait_for_consul(true);
+        let know = move |found: &[(clearing::BankName, Vec<String>)]| {
+            banks.know(found);
+            banks.wait_for_consul(false);
+        };
         tasks.push(tokio::spawn(consul::follow_banks(consul, config.node.tls.clone(), know)));
         tasks.push(tokio::spawn(kept.keep(Arc::clone(&desk.banks))));
     }

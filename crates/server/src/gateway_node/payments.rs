@@ -403,7 +403,7 @@ pub(super) async fn balance(
 ) -> Result<proto::ViewBalanceResponse, Problem> {
     let ToRead { link, places } = to_read(desk, caller, origin, Kind::Balance)?;
     check_session(desk, caller).await?;
-    let (desk, caller, link) = (desk.clone(), *caller, known(caller, link)?);
+    let (desk, caller, link) = (desk.clone(), *caller, known(desk, caller, link)?);
     let read = to_the_end(places, async move { read_balance(&desk, &caller, link.customer_reads().client()).await });
     read.await.unwrap_or_else(|ended| Err(Problem::new(Code::Internal, format!("the balance was not read: {ended}"))))
 }
@@ -443,7 +443,7 @@ pub(super) async fn history(
 ) -> Result<proto::TransactionHistoryResponse, Problem> {
     let ToRead { link, places } = to_read(desk, caller, origin, Kind::List)?;
     check_session(desk, caller).await?;
-    let (desk, caller, link) = (desk.clone(), *caller, known(caller, link)?);
+    let (desk, caller, link) = (desk.clone(), *caller, known(desk, caller, link)?);
     let client = link.customer_reads().client().clone();
     let read = to_the_end(places, async move { read_history(&desk, &caller, &client, &request).await });
     read.await.unwrap_or_else(|ended| Err(Problem::new(Code::Internal, format!("the list was not read: {ended}"))))
@@ -491,8 +491,8 @@ fn to_read(desk: &Desk, caller: &Caller, origin: &Origin, kind: Kind) -> Result<
     Ok(ToRead { link, places })
 }
 
-fn known(caller: &Caller, link: Option<Arc<Link>>) -> Result<Arc<Link>, Problem> {
-    link.ok_or_else(|| super::sign_in::unknown_bank(&caller.bank))
+fn known(desk: &Desk, caller: &Caller, link: Option<Arc<Link>>) -> Result<Arc<Link>, Problem> {
+    link.ok_or_else(|| desk.banks.unknown(&caller.bank))
 }
 
 fn of_bank(caller: &Caller, error: ClientError) -> Problem {

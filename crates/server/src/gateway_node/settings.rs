@@ -109,7 +109,7 @@ fn shown(clearing: &Clearing) -> proto::GatewaySettings {
 async fn number(desk: &Desk, field: &'static str, name: &str) -> Result<BankNumber, Problem> {
     let name = bank_name(field, name)?;
     let found = desk.read(move |view| view.clearing().bank_named(&name).map(|bank| bank.number)).await?;
-    found.ok_or_else(|| super::sign_in::unknown_bank(&name))
+    found.ok_or_else(|| desk.banks.unknown(&name))
 }
 
 /// None lifts the bound.

@@ -13,7 +13,7 @@ use api::payment::{bank_name, customer_name};
 use api::problem::Problem;
 use api::proto;
 use clearing::session::Session;
-use clearing::{BankName, Command, Holder, NamedParty, SessionId};
+use clearing::{Command, Holder, NamedParty, SessionId};
 
 /// A sign-in that lingers for longer on its way into the log is not opened any more.
 const OPENED_WITHIN_MS: u64 = 30_000;
@@ -35,7 +35,7 @@ pub(super) async fn login(
     let bank = bank_name("bank_name", &request.bank_name)?;
     let customer = customer_name("username", &request.username)?;
     request_log::note_about([format!("{customer}@{bank}")]);
-    let link = desk.banks.link(&bank).ok_or_else(|| unknown_bank(&bank))?;
+    let link = desk.banks.link(&bank).ok_or_else(|| desk.banks.unknown(&bank))?;
     let earlier = desk.tokens.earlier(desk, stranger.token).await;
     let earlier = earlier.filter(|caller| (caller.bank, caller.customer) == (bank, customer));
     // One that has just come is being taken into the network; of one that is away its own answer tells.
@@ -168,10 +168,6 @@ pub(super) async fn check_session(desk: &Desk, caller: &Caller) -> Result<(), Pr
         }
         Some((false, false)) => Ok(()),
     }
-}
-
-pub(super) fn unknown_bank(bank: &BankName) -> Problem {
-    Problem::new(Code::UnknownBank, format!("there is no bank {bank} in this network"))
 }
 
 #[expect(clippy::expect_used, reason = "a slice of eight bytes is eight bytes")]
