@@ -63,6 +63,7 @@ codes! {
     BatchEmpty "batch_empty" 400 InvalidArgument "The batch is empty" "Send at least one item.";
     BatchTooLarge "batch_too_large" 400 InvalidArgument "The batch has too many items" "Send fewer in one call; the detail says how many it takes.";
     MalformedKey "malformed_key" 400 InvalidArgument "The Idempotency-Key cannot be used" "Send 1 to 255 printable ASCII characters, quoted or not, once.";
+    KeyNotTaken "key_not_taken" 400 InvalidArgument "The call takes no Idempotency-Key" "Send it without one.";
     KeyAndId "key_and_id" 400 InvalidArgument "An Idempotency-Key and an id together" "Send one of the two: each alone makes the request safe to repeat.";
     Unauthorized "unauthorized" 401 Unauthenticated "The operator token is missing or wrong" "Send the header Authorization: Bearer and the token of the file that the node was started with.";
     WrongCredentials "wrong_credentials" 401 Unauthenticated "Name or password is wrong" "Check bank, name and password; which of them is wrong is not told.";

@@ -48,10 +48,8 @@ pub fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
 
 /// Reads a query string into a struct of optional texts; unknown and repeated names are refused.
 pub fn read_query<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
-    let refused = |why: String| Problem::new(Code::MalformedQuery, format!("the query string cannot be used: {why}"));
-    if !is_utf8(query) {
-        return Err(refused("it is not UTF-8 when its %XX are read".to_owned()));
-    }
+    check_query(query)?;
+    let refused = |why: String| bad_query(&why);
     let reader = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
     serde_path_to_error::deserialize(reader).map_err(|error| {
         let parameter = error.path().to_string();
@@ -64,6 +62,18 @@ pub fn read_query<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
         let why = if why.starts_with("invalid digit") { "a whole number from 0 on is expected" } else { &why };
         refused(format!("{parameter}: {why}")).with("field", parameter)
     })
+}
+
+/// Checks that a query string is UTF-8 when its percent-encoding is read, whoever reads it then.
+///
+/// # Errors
+/// When it is not.
+pub fn check_query(query: &str) -> Result<(), Problem> {
+    if is_utf8(query) { Ok(()) } else { Err(bad_query("it is not UTF-8 when its %XX are read")) }
+}
+
+fn bad_query(why: &str) -> Problem {
+    Problem::new(Code::MalformedQuery, format!("the query string cannot be used: {why}"))
 }
 
 /// Whether a text is UTF-8 when its percent-encoding is read.

@@ -13,6 +13,7 @@
 
 pub mod accounts;
 pub mod answer;
+mod asked;
 mod audited;
 pub mod body;
 pub mod bounds;

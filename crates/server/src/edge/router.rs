@@ -18,7 +18,9 @@ use super::customers::SignIns;
 use super::desk::Desk;
 use super::metrics::Metrics;
 use super::port::{BankPort, NodePort};
-use super::{accounts, audited, first_calls, group, limits, node_calls, permits, refusals, request_log, transfers};
+use super::{
+    accounts, asked, audited, first_calls, group, limits, node_calls, permits, refusals, request_log, transfers,
+};
 
 /// The routes of a bank's node; `page` is served beside them.
 pub fn router<B: BankPort>(desk: Desk<B>, sign_ins: &SignIns, page: Router) -> Router {
@@ -65,6 +67,7 @@ pub(crate) fn enclosed<B>(routes: Router, desk: Desk<B>, table: permits::Routes)
     routes
         .fallback(no_such_path)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn(asked::check))
         .layer(from_fn_with_state((desk.guard, table), permits::admit_http))
         .layer(from_fn_with_state(desk.metrics, count))
         .layer(from_fn(refusals::over_http))

@@ -210,6 +210,11 @@ async fn paths_queries_and_encodings_that_cannot_be_read_are_problems_too() {
     for path in ["/v1/accounts?limit=1&limit=2", "/v1/accounts?colour=red", "/check_account?x=%ff"] {
         served.get(path).await.assert_problem(400, "malformed_query");
     }
+    // Also where there are no parameters to be read.
+    for path in ["/v1/status?nope=%ff", "/readyz?%ff", "/v1/members?x=%fe", "/openapi.json?%80"] {
+        served.get(path).await.assert_problem(400, "malformed_query");
+    }
+    served.post("/open_account?x=%ff", "").await.assert_problem(400, "malformed_query");
     for encoding in ["gzip", "br", "zstd, gzip"] {
         let headers = [("content-type", "application/json"), ("content-encoding", encoding)];
         let reply = ask(served.http, "POST", "/open_account", &headers, b"{}").await;

@@ -117,3 +117,20 @@ async fn a_key_names_a_whole_batch_and_nothing_of_another_one_is_done() {
     served.post_keyed("/v1/transfers/batch", "k", &named).await.assert_problem(400, "key_and_id");
     assert_eq!(served.balance(&bob).await, r#"{"balance":2.00}"#);
 }
+
+#[tokio::test]
+async fn a_call_that_keeps_no_keys_refuses_one_and_does_nothing() {
+    let served = Served::start().await;
+    let void = "/v1/transfers/018f2f6c-0000-7000-8000-000000000001/void";
+    for path in [void, "/v1/limits", "/v1/mode", "/v1/members", "/v1/audit/transfers", "/shutdown"] {
+        let refused = served.post_keyed(path, "k", "").await;
+        refused.assert_problem(400, "key_not_taken");
+        assert!(refused.text("detail").starts_with("/") && refused.text("detail").contains("takes no Idempotency-Key"));
+    }
+    // It was not done: without a key it is the first.
+    let voided = served.post(void, "").await;
+    assert_eq!(
+        (voided.status, voided.text("outcome"), voided.header("idempotent-replayed")),
+        (200, "voided".into(), None)
+    );
+}
