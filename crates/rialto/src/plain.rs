@@ -2,17 +2,28 @@
 //!
 //! A terminal obeys control characters, and people are misled by characters that nobody sees. So whatever is printed passes
 //! through [`printable`], which writes such characters out as JSON does (`\u001b`): in JSON that means the same text, and
-//! for people it is visible. What is ours, line ends, tabs and the colours of [`OWN_COLOURS`], stays. Within one line and within a
+//! for people it is visible. What is ours, line ends, tabs and what [`coloured`] has made, stays. Within one line and within a
 //! table [`cell`] writes out line ends as well. Columns count what a terminal shows (Unicode's East Asian width).
+//!
+//! Others may write the sequence of a colour, too, and a sentence in our green would be taken for ours. So our colours carry a
+//! mark until they are printed: a number that this process has drawn at its start and that nobody else knows.
 
 use std::borrow::Cow;
 use std::fmt::Write;
+use std::sync::LazyLock;
 
 use unicode_width::UnicodeWidthChar;
 
-/// The only escape sequences that this program prints in running text.
-const OWN_COLOURS: [&str; 9] =
-    ["\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[4m", "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[1;32m", "\x1b[1;31m"];
+/// How our own escape sequences begin until they are printed.
+static OWN: LazyLock<String> = LazyLock::new(|| {
+    let drawn = api::new_id();
+    format!("\x1b[{drawn};")
+});
+
+/// A text in a colour, by its number for a terminal (ECMA-48, "select graphic rendition").
+pub(crate) fn coloured(code: &str, text: &str) -> String {
+    format!("{own}{code}m{text}{own}0m", own = *OWN)
+}
 
 /// A text as it may be printed: nothing in it moves the cursor, changes the terminal, or hides.
 pub(crate) fn printable(text: &str) -> Cow<'_, str> {
@@ -41,17 +52,20 @@ fn escaped(text: &str, lines: Lines) -> Cow<'_, str> {
     let mut out = String::with_capacity(text.len() + 16);
     let mut rest = text;
     while let Some(character) = rest.chars().next() {
-        let own = OWN_COLOURS.iter().find(|colour| lines == Lines::Stay && rest.starts_with(**colour));
-        let length = own.map_or(character.len_utf8(), |colour| colour.len());
-        if own.is_some() || !is_bad(character) {
-            out.push_str(&rest[..length]);
-        } else {
+        if let Some(colour) = rest.strip_prefix(OWN.as_str()).filter(|_| lines == Lines::Stay) {
+            out.push_str("\x1b[");
+            rest = colour;
+            continue;
+        }
+        if is_bad(character) {
             let mut units = [0; 2];
             for unit in character.encode_utf16(&mut units) {
                 let _ = write!(out, "\\u{unit:04x}");
             }
+        } else {
+            out.push(character);
         }
-        rest = &rest[length..];
+        rest = &rest[character.len_utf8()..];
     }
     Cow::Owned(out)
 }
@@ -128,12 +142,22 @@ mod tests {
             ("bob\u{200b}", "bob\\u200b"),
             ("\u{202e}00.1", "\\u202e00.1"),
             ("a\u{e0041}", "a\\udb40\\udc41"),
-            ("\x1b[8mhidden\x1b[0m", "\\u001b[8mhidden\x1b[0m"),
+            ("\x1b[8mhidden\x1b[0m", "\\u001b[8mhidden\\u001b[0m"),
+            ("\x1b[1;32mall is well\x1b[0m", "\\u001b[1;32mall is well\\u001b[0m"),
         ] {
             assert_eq!(printable(text), shown, "{text:?}");
         }
         assert_eq!(printable("two\nlines"), "two\nlines");
         assert_eq!(cell("two\nlines \x1b[32mgreen\x1b[0m"), "two\\u000alines \\u001b[32mgreen\\u001b[0m");
+    }
+
+    #[test]
+    fn only_what_this_program_has_coloured_is_coloured() {
+        let said = coloured("1;32", "in order \x1b[31mred");
+        assert_eq!(printable(&said), "\x1b[1;32min order \\u001b[31mred\x1b[0m");
+        assert_eq!(width(&coloured("32", "green")), 5);
+        // What was printed once has no mark any more.
+        assert_eq!(printable(&printable(&coloured("32", "go"))), "\\u001b[32mgo\\u001b[0m");
     }
 
     #[test]

@@ -187,7 +187,7 @@ impl Terminal {
         }
         let mut out = rubber(self.drawn.len());
         for line in &lines {
-            out.push_str(line);
+            out.push_str(&plain::printable(line));
             out.push('\n');
         }
         self.drawn = lines;
@@ -449,7 +449,7 @@ fn colour(health: Health) -> &'static str {
 
 fn paint(text: &str, code: &str, colours: Colours) -> String {
     match colours {
-        Colours::On if !text.is_empty() => format!("\x1b[{code}m{text}\x1b[0m"),
+        Colours::On if !text.is_empty() => plain::coloured(code, text),
         Colours::On | Colours::Off => text.to_owned(),
     }
 }
@@ -574,6 +574,7 @@ mod tests {
         let text = render(&picture, Colours::Off, 200).join("\n");
         assert!(text.contains(r"problem   Consul answered \u001b[2J\u001b[1;1Hall is well\u000d\u202e"), "{text}");
         let shown = render(&picture, Colours::On, 200).join("\n");
+        let shown = plain::printable(&shown);
         assert!(!shown.contains("\u{1b}[2J") && shown.contains("\u{1b}[31mConsul"), "{shown:?}");
     }
 

@@ -40,6 +40,7 @@ use crate::environment::{self, text as variable};
 use crate::failure::{Code, Failure};
 use crate::follow_up::{self, Options};
 use crate::logging::{self, Format, Log, Target};
+use crate::plain::coloured;
 use networks::NewAuthority;
 use way::Way;
 
@@ -112,7 +113,7 @@ impl Colours {
 
     fn paint(self, code: &str, text: &str) -> String {
         match self {
-            Colours::On => format!("\x1b[{code}m{text}\x1b[0m"),
+            Colours::On => coloured(code, text),
             Colours::Off => text.to_owned(),
         }
     }
@@ -396,6 +397,7 @@ fn print_json(value: &impl serde::Serialize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plain::printable;
 
     #[test]
     fn a_customer_is_named_with_their_bank() {
@@ -409,7 +411,7 @@ mod tests {
     #[test]
     fn colours_are_left_out_where_nobody_sees_them() {
         assert_eq!(
-            (Colours::Off.paint("31", "x"), Colours::On.paint("31", "x")),
+            (Colours::Off.paint("31", "x"), printable(&Colours::On.paint("31", "x")).into_owned()),
             ("x".into(), "\x1b[31mx\x1b[0m".into())
         );
     }

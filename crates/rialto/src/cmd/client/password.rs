@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use crate::environment;
 use crate::failure::{Code, Failure};
+use crate::plain::printable;
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PasswordArgs {
@@ -61,7 +62,7 @@ async fn ask(prompt: String) -> Result<Secret, Failure> {
     std::thread::spawn(move || {
         let read = || {
             // Not locked while it reads: who ends the command in the meantime writes there, too.
-            write!(io::stderr(), "{prompt}")?;
+            write!(io::stderr(), "{}", printable(&prompt))?;
             io::stderr().flush()?;
             let mut line = String::new();
             io::stdin().lock().read_line(&mut line)?;
