@@ -14,6 +14,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 use storage::{LogOptions, private};
+use tracing::info;
 
 const STARTED: &str = "started";
 const DIVERGED: &str = "diverged";
@@ -22,6 +23,11 @@ const DISTRUST: &str = "distrust";
 /// Refuses what must not start: a node that has diverged, or one whose log is gone or cut short.
 pub(crate) fn check(dir: &Path, node: u16, log: &LogOptions) -> Result<(), NodeError> {
     private::check_dir(dir).map_err(|open| NodeError::Config(open.to_string()))?;
+    // A copy, or a version from before, may have left it open. Nobody else could reach it in there.
+    let closed = private::close_all(dir).map_err(NodeError::system("closing the node's files to other users"))?;
+    if closed > 0 {
+        info!(event = "files_closed", count = closed, why = "other users of this machine might have read them");
+    }
     if dir.join(DIVERGED).exists() {
         return Err(NodeError::Diverged { evidence: dir.join(DIVERGED), node });
     }

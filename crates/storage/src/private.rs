@@ -87,6 +87,35 @@ pub fn close_dir(dir: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
+/// Takes away from others what they may do with whatever is in a directory, however deep. Gives how many there were. Links
+/// are not followed.
+///
+/// # Errors
+/// When something is not ours to change.
+pub fn close_all(dir: &Path) -> io::Result<usize> {
+    let mut closed = 0;
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let found = match entry.metadata() {
+            // What a process that ends takes away meanwhile needs no closing.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            found => found?,
+        };
+        if found.is_symlink() {
+            continue;
+        }
+        let mode = found.permissions().mode() & 0o7777;
+        if mode & OF_OTHERS != 0 {
+            fs::set_permissions(entry.path(), Permissions::from_mode(mode & !OF_OTHERS))?;
+            closed += 1;
+        }
+        if found.is_dir() {
+            closed += close_all(&entry.path())?;
+        }
+    }
+    Ok(closed)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,6 +147,10 @@ mod tests {
         assert!(close_dir(&dir).expect("it is ours"));
         assert!(!close_dir(&dir).expect("it is ours"));
         assert_eq!(mode(&dir), 0o700);
+        fs::set_permissions(&dir, Permissions::from_mode(0o755)).expect("it is ours");
+        fs::set_permissions(&file, Permissions::from_mode(0o644)).expect("it is ours");
+        assert_eq!(close_all(&top).expect("it is ours"), 2);
+        assert_eq!((mode(&dir), mode(&file), close_all(&top).expect("it is ours")), (0o700, 0o600, 0));
         let _ = fs::remove_dir_all(&top);
     }
 }
