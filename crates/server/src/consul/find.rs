@@ -248,17 +248,19 @@ async fn believable(consul: &Consul, tls: Option<&certs::Files>, service: Servic
         }
     }
     let Found { instances, mut skipped } = possible.limit();
-    let vouched = instances.into_iter().map(|instance| async move {
-        let refused = refusal(consul, files, service, &instance).await;
-        (instance, refused)
+    // Each node's certificate is asked for once, however often the node is registered.
+    let nodes: BTreeSet<(String, u16)> = instances.iter().map(|it| (it.group.clone(), it.node)).collect();
+    let looked_up = nodes.into_iter().map(|(group, node)| async move {
+        let refused = refusal(consul, files, service, (&group, node)).await;
+        ((group, node), refused)
     });
-    let vouched: Vec<(Instance, Option<String>)> =
-        futures_util::stream::iter(vouched).buffered(LOOKUPS_AT_ONCE).collect().await;
+    let refused: BTreeMap<(String, u16), Option<String>> =
+        futures_util::stream::iter(looked_up).buffered(LOOKUPS_AT_ONCE).collect().await;
     let mut believed = Vec::new();
-    for (instance, refused) in vouched {
-        match refused {
-            None => believed.push(instance),
-            Some(why) => skipped.note(|| uncalled(&instance, &why)),
+    for instance in instances {
+        match refused.get(&(instance.group.clone(), instance.node)) {
+            Some(Some(why)) => skipped.note(|| uncalled(&instance, why)),
+            Some(None) | None => believed.push(instance),
         }
     }
     Found { instances: believed, skipped }
@@ -316,20 +318,17 @@ pub(crate) async fn follow_banks(
 }
 
 /// Whose certificate a node has to show.
-pub(super) fn subject(
-    service: Service,
-    Instance { group, node, .. }: &Instance,
-) -> Result<certs::Subject, certs::BadSubject> {
+pub(super) fn subject(service: Service, (group, node): (&str, u16)) -> Result<certs::Subject, certs::BadSubject> {
     match service {
-        Service::Bank => certs::Subject::bank(group, *node),
-        Service::Gateway => certs::Subject::gateway(group, *node),
+        Service::Bank => certs::Subject::bank(group, node),
+        Service::Gateway => certs::Subject::gateway(group, node),
     }
 }
 
 /// Why no certificate can be filed for a node, as far as that is known without asking for it: nobody can have one of that
 /// name, or the keys are known and its key is not among them.
 fn cannot_be_filed(service: Service, instance: &Instance, filed: Option<&BTreeSet<String>>) -> Option<String> {
-    if let Err(error) = subject(service, instance) {
+    if let Err(error) = subject(service, (&instance.group, instance.node)) {
         return Some(format!("nobody can have: {error}"));
     }
     let is_filed = filed.is_none_or(|filed| filed.contains(&key(&instance.group, instance.node)));
@@ -339,12 +338,17 @@ fn cannot_be_filed(service: Service, instance: &Instance, filed: Option<&BTreeSe
 const NOT_FILED: &str = "is not filed";
 
 /// Why a node is not called, by its filed certificate; `None` if it is.
-async fn refusal(consul: &Consul, files: &certs::Files, service: Service, instance: &Instance) -> Option<String> {
-    let subject = match subject(service, instance) {
+async fn refusal(
+    consul: &Consul,
+    files: &certs::Files,
+    service: Service,
+    (group, node): (&str, u16),
+) -> Option<String> {
+    let subject = match subject(service, (group, node)) {
         Ok(subject) => subject,
         Err(error) => return Some(format!("nobody can have: {error}")),
     };
-    match consul.certificate(&instance.group, instance.node).await {
+    match consul.certificate(group, node).await {
         Some(pem) => files.vouches_for(&pem, &subject).err().map(|why| format!("is refused: {why}")),
         None => Some(NOT_FILED.to_owned()),
     }
@@ -476,6 +480,20 @@ mod tests {
         let files = certs::Files::new(nowhere, certs::Subject::Client);
         let refused = gateways(&consul, Some(&files)).await.expect_err("none can be called").to_string();
         assert!(refused.contains("Consul names 2048 of rialto-gateway") && refused.contains("2045 more"), "{refused}");
+        assert!(asked.load(Ordering::Relaxed) <= 3, "{asked:?}");
+    }
+
+    #[tokio::test]
+    async fn a_nodes_certificate_is_asked_for_once_however_often_it_is_registered() {
+        let list = format!("[{}]", vec![ours(1); 500].join(","));
+        let (consul, asked) = consul(move |path| match path {
+            path if path.starts_with("/v1/health/") => (200, list.clone()),
+            path if path.contains("keys=true") => (200, r#"["cert/alpha/1"]"#.to_owned()),
+            _ => (404, String::new()),
+        })
+        .await;
+        let files = certs::Files::new("/nonexistent/rialto", certs::Subject::Client);
+        assert!(gateways(&consul, Some(&files)).await.is_err(), "none can be called");
         assert!(asked.load(Ordering::Relaxed) <= 3, "{asked:?}");
     }
 

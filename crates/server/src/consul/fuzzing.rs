@@ -13,7 +13,7 @@ pub(crate) fn registrations(answer: &[u8]) {
         let at = &instance.grpc;
         assert!(at.len() < 300 && !at.contains(|it: char| it.is_control() || it.is_whitespace()), "{at:?}");
         for service in [Service::Bank, Service::Gateway] {
-            if subject(service, instance).is_ok() {
+            if subject(service, (&instance.group, instance.node)).is_ok() {
                 let path = format!("/v1/kv/{}?raw=true", key(&instance.group, instance.node));
                 let path = path.parse::<hyper::Uri>().expect("whom a certificate can name can be asked for");
                 assert_eq!(path.query(), Some("raw=true"), "{path}");
