@@ -20,12 +20,13 @@ pub(super) fn choose_ports(
     notes: &mut Vec<String>,
 ) -> Result<(), Failure> {
     let mut spoken_for: Vec<Ports> = Vec::new();
+    let by_flag = wishes.base_port.map(|base| bases_by_flag(base, layout, names));
     for (index, name) in names.iter().enumerate() {
         let known = layout.bank(name).cloned();
         let seats = known.as_ref().map_or_else(|| founders(wishes.nodes.unwrap_or(NODES_DEFAULT)), BankLayout::seats);
         let offset = BLOCK * u16::try_from(index).expect("there are fewer banks than ports");
-        let (base, choice) = match (wishes.base_port, &known) {
-            (Some(base), _) => (base.saturating_add(offset), PortChoice::ByFlag),
+        let (base, choice) = match (&by_flag, &known) {
+            (Some(bases), _) => (bases[index], PortChoice::ByFlag),
             (None, Some(bank)) => (bank.base_port, bank.port_choice),
             (None, None) => (BASE_DEFAULT + offset, PortChoice::ByDefault),
         };
@@ -61,6 +62,36 @@ pub(super) fn choose_ports(
         }
     }
     Ok(())
+}
+
+/// Where the blocks of these groups begin with `--base-port`, one for each name.
+///
+/// Where the first group has its block there already, the flag asks for nothing new: all keep their blocks, since callers
+/// know these addresses, and who is new gets the next block that nobody of the directory has. Otherwise all move.
+fn bases_by_flag(base: u16, layout: &Layout, names: &[BankName]) -> Vec<u16> {
+    let base_of = |name: &BankName| layout.bank(name).map(|bank| bank.base_port);
+    let stays = names.first().and_then(base_of) == Some(base);
+    let others = layout.banks.iter().filter(|bank| stays && !names.contains(&bank.name));
+    let mut had: Vec<u16> = others.map(|bank| bank.base_port).collect();
+    let mut kept: Vec<Option<u16>> = Vec::new();
+    for name in names {
+        // The first one has what the flag says, also where a bank that does not run had that block once.
+        let own = base_of(name).filter(|own| stays && (kept.is_empty() || is_apart(*own, &had)));
+        had.extend(own);
+        kept.push(own);
+    }
+    let mut give = || {
+        let free = (base..=u16::MAX).step_by(usize::from(BLOCK)).find(|free| is_apart(*free, &had));
+        // Where no block is left the last port stands for it, which no block can begin at.
+        let free = free.unwrap_or(u16::MAX);
+        had.push(free);
+        free
+    };
+    kept.into_iter().map(|kept| kept.unwrap_or_else(&mut give)).collect()
+}
+
+fn is_apart(base: u16, others: &[u16]) -> bool {
+    others.iter().all(|other| base.abs_diff(*other) >= BLOCK)
 }
 
 /// The block that somebody asks for.
@@ -116,4 +147,50 @@ fn port_taken(taken: Taken, name: &BankName, wanted: Ports, seats: &[Seat], wish
     Failure::cannot_start(format!("port {} is taken by another program", taken.port))
         .line(why)
         .line(format!("free the port, or choose others: rialto up --dir {dir} --base-port {free}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::supervise::prepare::Gateway;
+
+    fn names(names: &[&str]) -> Vec<BankName> {
+        names.iter().map(|name| name.parse().expect("a name")).collect()
+    }
+
+    fn layout(blocks: &[(&str, u16)]) -> Layout {
+        let bank = |(name, base): &(&str, u16)| {
+            let name = name.parse().expect("a name");
+            new_bank(&name, 1, api::status::Mode::default(), Gateway::Runs, (*base, PortChoice::ByFlag))
+        };
+        Layout { banks: blocks.iter().map(bank).collect() }
+    }
+
+    #[test]
+    fn the_same_base_again_leaves_every_group_where_it_is() {
+        // Bank gamma came while the others ran, so its block is behind the gateway's; the gateway's name comes last.
+        let grown = layout(&[("alpha", 47_000), ("beta", 47_100), ("gateway", 47_200), ("gamma", 47_300)]);
+        let all = names(&["alpha", "beta", "gamma", "gateway"]);
+        assert_eq!(bases_by_flag(47_000, &grown, &all), [47_000, 47_100, 47_300, 47_200]);
+        let one_more = names(&["alpha", "beta", "delta", "gateway"]);
+        assert_eq!(bases_by_flag(47_000, &grown, &one_more), [47_000, 47_100, 47_400, 47_200], "gamma may run again");
+    }
+
+    #[test]
+    fn another_base_moves_all_groups_in_their_order() {
+        let grown = layout(&[("alpha", 47_000), ("gateway", 47_200), ("gamma", 47_300)]);
+        let all = names(&["alpha", "gamma", "gateway"]);
+        assert_eq!(bases_by_flag(48_000, &grown, &all), [48_000, 48_100, 48_200]);
+        assert_eq!(bases_by_flag(48_000, &Layout::default(), &all), [48_000, 48_100, 48_200]);
+        assert_eq!(bases_by_flag(65_400, &Layout::default(), &all), [65_400, 65_500, u16::MAX]);
+    }
+
+    #[test]
+    fn of_two_groups_that_had_one_block_the_second_moves() {
+        let overlapping = layout(&[("alpha", 47_000), ("beta", 47_050), ("gamma", 47_100)]);
+        let all = names(&["alpha", "beta", "gamma"]);
+        let bases = bases_by_flag(47_000, &overlapping, &all);
+        assert_eq!((bases[0], bases.len()), (47_000, 3));
+        assert!((0..3).all(|one| is_apart(bases[one], &bases[one + 1..])), "{bases:?}");
+    }
 }
