@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::fmt::Display;
 use std::path::Path;
 
-use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -105,7 +104,9 @@ fn read_entry(entry: &RawValue) -> (String, Result<NewUser, String>) {
         Err(error) => return (String::new(), Err(without_place(&error.to_string()).to_owned())),
     };
     let name = value["username"].as_str().map(|name| format!(" ({name})")).unwrap_or_default();
-    (name, NewUser::deserialize(value).map_err(|error| without_values(&error.to_string()).to_owned()))
+    // A value keeps one of two fields with the same name, and nobody can tell which was meant: the text itself is read.
+    let user = serde_json::from_str::<NewUser>(entry.get());
+    (name, user.map_err(|error| without_values(without_place(&error.to_string())).to_owned()))
 }
 
 fn newlines(text: &str) -> usize {
@@ -151,6 +152,23 @@ mod tests {
             assert!(told.contains(part), "{part} in {told}");
         }
         assert!(!told.contains("12345"), "no password is told: {told}");
+    }
+
+    #[test]
+    fn an_entry_that_says_a_field_twice_is_refused_and_named() {
+        let text = r#"[{"username":"ann","username":"ben","password":"x"}, {"username":"cyd","password":"y","password":"z"},
+            {"username":"dan","password":"x","colour":"red","colour":"blue"}, {"username":"eve","password":"x"}]"#;
+        let list = parse_users(text.as_bytes()).expect("it is a list");
+        let names: Vec<&str> = list.users.iter().map(|user| user.username.as_str()).collect();
+        assert_eq!(names, ["eve"]);
+        let told = list.wrong.failure(1).to_string();
+        for part in [
+            "entry 1 (ben), line 1: duplicate field `username`\n",
+            "entry 2 (cyd), line 1: duplicate field `password`\n",
+            "entry 3 (dan), line 2: unknown field `colour`",
+        ] {
+            assert!(told.contains(part), "{part} in {told}");
+        }
     }
 
     #[test]
