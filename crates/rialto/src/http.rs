@@ -22,6 +22,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use crate::network::cluster::Cluster;
+use crate::plain::cell;
 
 const ANSWER_BYTES_MAX: usize = 4 << 20;
 
@@ -88,6 +89,35 @@ fn unread(error: &(dyn std::error::Error + Send + Sync + 'static)) -> String {
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) body: Bytes,
+}
+
+impl Answer {
+    /// Why there was no success: the sentence of a Rialto node, or else the status of whatever answers there.
+    pub(crate) fn refusal(&self) -> String {
+        #[derive(serde::Deserialize)]
+        struct Problem {
+            detail: String,
+        }
+        match serde_json::from_slice::<Problem>(&self.body) {
+            Ok(problem) if !problem.detail.trim().is_empty() => cell(&problem.detail).into_owned(),
+            Ok(_) | Err(_) => format!("it answered with HTTP status {}", self.status),
+        }
+    }
+
+    /// Whether whoever answers could not do it now: it is busy, or nobody leads.
+    pub(crate) fn is_later(&self) -> bool {
+        [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE, StatusCode::GATEWAY_TIMEOUT]
+            .contains(&self.status)
+    }
+}
+
+/// Whether somebody who was asked in vain has said why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// It refused for good, or is no Rialto node.
+    Answered,
+    /// It cannot be reached, or can answer nothing now.
+    Nobody,
 }
 
 /// Why an address could not be understood.
@@ -312,6 +342,17 @@ async fn shake_hands(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refusal_is_told_in_the_nodes_own_words_where_there_are_any() {
+        let said = |body: &'static str| Answer { status: StatusCode::FORBIDDEN, body: Bytes::from(body) }.refusal();
+        let problem = r#"{"code":"forbidden_host","detail":"the Host `gw:7101` is not this machine"}"#;
+        assert_eq!(said(problem), "the Host `gw:7101` is not this machine");
+        for other in ["", "<html>", "{}", r#"{"detail":" "}"#, r#"{"detail":7}"#] {
+            assert_eq!(said(other), "it answered with HTTP status 403 Forbidden", "{other}");
+        }
+        assert_eq!(said("{\"detail\":\"one\\ntwo\"}"), "one\\u000atwo", "it stays one line");
+    }
 
     #[test]
     fn an_address_says_what_is_wrong_with_it() {

@@ -21,7 +21,7 @@ use hyper::StatusCode;
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::http::{BadAddress, Client, HttpError};
+use crate::http::{BadAddress, Client, HttpError, Reach};
 
 const PAUSE_CALM: Duration = Duration::from_millis(100);
 const PAUSE_UNSETTLED: Duration = Duration::from_millis(10);
@@ -254,10 +254,25 @@ pub(crate) enum NoStatus {
     WantsToken,
     #[error("at its address is a node of another cluster now")]
     OtherCluster,
-    #[error("it answered with HTTP status {0}")]
-    Answered(StatusCode),
+    #[error("{0}")]
+    Busy(String),
+    #[error("{0}")]
+    Refused(String),
     #[error("what listens there is no Rialto node: {0}")]
     Foreign(serde_json::Error),
+}
+
+impl NoStatus {
+    pub(crate) fn reach(&self) -> Reach {
+        match self {
+            NoStatus::Http(_) | NoStatus::Busy(_) => Reach::Nobody,
+            NoStatus::Address(_)
+            | NoStatus::WantsToken
+            | NoStatus::OtherCluster
+            | NoStatus::Refused(_)
+            | NoStatus::Foreign(_) => Reach::Answered,
+        }
+    }
 }
 
 /// Asks one node for its status.
@@ -267,7 +282,8 @@ pub(crate) async fn status_of(client: &mut Client, patience: Duration) -> Result
         StatusCode::OK => serde_json::from_slice(&answer.body).map_err(NoStatus::Foreign),
         StatusCode::UNAUTHORIZED => Err(NoStatus::WantsToken),
         StatusCode::CONFLICT => Err(NoStatus::OtherCluster),
-        other => Err(NoStatus::Answered(other)),
+        _ if answer.is_later() => Err(NoStatus::Busy(answer.refusal())),
+        _ => Err(NoStatus::Refused(answer.refusal())),
     }
 }
 

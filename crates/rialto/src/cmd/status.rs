@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 
 use super::targets::{Target, TargetArgs};
 use crate::failure::{Code, Failure};
+use crate::http::Reach;
 use crate::lookout::status_of;
 use crate::network::name::group_text;
 use crate::network::network_file::State;
@@ -64,6 +65,8 @@ struct Asked {
     node: Option<u16>,
     #[serde(flatten)]
     answer: Answer,
+    #[serde(skip)]
+    reach: Reach,
 }
 
 #[derive(Debug, Serialize)]
@@ -88,7 +91,17 @@ pub(crate) async fn run(args: StatusArgs) -> Result<Code, Failure> {
             println!("{line}");
         }
     }
-    Ok(if every_group_is_led(&asked) { Code::Done } else { Code::Failed })
+    Ok(code(&asked))
+}
+
+fn code(asked: &[Asked]) -> Code {
+    if every_group_is_led(asked) {
+        Code::Done
+    } else if !asked.is_empty() && asked.iter().all(|asked| asked.reach == Reach::Nobody) {
+        Code::Unreachable
+    } else {
+        Code::Failed
+    }
 }
 
 /// For the audit: each bank in short, and what is out of the ordinary about its nodes.
@@ -135,14 +148,16 @@ async fn ask(target: &Target, patience: Duration) -> Asked {
             group: Some(status.group.clone()),
             node: Some(status.node),
             answer: Answer::Status(Box::new(status)),
+            reach: Reach::Answered,
         },
         Err(why) => {
+            let reach = why.reach();
             let why = match known.map(|k| k.state) {
                 Some(State::ShutDown) => "told to shut down; it stays down until `rialto up` runs again".to_owned(),
                 Some(State::Stopped) => "stopped; it starts with the next `rialto up`".to_owned(),
                 Some(State::Running | State::Died) | None => why.to_string(),
             };
-            Asked { address, group, node, answer: Answer::Silent(why) }
+            Asked { address, group, node, answer: Answer::Silent(why), reach }
         }
     }
 }
@@ -279,8 +294,8 @@ fn remarks(status: &NodeStatus) -> Vec<String> {
 #[cfg(any(test, fuzzing))]
 pub(crate) fn shown(status: NodeStatus) -> Vec<String> {
     let (address, group, node) = ("127.0.0.1:7101".to_owned(), Some(status.group.clone()), Some(status.node));
-    let asked = [Asked { address, group, node, answer: Answer::Status(Box::new(status)) }];
-    let _ = every_group_is_led(&asked);
+    let asked = [Asked { address, group, node, answer: Answer::Status(Box::new(status)), reach: Reach::Answered }];
+    let _ = code(&asked);
     [Figures::Chief, Figures::All].into_iter().flat_map(|figures| table(&asked, figures)).collect()
 }
 
@@ -314,12 +329,14 @@ mod tests {
             group: Some("alpha".to_owned()),
             node: Some(node),
             answer: Answer::Status(Box::new(status)),
+            reach: Reach::Answered,
         }
     }
 
     fn silent(node: u16) -> Asked {
         let answer = Answer::Silent("connection refused, nothing listens there".to_owned());
-        Asked { address: format!("127.0.0.1:710{node}"), group: Some("alpha".to_owned()), node: Some(node), answer }
+        let (address, reach) = (format!("127.0.0.1:710{node}"), Reach::Nobody);
+        Asked { address, group: Some("alpha".to_owned()), node: Some(node), answer, reach }
     }
 
     #[test]
@@ -394,6 +411,16 @@ mod tests {
         "#]]
         .assert_eq(&table);
         assert!(every_group_is_led(&all));
+    }
+
+    #[test]
+    fn the_code_tells_nobody_who_answers_from_a_bank_without_a_leader() {
+        assert_eq!(code(&[said(1, Role::Leader, true), silent(2)]), Code::Done);
+        assert_eq!(code(&[said(1, Role::Follower, false), silent(2)]), Code::Failed);
+        assert_eq!(code(&[silent(1), silent(2)]), Code::Unreachable);
+        let refused = Asked { reach: Reach::Answered, ..silent(2) };
+        assert_eq!(code(&[silent(1), refused]), Code::Failed, "somebody is there and says why not");
+        assert_eq!(code(&[]), Code::Failed);
     }
 
     #[test]

@@ -51,8 +51,8 @@ const ROWS: &[Row] = &[
     row("certs rotate", "operator/anna --dir made/certs", [&[2], &[0], &[0], &[0]]),
     row("certs show", "--dir made/certs", [&[0, 1], &[0], &[0], &[0]]),
     // For whoever runs the network.
-    row("status", "", [&[1, 8], &[0], &[0, 1], &[1, 8]]),
-    row("audit", "", [&[1, 8], &[0], &[0, 1, 8], &[1, 8]]),
+    row("status", "", [&[1, 8], &[0], &[0, 1], &[8]]),
+    row("audit", "", [&[1, 8], &[0], &[0, 1], &[8]]),
     // Of two banks one has to be named.
     row("mode", "", [&[1, 8], &[2], &[2], &[2]]),
     row("members", "", [&[1, 2, 8], &[0, 2], &[0, 2], &[1, 2, 8]]),

@@ -33,6 +33,16 @@ fn an_error_is_one_json_object_for_whoever_asks_for_json() {
 }
 
 #[test]
+fn where_nobody_can_be_reached_the_exit_code_says_so() {
+    // Nobody listens there, and only root could.
+    let nobody = ["--url", "http://127.0.0.1:1", "--timeout", "1"];
+    for command in [&["status"][..], &["audit"], &["status", "--json"], &["audit", "--json"], &["members"]] {
+        let output = run(&[command, &nobody].concat());
+        assert_eq!(output.status.code(), Some(8), "{command:?}: {output:?}");
+    }
+}
+
+#[test]
 fn what_is_made_is_one_json_object_for_whoever_asks_for_json() {
     let dir = TestDir::new("json-made");
     let told = |arguments: &[&str]| {

@@ -25,7 +25,7 @@ use super::status;
 use super::targets::{Network, Target, TargetArgs};
 use super::tls::TlsArgs;
 use crate::failure::{Code, Failure};
-use crate::http::HttpError;
+use crate::http::{HttpError, Reach};
 use crate::network::name::{GATEWAY_NAME, group_text};
 use crate::out;
 use crate::plain::{counted, counted_of, grouped};
@@ -93,11 +93,15 @@ pub(crate) async fn run(args: AuditArgs) -> Result<Code, Failure> {
     let targets = args.targets.targets()?;
     let mut verdict = Verdict::default();
     let mut counted = Vec::new();
+    let mut reaches = Vec::new();
     let patience = args.targets.patience(COUNT_PATIENCE);
     for (target, report) in ask_all(&targets, "/v1/audit".to_owned(), patience).await {
         match report {
             Ok(report) => counted.push((target, report)),
-            Err(why) => verdict.findings.push(format!("{} could not be asked: {why}", name_of(&target))),
+            Err(NoCount { why, reach }) => {
+                reaches.push(reach);
+                verdict.findings.push(format!("{} could not be asked: {why}", name_of(&target)));
+            }
         }
     }
     for (_, report) in &counted {
@@ -124,10 +128,15 @@ pub(crate) async fn run(args: AuditArgs) -> Result<Code, Failure> {
         }
     }
     verdict.remarks.extend(status::remarks_of(targets).await);
+    let is_nobody_there = counted.is_empty() && !reaches.is_empty() && !reaches.contains(&Reach::Answered);
     verdict.nodes = counted.into_iter().map(|(_, report)| report).collect();
     verdict.ok = verdict.findings.is_empty() && !verdict.nodes.is_empty();
     show(&verdict, args.json);
-    Ok(if verdict.ok { Code::Done } else { Code::Failed })
+    Ok(match (verdict.ok, is_nobody_there) {
+        (true, _) => Code::Done,
+        (false, true) => Code::Unreachable,
+        (false, false) => Code::Failed,
+    })
 }
 
 /// Groups of which no node could be asked: nobody waits for them twice.
@@ -212,7 +221,7 @@ async fn compare(group: &str, members: Vec<(Target, AuditReport)>, verdict: &mut
                     lowest = lowest.min(report.slot);
                     chains.extend(report.asked.map(|at| (report.node, at.chain)));
                 }
-                Err(why) => {
+                Err(NoCount { why, .. }) => {
                     verdict.findings.push(format!("{} could not be asked again: {why}", name_of(&target)));
                     return;
                 }
@@ -261,7 +270,7 @@ fn name_of(target: &Target) -> String {
     }
 }
 
-async fn ask_all(targets: &[Target], path: String, patience: Duration) -> Vec<(Target, Result<AuditReport, String>)> {
+async fn ask_all(targets: &[Target], path: String, patience: Duration) -> Vec<(Target, Result<AuditReport, NoCount>)> {
     let mut asking = JoinSet::new();
     for (place, target) in targets.iter().cloned().enumerate() {
         let path = path.clone();
@@ -275,43 +284,62 @@ async fn ask_all(targets: &[Target], path: String, patience: Duration) -> Vec<(T
     answers.into_iter().map(|(_, answer)| answer).collect()
 }
 
+/// Why a node gave no count, in words that end a sentence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct NoCount {
+    why: String,
+    reach: Reach,
+}
+
+impl NoCount {
+    fn of_nobody(why: impl Into<String>) -> NoCount {
+        NoCount { why: why.into(), reach: Reach::Nobody }
+    }
+
+    fn answered(why: impl Into<String>) -> NoCount {
+        NoCount { why: why.into(), reach: Reach::Answered }
+    }
+}
+
 /// Asks one node, as long as it shows that it lives.
-async fn ask(target: &Target, path: &str, patience: Duration) -> Result<AuditReport, String> {
+async fn ask(target: &Target, path: &str, patience: Duration) -> Result<AuditReport, NoCount> {
     let _waiting = waiting_for(name_of(target));
     tokio::select! {
         report = ask_until_free(target, path, patience) => report,
-        why = falls_silent(target) => Err(why),
+        why = falls_silent(target) => Err(NoCount::of_nobody(why)),
     }
 }
 
 /// Asks until the node is free to answer: one that counts for somebody else, or is busy, says so.
-async fn ask_until_free(target: &Target, path: &str, patience: Duration) -> Result<AuditReport, String> {
+async fn ask_until_free(target: &Target, path: &str, patience: Duration) -> Result<AuditReport, NoCount> {
     let mut client = target.client();
     let give_up = Instant::now() + patience;
     loop {
         let answer = match client.get(path, patience).await {
             Ok(answer) => answer,
             Err(HttpError::TooSlow(_)) => {
-                return Err(format!(
-                    "it did not finish within {} s; give it more: --timeout SECONDS",
-                    patience.as_secs()
-                ));
+                // It lives, as it has shown meanwhile.
+                let seconds = patience.as_secs();
+                return Err(NoCount::answered(format!(
+                    "it did not finish within {seconds} s; give it more: --timeout SECONDS"
+                )));
             }
-            Err(error) => return Err(error.to_string()),
+            Err(error) => return Err(NoCount::of_nobody(error.to_string())),
         };
         match answer.status {
             StatusCode::OK => {
                 return serde_json::from_slice(&answer.body)
-                    .map_err(|error| format!("what listens there is no Rialto node: {error}"));
+                    .map_err(|error| NoCount::answered(format!("what listens there is no Rialto node: {error}")));
             }
             StatusCode::UNAUTHORIZED => {
-                return Err("it wants the operator's token: give --operator-token-file FILE".to_owned());
+                return Err(NoCount::answered("it wants the operator's token: give --operator-token-file FILE"));
             }
-            StatusCode::CONFLICT => return Err("at its address is a node of another cluster now".to_owned()),
+            StatusCode::CONFLICT => return Err(NoCount::answered("at its address is a node of another cluster now")),
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE if Instant::now() < give_up => {
                 sleep(Duration::from_millis(200)).await;
             }
-            other => return Err(format!("it answered with HTTP status {other}")),
+            _ if answer.is_later() => return Err(NoCount::of_nobody(answer.refusal())),
+            _ => return Err(NoCount::answered(answer.refusal())),
         }
     }
 }
