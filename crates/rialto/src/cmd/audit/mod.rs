@@ -352,14 +352,23 @@ async fn falls_silent(target: &Target) -> String {
         match client.get("/livez", LOOK_PATIENCE).await {
             Ok(_) => heard = Instant::now(),
             Err(error) if heard.elapsed() >= SILENCE_MAX => {
-                return format!(
-                    "it has said nothing for {} s, so it hangs or is cut off: {error}",
-                    SILENCE_MAX.as_secs()
-                );
+                return silence(&error);
             }
             Err(_) => {}
         }
         sleep(LOOK_PAUSE).await;
+    }
+}
+
+/// What is said of a node that has said nothing for so long, with the end of the last look at it.
+fn silence(error: &HttpError) -> String {
+    let said = format!("it has said nothing for {} s, so it hangs or is cut off", SILENCE_MAX.as_secs());
+    match error {
+        // How long one look may take is another time, of which nobody needs to hear.
+        HttpError::TooSlow(_) => said,
+        HttpError::Connect(_) | HttpError::Broken(_) | HttpError::Unsendable(_) | HttpError::Body(_) => {
+            format!("{said}: {error}")
+        }
     }
 }
 
@@ -403,5 +412,13 @@ mod tests {
         let found = own_findings(&report("100", "99", &["account 018f is 1 short"]));
         assert_eq!(found.len(), 2);
         assert!(found[0].contains("account 018f is 1 short") && found[1].contains("they must be equal"), "{found:?}");
+    }
+
+    #[test]
+    fn a_node_that_hangs_is_told_with_one_time() {
+        let hangs = "it has said nothing for 8 s, so it hangs or is cut off";
+        assert_eq!(silence(&HttpError::TooSlow(LOOK_PATIENCE)), hangs);
+        let refused = HttpError::Connect(std::io::ErrorKind::ConnectionRefused.into());
+        assert_eq!(silence(&refused), format!("{hangs}: connection refused, nothing listens there"));
     }
 }
