@@ -137,7 +137,7 @@ pub enum NodeError {
     #[error(transparent)]
     Certificate(#[from] certs::CertsError),
     /// An address cannot be listened on.
-    #[error("cannot listen on {address} for {purpose}: {source}")]
+    #[error("cannot listen on {address} for {purpose}: {}", certs::why(.source))]
     Listen { address: SocketAddr, purpose: &'static str, source: std::io::Error },
     /// The files are damaged, or the disk failed, while the node started.
     #[error(transparent)]

@@ -86,7 +86,8 @@ impl BankRun {
         ];
         for (traffic, address, backends) in roads {
             let listener = TcpListener::bind(address).await.map_err(|error| {
-                Failure::new(format!("cannot listen on {address} for the balancer of bank {}: {error}", self.plan.name))
+                let (bank, why) = (&self.plan.name, certs::why(&error));
+                Failure::new(format!("cannot listen on {address} for the balancer of bank {bank}: {why}"))
             })?;
             let balancer = Balancer {
                 bank: self.plan.name.to_string(),

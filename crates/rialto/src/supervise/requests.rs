@@ -107,7 +107,8 @@ impl Desk {
     /// Listens in the directory, whose lock the caller holds: what is left of an earlier run is removed.
     pub(crate) fn open(dir: &Path) -> Result<(Desk, mpsc::Receiver<Asked>), Failure> {
         let path = path_in(dir);
-        let failed = |error: io::Error| Failure::new(format!("listening on {}: {error}", path.display()));
+        let failed =
+            |error: io::Error| Failure::new(format!("listening on {}: {}", path.display(), certs::why(&error)));
         match std::fs::remove_file(&path) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -191,7 +192,7 @@ pub(crate) async fn ask(dir: &Path, request: &Request) -> Result<Reply, Failure>
             Err(Failure::unreachable(format!("no rialto up runs in {}", dir.display()))
                 .line(format!("nothing was changed; start it: rialto up --dir {}", dir.display())))
         }
-        Ok(Err(error)) => Err(failed(error.to_string())),
+        Ok(Err(error)) => Err(failed(certs::why(&error))),
         Err(_) => Err(failed(format!("nothing came within {} s", PATIENCE.as_secs()))),
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! Each request has a connection of its own and an end in time; answers are bounded.
 
+use api::client::words::in_our_words;
 use api::client::{Secret, dial};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
@@ -139,11 +140,11 @@ impl Consul {
         }
         let request = request.header(CONTENT_TYPE, "application/json").body(Full::new(Bytes::from(body)));
         let request = request.map_err(|error| error.to_string())?;
-        let tcp = dial::dial(&self.host, self.port).await.map_err(|error| error.to_string())?;
+        let tcp = dial::dial(&self.host, self.port).await.map_err(|error| certs::why(&error))?;
         match &self.tls {
             None => over(tcp, request).await,
             Some((connector, name)) => {
-                let io = connector.connect(name.clone(), tcp).await.map_err(|error| error.to_string())?;
+                let io = connector.connect(name.clone(), tcp).await.map_err(|error| certs::why(&error))?;
                 over(io, request).await
             }
         }
@@ -154,19 +155,31 @@ async fn over<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     io: T,
     request: Request<Full<Bytes>>,
 ) -> Result<(StatusCode, u64, Bytes), String> {
-    let (mut sender, connection) = http1::handshake(TokioIo::new(io)).await.map_err(|error| error.to_string())?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(io)).await.map_err(|error| broken(&error))?;
     let carried = tokio::spawn(connection);
-    let answered = sender.send_request(request).await.map_err(|error| error.to_string());
+    let answered = sender.send_request(request).await.map_err(|error| broken(&error));
     let read = async {
         let answer = answered?;
         let index = answer.headers().get("x-consul-index").and_then(|index| index.to_str().ok()?.parse().ok());
         let status = answer.status();
         let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
-        Ok((status, index.unwrap_or(0), body.map_err(|error| error.to_string())?.to_bytes()))
+        Ok((status, index.unwrap_or(0), body.map_err(|error| unread(error.as_ref()))?.to_bytes()))
     };
     let read = read.await;
     carried.abort();
     read
+}
+
+/// A connection that was made and did not bring an answer.
+fn broken(error: &hyper::Error) -> String {
+    if error.is_parse() || error.is_parse_too_large() {
+        return "it does not speak HTTP there; is that its port for HTTP, and is it https?".to_owned();
+    }
+    in_our_words(error)
+}
+
+fn unread(error: &(dyn std::error::Error + Send + Sync + 'static)) -> String {
+    if error.is::<LengthLimitError>() { "its answer is too long".to_owned() } else { in_our_words(error) }
 }
 
 /// Consul's own certificate must be of that CA, and for that host.
@@ -192,6 +205,26 @@ fn tls(host: &str, ca: Option<&Path>) -> Result<(TlsConnector, ServerName<'stati
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn that_consul_is_away_is_told_without_the_systems_numbers() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+        let at = listener.local_addr().expect("it is bound");
+        let config = ConsulConfig { url: format!("http://{at}"), token: None, ca: None, check: Check::Ttl };
+        let consul = Consul::new(&config).expect("good");
+        // Whatever is said there is no HTTP, and the connection ends.
+        let answering = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("somebody calls");
+            std::io::Write::write_all(&mut stream, b"220 mail.example.com\r\n\r\n").expect("it listens");
+        });
+        let told = |asked: Result<Answer, ConsulError>| asked.map(|_| ()).expect_err("no Consul is there").to_string();
+        let foreign = told(consul.get("/v1/status/leader", Duration::ZERO).await);
+        answering.join().expect("it does not panic");
+        assert!(!foreign.contains("os error") && !foreign.contains("HTTP version"), "{foreign}");
+        let refused = told(consul.get("/v1/status/leader", Duration::ZERO).await);
+        let words = format!("Consul at {at} cannot be reached: connection refused, nothing listens there");
+        assert_eq!(refused, words);
+    }
 
     #[test]
     fn an_address_that_cannot_be_used_says_why() {

@@ -68,7 +68,7 @@ fn serve(stream: TcpStream, peers: &Peers, strangers: &AtomicUsize) {
     link.close();
     peer.went_out(from, &peers.shared.inbox);
     if let Err(error) = why {
-        warn!(event = "peer_closed", peer = from.get(), why = %error);
+        warn!(event = "peer_closed", peer = from.get(), why = %certs::why(&error));
     }
 }
 
@@ -92,7 +92,7 @@ fn greet(stream: TcpStream, peers: &Peers) -> Result<(Link, NodeId, Arc<Peer>), 
             (reply, Err(why))
         }
     };
-    reply.write(&mut link).map_err(|error| error.to_string())?;
+    reply.write(&mut link).map_err(|error| certs::why(&error))?;
     welcome.map(|(from, peer)| (link, from, peer))
 }
 

@@ -195,7 +195,7 @@ fn write_until_broken(mut link: Link, peer: &Peer) -> Option<String> {
         match peer.outbox.take(LOOK) {
             Taken::Frames(frames) => {
                 if let Err(error) = frame::write_frames(&mut link, &frames) {
-                    return Some(error.to_string());
+                    return Some(certs::why(&error));
                 }
             }
             Taken::Nothing => {}
