@@ -213,7 +213,7 @@ fn add_bank(args: &AddArgs) -> Result<Code, Failure> {
             println!("{}", serde_json::json!({ "bank": args.name.to_string(), "http": http }));
         }
         Reply::BankAdded { http } => println!("bank {} runs; its page: {http}/", args.name),
-        other => return Err(Failure::new(format!("the rialto up of {} answered {other:?}", args.dir.display()))),
+        _ => return Err(Failure::new(format!("the rialto up of {} answered something else", args.dir.display()))),
     }
     Ok(Code::Done)
 }

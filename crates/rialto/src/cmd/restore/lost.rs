@@ -17,8 +17,11 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
+use api::json::LimitKind;
 use clearing::Verdict;
-use ledger::{Body, Currency, Effect, Internal, LineKind, Movement, Record, Rejected, TransferId, money};
+use ledger::{
+    Body, Currency, Effect, Internal, LineKind, Movement, Record, Rejected, SettingChange, TransferId, money,
+};
 use serde_json::{Value, json};
 use storage::{Identity, RealDisk};
 
@@ -420,7 +423,7 @@ fn other_line(time_ms: u64, body: &Body) -> Option<Value> {
         Body::LockChanged { name, locked, .. } => {
             ("lock_changed", json!({ "customer": name.as_str(), "locked": locked }))
         }
-        Body::SettingChanged { change, .. } => ("setting_changed", json!({ "setting": format!("{change:?}") })),
+        Body::SettingChanged { change, .. } => ("setting_changed", setting(change)),
         Body::TransferPosted { .. }
         | Body::HoldPlaced { .. }
         | Body::HoldPosted { .. }
@@ -442,6 +445,16 @@ fn other_line(time_ms: u64, body: &Body) -> Option<Value> {
         | Body::LockRejected { .. } => return None,
     };
     Some(with_head((Fate::Lost, kind, time_ms), what))
+}
+
+/// With the names that `POST /v1/limits` has: whoever reads the list can set it again. An amount of null means no limit.
+fn setting(change: &SettingChange) -> Value {
+    let (name, currency, limit) = match change {
+        SettingChange::TransferLimit { currency, limit } => (LimitKind::Transfer, currency, limit),
+        SettingChange::DailyDebitLimit { currency, limit } => (LimitKind::DailyDebit, currency, limit),
+    };
+    let amount = limit.map(|limit| money::format(limit.minor(), *currency));
+    json!({ "limit": name, "amount": amount, "currency": currency.code() })
 }
 
 pub(super) fn time(ms: u64) -> String {
@@ -509,6 +522,16 @@ mod tests {
         let credit = AccountId::new(8 << 64).expect("not nil");
         let (id, amount) = (TransferId::new(id).expect("not nil"), Amount::new(12_50).expect("not zero"));
         Movement { id, debit, credit, amount, currency: Currency::EUR, reference: Reference::EMPTY }
+    }
+
+    #[test]
+    fn a_lost_setting_is_told_with_the_names_under_which_it_is_set_again() {
+        let (currency, limit) = (Currency::EUR, Amount::new(700_000_00));
+        let daily = SettingChange::DailyDebitLimit { currency, limit };
+        let told = json!({ "limit": "daily_debit", "amount": "700000.00", "currency": "EUR" });
+        assert_eq!(setting(&daily), told);
+        let lifted = SettingChange::TransferLimit { currency, limit: None };
+        assert_eq!(setting(&lifted), json!({ "limit": "transfer", "amount": null, "currency": "EUR" }));
     }
 
     #[test]
