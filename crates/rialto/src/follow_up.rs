@@ -4,9 +4,11 @@
 //! another directory. So it carries those that this command was given. What is in the environment is still there, and is not
 //! repeated.
 
+use std::path::Path;
 use std::sync::OnceLock;
 
 use crate::plain::quoted;
+use crate::settings::default_dir;
 
 /// What this command was given: set once, before anything is printed.
 static GIVEN: OnceLock<Options> = OnceLock::new();
@@ -40,9 +42,23 @@ pub(crate) fn command(words: &str) -> String {
     GIVEN.get().cloned().unwrap_or_default().after(words)
 }
 
+/// ` --dir X`, where it is needed: also where the environment names the directory, which it may not do in another terminal.
+pub(crate) fn dir_flag(dir: &Path) -> String {
+    let is_everybodys = dir == Path::new("./rialto-data") && dir == default_dir();
+    if is_everybodys { String::new() } else { format!(" --dir {}", quoted(&dir.display().to_string())) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_directory_is_named_where_another_would_be_meant() {
+        if default_dir() == Path::new("./rialto-data") {
+            assert_eq!(dir_flag(&default_dir()), "");
+        }
+        assert_eq!(dir_flag(Path::new("/srv/two words")), " --dir '/srv/two words'");
+    }
 
     #[test]
     fn a_command_carries_what_was_given_and_can_be_pasted_into_a_shell() {

@@ -10,6 +10,7 @@ use super::bank::node_number;
 use super::progress::Teller;
 use super::targets::{Network, TargetArgs, WhichBank};
 use crate::failure::{Code, Failure};
+use crate::follow_up;
 use crate::members::bank::Bank;
 use crate::members::{self, Newcomer, News, Runs};
 use crate::network::name::{BadBankName, BankName};
@@ -216,11 +217,14 @@ fn confirm(group: &GroupState, leaves: u16) -> Result<(), Failure> {
         2 => "it stops whenever one of them is down",
         _ => "all its money is on one disk, and it stops when that node does",
     };
-    let sentence = format!("bank {} has {} votes; with {left} {what}", name_of(group)?, voters.len());
+    let name = name_of(group)?;
+    let sentence = format!("bank {name} has {} votes; with {left} {what}", voters.len());
+    let replace = follow_up::command(&format!("members replace {leaves} --bank {name}"));
+    let instead = format!("to put another in its place: {replace}");
     if !stdin().is_terminal() {
         return Err(Failure::usage(sentence)
             .line(format!("if node {leaves} is to go all the same, say so: --yes"))
-            .line("to put another in its place: rialto members replace"));
+            .line(instead));
     }
     let mut err = stderr().lock();
     let _ = write!(err, "{sentence}. Remove node {leaves}? Type yes: ").and_then(|()| err.flush());
@@ -228,7 +232,7 @@ fn confirm(group: &GroupState, leaves: u16) -> Result<(), Failure> {
     let _ = stdin().lock().read_line(&mut answer);
     match answer.trim() {
         "yes" => Ok(()),
-        _ => Err(Failure::new("nothing was changed").line("to put another in its place: rialto members replace")),
+        _ => Err(Failure::new("nothing was changed").line(instead)),
     }
 }
 

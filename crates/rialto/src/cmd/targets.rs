@@ -10,6 +10,7 @@ use hyper::header::HeaderValue;
 
 use crate::environment;
 use crate::failure::Failure;
+use crate::follow_up::{self, Options};
 use crate::http::{Address, Client, Pin};
 use crate::members;
 use crate::members::bank::{Bank, Nodes};
@@ -118,8 +119,19 @@ impl Target {
 }
 
 impl TargetArgs {
+    /// What a command that is typed next needs as well.
+    fn options(&self) -> Options {
+        let file = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        // A directory and addresses exclude each other.
+        let dir = (self.url.is_empty() && self.dir != default_dir()).then(|| self.dir.display());
+        let options = self.url.iter().fold(Options::default(), |options, url| options.flag("url", Some(url)));
+        let options = options.flag("dir", dir).flag("ca", file(&self.ca));
+        options.flag("operator-token-file", file(&self.operator_token_file))
+    }
+
     /// One bank: of the directory's network, or the one whose nodes are named.
     pub(crate) fn bank(&self, which: &WhichBank) -> Result<Bank, Failure> {
+        follow_up::keep(self.options());
         let token = token::header(self.operator_token_file.as_deref())?;
         let authority = self.authority()?;
         let address = |url: &String| {
@@ -162,6 +174,7 @@ impl TargetArgs {
     }
 
     pub(crate) fn targets(&self) -> Result<Vec<Target>, Failure> {
+        follow_up::keep(self.options());
         let token = token::header(self.operator_token_file.as_deref())?;
         let authority = self.authority()?;
         let address =

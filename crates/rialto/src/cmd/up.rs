@@ -9,6 +9,7 @@ use super::gateway;
 use super::init::{mode, nodes_number};
 use crate::environment;
 use crate::failure::{Code, Failure};
+use crate::follow_up::{self, Options};
 use crate::logging;
 use crate::network::layout::ConsulLayout;
 use crate::network::name::BankName;
@@ -115,6 +116,7 @@ pub(crate) async fn run(args: UpArgs) -> Result<Code, Failure> {
     if let Some(ConsulLayout { url, token_file, ca }) = &consul {
         crate::consul::config(url.clone(), token_file.as_deref(), ca.clone())?;
     }
+    follow_up::keep(Options::default().flag("dir", (args.dir != default_dir()).then(|| args.dir.display())));
     let UpArgs { dir, banks, nodes, mode, base_port, .. } = args;
     let has_gateway = if args.no_gateway { Gateway::Not } else { Gateway::Runs };
     let wishes = Wishes { dir, banks, gateway: has_gateway, nodes, mode, base_port, fresh, consul };

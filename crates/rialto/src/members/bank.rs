@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep};
 
 use crate::failure::{Code as ExitCode, Failure};
+use crate::follow_up;
 use crate::http::{Address, Answer, Client, HttpError, Pin};
 use crate::lookout::{NoStatus, status_of};
 use crate::network::cluster::Cluster;
@@ -345,7 +346,7 @@ impl Bank {
                 "at {address} is another cluster now than this command began with{began}"
             ))
             .line(problem.detail)
-            .line("nothing was changed there; look who is there now: rialto status")
+            .line(format!("nothing was changed there; look who is there now: {}", follow_up::command("status")))
             .with_problem(Code::OtherCluster));
         }
         Ok(problem)

@@ -9,6 +9,7 @@ use api::status::MemberRole;
 use super::bank::Bank;
 use super::{Newcomer, News, Runs, Say, add, find, remove, unknown, voters};
 use crate::failure::Failure;
+use crate::follow_up;
 use crate::network::layout::{BankLayout, Layout};
 use crate::network::name::BankName;
 use crate::plain::counted_of;
@@ -29,15 +30,14 @@ impl Here {
     }
 
     async fn layout(&self) -> Result<BankLayout, Failure> {
-        let (name, dir) = (&self.name, self.dir.display());
+        let (name, dir, dir_flag) = (&self.name, self.dir.display(), follow_up::dir_flag(&self.dir));
         let cluster = self.bank.cluster().await?;
-        let found =
-            Layout::load(&self.dir)?.unwrap_or_default().bank(name).cloned().ok_or_else(|| {
-                Failure::usage(format!("there is no bank {name} in {dir}")).line("start one: rialto up")
-            })?;
+        let found = Layout::load(&self.dir)?.unwrap_or_default().bank(name).cloned().ok_or_else(|| {
+            Failure::usage(format!("there is no bank {name} in {dir}")).line(format!("start one: rialto up{dir_flag}"))
+        })?;
         if found.cluster != cluster {
             return Err(Failure::new(format!("in {dir} is another bank {name} now than this command began with"))
-                .line("nothing was changed there; look who is there now: rialto status")
+                .line(format!("nothing was changed there; look who is there now: rialto status{dir_flag}"))
                 .with_problem(Code::OtherCluster));
         }
         Ok(found)

@@ -20,6 +20,7 @@ use api::status::{MemberRole, MemberState, NodeStatus, Role};
 use tokio::time::{Instant, sleep};
 
 use crate::failure::Failure;
+use crate::follow_up;
 use crate::lookout::NoStatus;
 use crate::waiting::waiting_for;
 use bank::{Bank, Changed};
@@ -230,8 +231,9 @@ pub(crate) async fn remove(bank: &Bank, node: u16, say: Say<'_>) -> Result<Group
         let Some(member) = find(&group, node) else { break };
         http = Some(member.http.clone());
         if voters(&group) == [node] {
-            return Err(Failure::new(format!("node {node} is the only one with a vote: nobody would be left"))
-                .line("add another first: rialto members add"));
+            return Err(Failure::new(format!("node {node} is the only one with a vote: nobody would be left")).line(
+                format!("add another first: {}", follow_up::command(&format!("members add --bank {}", group.bank))),
+            ));
         }
         match bank.change(group.version, MemberChange::Remove(node)).await? {
             Changed::Taken(_) => say(News::Line(format!("node {node} is removed: its number is never used again"))),

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use super::atomic_file;
 use crate::failure::Failure;
+use crate::follow_up::dir_flag;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct NetworkFile {
@@ -94,7 +95,7 @@ impl NetworkFile {
         let path = NetworkFile::path(dir);
         let bytes = std::fs::read(&path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => Failure::new(format!("no network has run in {}", dir.display()))
-                .line("start one: rialto up; or name the directory of one: --dir DIR"),
+                .line(format!("start one: rialto up{}; or name the directory of one: --dir DIR", dir_flag(dir))),
             _ => Failure::new(format!("reading {}: {error}", path.display())),
         })?;
         serde_json::from_slice(&bytes)

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::prepare::{Wishes, new_bank};
 use crate::failure::Failure;
+use crate::follow_up;
 use crate::network::layout::{BankLayout, Layout, PortChoice, Seat, founders};
 use crate::network::name::BankName;
 use crate::network::ports::{BASE_DEFAULT, BLOCK, Ports, Taken};
@@ -133,7 +134,8 @@ fn still_taken(wanted: Ports, seats: &[Seat], patience: Duration) -> Option<Take
 
 fn another_block(seats: &[Seat], spoken_for: &[Ports]) -> Result<Ports, Failure> {
     Ports::free_from(BASE_DEFAULT, seats, spoken_for).ok_or_else(|| {
-        Failure::new("no block of free ports is left on this machine").line("give one: rialto up --base-port PORT")
+        Failure::new("no block of free ports is left on this machine")
+            .line(format!("give one: {}", follow_up::command("up --base-port PORT")))
     })
 }
 

@@ -10,6 +10,7 @@ use super::plan::NodePlan;
 use super::running::Running;
 use super::screen::{BankPart, Health, Invitation, Picture, Row};
 use crate::cmd::user_list::parse_users;
+use crate::follow_up::{self, dir_flag};
 use crate::lookout::View;
 use crate::network::layout::{BankLayout, ConsulLayout, Layout};
 use crate::network::network_file::Kind;
@@ -164,15 +165,6 @@ pub(crate) fn flags_to_run(layout: &Layout, groups: &[&BankLayout]) -> String {
     flags
 }
 
-/// ` --dir X`, where it is needed.
-pub(crate) fn dir_flag(dir: &Path) -> String {
-    if dir == Path::new("./rialto-data") {
-        String::new()
-    } else {
-        format!(" --dir {}", quoted(&dir.display().to_string()))
-    }
-}
-
 fn row(member: &Member, view: &View, leads: bool) -> Row {
     let status = view.status(member.plan.node);
     let (role, health, note) = match (&member.life, status) {
@@ -255,10 +247,8 @@ pub(crate) fn remarks(status: &NodeStatus) -> String {
         remarks.push(format!("the log's time is {} ahead of the clocks (docs/clocks.md)", span(status.log_ahead_ms)));
     }
     if status.votes_lost {
-        let (node, bank) = (status.node, &status.group);
-        remarks.push(format!(
-            "has lost a vote, so it votes no more: replace it (rialto members replace {node} --bank {bank})"
-        ));
+        let replace = follow_up::command(&format!("members replace {} --bank {}", status.node, status.group));
+        remarks.push(format!("has lost a vote, so it votes no more: replace it ({replace})"));
     }
     if status.may_leave {
         remarks.push("is a member no more and may be deleted".to_owned());
@@ -268,7 +258,7 @@ pub(crate) fn remarks(status: &NodeStatus) -> String {
     }
     if status.rot_unmended > 0 {
         let what = counted(status.rot_unmended, "rotten record is not mended", "rotten records are not mended");
-        remarks.push(format!("{what} (rialto status)"));
+        remarks.push(format!("{what} ({})", follow_up::command("status")));
     }
     remarks.join("; ")
 }

@@ -24,11 +24,12 @@ use self::lost::{Gateway, Lost, OldFiles};
 use self::report::{Restored, tell};
 use super::init::{identity_path, load_identity};
 use crate::failure::{Code, Failure};
+use crate::follow_up::dir_flag;
 use crate::network::layout::{BankLayout, Layout, Seat};
 use crate::network::name::BankName;
 use crate::network::network_file::Kind;
 use crate::settings::default_dir;
-use crate::supervise::portrait::{dir_flag, flags_to_run};
+use crate::supervise::portrait::flags_to_run;
 use crate::waiting::waiting_for;
 
 /// What a directory's own process needs and another one must not have.

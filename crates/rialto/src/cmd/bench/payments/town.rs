@@ -4,6 +4,7 @@ use super::Shape;
 use crate::cmd::bench::report::Screen;
 use crate::cmd::tls::TlsArgs;
 use crate::failure::Failure;
+use crate::follow_up::dir_flag;
 use crate::http::{Address, Client};
 use crate::members::bank::Bank;
 use crate::network::layout::Layout;
@@ -57,7 +58,7 @@ impl Town {
         let nodes = in_order(network).await;
         if nodes.is_empty() {
             return Err(Failure::new(format!("the network in {} has no gateway", dir.display()))
-                .line("payments go through one; start it: rialto up"));
+                .line(format!("payments go through one; start it: rialto up{}", dir_flag(dir))));
         }
         let banks: Vec<String> = network.banks.keys().cloned().collect();
         let each = shape.callers.div_ceil(banks.len()).max(CUSTOMERS_MIN);
