@@ -128,8 +128,8 @@ mod tests {
 
     #[test]
     fn a_failure_reads_as_a_sentence_and_what_to_do() {
-        let failure = Failure::new("port 7101 is taken by another program").line("free the port");
-        assert_eq!(failure.to_string(), "port 7101 is taken by another program\n  free the port");
+        let failure = Failure::new("port 7101 is in use").line("free the port");
+        assert_eq!(failure.to_string(), "port 7101 is in use\n  free the port");
     }
 
     #[test]

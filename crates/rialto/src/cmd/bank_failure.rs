@@ -3,13 +3,14 @@
 use server::{FailureKind, NodeConfig, NodeError};
 
 use crate::failure::{Code, Failure};
+use crate::network::ports::in_use;
 
 /// The node's own sentence, and what to do.
 pub(super) fn explain(error: &NodeError, config: &NodeConfig) -> Failure {
     let node = config.node;
     match error {
         NodeError::Listen { address, purpose, source } if source.kind() == std::io::ErrorKind::AddrInUse => {
-            Failure::cannot_start(format!("port {} is taken by another program", address.port()))
+            Failure::cannot_start(in_use(address.port()))
                 .line(format!("node {node} of bank {} wants to serve {purpose} at {address}", config.group))
         }
         NodeError::Lock(_) => Failure::cannot_start(error.to_string())

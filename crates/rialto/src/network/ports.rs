@@ -16,6 +16,7 @@
 use super::layout::Seat;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::ops::RangeInclusive;
 
 /// First base port, and the distance between the blocks of two banks.
 pub(crate) const BASE_DEFAULT: u16 = 7100;
@@ -55,6 +56,24 @@ pub(crate) struct Taken {
     pub(crate) wanted_by: Use,
 }
 
+/// That nobody can listen on a port. An ended connection may hold it for a minute, and no program is to be found then.
+pub(crate) fn in_use(port: u16) -> String {
+    format!("port {port} is in use: by another program, or by a connection that has just ended")
+}
+
+/// Ports that the system gives to connections: one of them may be in use at any time, for as long as a connection takes.
+pub(crate) fn of_connections() -> Option<RangeInclusive<u16>> {
+    read_range(&std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?)
+}
+
+fn read_range(text: &str) -> Option<RangeInclusive<u16>> {
+    let mut ends = text.split_whitespace().map(str::parse);
+    match (ends.next(), ends.next(), ends.next()) {
+        (Some(Ok(first)), Some(Ok(last)), None) => Some(first..=last),
+        _ => None,
+    }
+}
+
 impl Ports {
     /// `None` when the block would reach beyond the last port, or into those that only root may use.
     pub(crate) fn at(base: u16) -> Option<Ports> {
@@ -63,6 +82,11 @@ impl Ports {
 
     pub(crate) fn base(self) -> u16 {
         self.base
+    }
+
+    /// Whether one of its ports is among these.
+    pub(crate) fn meets(self, others: &RangeInclusive<u16>) -> bool {
+        self.base <= *others.end() && *others.start() < self.base.saturating_add(BLOCK)
     }
 
     pub(crate) fn balancer_http(self) -> SocketAddr {
@@ -142,6 +166,19 @@ mod tests {
         let next = Ports::free_from(free.base(), &founders(3), &[]).expect("another block is free");
         assert!(next.base() >= free.base() + BLOCK);
         drop(squatter);
+    }
+
+    #[test]
+    fn a_block_meets_the_ports_of_connections_where_one_of_its_own_is_among_them() {
+        let range = read_range("32768\t60999\n").expect("as Linux writes it");
+        let meets = |base| Ports::at(base).expect("an ordinary base").meets(&range);
+        assert_eq!(
+            [32_600, 32_668, 32_669, 47_000, 60_999, 61_000].map(meets),
+            [false, false, true, true, true, false]
+        );
+        for other in ["", "32768", "32768 x", "1 2 3", "1 70000"] {
+            assert_eq!(read_range(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::follow_up;
 use crate::network::layout::{BankLayout, Layout, PortChoice, Seat, founders};
 use crate::network::name::BankName;
-use crate::network::ports::{BASE_DEFAULT, BLOCK, Ports, Taken};
+use crate::network::ports::{BASE_DEFAULT, BLOCK, Ports, Taken, in_use, of_connections};
 
 const NODES_DEFAULT: u16 = 3;
 /// The ports that a bank had may be its ending nodes' for a moment longer than their directories.
@@ -43,11 +43,7 @@ pub(super) fn choose_ports(
             (PortChoice::ByFlag | PortChoice::ByDefault, None) => wanted,
         };
         if let (Some(taken), true) = (taken, ports != wanted) {
-            notes.push(format!(
-                "port {} is taken by another program: bank {name} moves to {} and up",
-                taken.port,
-                ports.base()
-            ));
+            notes.push(format!("{}; bank {name} moves to {} and up", in_use(taken.port), ports.base()));
         }
         spoken_for.push(ports);
         let bank = match known {
@@ -62,7 +58,21 @@ pub(super) fn choose_ports(
             None => layout.banks.push(bank),
         }
     }
+    notes.extend(wishes.base_port.and_then(|base| among_connections(base, &spoken_for)));
     Ok(())
+}
+
+/// Who asked for such ports may find one in use at the next start, and no program that has it.
+fn among_connections(base: u16, given: &[Ports]) -> Option<String> {
+    let range = of_connections()?;
+    given.iter().any(|ports| ports.meets(&range)).then(|| {
+        format!(
+            "--base-port {base}: the system gives ports {} to {} to connections, so one may be in use when a node starts; \
+             better are others",
+            range.start(),
+            range.end()
+        )
+    })
 }
 
 /// Where the blocks of these groups begin with `--base-port`, one for each name.
@@ -104,7 +114,7 @@ pub(super) fn wanted_ports(base: u16, name: &BankName, seats: &[Seat], spoken_fo
     }
     match wanted.first_taken(seats) {
         None => Ok(wanted),
-        Some(taken) => Err(Failure::cannot_start(format!("port {} is taken by another program", taken.port))
+        Some(taken) => Err(Failure::cannot_start(in_use(taken.port))
             .line(format!("--base-port {base} puts {} of bank {name} there", taken.wanted_by))),
     }
 }
@@ -146,7 +156,7 @@ fn port_taken(taken: Taken, name: &BankName, wanted: Ports, seats: &[Seat], wish
         None => format!("rialto up --dir {dir} remembers {} of bank {name} there", taken.wanted_by),
     };
     let free = Ports::free_from(wanted.base().saturating_add(BLOCK), seats, &[]).map_or(7200, Ports::base);
-    Failure::cannot_start(format!("port {} is taken by another program", taken.port))
+    Failure::cannot_start(in_use(taken.port))
         .line(why)
         .line(format!("free the port, or choose others: rialto up --dir {dir} --base-port {free}"))
 }

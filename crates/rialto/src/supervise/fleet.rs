@@ -349,7 +349,7 @@ mod tests {
             assert_eq!(complaint, Some("/srv/2 holds no identity\nrialto members replace 2\nit has lost its votes"));
             assert_eq!(member.repeats, repeats);
         }
-        fleet.on_ended(&end(&words(&["error: port 7101 is taken by another program"])), Instant::now());
+        fleet.on_ended(&end(&words(&["error: port 7101 is in use"])), Instant::now());
         assert_eq!(fleet.members[0].repeats, 0, "another reason is news");
         fleet.on_ready(0);
         fleet.on_ended(&end(&last_words), Instant::now());

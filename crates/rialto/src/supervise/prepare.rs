@@ -386,7 +386,7 @@ mod tests {
         let port = free.http(1).port();
         assert!(
             by_flag.starts_with(&format!(
-                "port {port} is taken by another program\n  --base-port {} puts node 1",
+                "port {port} is in use: by another program, or by a connection that has just ended\n  --base-port {} puts node 1",
                 free.base()
             )),
             "{by_flag}"
@@ -405,7 +405,7 @@ mod tests {
         layout.save(dir.path()).expect("there is room");
         let moved = prepared(&wishes(&dir)).expect("defaults move");
         assert_ne!(moved.banks[0].ports, free);
-        assert!(moved.notes[0].contains(&format!("port {port} is taken")), "{:?}", moved.notes);
+        assert!(moved.notes[0].contains(&format!("port {port} is in use")), "{:?}", moved.notes);
         drop(squatter);
     }
 
@@ -416,7 +416,7 @@ mod tests {
         let free = Ports::free_from(26_000, &founders(1), &[]).expect("some block is free");
         let squatter = std::net::TcpListener::bind(free.http(1)).expect("it was free a moment ago");
         let taken = complaint(&Wishes { base_port: Some(free.base()), ..wishes.clone() });
-        assert!(taken.contains("is taken by another program"), "{taken}");
+        assert!(taken.contains("is in use: by another program"), "{taken}");
         let named = complaint(&Wishes { banks: vec![GATEWAY_NAME.parse().expect("a name")], ..wishes.clone() });
         assert!(named.contains("no bank may be called"), "{named}");
         assert!(!parent.path().join("below").exists());

@@ -118,5 +118,5 @@ fn a_port_that_is_taken_is_named() {
     assert_eq!(refused.status.code(), Some(4));
     let port = address.rsplit(':').next().expect("it has a port");
     let said = stderr(&refused);
-    assert!(said.contains(&format!("error: port {port} is taken by another program")), "{said}");
+    assert!(said.contains(&format!("error: port {port} is in use: by another program")), "{said}");
 }

@@ -48,7 +48,7 @@ fn a_taken_port_that_was_asked_for_is_an_error_that_says_what_to_do() {
     let refused = run(&["up", "--dir", dir.path().to_str().expect("UTF-8"), "--base-port", &base.to_string()]);
     assert_eq!(refused.status.code(), Some(4));
     let said = stderr(&refused);
-    assert!(said.starts_with(&format!("error: port {} is taken by another program\n", base + 1)), "{said}");
+    assert!(said.starts_with(&format!("error: port {} is in use: by another program, ", base + 1)), "{said}");
     assert!(said.contains("rialto up --dir") && said.contains("--base-port"), "{said}");
 }
 
