@@ -34,13 +34,14 @@ pub(crate) enum Order {
 pub(super) const WORDS: [&str; 12] =
     ["balance", "pay", "history", "results", "logout", "payment", "retry", "drop", "login", "leave", "help", "outbox"];
 
-pub(super) const MENU: &str = "\
-  1  balance                         what you have
+/// No `\` behind the quote: it would take the first line's indent with it.
+pub(super) const MENU: &str = "  1  balance                       what you have
   2  pay PAYEE AMOUNT [FOR WHAT]   like: pay bob@beta 12.50 rent
-  3  history                         what moved on your account
-  4  results                         what you ordered here, and what became of it
-  5  logout                          sign out and leave (as Ctrl-D, or Ctrl-C on an empty line)
-     payment ID, retry [ID], drop ID, login BANK USER, leave (and stay signed in), help";
+  3  history                       what moved on your account
+  4  results                       what you ordered here, and what became of it
+  5  logout                        sign out and leave, as Ctrl-D does
+     payment ID, retry [ID], drop ID, login BANK USER,
+     leave (and stay signed in), help";
 
 /// Understands a line, or says how it is written.
 pub(crate) fn parse(line: &str) -> Result<Order, String> {
@@ -96,6 +97,15 @@ mod tests {
             assert!(MENU.contains(&format!("{number}  {word}")), "{number}");
         }
         assert!(WORDS.iter().all(|word| !matches!(parse(word), Err(why) if why.contains("not known"))));
+    }
+
+    #[test]
+    fn the_menus_lines_begin_below_each_other_and_fit_80_columns() {
+        let numbers: Vec<&str> = MENU.lines().filter_map(|line| line.get(..5)).take(5).collect();
+        assert_eq!(numbers, ["  1  ", "  2  ", "  3  ", "  4  ", "  5  "]);
+        let texts = MENU.lines().take(5).filter_map(|line| Some(5 + line.get(5..)?.rfind("   ")? + 3));
+        assert_eq!(texts.collect::<Vec<_>>(), [35; 5]);
+        assert!(MENU.lines().all(|line| line.len() <= 80), "{MENU}");
     }
 
     #[test]
