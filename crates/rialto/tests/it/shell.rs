@@ -224,6 +224,28 @@ fn from_a_pipe_a_line_that_is_no_text_is_refused_and_the_exit_code_says_so() {
     }
 }
 
+/// The answer comes while the shell leaves: nobody else would ever tell it.
+#[test]
+fn a_shell_that_leaves_tells_what_came_of_the_payment_that_was_on_its_way() {
+    for (amount, told, code) in [("0.50", "paid 0.50 EUR to bob@beta", 0), ("1000", "refused 1000.00 EUR", 1)] {
+        let alice = Alice::new(&format!("shell-leaves-{code}"));
+        alice.gateway.take_time(Duration::from_millis(400));
+        let mut command = rialto();
+        command.args(["shell", "alpha", "alice", "--gateway", &alice.serving.address.to_string(), "--dir"]);
+        command.arg(alice.dir.path()).env("RIALTO_PASSWORD", PASSWORD);
+        let mut shell = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
+        let mut keyboard = shell.stdin.take().expect("it is piped");
+        let order = format!("pay bob@beta {amount}\n");
+        std::io::Write::write_all(&mut keyboard, order.as_bytes()).expect("it reads");
+        crate::network::until("it is on its way", || (alice.gateway.called() > 0).then_some(()));
+        drop(keyboard);
+        let left = shell.wait_with_output().expect("it ends");
+        let said = crate::network::stdout(&left);
+        assert!(said.contains(told) && said.contains("signed out: alice@alpha"), "{said}");
+        assert_eq!(left.status.code(), Some(code), "{said}");
+    }
+}
+
 #[test]
 fn money_that_comes_in_and_results_are_told_above_the_line() {
     let alice = Alice::new("shell-incoming");

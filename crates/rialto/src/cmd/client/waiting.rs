@@ -85,6 +85,15 @@ fn is_away(condition: &Condition) -> bool {
     }
 }
 
+/// Tells what has become of payments since it was last told.
+pub(super) fn tell_news(outbox: &mut Outbox, mut tell: impl FnMut(&Entry)) -> Result<(), Failure> {
+    for entry in outbox.news().map_err(of_outbox)? {
+        tell(&entry);
+        outbox.mark_seen(&entry).map_err(of_outbox)?;
+    }
+    Ok(())
+}
+
 /// Waits until nothing is left that can be sent, and tells each result as it comes.
 pub(super) async fn wait_for_all(
     running: &Running,
@@ -97,10 +106,7 @@ pub(super) async fn wait_for_all(
     let mut whom = Whom::default();
     loop {
         whom.is(&pulse.borrow().condition);
-        for entry in outbox.news().map_err(of_outbox)? {
-            tell(&entry);
-            outbox.mark_seen(&entry).map_err(of_outbox)?;
-        }
+        tell_news(outbox, &mut tell)?;
         let open = outbox.open_entries().map_err(of_outbox)?;
         let waiting: Vec<_> = open.iter().filter(|entry| entry.waits_for_sign_in()).map(|e| e.terms.payer).collect();
         // What is behind a payment that waits for a sign-in waits with it.

@@ -16,12 +16,13 @@ pub(crate) mod line;
 mod marks;
 mod terminal;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use api::client::Secret;
 use api::client::gateway::{GatewayClient, GatewayError};
 use clap::Args;
-use clearing::NamedParty;
+use clearing::{NamedParty, PaymentId};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -31,9 +32,10 @@ use wallet::{Condition, DropResult, Entry, Outbox, Running, SignIn, now_ms};
 use super::networks::NewAuthority;
 use super::password::{PasswordArgs, password};
 use super::pay::{Wish, order};
+use super::waiting::tell_news;
 use super::{
     ClientArgs, Colours, Desk, balance, customer_of, history, login, logout, of_gateway, of_outbox, of_profile, outbox,
-    payment, say,
+    pay, payment, say,
 };
 use crate::failure::{Code, Failure};
 use crate::follow_up;
@@ -50,7 +52,7 @@ Tab completes. Payments are kept on disk before they are sent; while the gateway
 Their results, and money that comes in, are told above the line that is being typed.
 Ctrl-C clears the line. On an empty one Ctrl-C and Ctrl-D sign out, as SIGINT and SIGTERM do; `leave` does not.
 Lines may come from a pipe too, each as if it was typed; a line that is not UTF-8 is refused whole.
-Exit codes: 0 left; 1 a line that was not typed was refused or failed; 2 a variable or flag makes no sense; 9 not signed in;
+Exit codes: 0 left; 1 a line that was not typed, or a payment that it ordered, was refused or failed; 2 a variable or flag makes no sense; 9 not signed in;
 all: rialto help exit-codes";
 
 /// Pay and look from a prompt, with results as they come
@@ -92,7 +94,9 @@ struct Shell {
     answers: mpsc::Sender<SignedIn>,
     /// Whose incoming money is told.
     whose: watch::Sender<Option<NamedParty>>,
-    /// A line was refused, or did not work.
+    /// Payments that were ordered here and that nobody has asked to drop.
+    ordered: BTreeSet<PaymentId>,
+    /// A line was refused, or did not work; or a payment that was ordered here was refused.
     has_failed: bool,
 }
 
@@ -116,6 +120,13 @@ enum Goes {
 enum Leaving {
     SigningOut,
     StayingSignedIn,
+}
+
+/// Whether all that was asked of the shell worked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Worked {
+    All,
+    NotAll,
 }
 
 /// SIGINT and SIGTERM.
@@ -158,6 +169,7 @@ pub(crate) async fn run(args: ShellArgs) -> Result<Code, Failure> {
         trying: None,
         answers,
         whose,
+        ordered: BTreeSet::new(),
         has_failed: false,
         gateway,
         desk,
@@ -174,11 +186,10 @@ pub(crate) async fn run(args: ShellArgs) -> Result<Code, Failure> {
     let leaving = shell.work(&mut editor, &mut print, &mut signals, &mut inbox).await;
     editor.restore();
     watching.abort();
-    // Whoever types sees what failed; a script has the exit code.
-    let code = if shell.has_failed && !editor.is_at_a_terminal() { Code::Failed } else { Code::Done };
     let left = shell.leave(leaving?).await;
     follows.iter().for_each(tokio::task::JoinHandle::abort);
-    left.map(|()| code)
+    // Whoever types sees what failed; a script has the exit code.
+    Ok(if left? == Worked::NotAll && !editor.is_at_a_terminal() { Code::Failed } else { Code::Done })
 }
 
 impl Shell {
@@ -269,11 +280,10 @@ impl Shell {
             }
             self.condition = condition;
         }
-        for entry in self.outbox.news().map_err(of_outbox)? {
-            print(say::sentence(&entry, self.colours));
-            self.outbox.mark_seen(&entry).map_err(of_outbox)?;
-        }
-        Ok(())
+        tell_news(&mut self.outbox, |entry| {
+            print(say::sentence(entry, self.colours));
+            self.has_failed |= is_refusal(&self.ordered, entry);
+        })
     }
 
     async fn obey(&mut self, line: &str) -> Result<Goes, Failure> {
@@ -302,6 +312,8 @@ impl Shell {
                 let entry = match self.outbox.drop_asked(id, now_ms()).map_err(of_outbox)? {
                     DropResult::Dropped(entry) | DropResult::Asking(entry) | DropResult::TooLate(entry) => entry,
                 };
+                // That it is void is then what was asked for.
+                self.ordered.remove(&id);
                 self.show(&entry)?;
                 self.running.nudge();
             }
@@ -322,6 +334,7 @@ impl Shell {
         let customer = self.customer.ok_or_else(|| Failure::new("nobody is signed in").line("login BANK USER"))?;
         let wish = Wish { payee, amount, currency: "EUR", reference, within_hours: 24 };
         let entry = order(&self.desk, customer, wish)?;
+        self.ordered.insert(entry.terms.id);
         self.running.nudge();
         Ok(format!("ordered: {} (payment {})", say::what(&entry), entry.terms.id))
     }
@@ -366,12 +379,17 @@ impl Shell {
         Ok(format!("signed in as {}{more}", sign_in.customer))
     }
 
-    async fn leave(self, leaving: Leaving) -> Result<(), Failure> {
+    async fn leave(mut self, leaving: Leaving) -> Result<Worked, Failure> {
         if let Some(trying) = &self.trying {
             trying.abort();
         }
         // What is on its way still has its token.
         self.running.stop().await;
+        // And its result is told by this shell: nobody may ever start another one. The line that was typed is over.
+        tell_news(&mut self.outbox, |entry| {
+            println!("{}", say::sentence(entry, self.colours));
+            self.has_failed |= is_refusal(&self.ordered, entry);
+        })?;
         if leaving == Leaving::SigningOut
             && let Some(customer) = self.customer
             && let Some(sign_in) = self.desk.profile.sign_in(&customer).map_err(of_profile)?
@@ -384,8 +402,13 @@ impl Shell {
             let list = follow_up::command("outbox list --open");
             println!("payments without an end: {open}; they are kept: {list}");
         }
-        Ok(())
+        Ok(if self.has_failed { Worked::NotAll } else { Worked::All })
     }
+}
+
+/// Whether a line that ordered this payment came to nothing. What another command has ordered is not this shell's failure.
+fn is_refusal(ordered: &BTreeSet<PaymentId>, entry: &Entry) -> bool {
+    ordered.contains(&entry.terms.id) && pay::code(entry) == Code::Failed
 }
 
 /// Tries until the gateway has an answer, whatever it is.
