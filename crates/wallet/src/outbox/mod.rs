@@ -17,7 +17,7 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use clearing::outbox::{DropAnswer, Item};
+use clearing::outbox::{DropAnswer, Item, ItemState};
 use clearing::{NamedParty, PaymentId, Terms};
 use rusqlite::{Connection, Row, named_params};
 
@@ -232,13 +232,19 @@ impl Outbox {
         self.change(id, None, now_ms, |item| item.hurried(now_ms))
     }
 
-    /// That payer has signed in: what waited for it goes on, with the same ids. Says how many did.
+    /// That payer has signed in: what waited for it goes on, with the same ids, and that it waited is no word on it any
+    /// more. Says how many did.
     pub fn signed_in(&mut self, payer: &NamedParty, now_ms: u64) -> Result<usize, OutboxError> {
         let open = self.open_entries()?;
         let waiting = open.iter().filter(|entry| entry.waits_for_sign_in() && entry.terms.payer == *payer);
         let mut resumed = 0;
         for entry in waiting {
-            self.change(entry.terms.id, None, now_ms, |item| item.signed_in(now_ms))?;
+            // One that went on by itself meanwhile keeps what was said of it since.
+            let resume = |item: Item| match matches!(item.state, ItemState::WaitingForSignIn(_)) {
+                true => item.signed_in(now_ms),
+                false => item,
+            };
+            self.change(entry.terms.id, Some(&Word::default()), now_ms, resume)?;
             resumed += 1;
         }
         Ok(resumed)

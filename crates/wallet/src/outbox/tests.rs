@@ -3,7 +3,7 @@
 use super::*;
 use api::client::gateway::new_payment_id;
 use clearing::Refusal;
-use clearing::outbox::{Attempt, ItemState};
+use clearing::outbox::Attempt;
 use clearing::told::Told;
 use ledger::{Amount, Currency, Reference};
 
@@ -112,6 +112,21 @@ fn news_is_told_once_and_anew_when_it_changes() {
     assert_eq!(outbox.news().expect("it is read").len(), 1);
     assert_eq!(outbox.open_entries().expect("it is read").len(), 1);
     assert_eq!(outbox.newest(1).expect("it is read")[0].terms.id, bob.id);
+}
+
+#[test]
+fn that_a_payment_waited_for_a_sign_in_is_not_said_of_it_after_the_sign_in() {
+    let file = TestFile::new("resumed");
+    let mut outbox = file.open();
+    let alice = terms("alice@alpha");
+    outbox.add(&alice, 0, 1_000_000).expect("there is room");
+    let word = Word { code: "token_missing".to_owned(), detail: "nobody is signed in".to_owned() };
+    let no_session = |item: Item| item.heard(Attempt::Told(Told::NotTaken(Refusal::NoSession)));
+    outbox.change(alice.id, Some(&word), 1, no_session).expect("there is room");
+    assert_eq!(outbox.entry(alice.id).expect("it is there").word, word);
+    assert_eq!(outbox.signed_in(&alice.payer, 2).expect("there is room"), 1);
+    let entry = outbox.entry(alice.id).expect("it is there");
+    assert_eq!((entry.waits_for_sign_in(), entry.word), (false, Word::default()));
 }
 
 #[test]
