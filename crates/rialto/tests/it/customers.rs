@@ -362,8 +362,13 @@ fn what_waits_is_tried_at_once_when_asked_for() {
     let (_, first) = desk.json("alice", &["pay", "bob@beta", "1"]);
     let (_, second) = desk.json("alice", &["pay", "bob@beta", "2"]);
     let away = desk.run("alice", &["outbox", "retry"]);
-    assert_eq!(away.status.code(), Some(0), "{away:?}");
+    assert_eq!(away.status.code(), Some(8), "{away:?}");
     assert_eq!(stdout(&away).matches("queued").count(), 2, "{away:?}");
+    // A run waits for the gateway, and not for ever.
+    let run = desk.run("alice", &["outbox", "run", "--timeout", "1"]);
+    assert_eq!(run.status.code(), Some(8), "{run:?}");
+    assert_eq!(stdout(&run).matches("queued").count(), 2, "{run:?}");
+    assert!(stderr(&run).contains("the payments are kept"), "{run:?}");
     desk.come_back();
     let one = desk.run("alice", &["outbox", "retry", first["id"].as_str().expect("text")]);
     assert_eq!(one.status.code(), Some(0), "{one:?}");
