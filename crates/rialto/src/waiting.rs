@@ -3,7 +3,7 @@
 //! ```text
 //!   a terminal     one line, redrawn each second and rubbed out when the wait is over
 //!   elsewhere      a line when it begins to be long, and again after 10, 30, 60 seconds and then every minute
-//!   with --json    nothing elsewhere: what is on standard error is then for a program
+//!   with --json    elsewhere, at the same moments: {"waiting_for":["node 2"],"seconds":2}; an error comes last
 //! ```
 //!
 //! Whoever waits holds a [`Waiting`]. A thread of its own looks once in a while, so a command that computes, copies files or
@@ -13,6 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal, Write, stderr};
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use serde_json::json;
 
 use crate::failure::prints_json;
 use crate::plain::cell;
@@ -45,6 +47,13 @@ struct Waits {
 struct Wait {
     whom: String,
     since: Instant,
+}
+
+/// Who is waited for now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Told {
+    whom: Vec<String>,
+    seconds: u64,
 }
 
 /// Somebody is waited for, until this is dropped.
@@ -87,43 +96,56 @@ fn look_now_and_then() {
     loop {
         std::thread::sleep(LOOK);
         let mut waits = lock();
-        let Some((text, seconds)) = waits.told(Instant::now()) else { continue };
+        let Some(told) = waits.told(Instant::now()) else { continue };
         if live {
             waits.drawn = true;
             let width = rustix::termios::tcgetwinsize(stderr()).map_or(80, |size| usize::from(size.ws_col.max(20)));
-            let line: String = cell(&text).chars().take(width - 1).collect();
+            let line: String = cell(&told.sentence()).chars().take(width - 1).collect();
             write(&format!("\r\x1b[2K{line}"));
-        } else if !prints_json() && waits.is_news(&text, seconds) {
-            write(&format!("{}\n", cell(&text)));
+        } else if waits.is_news(&told) {
+            let line = if prints_json() { told.json() } else { cell(&told.sentence()).into() };
+            write(&format!("{line}\n"));
         }
     }
 }
 
 impl Waits {
-    /// The sentence about all that are waited for, and for how many seconds the longest.
-    fn told(&self, now: Instant) -> Option<(String, u64)> {
+    /// All that are waited for, and for how many seconds the longest.
+    fn told(&self, now: Instant) -> Option<Told> {
         let long = |wait: &&Wait| now.saturating_duration_since(wait.since) >= WORTH_A_WORD;
         let seconds = self.open.values().map(|wait| now.saturating_duration_since(wait.since).as_secs()).max()?;
-        let mut whom: Vec<&str> = self.open.values().filter(long).map(|wait| wait.whom.as_str()).collect();
+        let mut whom: Vec<String> = self.open.values().filter(long).map(|wait| wait.whom.clone()).collect();
         whom.sort_unstable();
         whom.dedup();
-        (!whom.is_empty()).then(|| (format!("waiting for {} ({seconds} s)", whom.join(", ")), seconds))
+        (!whom.is_empty()).then_some(Told { whom, seconds })
     }
 
     /// Whether a log or a pipe gets the line: others are waited for, or it has become a longer wait.
-    fn is_news(&mut self, text: &str, seconds: u64) -> bool {
+    fn is_news(&mut self, told: &Told) -> bool {
         let step = |seconds: u64| {
             let begun = TOLD_AGAIN_AT_S.iter().filter(|at| seconds >= **at).count() as u64;
             begun + seconds.saturating_sub(60) / 60
         };
-        let whom = text.rsplit_once(" (").map_or(text, |(whom, _)| whom);
-        let is_new = whom.split(", ").any(|name| !self.said.contains(name));
-        let is_news = is_new || step(self.said_at_s) < step(seconds);
+        // A bank whose nodes are asked in turn is one bank.
+        let names = || told.whom.iter().flat_map(|whom| whom.split(", "));
+        let is_new = names().any(|name| !self.said.contains(name));
+        let is_news = is_new || step(self.said_at_s) < step(told.seconds);
         if is_news {
-            self.said.extend(whom.split(", ").map(str::to_owned));
-            self.said_at_s = seconds;
+            self.said.extend(names().map(str::to_owned));
+            self.said_at_s = told.seconds;
         }
         is_news
+    }
+}
+
+impl Told {
+    fn sentence(&self) -> String {
+        format!("waiting for {} ({} s)", self.whom.join(", "), self.seconds)
+    }
+
+    /// The public shape, for a program that reads standard error.
+    fn json(&self) -> String {
+        format!(r#"{{"waiting_for":{},"seconds":{}}}"#, json!(self.whom), self.seconds)
     }
 }
 
@@ -151,17 +173,23 @@ mod tests {
         let now = Instant::now();
         assert_eq!(waits(&[("node 2", 1)], now).told(now), None);
         let one = waits(&[("node 2", 3), ("node 1", 0)], now).told(now);
-        assert_eq!(one, Some(("waiting for node 2 (3 s)".to_owned(), 3)), "who answers at once is not named");
-        let both = waits(&[("node 2", 3), ("node 1", 4)], now).told(now);
-        assert_eq!(both.map(|(text, _)| text).as_deref(), Some("waiting for node 1, node 2 (4 s)"));
+        let one = one.map(|told| told.sentence());
+        assert_eq!(one.as_deref(), Some("waiting for node 2 (3 s)"), "who answers at once is not named");
+        let both = waits(&[("node 2", 3), ("node 1", 4)], now).told(now).expect("it takes long");
+        assert_eq!(both.sentence(), "waiting for node 1, node 2 (4 s)");
+        assert_eq!(both.json(), r#"{"waiting_for":["node 1","node 2"],"seconds":4}"#);
+    }
+
+    fn told(whom: &str, seconds: u64) -> Told {
+        Told { whom: vec![whom.to_owned()], seconds }
     }
 
     #[test]
     fn a_log_gets_a_line_when_it_begins_when_others_are_meant_and_now_and_then() {
         let mut waits = Waits::default();
-        let mut said = |seconds: u64, whom: &str| waits.is_news(&format!("waiting for {whom} ({seconds} s)"), seconds);
-        let told: Vec<u64> = (2..=200).filter(|seconds| said(*seconds, "node 2")).collect();
-        assert_eq!(told, [2, 10, 30, 60, 120, 180]);
+        let mut said = |seconds: u64, whom: &str| waits.is_news(&told(whom, seconds));
+        let news: Vec<u64> = (2..=200).filter(|seconds| said(*seconds, "node 2")).collect();
+        assert_eq!(news, [2, 10, 30, 60, 120, 180]);
         assert!(said(201, "node 3"));
     }
 
@@ -172,8 +200,7 @@ mod tests {
             0 | 1 => "bank beta".to_owned(),
             _ => format!("bank beta, its node at port {}", seconds / 4 % 3),
         };
-        let told: Vec<u64> =
-            (2..=36).filter(|at| waits.is_news(&format!("waiting for {} ({at} s)", asked(*at)), *at)).collect();
-        assert_eq!(told, [2, 6, 10, 30]);
+        let news: Vec<u64> = (2..=36).filter(|at| waits.is_news(&told(&asked(*at), *at))).collect();
+        assert_eq!(news, [2, 6, 10, 30]);
     }
 }

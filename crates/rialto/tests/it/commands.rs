@@ -132,7 +132,8 @@ impl Place {
         let mut process =
             self.command(command, arguments).stderr(Stdio::piped()).spawn().expect("the binary was built");
         let mut lines = BufReader::new(process.stderr.take().expect("piped")).lines().map_while(Result::ok);
-        let told = lines.find(|line| line.starts_with("waiting for "));
+        let begin = ["waiting for ", r#"{"waiting_for":"#];
+        let told = lines.find(|line| begin.iter().any(|begin| line.starts_with(begin)));
         process.kill().and_then(|()| process.wait()).expect("it is ours");
         told.expect("it says for whom it waits")
     }
@@ -485,6 +486,10 @@ fn every_command_ends_as_it_should_whether_the_network_is_up_or_not() {
         let told = place.waits_for(command, arguments);
         assert!(told.starts_with("waiting for the gateway"), "{command}: {told}");
     }
+    let told = place.waits_for("outbox run", "--json");
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap_or_else(|error| panic!("{error}: {told}"));
+    assert!(told["waiting_for"][0].as_str().is_some_and(|whom| whom.starts_with("the gateway")), "{told}");
+    assert!(told["seconds"].as_u64().is_some_and(|seconds| seconds >= 2), "{told}");
     // Nobody is there, which is said at once, and without a word of the system's.
     for (command, arguments) in [("bench", "--bank alpha"), ("bank add", "gamma")] {
         let output = place.run(command, arguments);
