@@ -160,6 +160,16 @@ fn the_address_of_the_gateways_http_is_told_apart_from_a_gateway_that_is_away() 
         assert!(said.contains("speaks HTTP, and this command needs the node's gRPC address"), "{said}");
         assert!(said.contains(&format!("--gateway 127.0.0.1:{}", address.port() + 10)), "{said}");
     }
+    // A payment that could never go out by what was typed is not kept.
+    let turns = Turns::new("http-address-pays", &TestGateway::of_network(1));
+    let there = turns.address.to_string();
+    let signed_in = turns.run_at(&["login", "alpha", "alice"], &["--gateway", &there, "--dir", "mine"]);
+    assert!(signed_in.status.success(), "{signed_in:?}");
+    let wrong = turns.run_at(&["pay", "bob@beta", "3"], &["--gateway", &address.to_string(), "--dir", "mine"]);
+    let said = stderr(&wrong);
+    assert_eq!(wrong.status.code(), Some(2), "{wrong:?}");
+    assert!(said.contains("speaks HTTP") && said.contains("nothing was ordered"), "{said}");
+    assert!(stdout(&turns.run_at(&["outbox", "list"], &["--dir", "mine"])).contains("nothing is in the outbox"));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use api::client::gateway::new_payment_id;
+use api::client::gateway::{GatewayClient, new_payment_id};
 use api::field;
 use api::json::Digits;
 use clap::Args;
@@ -25,8 +25,8 @@ Examples:
 
 The payment gets its id and is on disk before it is sent, so it is made once whatever dies. If the gateway cannot be reached
 it stays queued and goes out by itself from `rialto shell`, `rialto outbox run` or the next `rialto pay`, which says so.
-Exit codes: 0 paid, or kept in the outbox and on its way; 1 refused; 2 no payee or amount; 9 nobody is signed in, or
-it waits for a new sign-in; all: rialto help exit-codes";
+Exit codes: 0 paid, or kept in the outbox and on its way; 1 refused; 2 no payee or amount, or an address that is not
+the gateway's; 9 nobody is signed in, or it waits for a new sign-in; all: rialto help exit-codes";
 
 /// How long a command waits for an outcome: an attempt has its end within four seconds.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -82,8 +82,14 @@ pub(crate) async fn run(args: PayArgs) -> Result<Code, Failure> {
         within_hours: args.within_hours,
     };
     let desk = args.client.open()?;
-    let entry = order(&desk, desk.signed_in()?.customer, wish)?;
-    let sent = if args.offline { Sent::alone(entry) } else { send(&desk, entry, args.wait).await? };
+    let payer = desk.signed_in()?.customer;
+    let gateway = if args.offline { None } else { gateway(&desk)? };
+    let entry = order(&desk, payer, wish)?;
+    let until = if args.wait { Until::Over } else { Until::KnownWithin(PATIENCE) };
+    let sent = match &gateway {
+        Some(gateway) => send(&desk, entry, gateway, until).await?,
+        None => Sent::alone(entry),
+    };
     let Sent { entry, others } = &sent;
     if args.json {
         print_json(&Ordered { payment: say::json(entry), others: others.iter().map(say::json).collect() });
@@ -151,24 +157,29 @@ fn terms(payer: NamedParty, wish: Wish<'_>) -> Result<Terms, Failure> {
     })
 }
 
-async fn send(desk: &Desk, entry: Entry, wait: bool) -> Result<Sent, Failure> {
-    let mut outbox = desk.outbox()?;
-    let gateway = match desk.gateway() {
-        Ok(gateway) => gateway,
-        // It is ordered, and that is what was asked for: where the gateway is may be known later.
+/// The gateway, as far as it can be known. A flag that can never be right is refused before anything is kept: the commands that
+/// are to send it later would be told with it.
+fn gateway(desk: &Desk) -> Result<Option<GatewayClient>, Failure> {
+    match desk.gateway() {
+        Ok(gateway) => Ok(Some(gateway)),
+        Err(failure) if failure.code() == Code::Usage => Err(failure.line("nothing was ordered")),
+        // That it is ordered is what was asked for: where the gateway is may be known later.
         Err(failure) => {
             eprintln!("warning: {failure}");
-            return Ok(Sent::alone(entry));
+            Ok(None)
         }
-    };
+    }
+}
+
+async fn send(desk: &Desk, entry: Entry, gateway: &GatewayClient, until: Until) -> Result<Sent, Failure> {
+    let mut outbox = desk.outbox()?;
     // Somebody waits for the answer: what was ordered before, and goes first, is tried now and not when its pause is over.
     let before = open_besides(&outbox, entry.terms.id)?;
     for earlier in before.iter().filter(|earlier| earlier.terms.payer == entry.terms.payer) {
         outbox.hurry(earlier.terms.id, now_ms()).map_err(of_outbox)?;
     }
     let before = open_besides(&outbox, entry.terms.id)?;
-    let running = desk.worker(&gateway)?;
-    let until = if wait { Until::Over } else { Until::KnownWithin(PATIENCE) };
+    let running = desk.worker(gateway)?;
     wait_for(&running, &outbox, entry.terms.id, until).await?;
     running.stop().await;
     // What was on its way when the patience ended has its answer now.
