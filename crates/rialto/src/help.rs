@@ -31,7 +31,7 @@ pub(crate) fn grouped(command: Command) -> Command {
 }
 
 /// The same command line, and no line of its help is wider than a terminal of 80 columns: `clap` breaks what it knows of flags,
-/// and the texts behind them are broken here, each explanation below itself.
+/// and the texts behind them are broken here, each explanation below itself, wherever the source breaks them.
 pub(crate) fn narrow(command: Command) -> Command {
     let after = command.get_after_help().map(|text| narrowed(&text.to_string()));
     let command = match after {
@@ -47,8 +47,55 @@ pub(crate) fn narrow(command: Command) -> Command {
 }
 
 fn narrowed(text: &str) -> String {
-    let lines: Vec<String> = text.lines().flat_map(narrowed_line).collect();
+    let lines: Vec<String> = joined(text).iter().flat_map(|line| narrowed_line(line)).collect();
     lines.join("\n")
+}
+
+/// The lines of a text, each paragraph and each explanation in one. Lines of examples stay as they are.
+fn joined(text: &str) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    let mut goes_on_at = None;
+    for line in text.lines() {
+        match lines.last_mut() {
+            Some(last) if goes_on_at == Some(indent(line)) && !begins_paragraph(line) => {
+                last.push(' ');
+                last.push_str(line.trim_start());
+            }
+            Some(last) if last.ends_with('\\') => {
+                // The rest of a command: what stands below it explains it.
+                goes_on_at = None;
+                lines.push(line.to_owned());
+            }
+            Some(_) | None => {
+                goes_on_at = column_of_text(line);
+                lines.push(line.to_owned());
+            }
+        }
+    }
+    lines
+}
+
+fn indent(line: &str) -> usize {
+    line.len() - line.trim_start().len()
+}
+
+fn begins_paragraph(line: &str) -> bool {
+    line.is_empty() || line.starts_with("Exit codes:")
+}
+
+/// Where the text of a line goes on in the next: an example without an explanation has none.
+fn column_of_text(line: &str) -> Option<usize> {
+    const EXAMPLE: usize = 2;
+    let indent = indent(line);
+    if line.is_empty() || line.ends_with('\\') {
+        return None;
+    }
+    if indent == 0 {
+        return Some(0);
+    }
+    let gap = line[indent..].find("   ").map(|at| indent + at);
+    let explanation = gap.map(|gap| line.len() - line[gap..].trim_start().len()).map(|at| width(&line[..at]));
+    explanation.or((indent > EXAMPLE).then_some(indent))
 }
 
 /// An explanation goes on below where it begins, or below the example where that leaves it too little room.
@@ -57,7 +104,7 @@ fn narrowed_line(line: &str) -> Vec<String> {
     if width(line) <= COLUMNS {
         return vec![line.to_owned()];
     }
-    let margin = line.len() - line.trim_start().len();
+    let margin = indent(line);
     let gap = line[margin..].find("   ").map(|at| margin + at);
     match gap.map(|gap| (line[..gap].trim_end(), line[gap..].trim_start())) {
         Some((_, explanation)) if line.len() - explanation.len() <= EXPLANATION_MAX => {
@@ -113,6 +160,70 @@ mod tests {
         let mut found = Vec::new();
         too_wide(&mut command, "rialto", &mut found);
         assert!(found.is_empty(), "{found:#?}");
+    }
+
+    fn broken_early(command: &mut Command, path: &str, found: &mut Vec<String>) {
+        let page = command.render_long_help().to_string();
+        let lines: Vec<&str> = page.lines().map(str::trim_end).collect();
+        for (number, pair) in lines.windows(2).enumerate() {
+            let [line, next] = pair else { continue };
+            // The rest of a command, which may itself be broken: what stands below it explains it.
+            let is_flag = line.trim_start().starts_with("--");
+            let is_command = is_flag || number > 0 && lines[number - 1].ends_with('\\');
+            // `clap` has a line for each value of a flag.
+            let is_listed = next.trim_start().starts_with("- ");
+            let begins = begins_paragraph(next) || is_command || is_listed;
+            let goes_on = column_of_text(line) == Some(indent(next)) && !begins;
+            let word = next.split_whitespace().next().unwrap_or_default();
+            if goes_on && width(line) + 1 + width(word) <= COLUMNS {
+                found.push(format!("{path}: {line} / {next}"));
+            }
+        }
+        for sub in command.get_subcommands_mut() {
+            let path = format!("{path} {}", sub.get_name());
+            broken_early(sub, &path, found);
+        }
+    }
+
+    #[test]
+    fn no_line_of_any_help_ends_where_the_next_word_would_have_fitted() {
+        let mut command = crate::command_line();
+        command.build();
+        let mut found = Vec::new();
+        broken_early(&mut command, "rialto", &mut found);
+        assert!(found.is_empty(), "{found:#?}");
+    }
+
+    #[test]
+    fn paragraphs_and_explanations_are_joined_and_examples_are_not() {
+        let text = "\
+Examples:
+  rialto members --bank alpha     who belongs to it,
+                                  and why
+  rialto members add \\
+      --node 4
+      waits for half an hour, or
+      for --timeout SECONDS
+  rialto members
+
+One paragraph
+of two lines.
+Exit codes: 0 as asked;
+all: rialto help exit-codes";
+        assert_eq!(
+            joined(text),
+            [
+                "Examples:",
+                "  rialto members --bank alpha     who belongs to it, and why",
+                "  rialto members add \\",
+                "      --node 4",
+                "      waits for half an hour, or for --timeout SECONDS",
+                "  rialto members",
+                "",
+                "One paragraph of two lines.",
+                "Exit codes: 0 as asked; all: rialto help exit-codes",
+            ]
+        );
     }
 
     #[test]
