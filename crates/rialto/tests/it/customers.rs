@@ -331,7 +331,7 @@ fn the_shell_tells_results_as_they_come_and_signs_out_when_it_is_told_to_end() {
     let pid = rustix::process::Pid::from_child(&shell);
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
     hear("signed out: alice@alpha");
-    assert_eq!(shell.wait().expect("it ends").code(), Some(0));
+    assert_eq!(shell.wait().expect("it ends").code(), Some(1), "a script learns that one was refused");
     assert_eq!(desk.gateway.live_tokens(), 0);
     drop(keyboard);
 }
