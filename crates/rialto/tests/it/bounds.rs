@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -113,6 +113,7 @@ fn neither_a_flood_of_invented_names_nor_guesses_keep_a_customer_out() {
     assert!(wrong.load(Ordering::Relaxed) > 0, "invented names are told what wrong passwords are told");
 
     // Three hundred guesses at once, through all nodes of the gateway.
+    let began = Instant::now();
     let guesses: Vec<_> = (0..300)
         .map(|number| {
             let node = nodes[number % 3];
@@ -124,7 +125,9 @@ fn neither_a_flood_of_invented_names_nor_guesses_keep_a_customer_out() {
     let answers = guesses.into_iter().filter_map(|guess| town.runtime.block_on(guess).expect("it ended"));
     let answers: Vec<Answer> = answers.collect();
     let looked_at = answers.iter().filter(|answer| answer.code == "wrong_credentials").count();
-    assert!(looked_at <= 3, "{looked_at} of 300 guesses were looked at");
+    // One more for each pause that is over: of 1 s, 2 s, 4 s and so on. Only a busy machine takes so long.
+    let free = 3 + (began.elapsed().as_secs() + 1).ilog2() as usize;
+    assert!(looked_at <= free, "{looked_at} of 300 guesses were looked at, and {free} are free");
     for answer in answers.iter().filter(|answer| answer.code != "wrong_credentials") {
         // One source has no more than some fifty under way at a node: what comes beyond is not asked about.
         assert!(["too_many_attempts", "too_many_sign_ins"].contains(&answer.code.as_str()), "{answer:?}");

@@ -52,9 +52,12 @@ async fn of_nine_hundred_guesses_at_once_three_are_looked_at_and_the_customer_si
     let bank = bank_with_alice(&served).await;
     assert!(ask(&bank, question("alice", "correct horse", 1)).await.is_ok());
     let guesses = (0..900).map(|number| question("alice", &format!("guess-{number}"), 66)).collect();
+    let began = Instant::now();
     let answers = ask_all(&bank, guesses).await;
+    // One more for each pause that is over: of 1 s, 2 s, 4 s and so on. Only a busy machine takes so long.
+    let free = 3 + (began.elapsed().as_secs() + 1).ilog2() as usize;
     let wrong = answers.iter().filter(|answer| code(answer) == Some(Code::WrongCredentials)).count();
-    assert_eq!(wrong, 3, "the brake counts before the password is looked at");
+    assert!((3..=free).contains(&wrong), "the brake counts before the password is looked at: {wrong} of {free}");
     for status in answers.iter().filter_map(|answer| answer.as_ref().err()) {
         if Problem::code_of(status) != Some(Code::WrongCredentials) {
             assert_eq!(Problem::code_of(status), Some(Code::TooManyAttempts), "{status}");
