@@ -1,5 +1,4 @@
-//! What is looked at in every request over HTTP, whatever its route takes: a part that a route does not read is not passed
-//! over in silence.
+//! Two checks of every request over HTTP, on all routes: without them a route would silently ignore what it does not read.
 //!
 //! - A query string must be UTF-8 when its percent-encoding is read, also where the route has no parameters.
 //! - An `Idempotency-Key` promises that a repetition runs nothing again. A route that keeps no keys refuses it.

@@ -193,7 +193,7 @@ pub(super) struct Banks {
     /// This node's certificate. Whom it calls by a bank's name must then have that bank's.
     tls: Option<certs::Files>,
     trials: Trials,
-    /// Who tells where banks are has not answered since this node started.
+    /// Consul tells where banks are, and has not answered since this node started.
     unanswered: AtomicBool,
 }
 
@@ -209,7 +209,7 @@ impl Banks {
         }
     }
 
-    /// Whether Consul, which tells where banks are, is still waited for: then nobody can say that there is no such bank.
+    /// Sets whether this node still waits for Consul's first answer. Until then it cannot say that a bank does not exist.
     pub(super) fn wait_for_consul(&self, waits: bool) {
         self.unanswered.store(waits, Ordering::Relaxed);
     }
